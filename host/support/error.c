@@ -1,0 +1,39 @@
+#include "nclip/error.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Like errno: one message a thread, so that a parallel loop's failures do not mix. */
+static _Thread_local char message[2048];
+
+int nc_error(int status, const char *format, ...)
+{
+    char text[sizeof message]; /* the arguments may point into `message` */
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    memcpy(message, text, sizeof message);
+    return status;
+}
+
+int nc_error_prefix(int status, const char *format, ...)
+{
+    char prefix[512];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(prefix, sizeof prefix, format, arguments);
+    va_end(arguments);
+
+    char text[sizeof message + sizeof prefix + 3];
+    snprintf(text, sizeof text, "%s: %s", prefix, message);
+    memcpy(message, text, sizeof message - 1);
+    message[sizeof message - 1] = 0;
+    return status;
+}
+
+const char *nc_error_message(void)
+{
+    return message;
+}

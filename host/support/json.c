@@ -1,0 +1,131 @@
+#include "nclip/json.h"
+
+#include "nclip/error.h"
+#include "nclip/files.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+static int parse_error(const char *where, const char *text, size_t size, const char *stopped)
+{
+    size_t line = 1, offset = stopped && stopped >= text ? (size_t)(stopped - text) : 0;
+    if (offset > size)
+        offset = size;
+    for (size_t i = 0; i < offset; i++)
+        line += text[i] == '\n';
+    return nc_error(NC_BAD_INPUT, "%s: not valid JSON at line %zu (byte %zu)", where, line, offset);
+}
+
+int nc_json_parse(const char *where, const char *text, size_t size, cJSON **root)
+{
+    const char *end = NULL;
+    *root = cJSON_ParseWithLengthOpts(text, size, &end, 0);
+    if (!*root)
+        return parse_error(where, text, size, end);
+    for (; (size_t)(end - text) < size; end++) {
+        if (*end != ' ' && *end != '\t' && *end != '\r' && *end != '\n') {
+            cJSON_Delete(*root);
+            *root = NULL;
+            return parse_error(where, text, size, end);
+        }
+    }
+    return NC_OK;
+}
+
+int nc_json_load(const char *path, cJSON **root)
+{
+    char *text;
+    size_t size;
+    *root = NULL;
+    int status = nc_file_read(path, (size_t)4 << 30, &text, &size);
+    if (status != NC_OK)
+        return status;
+    status = nc_json_parse(path, text, size, root);
+    free(text);
+    return status;
+}
+
+static const cJSON *member(const cJSON *object, const char *key)
+{
+    return cJSON_IsObject(object) ? cJSON_GetObjectItemCaseSensitive(object, key) : NULL;
+}
+
+static int wrong(const char *where, const char *key, const cJSON *item, const char *expected)
+{
+    if (!item)
+        return nc_error(NC_BAD_INPUT, "%s: \"%s\" is missing (expected %s)", where, key, expected);
+    return nc_error(NC_BAD_INPUT, "%s: \"%s\" is not %s", where, key, expected);
+}
+
+int nc_json_object(const char *where, const cJSON *object, const char *key, const cJSON **value)
+{
+    *value = member(object, key);
+    return cJSON_IsObject(*value) ? NC_OK : wrong(where, key, *value, "an object");
+}
+
+int nc_json_array(const char *where, const cJSON *object, const char *key, const cJSON **value)
+{
+    *value = member(object, key);
+    return cJSON_IsArray(*value) ? NC_OK : wrong(where, key, *value, "an array");
+}
+
+int nc_json_string(const char *where, const cJSON *object, const char *key, const char **value)
+{
+    const cJSON *item = member(object, key);
+    if (!cJSON_IsString(item))
+        return wrong(where, key, item, "a string");
+    *value = item->valuestring;
+    return NC_OK;
+}
+
+int nc_json_size(const char *where, const cJSON *object, const char *key, size_t *value)
+{
+    const cJSON *item = member(object, key);
+    if (!cJSON_IsNumber(item) || item->valuedouble < 0 || item->valuedouble > 0x1p53 ||
+        item->valuedouble != floor(item->valuedouble))
+        return wrong(where, key, item, "a whole number");
+    *value = (size_t)item->valuedouble;
+    return NC_OK;
+}
+
+int nc_json_number(const char *where, const cJSON *object, const char *key, double *value)
+{
+    const cJSON *item = member(object, key);
+    if (!cJSON_IsNumber(item) || !isfinite(item->valuedouble))
+        return wrong(where, key, item, "a number");
+    *value = item->valuedouble;
+    return NC_OK;
+}
+
+static bool absent(const cJSON *object, const char *key)
+{
+    const cJSON *item = member(object, key);
+    return !item || cJSON_IsNull(item);
+}
+
+int nc_json_optional_size(const char *where, const cJSON *object, const char *key, size_t *value)
+{
+    return absent(object, key) ? NC_OK : nc_json_size(where, object, key, value);
+}
+
+int nc_json_optional_number(const char *where, const cJSON *object, const char *key, double *value)
+{
+    return absent(object, key) ? NC_OK : nc_json_number(where, object, key, value);
+}
+
+int nc_json_optional_string(const char *where, const cJSON *object, const char *key,
+                            const char **value)
+{
+    return absent(object, key) ? NC_OK : nc_json_string(where, object, key, value);
+}
+
+int nc_json_optional_bool(const char *where, const cJSON *object, const char *key, bool *value)
+{
+    const cJSON *item = member(object, key);
+    if (absent(object, key))
+        return NC_OK;
+    if (!cJSON_IsBool(item))
+        return wrong(where, key, item, "true or false");
+    *value = cJSON_IsTrue(item);
+    return NC_OK;
+}

@@ -1,0 +1,34 @@
+/* cJSON with the checks that files from strangers need: every getter names the
+ * file, the key, and what was expected. All failures are NC_BAD_INPUT.
+ */
+#ifndef NCLIP_JSON_H
+#define NCLIP_JSON_H
+
+#include <cjson/cJSON.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Parses a whole file (at most 4 GiB; "-": standard input). A syntax error is
+ * reported with its line. The caller calls cJSON_Delete(*root). */
+int nc_json_load(const char *path, cJSON **root);
+
+/* Parses `size` bytes; `where` names them in messages ("captions.jsonl line 7"). */
+int nc_json_parse(const char *where, const char *text, size_t size, cJSON **root);
+
+/* Required members of an object. `where` names the object. Strings point into
+ * the tree. nc_json_size wants a whole number 0 .. 2^53. */
+int nc_json_object(const char *where, const cJSON *object, const char *key, const cJSON **value);
+int nc_json_array(const char *where, const cJSON *object, const char *key, const cJSON **value);
+int nc_json_string(const char *where, const cJSON *object, const char *key, const char **value);
+int nc_json_size(const char *where, const cJSON *object, const char *key, size_t *value);
+int nc_json_number(const char *where, const cJSON *object, const char *key, double *value);
+
+/* The same for optional members: *value is left alone when the key is absent
+ * or null, and a wrong type is still an error. */
+int nc_json_optional_size(const char *where, const cJSON *object, const char *key, size_t *value);
+int nc_json_optional_number(const char *where, const cJSON *object, const char *key, double *value);
+int nc_json_optional_string(const char *where, const cJSON *object, const char *key, const char **value);
+int nc_json_optional_bool(const char *where, const cJSON *object, const char *key, bool *value);
+
+#endif

@@ -1,0 +1,20 @@
+# How each dependency is found. Every one is a Debian package; third_party/install.sh
+# installs them, and names in one line what is missing where it may not.
+
+find_package(PkgConfig REQUIRED)
+find_package(Threads REQUIRED)
+find_package(OpenMP REQUIRED COMPONENTS C)
+find_package(dnnl REQUIRED CONFIG)
+find_package(ZLIB REQUIRED)
+pkg_check_modules(CJSON REQUIRED IMPORTED_TARGET libcjson)
+pkg_check_modules(CYAML REQUIRED IMPORTED_TARGET libcyaml)
+pkg_check_modules(MSGPACK REQUIRED IMPORTED_TARGET msgpack)
+pkg_check_modules(STB REQUIRED IMPORTED_TARGET stb)
+pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
+pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)
+
+add_library(nclip_dependencies INTERFACE)
+target_link_libraries(nclip_dependencies INTERFACE
+    DNNL::dnnl OpenMP::OpenMP_C ZLIB::ZLIB Threads::Threads
+    PkgConfig::CJSON PkgConfig::CYAML PkgConfig::MSGPACK
+    PkgConfig::STB PkgConfig::XXHASH PkgConfig::UTF8PROC m)
