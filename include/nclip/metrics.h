@@ -1,0 +1,30 @@
+/* A run's metrics: metrics.jsonl (one object a line) and TensorBoard event files.
+ *
+ * TensorBoard: TFRecord framing (length, masked CRC-32C, payload, CRC) around
+ * Event protocol buffers with Summary scalars, written by hand: the few fields
+ * need no protobuf library. Tags: "train/loss", "validation/loss", ...
+ */
+#ifndef NCLIP_METRICS_H
+#define NCLIP_METRICS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct nc_metric {
+    const char *name; /* "loss" */
+    double value;
+};
+
+struct nc_metrics;
+/* Opens (appends to) RUN/metrics.jsonl and starts a new RUN/events.out.tfevents.* file.
+ * When resuming, lines with "step" above `resume_step` are cut away first (by rename), and so
+ * is a torn last line: the file reads as if the run had never stopped. 0 starts afresh. */
+int nc_metrics_open(const char *run_folder, uint64_t resume_step, struct nc_metrics **metrics);
+/* One line {"step": step, name: value, ...}; scalars "<group>/<name>" in TensorBoard.
+ * Whole numbers are written without a fraction; others with enough digits to be read back exactly. */
+int nc_metrics_write(struct nc_metrics *metrics, const char *group, uint64_t step,
+                     const struct nc_metric *values, size_t count);
+int nc_metrics_flush(struct nc_metrics *metrics);
+void nc_metrics_close(struct nc_metrics *metrics);
+
+#endif
