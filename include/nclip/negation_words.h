@@ -1,0 +1,31 @@
+/* The words that make an English caption a negation.
+ *
+ * One list for everything that asks whether a text holds a negation: the
+ * tokenizer's count of negations cut away, and the scan of caption files.
+ */
+#ifndef NCLIP_NEGATION_WORDS_H
+#define NCLIP_NEGATION_WORDS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+size_t nc_negation_word_count(void);
+
+/* Lower-case ASCII; "n't" stands for every contraction with it. Valid for
+ * index < nc_negation_word_count(); the string is static. */
+const char *nc_negation_word(size_t index);
+
+struct nc_negation_match {
+    size_t start, end; /* bytes of the text: [start, end) is the word, all of "isn't" */
+    size_t word;       /* its index in the list */
+};
+
+/* Finds the first negation word that starts at byte `from` or later; false
+ * when there is none. Case does not matter (ASCII), words end at anything but a
+ * letter, a digit, an underscore, an apostrophe between letters or a byte beyond
+ * ASCII, and the typographic apostrophe counts as the plain one. `from` should
+ * be 0 or the end of the match before. */
+bool nc_negation_find(const char *text, size_t length, size_t from,
+                      struct nc_negation_match *match);
+
+#endif
