@@ -1,0 +1,334 @@
+/* The only door between the model and the arithmetic: a table of operations.
+ *
+ * Each backend ("cpu", "cuda", "cuda-emulated") fills one struct nc_ops; the same
+ * model code drives all of them and the same tests run on all of them.
+ *
+ * Conventions
+ *   Layout      Row-major and dense, unless a stride is named. Counts and strides are
+ *               in elements. A "row" is one token (or one caption, or one picture).
+ *   T           The run's element type (NC_FLOAT32 or NC_BFLOAT16), given as `type`.
+ *               Products accumulate in fp32; statistics, softmax, loss, gradients of
+ *               parameters, master weights and the residual stream are fp32 always.
+ *   = and +=    "=": overwritten. "+=": added to what is there.
+ *   Alignment   Every buffer starts at a multiple of 64 bytes; rows need not.
+ *   Aliasing    Outputs overlap no input unless said.
+ *   Order       Operations take effect in call order. They may return before they are
+ *               done (a stream); `synchronize` and `download` wait.
+ *   Bits        The same inputs on the same machine with as many threads give the same
+ *               bits: no operation depends on the order in which threads arrive.
+ *   Errors      A shape that a backend cannot do is refused before any output is
+ *               touched, with a message that names the operation and the size.
+ *   Memory      No operation allocates. Those that need scratch say how much.
+ */
+#ifndef NCLIP_OPS_H
+#define NCLIP_OPS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "nclip/model.h"
+#include "nclip/types.h"
+
+/* ---- Linear layers --------------------------------------------------------------
+ * weight is [out, in] as in PyTorch. Never hand-written: oneDNN or cuBLASLt. */
+
+/* y[rows, out] = act(x[rows, in] weight^T + bias) + residual
+ * `preactivation` receives x weight^T + bias where the backward pass needs it. */
+struct nc_linear {
+    enum nc_type type; /* T: of x and weight */
+    size_t rows, in, out;
+    const void *x;     /* [rows, in] T, rows `x_stride` apart (0: dense) */
+    size_t x_stride;
+    const void *weight; /* [out, in] T */
+    const float *bias;  /* [out] or NULL */
+    const float *residual; /* [rows, out] fp32 dense or NULL; only with y_type fp32. May be y itself */
+    void *y;            /* = [rows, out] y_type, rows `y_stride` apart (0: dense) */
+    size_t y_stride;
+    enum nc_type y_type; /* T or NC_FLOAT32 */
+};
+
+/* dx[rows, in] = dy[rows, out] weight */
+struct nc_linear_backward_input {
+    enum nc_type type;
+    size_t rows, in, out;
+    const void *dy; /* [rows, out] T */
+    size_t dy_stride;
+    const void *weight; /* [out, in] T */
+    void *dx;           /* = [rows, in] T */
+    size_t dx_stride;
+};
+
+/* dweight[out, in] += dy^T x ;  dbias[out] += column sums of dy */
+struct nc_linear_backward_weight {
+    enum nc_type type;
+    size_t rows, in, out;
+    const void *x;  /* [rows, in] T */
+    size_t x_stride;
+    const void *dy; /* [rows, out] T */
+    size_t dy_stride;
+    float *dweight; /* += [out, in] */
+    float *dbias;   /* += [out] or NULL */
+};
+
+/* ---- Attention -------------------------------------------------------------------
+ * qkv[row] holds query, key and value, each [heads, head_size]. Softmax scale is
+ * 1 / sqrt(head_size). Source: Vaswani et al. 2017; O(rows) extra memory and the
+ * log-sum-exp kept for backward as in FlashAttention-2 (Dao 2023), algorithm 1 and 2. */
+
+/* Causal self-attention over a packed batch (packing.h): the query at a caption's own
+ * row attends to the caption's path up to and with that row.
+ * `last_only`: just one query per caption, at its last row, is computed; out, lse and
+ * dout then have `captions` rows. The last block of a text tower needs no more. */
+struct nc_attention {
+    enum nc_type type;
+    size_t rows, captions, longest, heads, head_size;
+    const int32_t *row_start;  /* [captions + 1] */
+    const int32_t *path_start; /* [captions + 1] */
+    const int32_t *path;       /* [path_start[captions]] */
+    bool shared;               /* some row lies on more than one path */
+    bool last_only;
+    const void *qkv; /* [rows, 3, heads, head_size] T */
+    void *out;       /* forward = ; backward reads: [rows or captions, heads * head_size] T */
+    float *lse;      /* forward = ; backward reads: [rows or captions, heads] */
+    /* backward */
+    const void *dout; /* [rows or captions, heads * head_size] T */
+    void *dqkv;       /* = [rows, 3, heads, head_size] T: every row is written */
+    void *scratch;    /* attention_scratch() bytes; NULL when 0 */
+};
+
+/* Full (not causal) attention over pictures of `tokens` rows each; forward only. */
+struct nc_attention_full {
+    enum nc_type type;
+    size_t pictures, tokens, heads, head_size;
+    const void *qkv; /* [pictures * tokens, 3, heads, head_size] T */
+    void *out;       /* = [pictures * tokens, heads * head_size] T */
+};
+
+/* ---- Layer normalisation ---------------------------------------------------------
+ * y = (x - mean) * rstd * weight + bias over the last axis; biased variance.
+ * Source: Ba, Kiros, Hinton 2016. Two passes or Welford, in fp32. */
+
+struct nc_layernorm {
+    size_t rows, width;
+    const float *x;        /* [rows, width] fp32, the residual stream */
+    const float *residual; /* [rows, width] or NULL: x + residual is normalised ... */
+    float *sum;            /* = [rows, width] ... and written here; may be x or residual */
+    const float *weight, *bias; /* [width] */
+    float epsilon;
+    enum nc_type y_type;
+    void *y;            /* = [rows, width] y_type */
+    float *mean, *rstd; /* = [rows] each, or both NULL when there is no backward pass */
+};
+
+struct nc_layernorm_backward {
+    size_t rows, width;
+    const float *x; /* what was normalised: [rows, width] */
+    const float *mean, *rstd, *weight;
+    enum nc_type dy_type;
+    const void *dy; /* [rows, width] dy_type */
+    float *dx;      /* [rows, width]: += when `accumulate`, else = */
+    bool accumulate; /* true: dx holds the gradient that flows past the norm (the residual) */
+    void *dx_copy;  /* = dx as bf16 [rows, width], for the next product; or NULL */
+    float *dweight, *dbias; /* += [width] each, or both NULL: a frozen norm */
+    void *scratch;  /* layernorm_scratch() bytes */
+};
+
+/* ---- Activation ------------------------------------------------------------------ */
+
+/* y = act(x). May be in place. */
+struct nc_activation_forward {
+    enum nc_activation activation;
+    enum nc_type type;
+    size_t rows, width;
+    const void *x; size_t x_stride; /* 0: dense */
+    void *y; size_t y_stride;       /* = */
+};
+
+/* dx = dy * act'(x). dx may be dy. */
+struct nc_activation_backward {
+    enum nc_activation activation;
+    enum nc_type type;
+    size_t rows, width;
+    const void *x; size_t x_stride;
+    const void *dy; size_t dy_stride;
+    void *dx; size_t dx_stride; /* = */
+};
+
+/* ---- Embedding ------------------------------------------------------------------- */
+
+/* x[row] = token_table[token[row]] + position_table[position[row]] */
+struct nc_embedding {
+    size_t rows, width, vocabulary, context;
+    const int32_t *token, *position; /* [rows]; inside the tables */
+    const float *token_table;        /* [vocabulary, width] */
+    const float *position_table;     /* [context, width] */
+    float *x;                        /* = [rows, width] */
+};
+
+/* Scatter-add, in row order for each entry of a table: deterministic. */
+struct nc_embedding_backward {
+    size_t rows, width, vocabulary, context;
+    const int32_t *token, *position;
+    const float *dx;        /* [rows, width] */
+    float *dtoken_table;    /* += [vocabulary, width] or NULL */
+    float *dposition_table; /* += [context, width] or NULL */
+    void *scratch;          /* embedding_scratch() bytes */
+};
+
+/* ---- Rows ------------------------------------------------------------------------ */
+
+/* y[i] = x[row[i]] (fp32); rows may repeat. Backward: dx[row[i]] += dy[i], in order of i. */
+struct nc_gather {
+    size_t count, width, rows; /* row[i] < rows */
+    const int32_t *row;        /* [count] */
+    const float *x;            /* [rows, width] */
+    float *y;                  /* = [count, width] */
+};
+struct nc_scatter {
+    size_t count, width, rows;
+    const int32_t *row;
+    const float *dy; /* [count, width] */
+    float *dx;       /* += [rows, width] */
+};
+
+/* y = x / |x| by row (fp32); keeps 1 / |x|. Backward: dx = (dy - y (y . dy)) / |x|. */
+struct nc_normalize {
+    size_t rows, width;
+    const float *x;
+    float *y;            /* = ; may be x */
+    float *inverse_norm; /* = [rows], or NULL */
+};
+struct nc_normalize_backward {
+    size_t rows, width;
+    const float *y, *inverse_norm, *dy;
+    enum nc_type dx_type;
+    void *dx; /* = [rows, width] dx_type; fp32 may be dy */
+};
+
+/* ---- Symmetric InfoNCE -----------------------------------------------------------
+ * Radford et al. 2021, figure 3, over the global batch, without its B x B matrix.
+ *
+ *     s(r, c) = exp(logit_scale) * text[r] . image[c]
+ *     loss = 1/(2N) sum_r (row_lse[r] - s(r, r)) + 1/(2N) sum_c (column_lse[c] - s(c, c))
+ *
+ * Caption r of the call is number first_caption + r of the global batch, picture c is
+ * first_image + c; the pair is positive where the numbers agree. A block of captions
+ * against a block of pictures is one call, and calls add up: running log-sum-exps are
+ * updated in forward, gradients in backward. One rank makes one call of each.
+ *
+ * Masked pairs: with groups given (an id per picture), captions and pictures of one
+ * group are no negatives of each other; their positive stays.
+ *
+ * Contradictions: `extra[e]` is a caption that is false for picture `extra_image[e]` (an
+ * index into this call's pictures). It stands in the column of that picture alone, as one
+ * more negative. */
+struct nc_infonce {
+    enum nc_type type; /* of text, image and extra */
+    size_t captions, images, width;
+    size_t first_caption, first_image;
+    size_t total;       /* N: pairs of the global batch */
+    const void *text;   /* [captions, width] T, normalised */
+    const void *image;  /* [images, width] T, normalised */
+    const float *logit_scale; /* one number: the logarithm */
+    const int32_t *caption_group, *image_group; /* [captions], [images], or both NULL */
+    size_t extras;
+    const void *extra;          /* [extras, width] T, normalised; or NULL */
+    const int32_t *extra_image; /* [extras] */
+    float *row_lse;    /* forward: running, starts at -INFINITY; backward reads: [captions] */
+    float *column_lse; /* the same: [images] */
+    float *positive;   /* forward = s(r, r) [captions], where the pair is in the call */
+    /* backward */
+    float *dtext;        /* += [captions, width] */
+    float *dextra;       /* += [extras, width] */
+    float *dlogit_scale; /* += one number */
+    void *scratch;       /* infonce_scratch() bytes */
+};
+
+/* loss = as above, from finished sums of `pairs` captions and their own pictures. */
+struct nc_infonce_loss {
+    size_t pairs, total;
+    const float *row_lse, *column_lse, *positive; /* [pairs] each */
+    float *loss; /* += one number: the pairs' share */
+};
+
+/* ---- Optimizer -------------------------------------------------------------------
+ * AdamW (Loshchilov, Hutter 2019) as in torch.optim.AdamW, over a contiguous range. */
+struct nc_adamw {
+    size_t count;
+    float *parameter; /* += [count] fp32 master */
+    const float *gradient;
+    float *first, *second; /* moments, [count] each */
+    nc_bfloat16 *shadow;   /* = parameter as bf16, or NULL */
+    float learning_rate, beta1, beta2, epsilon, weight_decay;
+    uint64_t step;                /* from 1, for the bias correction */
+    const float *gradient_factor; /* one number that the gradient is multiplied by
+                                     (clipping), or NULL for 1; a pointer, so that no
+                                     backend must wait for the host */
+};
+
+/* ---- The table -------------------------------------------------------------------- */
+
+struct nc_backend; /* a backend's own state: threads, stream, handles, plans */
+
+struct nc_ops {
+    const char *name;
+    struct nc_backend *backend;
+    bool host_memory; /* buffers can be read by the host directly */
+
+    int (*allocate)(struct nc_backend *, size_t bytes, void **out); /* not zeroed */
+    void (*release)(struct nc_backend *, void *data, size_t bytes);
+    int (*upload)(struct nc_backend *, void *destination, const void *host, size_t bytes);
+    int (*download)(struct nc_backend *, void *host, const void *source, size_t bytes);
+    int (*copy)(struct nc_backend *, void *destination, const void *source, size_t bytes);
+    int (*zero)(struct nc_backend *, void *data, size_t bytes);
+    int (*fill)(struct nc_backend *, float *data, float value, size_t count);
+    int (*synchronize)(struct nc_backend *);
+
+    int (*convert)(struct nc_backend *, void *destination, enum nc_type destination_type,
+                   const void *source, enum nc_type source_type, size_t count);
+
+    int (*linear)(struct nc_backend *, const struct nc_linear *);
+    int (*linear_backward_input)(struct nc_backend *, const struct nc_linear_backward_input *);
+    int (*linear_backward_weight)(struct nc_backend *, const struct nc_linear_backward_weight *);
+
+    size_t (*attention_scratch)(struct nc_backend *, const struct nc_attention *);
+    int (*attention_forward)(struct nc_backend *, const struct nc_attention *);
+    int (*attention_backward)(struct nc_backend *, const struct nc_attention *);
+    int (*attention_full)(struct nc_backend *, const struct nc_attention_full *);
+
+    int (*layernorm_forward)(struct nc_backend *, const struct nc_layernorm *);
+    size_t (*layernorm_scratch)(struct nc_backend *, size_t rows, size_t width);
+    int (*layernorm_backward)(struct nc_backend *, const struct nc_layernorm_backward *);
+
+    int (*activation_forward)(struct nc_backend *, const struct nc_activation_forward *);
+    int (*activation_backward)(struct nc_backend *, const struct nc_activation_backward *);
+
+    int (*embedding_forward)(struct nc_backend *, const struct nc_embedding *);
+    size_t (*embedding_scratch)(struct nc_backend *, size_t rows);
+    int (*embedding_backward)(struct nc_backend *, const struct nc_embedding_backward *);
+
+    int (*gather)(struct nc_backend *, const struct nc_gather *);
+    int (*scatter)(struct nc_backend *, const struct nc_scatter *);
+    int (*normalize_forward)(struct nc_backend *, const struct nc_normalize *);
+    int (*normalize_backward)(struct nc_backend *, const struct nc_normalize_backward *);
+
+    size_t (*infonce_scratch)(struct nc_backend *, const struct nc_infonce *);
+    int (*infonce_forward)(struct nc_backend *, const struct nc_infonce *);
+    int (*infonce_backward)(struct nc_backend *, const struct nc_infonce *);
+    int (*infonce_loss)(struct nc_backend *, const struct nc_infonce_loss *);
+
+    int (*adamw)(struct nc_backend *, const struct nc_adamw *);
+    /* *sum += sum of squares of `count` numbers (accumulated in fp64 on the way). */
+    int (*squared_norm)(struct nc_backend *, const float *data, size_t count, double *sum);
+};
+
+/* Opens the named backend; `device` is a GPU's number, ignored by "cpu". An unknown name,
+ * or one that this program was built without, is NC_USAGE and names the ones there are. */
+int nc_ops_create(const char *name, int device, struct nc_ops **ops);
+void nc_ops_destroy(struct nc_ops *ops);
+
+/* Names of the backends of this build, ending with NULL. */
+const char *const *nc_ops_names(void);
+
+#endif
