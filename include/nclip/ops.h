@@ -4,8 +4,7 @@
  * model code drives all of them and the same tests run on all of them.
  *
  * Conventions
- *   Layout      Row-major and dense, unless a stride is named. Counts and strides are
- *               in elements. A "row" is one token (or one caption, or one picture).
+ *   Layout      Row-major and dense. Counts are in elements. A "row" is one token (or one caption, or one picture).
  *   T           The run's element type (NC_FLOAT32 or NC_BFLOAT16), given as `type`.
  *               Products accumulate in fp32; statistics, softmax, loss, gradients of
  *               parameters, master weights and the residual stream are fp32 always.
@@ -33,18 +32,17 @@
 /* ---- Linear layers --------------------------------------------------------------
  * weight is [out, in] as in PyTorch. Never hand-written: oneDNN or cuBLASLt. */
 
-/* y[rows, out] = act(x[rows, in] weight^T + bias) + residual
- * `preactivation` receives x weight^T + bias where the backward pass needs it. */
+/* y[rows, out] = x[rows, in] weight^T + bias + residual, or act(x weight^T + bias) */
 struct nc_linear {
     enum nc_type type; /* T: of x and weight */
     size_t rows, in, out;
-    const void *x;     /* [rows, in] T, rows `x_stride` apart (0: dense) */
-    size_t x_stride;
+    const void *x;      /* [rows, in] T */
     const void *weight; /* [out, in] T */
     const float *bias;  /* [out] or NULL */
+    bool activate;      /* apply `activation`; not together with a residual. A forward pass */
+    enum nc_activation activation; /* without backward saves a trip through memory */
     const float *residual; /* [rows, out] fp32 dense or NULL; only with y_type fp32. May be y itself */
-    void *y;            /* = [rows, out] y_type, rows `y_stride` apart (0: dense) */
-    size_t y_stride;
+    void *y;             /* = [rows, out] y_type */
     enum nc_type y_type; /* T or NC_FLOAT32 */
 };
 
@@ -52,23 +50,20 @@ struct nc_linear {
 struct nc_linear_backward_input {
     enum nc_type type;
     size_t rows, in, out;
-    const void *dy; /* [rows, out] T */
-    size_t dy_stride;
+    const void *dy;     /* [rows, out] T */
     const void *weight; /* [out, in] T */
     void *dx;           /* = [rows, in] T */
-    size_t dx_stride;
 };
 
-/* dweight[out, in] += dy^T x ;  dbias[out] += column sums of dy */
+/* dweight[out, in] = dy^T x ;  dbias[out] = column sums of dy; both += when `accumulate` */
 struct nc_linear_backward_weight {
     enum nc_type type;
     size_t rows, in, out;
     const void *x;  /* [rows, in] T */
-    size_t x_stride;
     const void *dy; /* [rows, out] T */
-    size_t dy_stride;
-    float *dweight; /* += [out, in] */
-    float *dbias;   /* += [out] or NULL */
+    bool accumulate;
+    float *dweight; /* [out, in] */
+    float *dbias;   /* [out] or NULL */
 };
 
 /* ---- Attention -------------------------------------------------------------------
@@ -141,18 +136,19 @@ struct nc_activation_forward {
     enum nc_activation activation;
     enum nc_type type;
     size_t rows, width;
-    const void *x; size_t x_stride; /* 0: dense */
-    void *y; size_t y_stride;       /* = */
+    const void *x;
+    void *y; /* = */
 };
 
-/* dx = dy * act'(x). dx may be dy. */
+/* dx = dy * act'(x). dx may be dy. `y`, where given, receives act(x) once more: the
+ * product before needs it for its weight's gradient, and keeping it would cost memory. */
 struct nc_activation_backward {
     enum nc_activation activation;
     enum nc_type type;
     size_t rows, width;
-    const void *x; size_t x_stride;
-    const void *dy; size_t dy_stride;
-    void *dx; size_t dx_stride; /* = */
+    const void *x, *dy;
+    void *dx; /* = */
+    void *y;  /* = act(x), or NULL; may be x */
 };
 
 /* ---- Embedding ------------------------------------------------------------------- */
