@@ -37,9 +37,9 @@ struct nc_embedding_info {
 };
 
 enum {
-    NC_EMBEDDING_ALIGNMENT = 4096,    /* bytes, of the block of rows in a shard */
-    NC_EMBEDDING_SHARD_ROWS = 8192,   /* the default */
-    NC_EMBEDDING_MAX_KEY = 65535,     /* bytes */
+    NC_EMBEDDING_ALIGNMENT = 4096,  /* bytes, of the block of rows in a shard */
+    NC_EMBEDDING_SHARD_ROWS = 8192, /* the default */
+    NC_EMBEDDING_MAX_KEY = 65535,   /* bytes */
     NC_EMBEDDING_MAX_DIMENSION = 1 << 20,
 };
 
@@ -92,9 +92,10 @@ void nc_embedding_store_close(struct nc_embedding_store *store); /* NULL is allo
 
 /* Strings and rows are valid until close. */
 const struct nc_embedding_info *nc_embedding_store_info(const struct nc_embedding_store *store);
-size_t nc_embedding_store_count(const struct nc_embedding_store *store);   /* rows */
+size_t nc_embedding_store_count(const struct nc_embedding_store *store); /* rows */
 size_t nc_embedding_store_shards(const struct nc_embedding_store *store);
-size_t nc_embedding_store_skipped(const struct nc_embedding_store *store); /* lines of skipped.jsonl */
+size_t
+nc_embedding_store_skipped(const struct nc_embedding_store *store); /* lines of skipped.jsonl */
 const char *nc_embedding_store_key(const struct nc_embedding_store *store, size_t row);
 bool nc_embedding_store_find(const struct nc_embedding_store *store, const char *key, size_t *row);
 

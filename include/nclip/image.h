@@ -18,9 +18,9 @@
 #include <stdint.h>
 
 enum {
-    NC_IMAGE_MAX_EDGE = 65535,        /* pixels; JPEG cannot say more */
-    NC_IMAGE_MAX_PIXELS = 178956970,  /* where PIL calls it a decompression bomb */
-    NC_IMAGE_MAX_BYTES = 1 << 28,     /* of a file */
+    NC_IMAGE_MAX_EDGE = 65535,       /* pixels; JPEG cannot say more */
+    NC_IMAGE_MAX_PIXELS = 178956970, /* where PIL calls it a decompression bomb */
+    NC_IMAGE_MAX_BYTES = 1 << 28,    /* of a file */
 };
 
 struct nc_image {
