@@ -112,7 +112,7 @@ struct nc_layernorm {
     const float *weight, *bias; /* [width] */
     float epsilon;
     enum nc_type y_type;
-    void *y;            /* = [rows, width] y_type */
+    void *y;            /* = [rows, width] y_type; may be x in fp32 */
     float *mean, *rstd; /* = [rows] each, or both NULL when there is no backward pass */
 };
 
@@ -261,6 +261,7 @@ struct nc_adamw {
     const float *gradient_factor; /* one number that the gradient is multiplied by
                                      (clipping), or NULL for 1; a pointer, so that no
                                      backend must wait for the host */
+    float limit; /* parameters are clamped to at most this afterwards; 0: no limit */
 };
 
 /* ---- The table -------------------------------------------------------------------- */
