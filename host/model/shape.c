@@ -1,0 +1,191 @@
+#include "nclip/model.h"
+
+#include "nclip/error.h"
+#include "nclip/json.h"
+
+#include <limits.h>
+#include <string.h>
+
+/* Larger than any CLIP there is, and small enough that no product of them overflows. */
+enum {
+    LARGEST_WIDTH = 1 << 16,
+    LARGEST_MLP = 1 << 18,
+    LARGEST_LAYERS = 1024,
+    LARGEST_CONTEXT = 1 << 16,
+    LARGEST_IMAGE = 1 << 14,
+    SMALLEST_HEAD = 32, /* what the attention kernels are made for */
+    LARGEST_HEAD = 128,
+};
+
+static int bounded_size(const char *where, const cJSON *object, const char *key, size_t largest,
+                        size_t *value)
+{
+    int status = nc_json_optional_size(where, object, key, value);
+    if (status == NC_OK && (*value < 1 || *value > largest))
+        status = nc_error(NC_BAD_INPUT, "%s: \"%s\" is %zu; nclip reads 1 to %zu", where, key,
+                          *value, largest);
+    return status;
+}
+
+/* The object that describes a tower, or NULL for one that is all defaults.
+ * transformers' CLIPConfig completes `text_config_dict`, which old checkpoints
+ * carry, with the defaults and lets the result replace all of `text_config`. */
+static int find_section(const char *path, const cJSON *root, const char *key, const char *old_key,
+                        const cJSON **section)
+{
+    *section = cJSON_GetObjectItemCaseSensitive(root, old_key);
+    if (!*section || cJSON_IsNull(*section)) {
+        old_key = key;
+        *section = cJSON_GetObjectItemCaseSensitive(root, key);
+    }
+    if (cJSON_IsNull(*section))
+        *section = NULL;
+    if (*section && !cJSON_IsObject(*section))
+        return nc_error(NC_BAD_INPUT, "%s: \"%s\" is not an object", path, old_key);
+    return NC_OK;
+}
+
+static int read_tower(const char *where, const cJSON *section, struct nc_tower_shape *tower)
+{
+    int status = bounded_size(where, section, "hidden_size", LARGEST_WIDTH, &tower->width);
+    if (status == NC_OK)
+        status = bounded_size(where, section, "num_hidden_layers", LARGEST_LAYERS, &tower->layers);
+    if (status == NC_OK)
+        status = bounded_size(where, section, "num_attention_heads", LARGEST_WIDTH, &tower->heads);
+    if (status == NC_OK)
+        status = bounded_size(where, section, "intermediate_size", LARGEST_MLP, &tower->mlp);
+    if (status != NC_OK)
+        return status;
+    if (tower->width % tower->heads != 0)
+        return nc_error(NC_BAD_INPUT,
+                        "%s: \"hidden_size\" %zu is no multiple of \"num_attention_heads\" %zu",
+                        where, tower->width, tower->heads);
+    size_t head = tower->width / tower->heads;
+    if (head < SMALLEST_HEAD || head > LARGEST_HEAD)
+        return nc_error(NC_BAD_INPUT,
+                        "%s: heads of %zu (\"hidden_size\" %zu / \"num_attention_heads\" %zu) are "
+                        "not supported; nclip computes heads of %d to %d",
+                        where, head, tower->width, tower->heads, SMALLEST_HEAD, LARGEST_HEAD);
+
+    double epsilon = 1e-5;
+    status = nc_json_optional_number(where, section, "layer_norm_eps", &epsilon);
+    if (status != NC_OK)
+        return status;
+    if (!(epsilon > 0 && epsilon < 1))
+        return nc_error(NC_BAD_INPUT, "%s: \"layer_norm_eps\" is %g; expected a small number above "
+                        "0", where, epsilon);
+    tower->epsilon = (float)epsilon;
+
+    const char *activation = "quick_gelu";
+    status = nc_json_optional_string(where, section, "hidden_act", &activation);
+    if (status != NC_OK)
+        return status;
+    if (strcmp(activation, "quick_gelu") == 0)
+        tower->activation = NC_QUICK_GELU;
+    else if (strcmp(activation, "gelu") == 0)
+        tower->activation = NC_GELU;
+    else
+        return nc_error(NC_BAD_INPUT, "%s: \"hidden_act\" is \"%.40s\"; nclip computes quick_gelu "
+                        "and gelu", where, activation);
+    return NC_OK;
+}
+
+static int read_text(const char *where, const cJSON *section, struct nc_model_shape *shape)
+{
+    size_t end_token = 49407;
+    int status = read_tower(where, section, &shape->text);
+    if (status == NC_OK)
+        status = bounded_size(where, section, "vocab_size", INT_MAX, &shape->vocabulary);
+    if (status == NC_OK)
+        status = bounded_size(where, section, "max_position_embeddings", LARGEST_CONTEXT,
+                              &shape->context);
+    if (status == NC_OK)
+        status = nc_json_optional_size(where, section, "eos_token_id", &end_token);
+    if (status != NC_OK)
+        return status;
+    /* transformers keeps two conventions apart by this value (its pull request 24773). */
+    shape->end_rule = end_token == 2 ? NC_END_ARGMAX : NC_END_FIRST;
+    if (end_token >= shape->vocabulary && shape->end_rule == NC_END_FIRST)
+        return nc_error(NC_BAD_INPUT, "%s: \"eos_token_id\" %zu lies outside the vocabulary of %zu "
+                        "tokens, so no caption could end", where, end_token, shape->vocabulary);
+    shape->end_token = (int32_t)end_token;
+    return NC_OK;
+}
+
+static int read_vision(const char *where, const cJSON *section, struct nc_model_shape *shape)
+{
+    int status = read_tower(where, section, &shape->vision);
+    if (status == NC_OK)
+        status = bounded_size(where, section, "image_size", LARGEST_IMAGE, &shape->image_size);
+    if (status == NC_OK)
+        status = bounded_size(where, section, "patch_size", LARGEST_IMAGE, &shape->patch_size);
+    if (status == NC_OK)
+        status = bounded_size(where, section, "num_channels", 16, &shape->channels);
+    if (status != NC_OK)
+        return status;
+    if (shape->patch_size > shape->image_size)
+        return nc_error(NC_BAD_INPUT, "%s: \"patch_size\" %zu is larger than \"image_size\" %zu",
+                        where, shape->patch_size, shape->image_size);
+    if (shape->channels != 3)
+        return nc_error(NC_BAD_INPUT, "%s: \"num_channels\" is %zu; nclip reads pictures of 3",
+                        where, shape->channels);
+    return NC_OK;
+}
+
+int nc_model_shape_read(const char *config_path, struct nc_model_shape *shape)
+{
+    /* The defaults of transformers' CLIPTextConfig, CLIPVisionConfig and CLIPConfig. */
+    *shape = (struct nc_model_shape){
+        .text = {512, 12, 8, 2048, NC_QUICK_GELU, 1e-5f},
+        .vision = {768, 12, 12, 3072, NC_QUICK_GELU, 1e-5f},
+        .embedding = 512,
+        .vocabulary = 49408,
+        .context = 77,
+        .image_size = 224,
+        .patch_size = 32,
+        .channels = 3,
+    };
+    char where[PATH_MAX + 32];
+    const cJSON *section;
+    const char *model_type = "clip";
+    double logit_scale = 2.6592;
+    cJSON *root;
+    int status = nc_json_load(config_path, &root);
+    if (status != NC_OK)
+        return status;
+    if (!cJSON_IsObject(root)) {
+        status = nc_error(NC_BAD_INPUT, "%s: not a JSON object", config_path);
+        goto cleanup;
+    }
+    status = nc_json_optional_string(config_path, root, "model_type", &model_type);
+    if (status != NC_OK)
+        goto cleanup;
+    if (strcmp(model_type, "clip") != 0) {
+        status = nc_error(NC_BAD_INPUT, "%s: \"model_type\" is \"%.40s\"; nclip reads \"clip\"",
+                          config_path, model_type);
+        goto cleanup;
+    }
+    status = bounded_size(config_path, root, "projection_dim", LARGEST_WIDTH, &shape->embedding);
+    if (status == NC_OK)
+        status = nc_json_optional_number(config_path, root, "logit_scale_init_value", &logit_scale);
+    if (status == NC_OK && !(logit_scale >= -100 && logit_scale <= 100))
+        status = nc_error(NC_BAD_INPUT, "%s: \"logit_scale_init_value\" is %g; expected a "
+                          "logarithm", config_path, logit_scale);
+    if (status == NC_OK)
+        shape->logit_scale_initial = (float)logit_scale;
+    if (status == NC_OK)
+        status = find_section(config_path, root, "text_config", "text_config_dict", &section);
+    if (status != NC_OK)
+        goto cleanup;
+    snprintf(where, sizeof where, "%s: text_config", config_path);
+    status = read_text(where, section, shape);
+    if (status == NC_OK)
+        status = find_section(config_path, root, "vision_config", "vision_config_dict", &section);
+    if (status != NC_OK)
+        goto cleanup;
+    snprintf(where, sizeof where, "%s: vision_config", config_path);
+    status = read_vision(where, section, shape);
+cleanup:
+    cJSON_Delete(root);
+    return status;
+}
