@@ -13,7 +13,12 @@
  *     };
  *     struct nc_arguments arguments;
  *     int status = nc_options_parse(&help, options, argc, argv, &arguments);
- *     if (status != NC_OK || arguments.help_shown) return status;
+ *     if (status != NC_OK || arguments.help_shown)
+ *         return status;
+ *     ...
+ *     nc_arguments_free(&arguments, options);
+ *
+ * host/cli/doctor.c is the example to copy.
  */
 #ifndef NCLIP_COMMAND_H
 #define NCLIP_COMMAND_H
@@ -23,11 +28,11 @@
 
 struct nc_command {
     const char *name;
-    const char *summary; /* one line of `nclip --help` */
+    const char *summary;               /* one line of `nclip --help` */
     int (*run)(int argc, char **argv); /* returns an enum nc_status */
 };
 
-/* Every command, in the order of `nclip --help`; ends with name NULL (host/cli/commands.c). */
+/* Every command, in the order of `nclip --help`; ends with NULL (host/cli/commands.c). */
 extern const struct nc_command *const nc_commands[];
 
 enum nc_option_kind {
@@ -35,7 +40,7 @@ enum nc_option_kind {
     NC_OPTION_FLAG,   /* target: bool * */
     NC_OPTION_SIZE,   /* target: size_t * (whole number >= 0) */
     NC_OPTION_NUMBER, /* target: double * */
-    NC_OPTION_LIST,   /* target: struct nc_string_list *; may be given again and again */
+    NC_OPTION_LIST,   /* target: struct nc_string_list *, {0} before; may be given several times */
 };
 
 struct nc_string_list {
@@ -43,6 +48,8 @@ struct nc_string_list {
     size_t count;
 };
 
+/* --help adds the choices in brackets and "(required)" to `help`; a default belongs into `help`:
+ * "captions computed at once (default: all)". At most 64 options a command. */
 struct nc_option {
     const char *name;  /* "--model" */
     const char *value; /* what stands for the value in help: "DIR"; NULL for a flag */
@@ -55,7 +62,7 @@ struct nc_option {
 
 struct nc_help {
     const char *usage;    /* "nclip tokenize --model DIR [FILE]" */
-    const char *purpose;  /* a paragraph */
+    const char *purpose;  /* a paragraph; is wrapped at 80 columns, newlines are kept */
     const char *examples; /* lines to copy, or NULL */
     size_t positional_least, positional_most;
 };
@@ -67,8 +74,11 @@ struct nc_arguments {
     void *owned;
 };
 
-/* Accepts "--name value" and "--name=value"; "--" ends the options; "-" is a
- * positional. Unknown options are NC_USAGE and name the nearest known one. */
+/* Accepts "--name value" and "--name=value"; "--" ends the options; "-" is a positional; a value
+ * that starts with "--" must be joined by "=". The last of a repeated option counts. --help (or
+ * -h) anywhere prints the help and looks at nothing else. All errors are NC_USAGE, one sentence
+ * each: an unknown option names the nearest known one. When it fails or shows the help, nothing
+ * needs to be freed (nc_arguments_free is then harmless). */
 int nc_options_parse(const struct nc_help *help, const struct nc_option *options, int argc,
                      char **argv, struct nc_arguments *arguments);
 void nc_arguments_free(struct nc_arguments *arguments, const struct nc_option *options);

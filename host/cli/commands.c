@@ -1,0 +1,25 @@
+#include "nclip/command.h"
+
+extern const struct nc_command nc_command_tokenize;
+extern const struct nc_command nc_command_encode;
+extern const struct nc_command nc_command_embed;
+extern const struct nc_command nc_command_generate;
+extern const struct nc_command nc_command_train;
+extern const struct nc_command nc_command_evaluate;
+extern const struct nc_command nc_command_report;
+extern const struct nc_command nc_command_info;
+extern const struct nc_command nc_command_doctor;
+
+/* In the order in which they are used. */
+const struct nc_command *const nc_commands[] = {
+    // &nc_command_embed,
+    // &nc_command_generate,
+    // &nc_command_train,
+    // &nc_command_evaluate,
+    // &nc_command_report,
+    // &nc_command_encode,
+    // &nc_command_tokenize,
+    // &nc_command_info,
+    &nc_command_doctor,
+    NULL,
+};

@@ -1,0 +1,276 @@
+/* nclip doctor: what this machine can run. Also the example of a command. */
+#include "nclip/command.h"
+#include "nclip/error.h"
+
+#include <cjson/cJSON.h>
+#include <omp.h>
+#include <oneapi/dnnl/dnnl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct machine {
+    char cpu[128];
+    char features[4096];                         /* the kernel's list, with a space at both ends */
+    int cores;                                   /* that this process may use */
+    unsigned long long memory, memory_available; /* bytes; 0: unknown */
+};
+
+/* ---- What the kernel tells ---------------------------------------------------------- */
+
+/* The value of the first line "key : value" of a file of /proc; false when there is none. */
+static bool proc_value(const char *path, const char *key, char *value, size_t size)
+{
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return false;
+    char *line = NULL;
+    size_t capacity = 0;
+    bool found = false;
+    while (!found && getline(&line, &capacity, file) >= 0) {
+        size_t length = strlen(key);
+        if (strncmp(line, key, length) != 0 || !strchr(" \t:", line[length]))
+            continue;
+        const char *text = strchr(line, ':');
+        if (text) {
+            text += 1 + strspn(text + 1, " \t");
+            snprintf(value, size, "%.*s", (int)strcspn(text, "\n"), text);
+            found = true;
+        }
+    }
+    free(line);
+    fclose(file);
+    return found;
+}
+
+static unsigned long long proc_bytes(const char *key)
+{
+    char value[64];
+    return proc_value("/proc/meminfo", key, value, sizeof value) ? strtoull(value, NULL, 10) * 1024
+                                                                 : 0;
+}
+
+/* A container may get less than the machine has. */
+static unsigned long long container_limit(void)
+{
+    unsigned long long limit = 0;
+    FILE *file = fopen("/sys/fs/cgroup/memory.max", "re");
+    if (file) {
+        if (fscanf(file, "%llu", &limit) != 1) /* "max" */
+            limit = 0;
+        fclose(file);
+    }
+    return limit;
+}
+
+static void look_at_machine(struct machine *machine)
+{
+    *machine = (struct machine){.cpu = "unknown"};
+    proc_value("/proc/cpuinfo", "model name", machine->cpu, sizeof machine->cpu);
+    char list[sizeof machine->features - 2] = "";
+    if (!proc_value("/proc/cpuinfo", "flags", list, sizeof list))
+        proc_value("/proc/cpuinfo", "Features", list, sizeof list); /* ARM */
+    snprintf(machine->features, sizeof machine->features, " %s ", list);
+
+    cpu_set_t allowed;
+    machine->cores = sched_getaffinity(0, sizeof allowed, &allowed) == 0 ? CPU_COUNT(&allowed) : 1;
+
+    unsigned long long limit = container_limit();
+    machine->memory = proc_bytes("MemTotal");
+    machine->memory_available = proc_bytes("MemAvailable");
+    if (limit && limit < machine->memory) {
+        machine->memory = limit;
+        if (machine->memory_available > limit)
+            machine->memory_available = limit;
+    }
+}
+
+static bool has_feature(const struct machine *machine, const char *name)
+{
+    char word[32];
+    snprintf(word, sizeof word, " %s ", name);
+    return strstr(machine->features, word) != NULL;
+}
+
+/* ---- What oneDNN makes of it -------------------------------------------------------- */
+
+static const char *isa_name(dnnl_cpu_isa_t isa)
+{
+    switch (isa) {
+    case dnnl_cpu_isa_sse41:
+        return "sse41";
+    case dnnl_cpu_isa_avx:
+        return "avx";
+    case dnnl_cpu_isa_avx2:
+        return "avx2";
+    case dnnl_cpu_isa_avx2_vnni:
+        return "avx2_vnni";
+    case dnnl_cpu_isa_avx512_core:
+        return "avx512_core";
+    case dnnl_cpu_isa_avx512_core_vnni:
+        return "avx512_core_vnni";
+    case dnnl_cpu_isa_avx512_core_bf16:
+        return "avx512_core_bf16";
+    case dnnl_cpu_isa_avx512_core_amx:
+        return "avx512_core_amx";
+    default:
+        return "unknown";
+    }
+}
+
+/* Writes the name of the kernel that oneDNN picks for a product of two square matrices, as
+ * the towers ask for it; false when it has none. */
+static bool matmul_kernel(dnnl_data_type_t type, char *name, size_t size)
+{
+    dnnl_engine_t engine = NULL;
+    dnnl_primitive_desc_t primitive = NULL;
+    dnnl_memory_desc_t in, out;
+    dnnl_matmul_desc_t matmul;
+    const dnnl_dims_t shape = {512, 512};
+    const char *kernel = NULL;
+
+    if (dnnl_engine_create(&engine, dnnl_cpu, 0) == dnnl_success &&
+        dnnl_memory_desc_init_by_tag(&in, 2, shape, type, dnnl_ab) == dnnl_success &&
+        dnnl_memory_desc_init_by_tag(&out, 2, shape, dnnl_f32, dnnl_ab) == dnnl_success &&
+        dnnl_matmul_desc_init(&matmul, &in, &in, NULL, &out) == dnnl_success &&
+        dnnl_primitive_desc_create(&primitive, &matmul, NULL, engine, NULL) == dnnl_success &&
+        dnnl_primitive_desc_query(primitive, dnnl_query_impl_info_str, 0, &kernel) == dnnl_success)
+        snprintf(name, size, "%s", kernel);
+    if (primitive)
+        dnnl_primitive_desc_destroy(primitive);
+    if (engine)
+        dnnl_engine_destroy(engine);
+    return kernel != NULL;
+}
+
+struct precision {
+    const char *name;
+    const char *support; /* "native", "emulated", "no" */
+    const char *advice;
+    char kernel[64];
+};
+
+static void judge_precisions(const struct machine *machine, struct precision precisions[2])
+{
+    precisions[0] =
+        (struct precision){.name = "fp32", .support = "native", .advice = "the reference"};
+    if (!matmul_kernel(dnnl_f32, precisions[0].kernel, sizeof precisions[0].kernel))
+        precisions[0].support = "no";
+
+    precisions[1] = (struct precision){.name = "bf16"};
+    bool native = has_feature(machine, "avx512_bf16") || has_feature(machine, "amx_bf16");
+    if (!matmul_kernel(dnnl_bf16, precisions[1].kernel, sizeof precisions[1].kernel)) {
+        precisions[1].support = "no";
+        precisions[1].advice = "this processor has no AVX-512: use fp32";
+    } else if (native && strncmp(precisions[1].kernel, "ref", 3) != 0) {
+        precisions[1].support = "native";
+        precisions[1].advice = "the fast one here";
+    } else {
+        precisions[1].support = "emulated";
+        precisions[1].advice = "correct, and slower than fp32 here: use fp32";
+    }
+}
+
+/* ---- The report ---------------------------------------------------------------------- */
+
+static const struct {
+    const char *flag, *name;
+} features[] = {
+    {"avx2", "AVX2"},       {"fma", "FMA"},
+    {"avx512f", "AVX-512"}, {"avx512_bf16", "AVX-512 BF16"},
+    {"amx_tile", "AMX"},    {"amx_bf16", "AMX BF16"},
+};
+enum { FEATURES = sizeof features / sizeof *features };
+
+static void print_text(const struct machine *machine, const struct precision precisions[2])
+{
+    const dnnl_version_t *version = dnnl_version();
+    printf("processor  %s, %d core%s for this process\n", machine->cpu, machine->cores,
+           machine->cores == 1 ? "" : "s");
+    printf("features  ");
+    for (size_t i = 0; i < FEATURES; i++)
+        printf(" %s %s%s", features[i].name, has_feature(machine, features[i].flag) ? "yes" : "no",
+               i + 1 < FEATURES ? "," : "\n");
+    if (machine->memory)
+        printf("memory     %.1f GiB, %.1f GiB of it free\n", (double)machine->memory / 0x1p30,
+               (double)machine->memory_available / 0x1p30);
+    printf("threads    %d (OpenMP; set OMP_NUM_THREADS to change)\n", omp_get_max_threads());
+    printf("oneDNN     %d.%d.%d, using %s\n", version->major, version->minor, version->patch,
+           isa_name(dnnl_get_effective_cpu_isa()));
+    for (size_t i = 0; i < 2; i++)
+        printf("%-10s %s%s%s: %s\n", precisions[i].name, precisions[i].support,
+               *precisions[i].kernel ? ", by " : "", precisions[i].kernel, precisions[i].advice);
+    printf("cuda       not built into this program\n");
+}
+
+static int print_json(const struct machine *machine, const struct precision precisions[2])
+{
+    const dnnl_version_t *version = dnnl_version();
+    char number[64];
+    snprintf(number, sizeof number, "%d.%d.%d", version->major, version->minor, version->patch);
+
+    cJSON *root = cJSON_CreateObject();
+    cJSON_AddStringToObject(root, "version", NCLIP_VERSION);
+    cJSON *cpu = cJSON_AddObjectToObject(root, "cpu");
+    cJSON_AddStringToObject(cpu, "model", machine->cpu);
+    cJSON_AddNumberToObject(cpu, "cores", machine->cores);
+    cJSON_AddNumberToObject(cpu, "threads", omp_get_max_threads());
+    cJSON *flags = cJSON_AddObjectToObject(cpu, "features");
+    for (size_t i = 0; i < FEATURES; i++)
+        cJSON_AddBoolToObject(flags, features[i].flag, has_feature(machine, features[i].flag));
+    cJSON_AddNumberToObject(root, "memory", (double)machine->memory);
+    cJSON_AddNumberToObject(root, "memory_available", (double)machine->memory_available);
+    cJSON *onednn = cJSON_AddObjectToObject(root, "onednn");
+    cJSON_AddStringToObject(onednn, "version", number);
+    cJSON_AddStringToObject(onednn, "isa", isa_name(dnnl_get_effective_cpu_isa()));
+    cJSON *list = cJSON_AddObjectToObject(root, "precisions");
+    for (size_t i = 0; i < 2; i++) {
+        cJSON *precision = cJSON_AddObjectToObject(list, precisions[i].name);
+        cJSON_AddStringToObject(precision, "support", precisions[i].support);
+        cJSON_AddStringToObject(precision, "kernel", precisions[i].kernel);
+    }
+    cJSON *cuda = cJSON_AddObjectToObject(root, "cuda");
+    cJSON_AddBoolToObject(cuda, "built", false);
+
+    char *text = cJSON_PrintUnformatted(root);
+    cJSON_Delete(root);
+    if (!text)
+        return nc_error(NC_FAILED, "no memory");
+    puts(text);
+    free(text);
+    return NC_OK;
+}
+
+static int run(int argc, char **argv)
+{
+    static const struct nc_help help = {
+        .usage = "nclip doctor [--json]",
+        .purpose =
+            "Tells what this machine can run: processor, memory, the library that multiplies "
+            "matrices, and which precisions it runs natively.",
+    };
+    bool json = false;
+    const struct nc_option options[] = {
+        {"--json", NULL, "print one JSON object", NC_OPTION_FLAG, &json},
+        {0},
+    };
+    struct nc_arguments arguments;
+    int status = nc_options_parse(&help, options, argc, argv, &arguments);
+    if (status != NC_OK || arguments.help_shown)
+        return status;
+
+    struct machine machine;
+    struct precision precisions[2];
+    look_at_machine(&machine);
+    judge_precisions(&machine, precisions);
+    if (json)
+        status = print_json(&machine, precisions);
+    else
+        print_text(&machine, precisions);
+
+    nc_arguments_free(&arguments, options);
+    return status;
+}
+
+const struct nc_command nc_command_doctor = {"doctor", "what this machine can run", run};
