@@ -1,0 +1,323 @@
+#include "checkpoint.h"
+
+#include "nclip/error.h"
+#include "nclip/files.h"
+#include "nclip/json.h"
+#include "nclip/safetensors.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static int no_memory(void)
+{
+    return nc_error(NC_FAILED, "checkpoint: no memory");
+}
+
+/* Where the moments of a table row lie, or SIZE_MAX when it does not train. */
+static size_t moment_of(const struct nc_step *step, const struct nc_parameter *row)
+{
+    if (row->tower != NC_TOWER_TEXT || !step->trainable[row - step->table->rows])
+        return SIZE_MAX;
+    for (size_t i = 0; i < step->range_count; i++) {
+        const struct nc_range *range = &step->ranges[i];
+        if (row->offset >= range->offset && row->offset < range->offset + range->count)
+            return range->moment + row->offset - range->offset;
+    }
+    return SIZE_MAX;
+}
+
+static const char *const moment_names[2] = {"first", "second"};
+
+/* ---- Saving --------------------------------------------------------------------------- */
+
+static int declare_moments(const struct nc_step *step, struct nc_safetensors_writer *writer)
+{
+    char name[128];
+    for (int which = 0; which < 2; which++) {
+        for (size_t i = 0; i < step->table->count; i++) {
+            const struct nc_parameter *row = &step->table->rows[i];
+            if (moment_of(step, row) == SIZE_MAX)
+                continue;
+            snprintf(name, sizeof name, "%s.%s", moment_names[which], row->name);
+            int status =
+                nc_safetensors_writer_declare(writer, name, "F32", row->rank, row->shape);
+            if (status != NC_OK)
+                return status;
+        }
+    }
+    return NC_OK;
+}
+
+static int write_moments(struct nc_step *step, const char *path, float *host)
+{
+    struct nc_safetensors_writer *writer;
+    int status = nc_safetensors_writer_create(path, NULL, &writer);
+    if (status != NC_OK)
+        return status;
+    status = declare_moments(step, writer);
+    for (int which = 0; which < 2 && status == NC_OK; which++) {
+        const float *moments = which ? step->second : step->first;
+        for (size_t i = 0; i < step->table->count && status == NC_OK; i++) {
+            const struct nc_parameter *row = &step->table->rows[i];
+            size_t at = moment_of(step, row), bytes = row->count * sizeof(float);
+            if (at == SIZE_MAX)
+                continue;
+            status = step->ops->download(step->ops->backend, host, moments + at, bytes);
+            if (status == NC_OK)
+                status = nc_safetensors_writer_data(writer, host, bytes);
+        }
+    }
+    if (status != NC_OK) {
+        nc_safetensors_writer_abort(writer);
+        return status;
+    }
+    return nc_safetensors_writer_commit(writer);
+}
+
+/* Numbers that JSON readers might round are kept as strings. */
+static int write_position(const char *path, const struct nc_examples *examples,
+                          const char *config_text, const struct nc_position *position)
+{
+    char text[64];
+    cJSON *root = cJSON_CreateObject();
+    if (!root)
+        return no_memory();
+    cJSON_AddNumberToObject(root, "version", 1);
+    cJSON_AddNumberToObject(root, "step", (double)position->step);
+    cJSON_AddNumberToObject(root, "epoch", (double)position->epoch);
+    cJSON_AddNumberToObject(root, "batch", (double)position->batch);
+    cJSON_AddNumberToObject(root, "best_epoch", (double)position->best_epoch);
+    snprintf(text, sizeof text, "%.17g", position->best_validation_loss);
+    cJSON_AddStringToObject(root, "best_validation_loss", text);
+    snprintf(text, sizeof text, "%.17g", position->epoch_loss);
+    cJSON_AddStringToObject(root, "epoch_loss", text);
+    snprintf(text, sizeof text, "%016llx", (unsigned long long)examples->fingerprint);
+    cJSON_AddStringToObject(root, "examples", text);
+    cJSON_AddStringToObject(root, "config", config_text);
+    char *json = cJSON_Print(root);
+    cJSON_Delete(root);
+    if (!json)
+        return no_memory();
+    int status = nc_file_write(path, json, strlen(json));
+    free(json);
+    return status;
+}
+
+static char *path_in(const char *folder, const char *sub, const char *name)
+{
+    char *path = NULL;
+    return asprintf(&path, "%s/%s%s%s", folder, sub, *name ? "/" : "", name) < 0 ? NULL : path;
+}
+
+int nc_checkpoint_save(const char *run_folder, const struct nc_model *model, struct nc_step *step,
+                       const struct nc_examples *examples, const char *config_text,
+                       const struct nc_position *position)
+{
+    char name[64];
+    snprintf(name, sizeof name, "last.partial-%ld", (long)getpid());
+    char *staged = path_in(run_folder, name, ""), *final = path_in(run_folder, "last", "");
+    char *moments = path_in(run_folder, name, "optimizer.safetensors");
+    char *where = path_in(run_folder, name, "training.json");
+    size_t bytes = step->table->tower_elements[NC_TOWER_TEXT] * sizeof(float);
+    float *host = malloc(bytes);
+    int status = NC_OK;
+    if (!staged || !final || !moments || !where || !host)
+        status = no_memory();
+    if (status == NC_OK)
+        status = nc_folder_remove(staged);
+    if (status == NC_OK)
+        status = step->ops->download(step->ops->backend, host, step->master, bytes);
+    if (status == NC_OK)
+        status = nc_model_save(model, staged, host, NC_FLOAT32);
+    if (status == NC_OK)
+        status = write_moments(step, moments, host);
+    if (status == NC_OK)
+        status = write_position(where, examples, config_text, position);
+    if (status == NC_OK)
+        status = nc_folder_publish(staged, final);
+    if (status != NC_OK && staged) {
+        char *message = strdup(nc_error_message()); /* clearing up may fail too, and less aptly */
+        nc_folder_remove(staged);
+        if (message)
+            nc_error(status, "%s", message);
+        free(message);
+    }
+    free(staged);
+    free(final);
+    free(moments);
+    free(where);
+    free(host);
+    return status;
+}
+
+/* ---- Promoting ------------------------------------------------------------------------ */
+
+static int copy_file(const char *from, const char *to)
+{
+    struct nc_mapping mapping;
+    int status = nc_file_map(from, &mapping);
+    if (status != NC_OK)
+        return status;
+    status = nc_file_write(to, mapping.data, mapping.size);
+    nc_file_unmap(&mapping);
+    return status;
+}
+
+int nc_checkpoint_promote(const char *run_folder)
+{
+    char name[64];
+    snprintf(name, sizeof name, "best.partial-%ld", (long)getpid());
+    char *staged = path_in(run_folder, name, ""), *final = path_in(run_folder, "best", "");
+    char *last = path_in(run_folder, "last", "");
+    DIR *directory = NULL;
+    int status = staged && final && last ? NC_OK : no_memory();
+    if (status == NC_OK)
+        status = nc_folder_remove(staged);
+    if (status == NC_OK)
+        status = nc_folder_create(staged);
+    if (status == NC_OK && !(directory = opendir(last)))
+        status = nc_error(NC_FAILED, "%s: cannot read: %s", last, strerror(errno));
+    struct dirent *entry;
+    while (status == NC_OK && (entry = readdir(directory))) {
+        if (entry->d_name[0] == '.')
+            continue;
+        char *from = nc_path_join(last, entry->d_name), *to = nc_path_join(staged, entry->d_name);
+        if (!from || !to)
+            status = no_memory();
+        else if (link(from, to) != 0)
+            status = copy_file(from, to);
+        free(from);
+        free(to);
+    }
+    if (directory)
+        closedir(directory);
+    if (status == NC_OK)
+        status = nc_folder_publish(staged, final);
+    free(staged);
+    free(final);
+    free(last);
+    return status;
+}
+
+/* ---- Loading -------------------------------------------------------------------------- */
+
+/* Says which line of the resolved config differs. */
+static int config_differs(const char *path, const char *then, const char *now)
+{
+    while (*then && *then == *now) {
+        const char *a = strchr(then, '\n'), *b = strchr(now, '\n');
+        size_t length = a ? (size_t)(a - then) + 1 : strlen(then);
+        if (!a || !b || strncmp(then, now, length) != 0)
+            break;
+        then += length;
+        now += length;
+    }
+    return nc_error(NC_BAD_INPUT,
+                    "%s: was made with another config (\"%.*s\" then, \"%.*s\" now); resume with the "
+                    "same config or start a new run folder", path, (int)strcspn(then, "\n"), then,
+                    (int)strcspn(now, "\n"), now);
+}
+
+static int read_position(const char *path, const struct nc_examples *examples,
+                         const char *config_text, struct nc_position *position)
+{
+    cJSON *root;
+    int status = nc_json_load(path, &root);
+    if (status != NC_OK)
+        return status;
+    size_t version = 0, step = 0, epoch = 0, batch = 0, best_epoch = 0;
+    const char *best = "", *loss = "", *fingerprint = "", *config = "";
+    char expected[32];
+    snprintf(expected, sizeof expected, "%016llx", (unsigned long long)examples->fingerprint);
+    struct {
+        const char *key;
+        size_t *value;
+    } numbers[] = {{"version", &version}, {"step", &step}, {"epoch", &epoch}, {"batch", &batch},
+                   {"best_epoch", &best_epoch}};
+    struct {
+        const char *key;
+        const char **value;
+    } strings[] = {{"best_validation_loss", &best}, {"epoch_loss", &loss},
+                   {"examples", &fingerprint}, {"config", &config}};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers && status == NC_OK; i++)
+        status = nc_json_size(path, root, numbers[i].key, numbers[i].value);
+    for (size_t i = 0; i < sizeof strings / sizeof *strings && status == NC_OK; i++)
+        status = nc_json_string(path, root, strings[i].key, strings[i].value);
+    if (status == NC_OK && version != 1)
+        status = nc_error(NC_BAD_INPUT, "%s: version %zu is newer than this program knows (1)", path, version);
+    if (status == NC_OK && strcmp(config, config_text) != 0)
+        status = config_differs(path, config, config_text);
+    if (status == NC_OK && strcmp(fingerprint, expected) != 0)
+        status = nc_error(NC_BAD_INPUT,
+                          "%s: was made from other captions or embeddings; resume with the same "
+                          "files or start a new run folder", path);
+    if (status == NC_OK)
+        *position = (struct nc_position){.step = step, .epoch = epoch, .batch = batch,
+                                         .best_validation_loss = strtod(best, NULL),
+                                         .best_epoch = best_epoch,
+                                         .epoch_loss = strtod(loss, NULL)};
+    cJSON_Delete(root);
+    return status;
+}
+
+static int read_moments(const char *path, struct nc_step *step)
+{
+    struct nc_safetensors *file;
+    int status = nc_safetensors_open(path, &file);
+    if (status != NC_OK)
+        return status;
+    char name[128];
+    for (int which = 0; which < 2 && status == NC_OK; which++) {
+        float *moments = which ? step->second : step->first;
+        for (size_t i = 0; i < step->table->count && status == NC_OK; i++) {
+            const struct nc_parameter *row = &step->table->rows[i];
+            size_t at = moment_of(step, row);
+            if (at == SIZE_MAX)
+                continue;
+            snprintf(name, sizeof name, "%s.%s", moment_names[which], row->name);
+            const struct nc_safetensor *tensor = nc_safetensors_find(file, name);
+            if (!tensor || tensor->type != NC_FLOAT32 || tensor->count != row->count)
+                status = nc_error(NC_BAD_INPUT, "%s: \"%s\" is missing or has another shape", path, name);
+            else
+                status = step->ops->upload(step->ops->backend, moments + at, tensor->data,
+                                           tensor->bytes);
+        }
+    }
+    nc_safetensors_close(file);
+    return status;
+}
+
+int nc_checkpoint_load(const char *run_folder, struct nc_step *step,
+                       const struct nc_examples *examples, const char *config_text,
+                       struct nc_position *position)
+{
+    char *last = path_in(run_folder, "last", "");
+    char *moments = path_in(run_folder, "last", "optimizer.safetensors");
+    char *where = path_in(run_folder, "last", "training.json");
+    struct nc_model *model = NULL;
+    float *host = malloc(step->table->tower_elements[NC_TOWER_TEXT] * sizeof(float));
+    int status = last && moments && where && host ? NC_OK : no_memory();
+    if (status == NC_OK)
+        status = read_position(where, examples, config_text, position);
+    if (status == NC_OK)
+        status = nc_model_open(last, &model);
+    if (status == NC_OK && nc_model_table(model)->tower_elements[NC_TOWER_TEXT] !=
+                               step->table->tower_elements[NC_TOWER_TEXT])
+        status = nc_error(NC_BAD_INPUT, "%s: is a model of another shape than --model", last);
+    if (status == NC_OK)
+        status = nc_model_load(model, NC_TOWER_TEXT, host);
+    if (status == NC_OK)
+        status = nc_step_set_parameters(step, host);
+    if (status == NC_OK)
+        status = read_moments(moments, step);
+    nc_model_close(model);
+    free(last);
+    free(moments);
+    free(where);
+    free(host);
+    return status;
+}

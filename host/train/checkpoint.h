@@ -1,0 +1,36 @@
+/* A checkpoint: a complete model folder, with what training needs to go on exactly.
+ *
+ *     config.json, model.safetensors, tokenizer files    a Hugging Face folder
+ *     optimizer.safetensors    first.<parameter>, second.<parameter> of every trained one, fp32
+ *     training.json            where training stands
+ */
+#ifndef NCLIP_TRAIN_CHECKPOINT_H
+#define NCLIP_TRAIN_CHECKPOINT_H
+
+#include "step.h"
+
+/* Where training stands: `step` updates are done, `batch` of them in epoch `epoch` (from 0). */
+struct nc_position {
+    uint64_t step, epoch, batch;
+    double best_validation_loss; /* INFINITY before the first validation */
+    uint64_t best_epoch;         /* from 1; 0: none */
+    double epoch_loss;           /* sum over this epoch's batches, for the printed mean */
+};
+
+/* Writes RUN/last in one step. `config_text` and the examples' fingerprint are kept, so
+ * that another run's checkpoint is not continued by mistake. */
+int nc_checkpoint_save(const char *run_folder, const struct nc_model *model, struct nc_step *step,
+                       const struct nc_examples *examples, const char *config_text,
+                       const struct nc_position *position);
+
+/* Makes RUN/best what RUN/last is now; no tensor is written twice where the file
+ * system has hard links. */
+int nc_checkpoint_promote(const char *run_folder);
+
+/* Loads RUN/last into `step` (parameters and moments) and `position`. A checkpoint of
+ * another config or other captions is NC_BAD_INPUT and says what differs. */
+int nc_checkpoint_load(const char *run_folder, struct nc_step *step,
+                       const struct nc_examples *examples, const char *config_text,
+                       struct nc_position *position);
+
+#endif

@@ -1,0 +1,355 @@
+#include "nclip/train.h"
+
+#include "checkpoint.h"
+#include "nclip/error.h"
+#include "nclip/files.h"
+#include "nclip/metrics.h"
+#include "nclip/progress.h"
+
+#include <math.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A run, from opening the files to the last checkpoint. */
+struct run {
+    const struct nc_train_options *options;
+    const struct nc_config *config;
+    struct nc_ops *ops;
+    struct nc_model *model;
+    struct nc_examples examples;
+    bool *trainable;
+    struct nc_arena *arena;
+    struct nc_step *step;
+    struct nc_metrics *metrics;
+    struct nc_progress *progress;
+    char *config_text;
+    uint32_t *order; /* [training_count] this epoch's */
+    uint64_t batches; /* of an epoch */
+    struct nc_position at;
+    double captions_done; /* in this call */
+    double started;
+};
+
+/* ---- Being told to stop ---------------------------------------------------------------- */
+
+/* A handler has no other way to speak. It is only ever set, and read once a step. */
+static volatile sig_atomic_t stop_signal;
+
+static void note_signal(int number)
+{
+    stop_signal = number;
+}
+
+struct handlers {
+    struct sigaction interrupt, terminate;
+};
+
+static void catch_signals(struct handlers *before)
+{
+    struct sigaction action = {.sa_handler = note_signal, .sa_flags = SA_RESETHAND};
+    sigemptyset(&action.sa_mask);
+    stop_signal = 0;
+    sigaction(SIGINT, &action, &before->interrupt);
+    sigaction(SIGTERM, &action, &before->terminate);
+}
+
+static void release_signals(const struct handlers *before)
+{
+    sigaction(SIGINT, &before->interrupt, NULL);
+    sigaction(SIGTERM, &before->terminate, NULL);
+}
+
+/* ---- Opening ----------------------------------------------------------------------------- */
+
+static void report_examples(const struct run *run)
+{
+    const struct nc_examples *e = &run->examples;
+    fprintf(stderr, "%zu captions: %zu to train on, %zu held out", e->captions_in_file,
+            e->training_count, e->validation_count);
+    if (e->without_embedding)
+        fprintf(stderr, "; %zu left out, their pictures are not in the store", e->without_embedding);
+    if (e->skipped_too_long)
+        fprintf(stderr, "; %zu left out, too long", e->skipped_too_long);
+    if (e->truncated)
+        fprintf(stderr, "; %zu truncated, of which %zu lost their negation word", e->truncated,
+                e->negation_lost);
+    fprintf(stderr, "\n");
+}
+
+static int open_inputs(struct run *run)
+{
+    const struct nc_train_options *o = run->options;
+    int status = nc_ops_create(o->device, o->device_number, &run->ops);
+    if (status == NC_OK)
+        status = nc_model_open(o->model_folder, &run->model);
+    if (status == NC_OK)
+        status = nc_trainable_parse((const char *const *)run->config->trainable,
+                                    run->config->trainable_count, nc_model_table(run->model),
+                                    nc_model_shape(run->model), &run->trainable);
+    if (status == NC_OK)
+        status = nc_examples_load(run->model, run->config, o->captions, o->embeddings, &run->examples);
+    if (status == NC_OK)
+        status = nc_config_text(run->config, &run->config_text);
+    if (status != NC_OK)
+        return status;
+    size_t count = run->examples.training_count, batch = (size_t)run->config->batch_size;
+    run->batches = run->config->drop_last ? count / batch : (count + batch - 1) / batch;
+    if (!run->batches)
+        return nc_error(NC_BAD_INPUT, "train: %zu captions do not fill one batch of %zu, and drop_last "
+                        "leaves a partial one out", count, batch);
+    run->order = malloc(count * sizeof *run->order);
+    return run->order ? NC_OK : nc_error(NC_FAILED, "train: no memory");
+}
+
+static int plan_memory(struct run *run, struct nc_train_result *result)
+{
+    int status = nc_arena_create(&run->arena);
+    if (status == NC_OK)
+        status = nc_step_create(run->ops, run->model, run->config, run->trainable, &run->examples,
+                                run->arena, &run->step);
+    if (status == NC_OK)
+        status = nc_arena_commit(run->arena, run->ops);
+    if (status != NC_OK)
+        return status;
+    result->planned_bytes = nc_arena_bytes(run->arena);
+    if (!run->options->quiet) {
+        nc_trainable_print(nc_model_table(run->model), run->trainable, stderr);
+        fprintf(stderr, "\n");
+        nc_arena_print(run->arena, stderr);
+        fprintf(stderr, "\n");
+    }
+    return NC_OK;
+}
+
+static int load_base(struct run *run)
+{
+    float *host = malloc(nc_model_table(run->model)->tower_elements[NC_TOWER_TEXT] * sizeof *host);
+    if (!host)
+        return nc_error(NC_FAILED, "train: no memory");
+    int status = nc_model_load(run->model, NC_TOWER_TEXT, host);
+    if (status == NC_OK)
+        status = nc_step_set_parameters(run->step, host);
+    free(host);
+    run->at = (struct nc_position){.best_validation_loss = INFINITY};
+    return status;
+}
+
+static int start(struct run *run)
+{
+    const char *folder = run->options->run_folder;
+    char *last = nc_path_join(folder, "last"), *config = nc_path_join(folder, "config.yaml");
+    int status = last && config ? NC_OK : nc_error(NC_FAILED, "train: no memory");
+    bool there = status == NC_OK && nc_folder_exists(last);
+    if (status == NC_OK && there && !run->options->resume)
+        status = nc_error(NC_BAD_INPUT, "%s: holds a run already; --resume continues it, or choose another --out",
+                          folder);
+    if (status == NC_OK)
+        status = nc_folder_create(folder);
+    if (status == NC_OK)
+        status = there ? nc_checkpoint_load(folder, run->step, &run->examples, run->config_text, &run->at)
+                       : load_base(run);
+    if (status == NC_OK)
+        status = nc_config_write(run->config, config);
+    if (status == NC_OK)
+        status = nc_metrics_open(folder, run->at.step, &run->metrics);
+    free(last);
+    free(config);
+    return status;
+}
+
+/* ---- The loop ------------------------------------------------------------------------------ */
+
+static int save(struct run *run)
+{
+    int status = nc_metrics_flush(run->metrics);
+    return status == NC_OK ? nc_checkpoint_save(run->options->run_folder, run->model, run->step,
+                                                &run->examples, run->config_text, &run->at)
+                           : status;
+}
+
+static size_t batch_size_at(const struct run *run, size_t total, uint64_t batch)
+{
+    size_t size = (size_t)run->config->batch_size, start = (size_t)batch * size;
+    return total - start < size ? total - start : size;
+}
+
+static int train_batch(struct run *run)
+{
+    struct nc_position *at = &run->at;
+    size_t start = (size_t)(at->batch * run->config->batch_size);
+    size_t count = batch_size_at(run, run->examples.training_count, at->batch);
+    double began = nc_seconds(), loss, norm;
+    double rate = nc_learning_rate(run->config, at->step, run->batches * run->config->epochs);
+    int status = nc_step_train(run->step, &run->examples, run->order + start, count, at->step + 1,
+                               rate, &loss, &norm);
+    float logit_scale = 0;
+    if (status == NC_OK)
+        status = nc_step_logit_scale(run->step, &logit_scale);
+    if (status != NC_OK)
+        return status;
+    double seconds = nc_seconds() - began;
+    run->captions_done += (double)count;
+    at->step++;
+    at->batch++;
+    at->epoch_loss += loss;
+    struct nc_metric values[] = {{"epoch", (double)(at->epoch + 1)},
+                                 {"loss", loss},
+                                 {"logit_scale", logit_scale},
+                                 {"learning_rate", rate},
+                                 {"gradient_norm", norm},
+                                 {"captions_per_second", (double)count / seconds}};
+    status = nc_metrics_write(run->metrics, "train", at->step, values, sizeof values / sizeof *values);
+    char note[96];
+    snprintf(note, sizeof note, "epoch %llu/%llu  loss %.4f", (unsigned long long)at->epoch + 1,
+             (unsigned long long)run->config->epochs, loss);
+    nc_progress_update(run->progress, (size_t)(at->epoch * run->examples.training_count + start + count),
+                       note);
+    return status;
+}
+
+/* The mean loss of the held-out captions, each batch weighted by its captions. */
+static int validate(struct run *run, double *mean)
+{
+    size_t total = run->examples.validation_count, size = (size_t)run->config->batch_size;
+    double sum = 0, loss;
+    for (size_t start = 0; start < total; start += size) {
+        size_t count = total - start < size ? total - start : size;
+        int status = nc_step_evaluate(run->step, &run->examples, run->examples.validation + start,
+                                      count, &loss);
+        if (status != NC_OK)
+            return status;
+        sum += loss * (double)count;
+    }
+    *mean = sum / (double)total;
+    return NC_OK;
+}
+
+/* The end of an epoch: validation, both checkpoints. */
+static int end_epoch(struct run *run)
+{
+    struct nc_position *at = &run->at;
+    double train_loss = at->epoch_loss / (double)run->batches, validation_loss = NAN;
+    bool best = !run->examples.validation_count; /* without validation the last is the best */
+    uint64_t epoch = at->epoch + 1;
+    if (run->examples.validation_count) {
+        int status = validate(run, &validation_loss);
+        if (status != NC_OK)
+            return status;
+        if (!isfinite(validation_loss))
+            return nc_error(NC_FAILED, "epoch %llu: the validation loss is not finite",
+                            (unsigned long long)epoch);
+        best = validation_loss < at->best_validation_loss;
+        if (best) {
+            at->best_validation_loss = validation_loss;
+            at->best_epoch = epoch;
+        }
+        struct nc_metric values[] = {{"epoch", (double)epoch}, {"validation_loss", validation_loss}};
+        status = nc_metrics_write(run->metrics, "validation", at->step, values, 2);
+        if (status != NC_OK)
+            return status;
+    }
+    if (run->examples.validation_count)
+        nc_progress_message(run->progress, "epoch %llu: loss %.4f, validation loss %.4f%s",
+                            (unsigned long long)epoch, train_loss, validation_loss,
+                            best ? ", the best so far" : "");
+    else
+        nc_progress_message(run->progress, "epoch %llu: loss %.4f", (unsigned long long)epoch, train_loss);
+    at->epoch++;
+    at->batch = 0;
+    at->epoch_loss = 0;
+    int status = save(run);
+    return status == NC_OK && best ? nc_checkpoint_promote(run->options->run_folder) : status;
+}
+
+static int stopped(struct run *run)
+{
+    int status = save(run);
+    if (status != NC_OK)
+        return status;
+    return nc_error(NC_FAILED, "stopped by a signal after step %llu; the checkpoint is in %s/last, and "
+                    "the same command with --resume goes on", (unsigned long long)run->at.step,
+                    run->options->run_folder);
+}
+
+static int loop(struct run *run)
+{
+    while (run->at.epoch < run->config->epochs) {
+        nc_examples_order(&run->examples, run->config->seed, run->at.epoch, run->order);
+        while (run->at.batch < run->batches) {
+            int status = train_batch(run);
+            if (status != NC_OK)
+                return status;
+            if (stop_signal)
+                return stopped(run);
+        }
+        int status = end_epoch(run);
+        if (status != NC_OK)
+            return status;
+        if (stop_signal && run->at.epoch < run->config->epochs)
+            return stopped(run);
+    }
+    return nc_metrics_flush(run->metrics);
+}
+
+/* The process's peak resident memory; 0 where the system does not say. */
+static size_t peak_memory(void)
+{
+    char line[256];
+    size_t kilobytes = 0;
+    FILE *file = fopen("/proc/self/status", "re");
+    while (file && fgets(line, sizeof line, file))
+        if (sscanf(line, "VmHWM: %zu kB", &kilobytes) == 1)
+            break;
+    if (file)
+        fclose(file);
+    return kilobytes * 1024;
+}
+
+static void fill_result(const struct run *run, struct nc_train_result *result)
+{
+    result->steps = run->at.step;
+    result->epochs = run->at.epoch;
+    result->best_epoch = run->at.best_epoch;
+    result->best_validation_loss = run->at.best_validation_loss;
+    result->seconds = nc_seconds() - run->started;
+    result->captions_per_second = run->captions_done / result->seconds;
+    result->peak_bytes = peak_memory();
+}
+
+int nc_train(const struct nc_train_options *options, struct nc_train_result *result)
+{
+    struct run run = {.options = options, .config = options->config};
+    struct handlers before;
+    *result = (struct nc_train_result){0};
+    catch_signals(&before);
+    int status = open_inputs(&run);
+    if (status == NC_OK && !options->quiet)
+        report_examples(&run);
+    if (status == NC_OK)
+        status = plan_memory(&run, result);
+    if (status == NC_OK)
+        status = start(&run);
+    if (status == NC_OK) {
+        size_t total = run.examples.training_count * (size_t)run.config->epochs;
+        size_t done = run.examples.training_count * (size_t)run.at.epoch +
+                      (size_t)(run.at.batch * run.config->batch_size);
+        if (!options->quiet)
+            run.progress = nc_progress_start("train", "captions", done, total);
+        run.started = nc_seconds();
+        status = loop(&run);
+        nc_progress_finish(run.progress);
+        fill_result(&run, result);
+    }
+    nc_metrics_close(run.metrics);
+    nc_step_destroy(run.step);
+    nc_arena_destroy(run.arena);
+    nc_examples_free(&run.examples);
+    free(run.order);
+    free(run.config_text);
+    free(run.trainable);
+    nc_model_close(run.model);
+    nc_ops_destroy(run.ops);
+    release_signals(&before);
+    return status;
+}
