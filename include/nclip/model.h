@@ -57,8 +57,11 @@ static inline size_t nc_vision_tokens(const struct nc_model_shape *shape)
     return side * side + 1;
 }
 
-/* Reads config.json (missing keys take transformers' CLIPConfig defaults;
- * a lone text_config/vision_config value that cannot be is refused by name). */
+/* Reads config.json. Missing keys take the defaults of transformers' CLIPConfig;
+ * `text_config_dict` and `vision_config_dict` of old files go before `text_config`
+ * and `vision_config`, as there. Values that cannot be, or that nclip does not
+ * compute (hidden_act other than quick_gelu and gelu, heads outside 32 .. 128), are
+ * NC_BAD_INPUT and named. */
 int nc_model_shape_read(const char *config_path, struct nc_model_shape *shape);
 
 enum nc_tower {
@@ -116,6 +119,7 @@ struct nc_parameter_table {
     size_t tower_elements[2]; /* elements of each tower's buffer, padding included */
 };
 
+/* NC_BAD_INPUT when a product overflows. The caller destroys the table. */
 int nc_parameter_table_create(const struct nc_model_shape *shape, struct nc_parameter_table *table);
 void nc_parameter_table_destroy(struct nc_parameter_table *table);
 
@@ -153,13 +157,21 @@ int nc_model_load(const struct nc_model *model, enum nc_tower tower, float *para
 int nc_model_vision_hash(const struct nc_model *model, char hash[17]);
 
 /* Writes a complete Hugging Face folder at `folder` (which must not exist, or be
- * empty): config.json, preprocessor_config.json and tokenizer files are copied
- * from `model`; the text tower's tensors come from `text_parameters` as `type`;
- * the vision tower's and unknown tensors are copied byte for byte. Bounded memory. */
+ * empty; NC_USAGE otherwise). It is staged beside it, as "<folder>.partial-<pid>",
+ * and appears by rename when complete; a failure leaves nothing behind.
+ *   model.safetensors  one file, tensors in the source's order (wider types first, when
+ *                      types mix); the text tower's come from `text_parameters` as
+ *                      `type`, all others are copied byte for byte
+ *   config.json        copied; its dtype follows when the text tower's type changed
+ *                      (fp32 when the towers then differ: it holds both exactly)
+ *   tokenizer and preprocessor files are copied where there are any.
+ * Memory: a few MiB. A value that is not finite as `type` is NC_FAILED and names
+ * its tensor. */
 int nc_model_save(const struct nc_model *model, const char *folder, const float *text_parameters,
                   enum nc_type type);
 
-/* `nclip info MODEL`: what is in it, for people (or one JSON object). */
-int nc_model_describe(const struct nc_model *model, FILE *out, bool json);
+/* `nclip info MODEL`: what is in it, for people (or one JSON object); with
+ * `parameters` each row of the table too. Reads the vision tower, for its hash. */
+int nc_model_describe(const struct nc_model *model, FILE *out, bool json, bool parameters);
 
 #endif
