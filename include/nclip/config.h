@@ -21,8 +21,9 @@ enum nc_too_long { NC_TOO_LONG_TRUNCATE, NC_TOO_LONG_ERROR, NC_TOO_LONG_SKIP };
 struct nc_config {
     /* optimisation */
     uint64_t batch_size;       /* captions in one optimizer step */
-    uint64_t micro_batch_size; /* captions computed at once; 0: the whole batch. Smaller needs less
-                                  memory and gives the same gradients (cached-gradient recompute) */
+    uint64_t micro_batch_size; /* captions computed at once; 0, or batch_size and above: the whole
+                                  batch. Smaller needs less memory and gives the same gradients
+                                  (cached-gradient recompute) */
     double learning_rate;
     enum nc_schedule schedule;
     uint64_t warmup_steps;
@@ -46,8 +47,9 @@ struct nc_config {
     uint64_t seed;
 };
 
-/* `source` is a preset's name or a YAML file. `overrides` are "key=value" strings
- * (values are parsed as YAML scalars; trainable takes a comma-separated list). */
+/* `source` is a preset's name (before a file of the same name) or a YAML file. `overrides` are
+ * "key=value" strings (trainable takes a comma-separated list). Every value is checked against
+ * its range; NC_BAD_INPUT names file, line, key and what is allowed, NC_USAGE the override. */
 int nc_config_load(const char *source, const char *const *overrides, size_t override_count,
                    struct nc_config **config);
 void nc_config_free(struct nc_config *config);

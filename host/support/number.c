@@ -1,0 +1,23 @@
+#include "nclip/number.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+const char *nc_number_text(double value, char text[NC_NUMBER_SIZE])
+{
+    if (isnan(value)) {
+        snprintf(text, NC_NUMBER_SIZE, "nan"); /* never "-nan" */
+        return text;
+    }
+    if (fabs(value) <= 0x1p53 && value == floor(value)) {
+        snprintf(text, NC_NUMBER_SIZE, "%.0f", value); /* 1000, not 1e+03 */
+        return text;
+    }
+    for (int digits = 1; digits <= 17; digits++) {
+        snprintf(text, NC_NUMBER_SIZE, "%.*g", digits, value);
+        if (strtod(text, NULL) == value)
+            break;
+    }
+    return text;
+}

@@ -1,0 +1,153 @@
+#include "nclip/config.h"
+
+#include "config_schema.h"
+#include "presets.h"
+
+#include "nclip/error.h"
+#include "nclip/files.h"
+#include "nclip/nearest.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { LARGEST_FILE = 1 << 20 };
+
+static const char *preset_text(const char *name)
+{
+    for (size_t i = 0; nc_preset_names[i]; i++) {
+        if (strcmp(nc_preset_names[i], name) == 0)
+            return nc_preset_texts[i];
+    }
+    return NULL;
+}
+
+/* Lays what a YAML text says over `config`. */
+static int apply_text(const char *path, const char *text, size_t size, struct nc_config *config)
+{
+    struct config_layer *layer;
+    int status = config_layer_load(path, text, size, &layer);
+    if (status != NC_OK)
+        return status;
+    for (size_t i = 0; i < CONFIG_KEYS && status == NC_OK; i++) {
+        const struct config_key *key = &config_keys[i];
+        char where[512];
+        config_where(path, text, key->name, where, sizeof where);
+        if (layer->values[i])
+            status = config_key_set(key, where, layer->values[i], config);
+        else if (key->kind == CONFIG_LIST && layer->list)
+            status = config_key_set_list(where, (const char *const *)layer->list, layer->list_count,
+                                         config);
+    }
+    config_layer_free(layer);
+    return status;
+}
+
+static int apply_source(const char *source, struct nc_config *config)
+{
+    const char *preset = preset_text(source);
+    if (preset)
+        return apply_text(source, preset, strlen(preset), config);
+
+    if (strcmp(source, "-") != 0 && !nc_file_exists(source)) {
+        size_t count = 0;
+        while (nc_preset_names[count])
+            count++;
+        const char *nearest = nc_nearest(source, nc_preset_names, count);
+        char list[256] = "";
+        for (size_t i = 0; i < count; i++)
+            snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", i ? ", " : "",
+                     nc_preset_names[i]);
+        return nc_error(
+            NC_BAD_INPUT, "%s: no such config file or preset%s%s%s (the presets are %s)", source,
+            nearest ? ": did you mean " : "", nearest ? nearest : "", nearest ? "?" : "", list);
+    }
+    char *text;
+    size_t size;
+    int status = nc_file_read(source, LARGEST_FILE, &text, &size);
+    if (status != NC_OK)
+        return status;
+    status = apply_text(source, text, size, config);
+    free(text);
+    return status;
+}
+
+static int apply_override(const char *override, struct nc_config *config)
+{
+    char where[300], name[64];
+    const char *equals = strchr(override, '=');
+    if (!equals || equals == override)
+        return nc_error(NC_USAGE, "--set %s: it must be key=value, as --set batch_size=256",
+                        override);
+    snprintf(where, sizeof where, "--set %s", override);
+    snprintf(name, sizeof name, "%.*s", (int)(equals - override), override);
+    const struct config_key *key = config_key_find(name);
+    int status =
+        key ? config_key_set(key, where, equals + 1, config) : config_key_unknown(where, name);
+    return status == NC_BAD_INPUT ? NC_USAGE : status; /* it stands on the command line */
+}
+
+int nc_config_load(const char *source, const char *const *overrides, size_t override_count,
+                   struct nc_config **out)
+{
+    *out = NULL;
+    struct nc_config *config = calloc(1, sizeof *config);
+    if (!config)
+        return nc_error(NC_FAILED, "%s: no memory", source);
+    int status = apply_source("default", config); /* the values of keys that are left out */
+    if (status == NC_OK)
+        status = apply_source(source, config);
+    for (size_t i = 0; i < override_count && status == NC_OK; i++)
+        status = apply_override(overrides[i], config);
+    if (status != NC_OK) {
+        nc_config_free(config);
+        return status;
+    }
+    *out = config;
+    return NC_OK;
+}
+
+void nc_config_free(struct nc_config *config)
+{
+    if (!config)
+        return;
+    for (unsigned i = 0; i < config->trainable_count; i++)
+        free(config->trainable[i]);
+    free(config->trainable);
+    free(config);
+}
+
+int nc_config_text(const struct nc_config *config, char **text)
+{
+    size_t size = 0;
+    *text = NULL;
+    FILE *stream = open_memstream(text, &size);
+    if (!stream)
+        return nc_error(NC_FAILED, "config: no memory");
+    for (size_t i = 0; i < CONFIG_KEYS; i++) {
+        if (config_keys[i].section)
+            fprintf(stream, "%s# ---- %s ----\n", i ? "\n" : "", config_keys[i].section);
+        config_key_print(&config_keys[i], config, stream);
+    }
+    if (ferror(stream) | (fclose(stream) != 0)) {
+        free(*text);
+        *text = NULL;
+        return nc_error(NC_FAILED, "config: no memory");
+    }
+    return NC_OK;
+}
+
+int nc_config_write(const struct nc_config *config, const char *path)
+{
+    char *text;
+    int status = nc_config_text(config, &text);
+    if (status != NC_OK)
+        return status;
+    status = nc_file_write(path, text, strlen(text));
+    free(text);
+    return status;
+}
+
+const char *const *nc_config_presets(void)
+{
+    return nc_preset_names;
+}

@@ -1,0 +1,344 @@
+#include "nclip/config.h"
+#include "nclip/error.h"
+#include "nclip/files.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static char folder[] = "/tmp/nclip-config-XXXXXX";
+static char path[sizeof folder + 16];
+
+static int make_folder(void **state)
+{
+    (void)state;
+    if (!mkdtemp(folder))
+        return -1;
+    snprintf(path, sizeof path, "%s/run.yaml", folder);
+    return 0;
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    return nc_folder_remove(folder);
+}
+
+static struct nc_config *load(const char *source, const char *override)
+{
+    struct nc_config *config;
+    int status = nc_config_load(source, &override, override ? 1 : 0, &config);
+    if (status != NC_OK)
+        fail_msg("%s", nc_error_message());
+    return config;
+}
+
+static struct nc_config *load_text(const char *text)
+{
+    assert_int_equal(nc_file_write(path, text, strlen(text)), NC_OK);
+    return load(path, NULL);
+}
+
+/* The text is refused, and the message holds all of `parts` (separated by '|'). */
+static void refuse(int status, const char *parts)
+{
+    char copy[512];
+    snprintf(copy, sizeof copy, "%s", parts);
+    for (char *rest = copy, *part; (part = strsep(&rest, "|"));) {
+        if (!strstr(nc_error_message(), part))
+            fail_msg("\"%s\" is not in: %s", part, nc_error_message());
+    }
+    assert_null(strchr(nc_error_message(), '\n'));
+    assert_int_not_equal(status, NC_OK);
+}
+
+static void refuse_bytes(const char *text, size_t size, const char *parts)
+{
+    struct nc_config *config;
+    assert_int_equal(nc_file_write(path, text, size), NC_OK);
+    int status = nc_config_load(path, NULL, 0, &config);
+    refuse(status, parts);
+    assert_int_equal(status, NC_BAD_INPUT);
+    assert_null(config);
+}
+
+static void refuse_text(const char *text, const char *parts)
+{
+    refuse_bytes(text, strlen(text), parts);
+}
+
+static void refuse_override(const char *override, const char *parts)
+{
+    struct nc_config *config;
+    int status = nc_config_load("default", &override, 1, &config);
+    refuse(status, parts);
+    assert_int_equal(status, NC_USAGE);
+    assert_null(config);
+}
+
+static void assert_trains_paper_list(const struct nc_config *config)
+{
+    static const char *const names[] = {"token_embedding", "position_embedding", "blocks",
+                                        "projection", "logit_scale"};
+    assert_int_equal(config->trainable_count, 5);
+    for (size_t i = 0; i < 5; i++)
+        assert_string_equal(config->trainable[i], names[i]);
+}
+
+static void negationclip_is_the_paper(void **state)
+{
+    (void)state;
+    struct nc_config *config = load("negationclip", NULL);
+    assert_int_equal(config->batch_size, 512);
+    assert_int_equal(config->micro_batch_size, 0);
+    assert_true(config->learning_rate == 1e-6);
+    assert_int_equal(config->schedule, NC_SCHEDULE_CONSTANT);
+    assert_int_equal(config->warmup_steps, 0);
+    assert_int_equal(config->epochs, 15);
+    assert_true(config->beta1 == 0.9 && config->beta2 == 0.999 && config->epsilon == 1e-8);
+    assert_true(config->weight_decay == 0.01);
+    assert_true(config->gradient_clip == 0 && config->logit_scale_max == 0);
+    assert_int_equal(config->precision, NC_FLOAT32);
+    assert_true(config->validation_fraction == 0.2);
+    assert_int_equal(config->split, NC_SPLIT_CAPTION);
+    assert_false(config->drop_last);
+    assert_false(config->mask_same_image);
+    assert_false(config->contradictions);
+    assert_true(config->share_prefixes);
+    assert_int_equal(config->too_long, NC_TOO_LONG_TRUNCATE);
+    assert_int_equal(config->seed, 42);
+    assert_trains_paper_list(config);
+    nc_config_free(config);
+}
+
+static void default_is_corrected(void **state)
+{
+    (void)state;
+    struct nc_config *config = load("default", NULL);
+    assert_int_equal(config->split, NC_SPLIT_IMAGE);
+    assert_true(config->logit_scale_max == log(100));
+    assert_true(config->mask_same_image);
+    assert_int_equal(config->schedule, NC_SCHEDULE_COSINE);
+    assert_true(config->warmup_steps > 0);
+    assert_int_equal(config->precision, NC_BFLOAT16);
+    assert_trains_paper_list(config);
+    nc_config_free(config);
+}
+
+static void presets_set_every_key(void **state)
+{
+    (void)state;
+    struct nc_config *config = load("default", NULL);
+    char *text;
+    assert_int_equal(nc_config_text(config, &text), NC_OK);
+    assert_non_null(nc_config_presets()[0]);
+    for (const char *const *name = nc_config_presets(); *name; name++) {
+        char file[64], *preset;
+        size_t size;
+        snprintf(file, sizeof file, "../configs/%s.yaml", *name);
+        assert_int_equal(nc_file_read(file, 1 << 20, &preset, &size), NC_OK);
+        for (const char *line = text; *line; line += strcspn(line, "\n") + 1) {
+            char key[64];
+            if (*line == '\n' || *line == '#')
+                continue;
+            snprintf(key, sizeof key, "\n%.*s", (int)strcspn(line, ":") + 1, line);
+            if (!strstr(preset, key))
+                fail_msg("%s does not set%s", file, key);
+        }
+        free(preset);
+    }
+    free(text);
+    nc_config_free(config);
+}
+
+static void left_out_keys_are_default(void **state)
+{
+    (void)state;
+    struct nc_config *config = load_text("# mine\nbatch_size: 64\ntrainable:\n  - blocks.0-3\n");
+    assert_int_equal(config->batch_size, 64);
+    assert_int_equal(config->trainable_count, 1);
+    assert_string_equal(config->trainable[0], "blocks.0-3");
+    assert_int_equal(config->split, NC_SPLIT_IMAGE);
+    assert_int_equal(config->epochs, 15);
+    nc_config_free(config);
+
+    config = load_text("");
+    assert_int_equal(config->batch_size, 512);
+    nc_config_free(config);
+    config = load_text("# nothing but a comment\n");
+    assert_int_equal(config->batch_size, 512);
+    nc_config_free(config);
+}
+
+static void overrides_win(void **state)
+{
+    (void)state;
+    struct nc_config *config;
+    const char *overrides[] = {
+        "batch_size=32",  "learning_rate=1e-3", "trainable=blocks.7, projection", "split=caption",
+        "precision=fp32", "drop_last=yes",      "seed=18446744073709551615",      "batch_size=33"};
+    assert_int_equal(nc_config_load("default", overrides, 8, &config), NC_OK);
+    assert_int_equal(config->batch_size, 33);
+    assert_true(config->learning_rate == 1e-3);
+    assert_int_equal(config->trainable_count, 2);
+    assert_string_equal(config->trainable[0], "blocks.7");
+    assert_string_equal(config->trainable[1], "projection");
+    assert_int_equal(config->split, NC_SPLIT_CAPTION);
+    assert_int_equal(config->precision, NC_FLOAT32);
+    assert_true(config->drop_last);
+    assert_true(config->seed == UINT64_MAX);
+    nc_config_free(config);
+
+    config = load("default", "trainable=[all]");
+    assert_int_equal(config->trainable_count, 1);
+    assert_string_equal(config->trainable[0], "all");
+    nc_config_free(config);
+}
+
+static void written_config_reads_back(void **state)
+{
+    (void)state;
+    const char *overrides[] = {"learning_rate=0.00012345678901234567",
+                               "epsilon=1e-7",
+                               "beta1=0.1",
+                               "logit_scale_max=4.605170185988092",
+                               "seed=18446744073709551615",
+                               "micro_batch_size=1000",
+                               "too_long=skip",
+                               "contradictions=false",
+                               "trainable=blocks.0-3,blocks.7"};
+    struct nc_config *config;
+    assert_int_equal(nc_config_load("negationclip", overrides, 9, &config), NC_OK);
+    char *text, *again;
+    assert_int_equal(nc_config_text(config, &text), NC_OK);
+    assert_int_equal(nc_config_write(config, path), NC_OK);
+    struct nc_config *read = load(path, NULL);
+    assert_true(read->learning_rate == 0.00012345678901234567);
+    assert_true(read->epsilon == 1e-7 && read->beta1 == 0.1);
+    assert_true(read->seed == UINT64_MAX);
+    assert_int_equal(read->micro_batch_size, 1000);
+    assert_int_equal(read->too_long, NC_TOO_LONG_SKIP);
+    assert_int_equal(read->trainable_count, 2);
+    assert_int_equal(nc_config_text(read, &again), NC_OK);
+    assert_string_equal(text, again);
+    /* Readers of YAML 1.1 take 1e-07 for a string. */
+    assert_non_null(strstr(text, "\nepsilon: 1.0e-07\n"));
+    assert_non_null(strstr(text, "\ntrainable: [blocks.0-3, blocks.7]\n"));
+    free(text);
+    free(again);
+    nc_config_free(read);
+    nc_config_free(config);
+}
+
+static void bad_values_are_named(void **state)
+{
+    (void)state;
+    refuse_text("epochs: 3\nbatch_size: 0\n", "run.yaml line 2: |batch_size is 0|at least 1");
+    refuse_text("batch_size: -1\n", "line 1|batch_size is \"-1\"|whole number");
+    refuse_text("batch_size: 99999999999999999999\n", "whole number");
+    refuse_text("batch_size: 4294967296\n", "at most 2147483647");
+    refuse_text("batch_size: 1.5\n", "whole number");
+    refuse_text("batch_size:\n", "batch_size is \"\"");
+    refuse_text("batch_size: [1]\n", "batch_size must be a single value");
+    refuse_text("batch_size: {a: b}\n", "batch_size must be a single value");
+    refuse_text("learning_rate: 0\n", "learning_rate is 0: it must be above 0");
+    refuse_text("learning_rate: nan\n", "number");
+    refuse_text("learning_rate: inf\n", "number");
+    refuse_text("learning_rate: 1e999\n", "number");
+    refuse_text("learning_rate: 1e-6x\n", "number");
+    refuse_text("learning_rate: ' 1'\n", "number");
+    refuse_text("learning_rate: \"\"\n", "number");
+    refuse_text("beta1: 1\n", "beta1 is 1: it must be at least 0 and below 1");
+    refuse_text("beta2: -0.1\n", "at least 0");
+    refuse_text("epsilon: 0\n", "above 0");
+    refuse_text("epochs: 0\n", "at least 1");
+    refuse_text("validation_fraction: 1.0\n", "below 1");
+    refuse_text("logit_scale_max: 100\n", "at most 88");
+    refuse_text("drop_last: flase\n", "drop_last is \"flase\": it must be true or false");
+    refuse_text("schedule: linear\n", "constant or cosine");
+    refuse_text("precision: fp16\n", "fp32 or bf16");
+    refuse_text("too_long: cut\n", "truncate or error or skip");
+    refuse_text("trainable: all\n", "trainable must be a list");
+    refuse_text("trainable: []\n", "trainable must be a list");
+    refuse_text("trainable:\n", "trainable must be a list");
+    refuse_text("trainable: [[a]]\n", "trainable must be a list");
+    refuse_text("trainable: ['a b']\n", "\"a b\"");
+    refuse_text("trainable: ['']\n", "trainable");
+}
+
+static void unknown_keys_are_refused(void **state)
+{
+    (void)state;
+    refuse_text("epochs: 1\nlerning_rate: 1\n",
+                "run.yaml line 2|\"lerning_rate\"|did you mean learning_rate?|warmup_steps");
+    refuse_text("zzzzz: 1\n", "no key \"zzzzz\"|the keys are|seed");
+    refuse_text("epochs: 1\nseed: 2\nepochs: 3\n", "epochs stands there twice");
+}
+
+static void not_a_config(void **state)
+{
+    (void)state;
+    refuse_text("- a\n- b\n", "run.yaml");
+    refuse_text("hello\n", "run.yaml");
+    refuse_text("epochs: 1\n  seed: [\n", "run.yaml");
+    refuse_text("epochs: &x 1\nseed: *x\n", "aliases");
+    refuse_text("? [a]\n: b\n", "run.yaml");
+    refuse_text("epochs: 1\n---\nepochs: 2\n", "run.yaml|documents");
+    refuse_text("seed: \xff\xfe\n", "run.yaml");
+    refuse_bytes("epochs: 1\0seed: 2", 17, "zero bytes");
+    char *large = malloc(2 << 20);
+    memset(large, '#', 2 << 20);
+    refuse_bytes(large, 2 << 20, "larger than");
+    /* deep nesting and long keys must not overflow anything */
+    memset(large, '[', 4096);
+    refuse_bytes(large, 4096, "run.yaml");
+    memset(large, 'k', 100000);
+    memcpy(large + 100000, ": 1\n", 4);
+    refuse_bytes(large, 100004, "run.yaml");
+    free(large);
+}
+
+static void bad_overrides_are_usage(void **state)
+{
+    (void)state;
+    refuse_override("batch_size=0", "--set batch_size=0|at least 1");
+    refuse_override("batch_size", "key=value");
+    refuse_override("=3", "key=value");
+    refuse_override("batchsize=3", "did you mean batch_size?");
+    refuse_override("trainable=", "trainable");
+    refuse_override("trainable=a,,b", "trainable");
+    refuse_override("seed=", "seed is \"\"");
+}
+
+static void missing_sources_are_named(void **state)
+{
+    (void)state;
+    struct nc_config *config;
+    int status = nc_config_load("defualt", NULL, 0, &config);
+    refuse(status, "defualt|did you mean default?|negationclip");
+    assert_int_equal(status, NC_BAD_INPUT);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(negationclip_is_the_paper),
+        cmocka_unit_test(default_is_corrected),
+        cmocka_unit_test(presets_set_every_key),
+        cmocka_unit_test(left_out_keys_are_default),
+        cmocka_unit_test(overrides_win),
+        cmocka_unit_test(written_config_reads_back),
+        cmocka_unit_test(bad_values_are_named),
+        cmocka_unit_test(unknown_keys_are_refused),
+        cmocka_unit_test(not_a_config),
+        cmocka_unit_test(bad_overrides_are_usage),
+        cmocka_unit_test(missing_sources_are_named),
+    };
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}
