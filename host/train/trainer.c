@@ -27,6 +27,7 @@ struct run {
     uint32_t *order; /* [training_count] this epoch's */
     uint64_t batches; /* of an epoch */
     struct nc_position at;
+    double last_loss;
     double captions_done; /* in this call */
     double started;
 };
@@ -189,6 +190,7 @@ static int train_batch(struct run *run)
     if (status != NC_OK)
         return status;
     double seconds = nc_seconds() - began;
+    run->last_loss = loss;
     run->captions_done += (double)count;
     at->step++;
     at->batch++;
@@ -309,6 +311,7 @@ static size_t peak_memory(void)
 static void fill_result(const struct run *run, struct nc_train_result *result)
 {
     result->steps = run->at.step;
+    result->last_loss = run->last_loss;
     result->epochs = run->at.epoch;
     result->best_epoch = run->at.best_epoch;
     result->best_validation_loss = run->at.best_validation_loss;

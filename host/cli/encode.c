@@ -1,0 +1,172 @@
+/* nclip encode: texts or pictures to features in a .npy file. */
+#include "nclip/command.h"
+#include "nclip/encoder.h"
+#include "nclip/error.h"
+#include "nclip/files.h"
+#include "nclip/image.h"
+#include "nclip/image_source.h"
+#include "nclip/npy.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct nc_help help = {
+    .usage = "nclip encode --model DIR (--text FILE | --images DIR|LIST|TAR) --out X.npy",
+    .purpose = "Writes the features of texts (one a line) or pictures as a NumPy array, float32 "
+               "[rows, dimension], L2-normalised unless --raw is given. Row i belongs to line or "
+               "picture i: a picture that cannot be read is an error here, since rows must not shift.",
+    .examples = "nclip encode --model clip-vit-base-patch32 --text phrases.txt --out text.npy\n"
+                "echo 'a street with no cars' | nclip encode --model clip --text - --out text.npy",
+};
+
+/* The lines of a file; their ends become zero bytes in place. A last line without an end counts. */
+static int split_lines(char *text, size_t size, const char ***lines, size_t *count)
+{
+    size_t capacity = 1;
+    for (size_t i = 0; i < size; i++)
+        capacity += text[i] == '\n';
+    *count = 0;
+    *lines = malloc(capacity * sizeof **lines);
+    if (!*lines)
+        return nc_error(NC_FAILED, "encode: no memory for %zu lines", capacity);
+    for (char *line = text; line < text + size;) {
+        char *end = memchr(line, '\n', (size_t)(text + size - line));
+        if (end)
+            *end = 0;
+        (*lines)[(*count)++] = line;
+        line = end ? end + 1 : text + size;
+    }
+    return NC_OK;
+}
+
+static int encode_texts(struct nc_encoder *encoder, const char *path, size_t embedding, bool raw,
+                        const char *out)
+{
+    char *text = NULL;
+    const char **lines = NULL;
+    float *features = NULL;
+    size_t size, count = 0;
+    int status = nc_file_read(path, (size_t)4 << 30, &text, &size);
+    if (status == NC_OK)
+        status = split_lines(text, size, &lines, &count);
+    if (status == NC_OK && !(features = malloc((count ? count : 1) * embedding * sizeof *features)))
+        status = nc_error(NC_FAILED, "encode: no memory for %zu texts", count);
+    if (status == NC_OK)
+        status = nc_encoder_texts(encoder, lines, count, raw, features);
+    if (status == NC_OK)
+        status = nc_npy_write(out, features, count, embedding);
+    struct nc_encoder_counts counts = nc_encoder_counts(encoder);
+    if (status == NC_OK && counts.truncated)
+        fprintf(stderr, "%zu texts truncated, of which %zu lost their negation word\n",
+                counts.truncated, counts.negation_lost);
+    free(features);
+    free(lines);
+    free(text);
+    return status;
+}
+
+static int load_picture(const struct nc_image_source *source, size_t index,
+                        const struct nc_preprocess *preprocess, float *pixels)
+{
+    uint8_t *bytes = NULL;
+    size_t size;
+    struct nc_image image = {0};
+    int status = nc_image_source_read(source, index, &bytes, &size);
+    if (status == NC_OK)
+        status = nc_image_decode(nc_image_source_key(source, index), bytes, size, &image);
+    if (status == NC_OK)
+        status = nc_image_preprocess(preprocess, &image, NULL, pixels);
+    nc_image_free(&image);
+    free(bytes);
+    return status;
+}
+
+static int encode_images(struct nc_encoder *encoder, const struct nc_model *model, const char *path,
+                         bool raw, const char *out)
+{
+    enum { BATCH = 64 };
+    const struct nc_model_shape *shape = nc_model_shape(model);
+    size_t values = shape->channels * shape->image_size * shape->image_size, count = 0;
+    struct nc_image_source *source = NULL;
+    struct nc_preprocess preprocess;
+    float *pixels = malloc(BATCH * values * sizeof *pixels), *features = NULL;
+    int status = pixels ? NC_OK : nc_error(NC_FAILED, "encode: no memory");
+    if (status == NC_OK)
+        status = nc_preprocess_load(nc_model_folder(model), shape->image_size, &preprocess);
+    if (status == NC_OK)
+        status = nc_image_source_open(path, &source);
+    if (status == NC_OK) {
+        count = nc_image_source_count(source);
+        features = malloc(count * shape->embedding * sizeof *features);
+        if (!features)
+            status = nc_error(NC_FAILED, "encode: no memory for %zu pictures", count);
+    }
+    for (size_t i = 0; i < count && status == NC_OK; i += BATCH) {
+        size_t part = count - i < BATCH ? count - i : BATCH;
+        for (size_t k = 0; k < part && status == NC_OK; k++)
+            status = load_picture(source, i + k, &preprocess, pixels + k * values);
+        if (status == NC_OK)
+            status = nc_encoder_pictures(encoder, pixels, part, raw, features + i * shape->embedding);
+    }
+    if (status == NC_OK)
+        status = nc_npy_write(out, features, count, shape->embedding);
+    nc_image_source_close(source);
+    free(features);
+    free(pixels);
+    return status;
+}
+
+static int run(int argc, char **argv)
+{
+    const char *folder = NULL, *text = NULL, *images = NULL, *out = NULL, *device = "cpu";
+    const char *precision = "fp32", *rules = "transformers", *too_long = "truncate";
+    bool raw = false;
+    size_t device_number = 0;
+    static const char *const precisions[] = {"fp32", "bf16", NULL};
+    const struct nc_option table[] = {
+        {"--model", "DIR", "Hugging Face folder of a CLIP", NC_OPTION_STRING, &folder, .required = true},
+        {"--text", "FILE", "texts, one a line (- for standard input)", NC_OPTION_STRING, &text},
+        {"--images", "DIR|LIST|TAR", "pictures", NC_OPTION_STRING, &images},
+        {"--out", "X.npy", "file to write", NC_OPTION_STRING, &out, .required = true},
+        {"--raw", NULL, "as projected, not normalised", NC_OPTION_FLAG, &raw},
+        {"--precision", "TYPE", "of the computation (default: fp32)", NC_OPTION_STRING, &precision, .choices = precisions},
+        {"--rules", "NAME", "whose tokenizer to equal: transformers (default) or open_clip", NC_OPTION_STRING, &rules},
+        {"--too-long", "RULE", "truncate (default), error or skip", NC_OPTION_STRING, &too_long},
+        {"--device", "NAME", "backend to compute on (default: cpu)", NC_OPTION_STRING, &device, .choices = nc_ops_names()},
+        {"--device-number", "N", "which of several GPUs (default: 0)", NC_OPTION_SIZE, &device_number},
+        {0},
+    };
+    struct nc_arguments arguments;
+    struct nc_ops *ops = NULL;
+    struct nc_model *model = NULL;
+    struct nc_encoder *encoder = NULL;
+    int status = nc_options_parse(&help, table, argc, argv, &arguments);
+    if (status != NC_OK || arguments.help_shown)
+        return status;
+    struct nc_encoder_options options = {
+        .precision = strcmp(precision, "bf16") == 0 ? NC_BFLOAT16 : NC_FLOAT32,
+        .text = text != NULL, .vision = images != NULL};
+    if (!text == !images)
+        status = nc_error(NC_USAGE, "encode: give either --text or --images");
+    if (status == NC_OK)
+        status = nc_tokenizer_rules_parse(rules, &options.rules);
+    if (status == NC_OK)
+        status = nc_truncation_parse(too_long, &options.too_long);
+    if (status == NC_OK)
+        status = nc_model_open(folder, &model);
+    if (status == NC_OK)
+        status = nc_ops_create(device, (int)device_number, &ops);
+    if (status == NC_OK)
+        status = nc_encoder_create(ops, model, &options, &encoder);
+    if (status == NC_OK)
+        status = text ? encode_texts(encoder, text, nc_model_shape(model)->embedding, raw, out)
+                      : encode_images(encoder, model, images, raw, out);
+    nc_encoder_destroy(encoder);
+    nc_ops_destroy(ops);
+    nc_model_close(model);
+    nc_arguments_free(&arguments, table);
+    return status;
+}
+
+const struct nc_command nc_command_encode = {"encode", "texts or pictures to features (.npy)", run};

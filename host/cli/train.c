@@ -1,0 +1,111 @@
+/* nclip train: fine-tune the text tower on captions and cached image embeddings. */
+#include "nclip/command.h"
+#include "nclip/error.h"
+#include "nclip/ops.h"
+#include "nclip/train.h"
+
+#include <cjson/cJSON.h>
+#include <stdio.h>
+
+static const struct nc_help help = {
+    .usage = "nclip train --model DIR --captions FILE --embeddings STORE --out RUN [--config FILE|PRESET]",
+    .purpose =
+        "Fine-tunes CLIP's text tower on captions, against image embeddings that nclip embed made "
+        "once. The vision tower is frozen and never runs. Writes the run folder RUN: config.yaml, "
+        "metrics.jsonl, TensorBoard events, and best/ and last/, each a complete Hugging Face "
+        "folder.\n\nPresets: `default` (corrected recipe), `negationclip` (the paper's recipe to "
+        "the letter). Any key of a config can be overridden with --set, for instance --set "
+        "batch_size=256 --set trainable=blocks.0-3,projection.",
+    .examples =
+        "nclip train --model clip-vit-large-patch14 --captions negated.json --embeddings store "
+        "--out runs/first\n"
+        "nclip train ... --config negationclip --set seed=1 --out runs/paper\n"
+        "nclip train ... --out runs/paper --resume",
+};
+
+static void print_json(const struct nc_train_result *result)
+{
+    cJSON *root = cJSON_CreateObject();
+    cJSON_AddNumberToObject(root, "steps", (double)result->steps);
+    cJSON_AddNumberToObject(root, "epochs", (double)result->epochs);
+    cJSON_AddNumberToObject(root, "loss", result->last_loss);
+    if (result->best_epoch) {
+        cJSON_AddNumberToObject(root, "best_epoch", (double)result->best_epoch);
+        cJSON_AddNumberToObject(root, "best_validation_loss", result->best_validation_loss);
+    }
+    cJSON_AddNumberToObject(root, "seconds", result->seconds);
+    cJSON_AddNumberToObject(root, "captions_per_second", result->captions_per_second);
+    cJSON_AddNumberToObject(root, "planned_bytes", (double)result->planned_bytes);
+    cJSON_AddNumberToObject(root, "peak_bytes", (double)result->peak_bytes);
+    char *text = cJSON_PrintUnformatted(root);
+    if (text)
+        puts(text);
+    cJSON_free(text);
+    cJSON_Delete(root);
+}
+
+static void print_text(const struct nc_train_options *options, const struct nc_train_result *result)
+{
+    printf("%llu steps in %.1f s, %.1f captions/s\n", (unsigned long long)result->steps,
+           result->seconds, result->captions_per_second);
+    printf("memory: %.2f GiB planned, %.2f GiB at the peak\n", (double)result->planned_bytes / 0x1p30,
+           (double)result->peak_bytes / 0x1p30);
+    if (result->best_epoch)
+        printf("best: epoch %llu, validation loss %.4f, in %s/best\n",
+               (unsigned long long)result->best_epoch, result->best_validation_loss,
+               options->run_folder);
+    else
+        printf("the model is in %s/best\n", options->run_folder);
+}
+
+static int run(int argc, char **argv)
+{
+    struct nc_train_options options = {.device = "cpu"};
+    const char *source = "default";
+    struct nc_string_list overrides = {0};
+    size_t device_number = 0;
+    bool json = false;
+    const struct nc_option table[] = {
+        {"--config", "FILE|PRESET", "the recipe (default: default)", NC_OPTION_STRING, &source},
+        {"--model", "DIR", "Hugging Face folder of the CLIP to start from", NC_OPTION_STRING,
+         &options.model_folder, .required = true},
+        {"--captions", "FILE", "COCO caption JSON, or JSONL with image and caption",
+         NC_OPTION_STRING, &options.captions, .required = true},
+        {"--embeddings", "STORE", "store that nclip embed made with this model", NC_OPTION_STRING,
+         &options.embeddings, .required = true},
+        {"--out", "RUN", "run folder to write", NC_OPTION_STRING, &options.run_folder,
+         .required = true},
+        {"--set", "KEY=VALUE", "override a key of the config; may be repeated", NC_OPTION_LIST,
+         &overrides},
+        {"--device", "NAME", "backend to compute on (default: cpu)", NC_OPTION_STRING,
+         &options.device, .choices = nc_ops_names()},
+        {"--device-number", "N", "which of several GPUs (default: 0)", NC_OPTION_SIZE, &device_number},
+        {"--resume", NULL, "continue RUN from its last checkpoint, as if never stopped",
+         NC_OPTION_FLAG, &options.resume},
+        {"--quiet", NULL, "no tables and no progress", NC_OPTION_FLAG, &options.quiet},
+        {"--json", NULL, "print the result as one JSON object", NC_OPTION_FLAG, &json},
+        {0},
+    };
+    struct nc_arguments arguments;
+    struct nc_config *config = NULL;
+    struct nc_train_result result;
+    int status = nc_options_parse(&help, table, argc, argv, &arguments);
+    if (status != NC_OK || arguments.help_shown)
+        return status;
+    options.device_number = (int)device_number;
+    status = nc_config_load(source, overrides.items, overrides.count, &config);
+    options.config = config;
+    if (status == NC_OK)
+        status = nc_train(&options, &result);
+    if (status == NC_OK) {
+        if (json)
+            print_json(&result);
+        else
+            print_text(&options, &result);
+    }
+    nc_config_free(config);
+    nc_arguments_free(&arguments, table);
+    return status;
+}
+
+const struct nc_command nc_command_train = {"train", "fine-tune the text tower on captions", run};
