@@ -1,0 +1,111 @@
+/* Pictures and boxes of an evaluation through the vision tower. */
+#include "nclip/evaluate.h"
+
+#include "nclip/error.h"
+#include "nclip/files.h"
+#include "nclip/image.h"
+#include "nclip/progress.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { BATCH = 64 };
+
+struct order {
+    size_t image, view;
+};
+
+static int by_image(const void *a, const void *b)
+{
+    const struct order *x = a, *y = b;
+    if (x->image != y->image)
+        return x->image < y->image ? -1 : 1;
+    return x->view < y->view ? -1 : x->view > y->view;
+}
+
+/* Preprocesses views order[0 .. count), all of one picture. */
+static int prepare_image(const struct nc_choice_items *items, const char *folder,
+                         const struct nc_preprocess *preprocess, const struct order *order,
+                         size_t count, size_t values, float *pixels)
+{
+    struct nc_image image = {0};
+    char *path = nc_path_join(folder, items->images[order[0].image]);
+    int status = path ? nc_image_load(path, &image) : nc_error(NC_FAILED, "evaluate: no memory");
+    for (size_t i = 0; i < count && status == NC_OK; i++) {
+        const struct nc_view *view = &items->views[order[i].view];
+        status = nc_image_preprocess(preprocess, &image, view->has_box ? view->box : NULL,
+                                     pixels + i * values);
+        if (status != NC_OK)
+            status = nc_error_prefix(status, "%s", path);
+    }
+    nc_image_free(&image);
+    free(path);
+    return status;
+}
+
+/* Views order[0 .. count) to pixels; runs of one picture are one piece of work. */
+static int prepare(const struct nc_choice_items *items, const char *folder,
+                   const struct nc_preprocess *preprocess, const struct order *order, size_t count,
+                   size_t values, float *pixels)
+{
+    size_t starts[BATCH + 1], runs = 0;
+    for (size_t i = 0; i < count; i++)
+        if (!i || order[i].image != order[i - 1].image)
+            starts[runs++] = i;
+    starts[runs] = count;
+    int status = NC_OK;
+    char *message = NULL;
+#pragma omp parallel for schedule(dynamic)
+    for (size_t run = 0; run < runs; run++) {
+        size_t first = starts[run];
+        int failed = prepare_image(items, folder, preprocess, order + first, starts[run + 1] - first,
+                                   values, pixels + first * values);
+        if (failed == NC_OK)
+            continue;
+#pragma omp critical
+        if (!message) {
+            message = strdup(nc_error_message());
+            status = failed;
+        }
+    }
+    if (message)
+        nc_error(status, "%s", message);
+    free(message);
+    return status;
+}
+
+int nc_views_encode(struct nc_encoder *encoder, const struct nc_model *model,
+                    const struct nc_choice_items *items, const char *folder, float *features)
+{
+    const struct nc_model_shape *shape = nc_model_shape(model);
+    size_t values = shape->channels * shape->image_size * shape->image_size;
+    size_t embedding = shape->embedding, count = items->view_count;
+    struct nc_preprocess preprocess;
+    struct order *order = malloc((count ? count : 1) * sizeof *order);
+    float *pixels = malloc(BATCH * values * sizeof *pixels);
+    float *batch = malloc(BATCH * embedding * sizeof *batch);
+    int status = order && pixels && batch ? NC_OK : nc_error(NC_FAILED, "evaluate: no memory");
+    if (status == NC_OK)
+        status = nc_preprocess_load(nc_model_folder(model), shape->image_size, &preprocess);
+    for (size_t i = 0; i < count && status == NC_OK; i++)
+        order[i] = (struct order){items->views[i].image, i};
+    if (status == NC_OK)
+        qsort(order, count, sizeof *order, by_image);
+    struct nc_progress *progress =
+        status == NC_OK ? nc_progress_start("evaluate", "pictures", 0, count) : NULL;
+    for (size_t i = 0; i < count && status == NC_OK; i += BATCH) {
+        size_t part = count - i < BATCH ? count - i : BATCH;
+        status = prepare(items, folder, &preprocess, order + i, part, values, pixels);
+        if (status == NC_OK)
+            status = nc_encoder_pictures(encoder, pixels, part, false, batch);
+        for (size_t k = 0; k < part && status == NC_OK; k++)
+            memcpy(features + order[i + k].view * embedding, batch + k * embedding,
+                   embedding * sizeof *features);
+        nc_progress_update(progress, i + part, NULL);
+    }
+    nc_progress_finish(progress);
+    free(order);
+    free(pixels);
+    free(batch);
+    return status;
+}
