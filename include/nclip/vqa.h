@@ -1,0 +1,142 @@
+/* Negation captions from questions about pictures that people have answered.
+ *
+ * A question answered "no" says what a picture does not show: "is there a red shape?" "no"
+ * becomes "a picture without a red shape". Three steps, one file each in host/generate/:
+ *
+ *     vqa_questions.c   reads a data set's questions into one form
+ *     vqa_rules.c       what a question with its answer claims; sentences for a claim
+ *     vqa_captions.c    joins what is known of a picture, chooses sentences, writes captions
+ *
+ * Source of the idea: "Know 'No' Better" (Park et al., ICCV 2025), section 4, which has a
+ * language model rewrite the questions. The rules here need none, and leave alone what they do
+ * not understand.
+ */
+#ifndef NCLIP_VQA_H
+#define NCLIP_VQA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/* ---- Questions -------------------------------------------------------------------- */
+
+struct nc_vqa_question {
+    const char *question, *answer; /* owned by the set */
+    uint64_t image;
+};
+
+struct nc_vqa_questions {
+    struct nc_vqa_question *items; /* in the file's order */
+    size_t count;
+    /* What every picture of the data set shows exactly one of ("shape"), or NULL. It licenses
+     * more: where there is no red shape, there is "a shape that is not red". */
+    const char *subject;
+    void *owned;
+};
+
+/* Which data set it is, is seen from the content. easy-VQA: [["question", "answer", image], ...].
+ * NC_BAD_INPUT names the file and the question's index. "-" is standard input. */
+int nc_vqa_questions_load(const char *path, struct nc_vqa_questions *questions);
+void nc_vqa_questions_free(struct nc_vqa_questions *questions); /* {0} is allowed */
+
+/* ---- What a question claims, and sentences for it --------------------------------- */
+
+enum { NC_VQA_TEXT = 128 }; /* bytes of a part of a question, with its zero */
+
+enum nc_vqa_kind {
+    NC_VQA_EXISTENCE, /* "is there a red shape?": thing */
+    NC_VQA_QUALITY,   /* "is the dog black?": subject, quality */
+    NC_VQA_VALUE,     /* "what color is the dog?": attribute, subject, quality = the answer */
+};
+
+struct nc_vqa_claim {
+    enum nc_vqa_kind kind;
+    bool holds;               /* false: the picture does not show it */
+    bool plural;              /* "are there any dogs": thing takes "are" */
+    bool bare;                /* thing takes no article: "dogs", "water" */
+    bool noun;                /* quality takes an article: "is the shape a circle" */
+    char thing[NC_VQA_TEXT];  /* without article: "red shape" */
+    char subject[NC_VQA_TEXT];
+    char quality[NC_VQA_TEXT]; /* "black"; the answer of a VALUE question */
+    char attribute[NC_VQA_TEXT]; /* "color"; "" for "what is the red shape?", thing is "red" */
+};
+
+/* False when the rules do not cover the question or the answer; *reason (static) says why. */
+bool nc_vqa_read(const char *question, const char *answer, struct nc_vqa_claim *claim,
+                 const char **reason);
+
+/* A pair of sentences with the same slots: one denies, one affirms.
+ *
+ *     {thing}    "red shape"           {a thing}    "a red shape"        {is}  "is" or "are"
+ *     {subject}  "shape"               {a subject}  "a shape"
+ *     {quality}  "red" or "a circle"
+ *     {a known}  what the picture shows instead, "a circle"
+ *     {caption}  a caption of the picture
+ */
+struct nc_vqa_phrasing {
+    const char *denied; /* also the phrasing's name */
+    const char *affirmed;
+    bool plain; /* the affirmed sentence also reads well on its own */
+};
+const struct nc_vqa_phrasing *nc_vqa_phrasings(size_t *count);
+
+struct nc_vqa_slots {
+    const char *thing, *subject, *quality, *known, *caption; /* NULL: not there */
+    bool plural, bare, noun; /* as in struct nc_vqa_claim */
+};
+
+/* The sentence with its slots filled: malloc'd, or NULL when a slot has nothing to fill it (or
+ * without memory). A full stop at the caption's end is dropped. */
+char *nc_vqa_fill(const char *sentence, const struct nc_vqa_slots *slots);
+
+/* ---- Captions --------------------------------------------------------------------- */
+
+/* What stays out of training, to test on later. From JSON:
+ *     {"phrasings": ["a picture with no {thing}"], "pairs": [["red", "circle"]]}
+ * Pictures that may show a pair are left out, and so are captions that name both its words. */
+struct nc_vqa_held_out {
+    const char **phrasings;
+    size_t phrasing_count;
+    const char *(*pairs)[2];
+    size_t pair_count;
+    void *owned;
+};
+int nc_vqa_held_out_load(const char *path, struct nc_vqa_held_out *held_out);
+void nc_vqa_held_out_free(struct nc_vqa_held_out *held_out); /* {0} is allowed */
+
+struct nc_vqa_options {
+    const char *image_name; /* "train/images/{id}.png"; {id:12} pads with zeros to 12 digits */
+    const char *captions;   /* COCO captions of the pictures to extend, or NULL */
+    const char *held_out;   /* file, or NULL */
+    const char *rejects;    /* JSONL of what was not rewritten, with the reason, or NULL */
+    double plain;           /* of the questions that affirm something, the fraction that becomes a
+                               caption without negation (0 .. 1) */
+    uint64_t seed;          /* the same seed gives the same file */
+};
+
+struct nc_vqa_counts {
+    size_t questions;
+    size_t negated, plain;  /* captions written */
+    size_t contradictions;  /* captions with one */
+    size_t pictures;        /* that have a caption */
+    size_t affirmed;        /* questions that deny nothing and became no caption */
+    size_t held_out;        /* questions of pictures that are held out */
+    size_t unread;          /* questions that no rule covers */
+    size_t contradicted;    /* questions at odds with another answer about the same picture */
+    size_t unphrased;       /* questions that no sentence fitted */
+};
+
+/* Writes COCO caption JSON to `path`. An annotation:
+ *
+ *     {"id": 7, "image_id": 0, "caption": "a blue circle",
+ *      "updated_caption": "a shape that is not red",
+ *      "contradiction": "a shape that is not blue",
+ *      "source": {"question": "is there a red shape?", "answer": "no", "phrasing": "..."}}
+ *
+ * `contradiction` is false for this picture: it denies what the picture shows, or asserts what it
+ * does not; it is left out where neither is known. */
+int nc_vqa_generate(const struct nc_vqa_questions *questions, const struct nc_vqa_options *options,
+                    const char *path, struct nc_vqa_counts *counts);
+
+#endif
