@@ -4,8 +4,9 @@
  *             "caption": "...", "updated_caption": "...", "contradiction": "..."}]}
  *     JSONL  {"image": "a.jpg", "caption": "...", "contradiction": "..."}
  *
- * `updated_caption` is used where it stands, else `caption`. Which format it is, is
- * seen from the first bytes. "-" is standard input.
+ * `updated_caption` is used where it stands and is not null, else `caption`. COCO's ids are
+ * numbers or strings (42 and "42" are the same); other members are passed over. Which format it
+ * is, is seen from the first object's keys. "-" is standard input.
  */
 #ifndef NCLIP_CAPTIONS_H
 #define NCLIP_CAPTIONS_H
@@ -22,12 +23,15 @@ struct nc_caption {
 struct nc_captions {
     struct nc_caption *items; /* in the file's order */
     size_t count;
-    const char **images; /* file names, each once, in order of first appearance */
+    const char **images; /* file names of the pictures that have a caption, each once, in the order
+                            in which the captions name them */
     size_t image_count;
     void *owned;
 };
 
-/* NC_BAD_INPUT names the file and the annotation's index or the line. */
+/* Needs memory for the file and the result, not for a tree of all of it. NC_BAD_INPUT names the
+ * file and the annotation's index or the line: wrong types, a missing caption, an image_id that
+ * no image has, text that is not UTF-8, a file without captions. An empty caption is a caption. */
 int nc_captions_load(const char *path, struct nc_captions *captions);
 void nc_captions_free(struct nc_captions *captions);
 
