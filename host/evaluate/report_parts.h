@@ -1,0 +1,16 @@
+/* The pieces that nc_report_write puts together. */
+#ifndef NCLIP_REPORT_PARTS_H
+#define NCLIP_REPORT_PARTS_H
+
+#include "nclip/files.h"
+
+#include <stddef.h>
+
+/* Text with the characters that HTML reads as its own replaced. */
+void report_text(struct nc_writer *out, const char *text, size_t length);
+
+/* The loss curve of RUN/metrics.jsonl as inline SVG, and a line of facts beneath it. A line that
+ * cannot be read is NC_BAD_INPUT and named; a torn last line is passed over. */
+int report_chart(struct nc_writer *out, const char *run);
+
+#endif
