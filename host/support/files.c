@@ -248,7 +248,7 @@ int nc_folder_create(const char *path)
     if (!copy)
         return nc_error(NC_FAILED, "%s: no memory", path);
     int status = NC_OK;
-    for (char *end = copy + 1; status == NC_OK; end++) {
+    for (char *end = *copy ? copy + 1 : copy; status == NC_OK; end++) {
         if (*end != '/' && *end != 0)
             continue;
         char saved = *end;
