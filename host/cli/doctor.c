@@ -151,7 +151,7 @@ struct precision {
     char kernel[64];
 };
 
-static void judge_precisions(const struct machine *machine, struct precision precisions[2])
+static void judge_precisions(struct precision precisions[2])
 {
     precisions[0] =
         (struct precision){.name = "fp32", .support = "native", .advice = "the reference"};
@@ -159,16 +159,16 @@ static void judge_precisions(const struct machine *machine, struct precision pre
         precisions[0].support = "no";
 
     precisions[1] = (struct precision){.name = "bf16"};
-    bool native = has_feature(machine, "avx512_bf16") || has_feature(machine, "amx_bf16");
+    unsigned isa = dnnl_get_effective_cpu_isa(), bf16 = dnnl_cpu_isa_avx512_core_bf16;
     if (!matmul_kernel(dnnl_bf16, precisions[1].kernel, sizeof precisions[1].kernel)) {
         precisions[1].support = "no";
-        precisions[1].advice = "this processor has no AVX-512: use fp32";
-    } else if (native && strncmp(precisions[1].kernel, "ref", 3) != 0) {
+        precisions[1].advice = "needs AVX-512: use fp32";
+    } else if ((isa & bf16) == bf16) { /* each set contains the bits of the smaller ones */
         precisions[1].support = "native";
         precisions[1].advice = "the fast one here";
     } else {
         precisions[1].support = "emulated";
-        precisions[1].advice = "correct, and slower than fp32 here: use fp32";
+        precisions[1].advice = "correct, but fp32 is faster here";
     }
 }
 
@@ -263,7 +263,7 @@ static int run(int argc, char **argv)
     struct machine machine;
     struct precision precisions[2];
     look_at_machine(&machine);
-    judge_precisions(&machine, precisions);
+    judge_precisions(precisions);
     if (json)
         status = print_json(&machine, precisions);
     else

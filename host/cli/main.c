@@ -10,8 +10,8 @@ enum { MOST_COMMANDS = 32 };
 
 static void print_help(FILE *out)
 {
-    fputs("nclip teaches CLIP to understand \"no\": it fine-tunes the text encoder on captions\n"
-          "that deny something, against image embeddings that are computed once.\n"
+    fputs("nclip teaches CLIP to understand \"no\": it fine-tunes the text encoder on\n"
+          "captions that deny something, against image embeddings computed once.\n"
           "\n"
           "Usage: nclip COMMAND [options]        nclip COMMAND --help tells more\n"
           "\n"
@@ -20,7 +20,7 @@ static void print_help(FILE *out)
     for (size_t i = 0; nc_commands[i]; i++)
         fprintf(out, "  %-10s %s\n", nc_commands[i]->name, nc_commands[i]->summary);
     fputs("\n"
-          "A typical sequence, from pictures and questions to a text encoder that knows \"no\":\n"
+          "A typical sequence, from pictures and questions to an encoder that knows \"no\":\n"
           "  nclip embed    --model CLIP --images train2014 --out store\n"
           "  nclip generate vqa --captions captions.json --questions questions.json \\\n"
           "                 --answers answers.json --out negated.json\n"

@@ -2,6 +2,7 @@
 
 #include <ctype.h>
 #include <string.h>
+#include <strings.h>
 
 enum { LONGEST = 63 };
 
@@ -43,5 +44,14 @@ const char *nc_nearest(const char *word, const char *const *names, size_t count)
             nearest = names[i];
         }
     }
-    return nearest;
+    if (nearest || strlen(word) < 3)
+        return nearest;
+    size_t starting = 0; /* a word that was cut short: "eval" */
+    for (size_t i = 0; i < count; i++) {
+        if (strncasecmp(names[i], word, strlen(word)) == 0) {
+            nearest = names[i];
+            starting++;
+        }
+    }
+    return starting == 1 ? nearest : NULL;
 }

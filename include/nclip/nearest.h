@@ -9,8 +9,9 @@
  * their first 63. */
 size_t nc_edit_distance(const char *a, const char *b);
 
-/* The name of `names` (`count` of them) nearest to `word`, or NULL when none is near enough to
- * be what was meant: more than a third of the word would have to change. */
+/* The name of `names` (`count` of them) nearest to `word`, or the only one that starts with it;
+ * NULL when none is near enough to be what was meant: more than a third of the word would have
+ * to change. */
 const char *nc_nearest(const char *word, const char *const *names, size_t count);
 
 #endif

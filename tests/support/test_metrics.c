@@ -1,6 +1,7 @@
 #include "../../host/support/crc32c.h"
 #include "../../host/support/tensorboard.h"
 #include "golden_events.h"
+#include "temporary_folder.h"
 
 #include "nclip/error.h"
 #include "nclip/files.h"
@@ -21,24 +22,24 @@
 
 /* A folder of its own for each test. */
 struct run {
-    char folder[32];
-    char file[64];
+    char *folder, *file;
 };
 
 static int make_run(void **state)
 {
     static struct run run;
-    strcpy(run.folder, "/tmp/nclip-metrics-XXXXXX");
-    if (!mkdtemp(run.folder))
-        return -1;
-    snprintf(run.file, sizeof run.file, "%s/metrics.jsonl", run.folder);
+    run.folder = temporary_folder_create();
+    run.file = nc_path_join(run.folder, "metrics.jsonl");
     *state = &run;
-    return 0;
+    return run.file ? 0 : -1;
 }
 
 static int remove_run(void **state)
 {
-    return nc_folder_remove(((struct run *)*state)->folder);
+    struct run *run = *state;
+    temporary_folder_remove(run->folder);
+    free(run->file);
+    return 0;
 }
 
 static void expect_file(const struct run *run, const char *expected)
@@ -233,8 +234,7 @@ static void missing_folder_and_full_disk(void **state)
 int main(int argc, char **argv)
 {
     if (argc == 2) { /* leaves a resumed run behind, for check_events.py */
-        struct run run = {0};
-        snprintf(run.folder, sizeof run.folder, "%s", argv[1]);
+        struct run run = {.folder = argv[1]};
         if (nc_folder_create(run.folder) != NC_OK)
             return 1;
         write_steps(&run, 0, 1, 300);

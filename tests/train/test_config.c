@@ -1,3 +1,5 @@
+#include "../support/temporary_folder.h"
+
 #include "nclip/config.h"
 #include "nclip/error.h"
 #include "nclip/files.h"
@@ -8,26 +10,25 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
-static char folder[] = "/tmp/nclip-config-XXXXXX";
-static char path[sizeof folder + 16];
+static char *folder, *path;
 
 static int make_folder(void **state)
 {
     (void)state;
-    if (!mkdtemp(folder))
-        return -1;
-    snprintf(path, sizeof path, "%s/run.yaml", folder);
-    return 0;
+    folder = temporary_folder_create();
+    path = nc_path_join(folder, "run.yaml");
+    return path ? 0 : -1;
 }
 
 static int remove_folder(void **state)
 {
     (void)state;
-    return nc_folder_remove(folder);
+    temporary_folder_remove(folder);
+    free(path);
+    return 0;
 }
 
 static struct nc_config *load(const char *source, const char *override)

@@ -1,0 +1,36 @@
+# What doctor tells agrees with the kernel, in text and as JSON.
+set -eu
+nclip=$1
+
+fail() {
+    echo "doctor.sh: $*" >&2
+    exit 1
+}
+
+text=$("$nclip" doctor)
+json=$("$nclip" doctor --json)
+[ "$(echo "$json" | wc -l)" = 1 ] || fail "--json prints more than one line"
+
+has() {
+    grep -m 1 -E '^(flags|Features)' /proc/cpuinfo | tr ' ' '\n' | grep -qx "$1" && echo true || echo false
+}
+for flag in avx2 fma avx512f avx512_bf16 amx_bf16; do
+    case $json in
+    *"\"$flag\":$(has $flag)"*) ;;
+    *) fail "$flag is $(has $flag) in /proc/cpuinfo, but: $json" ;;
+    esac
+done
+for key in version cpu model cores threads memory onednn isa precisions fp32 bf16 cuda; do
+    case $json in *"\"$key\":"*) ;; *) fail "no \"$key\" in: $json" ;; esac
+done
+for line in processor features memory threads oneDNN fp32 bf16 cuda; do
+    echo "$text" | grep -q "^$line  *[^ ]" || fail "no line \"$line\" in: $text"
+done
+OMP_NUM_THREADS=1 "$nclip" doctor --json | grep -q '"threads":1' || fail "OMP_NUM_THREADS is not shown"
+
+# oneDNN's own switch takes instruction sets away; doctor must not call bf16 native then.
+for isa in AVX2 AVX512_CORE; do
+    if ONEDNN_MAX_CPU_ISA=$isa "$nclip" doctor --json | grep -q '"bf16":{"support":"native"'; then
+        fail "bf16 is called native with no more than $isa"
+    fi
+done
