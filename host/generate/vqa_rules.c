@@ -219,7 +219,7 @@ bool nc_vqa_read(const char *question, const char *answer, struct nc_vqa_claim *
         claim->plural = strncmp(asked.words[0], "are", 3) == 0;
         bool one = match.article && (strcmp(match.article, "a") == 0 ||
                                      strcmp(match.article, "an") == 0);
-        claim->bare = claim->plural || (match.article && !one);
+        claim->bare = form->kind == NC_VQA_EXISTENCE && (claim->plural || (match.article && !one));
         if (!put(claim->thing, &asked, match.thing) ||
             !put(claim->subject, &asked, match.subject) ||
             !put(claim->attribute, &asked, match.attribute) ||
