@@ -1,0 +1,332 @@
+/* nclip info: what is in a model folder, an embedding store or a run folder. */
+#include "nclip/command.h"
+#include "nclip/config.h"
+#include "nclip/embedding_store.h"
+#include "nclip/error.h"
+#include "nclip/files.h"
+#include "nclip/json.h"
+#include "nclip/model.h"
+#include "nclip/number.h"
+
+#include <dirent.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum kind { KIND_NONE, KIND_MODEL, KIND_STORE, KIND_RUN };
+
+static bool holds_file(const char *folder, const char *name)
+{
+    char *path = nc_path_join(folder, name);
+    bool found = path && nc_file_exists(path);
+    free(path);
+    return found;
+}
+
+static bool holds_ending(const char *folder, const char *ending)
+{
+    bool found = false;
+    DIR *directory = opendir(folder);
+    struct dirent *entry;
+    while (directory && !found && (entry = readdir(directory))) {
+        size_t length = strlen(entry->d_name), tail = strlen(ending);
+        found = length > tail && strcmp(entry->d_name + length - tail, ending) == 0;
+    }
+    if (directory)
+        closedir(directory);
+    return found;
+}
+
+static enum kind kind_of(const char *folder)
+{
+    if (holds_file(folder, "config.json"))
+        return KIND_MODEL;
+    if (holds_ending(folder, ".embeddings"))
+        return KIND_STORE;
+    if (holds_file(folder, "config.yaml") || holds_file(folder, "metrics.jsonl"))
+        return KIND_RUN;
+    return KIND_NONE;
+}
+
+/* Prints and frees the object. `complete` is false when something could not be added. */
+static int print_object(cJSON *root, bool complete)
+{
+    char *text = complete ? cJSON_PrintUnformatted(root) : NULL;
+    int status = text ? NC_OK : nc_error(NC_FAILED, "no memory for the description");
+    if (text)
+        puts(text);
+    cJSON_free(text);
+    cJSON_Delete(root);
+    return status;
+}
+
+/* ---- A model ------------------------------------------------------------------------- */
+
+static int describe_model(const char *folder, bool json, bool parameters)
+{
+    struct nc_model *model;
+    int status = nc_model_open(folder, &model);
+    if (status == NC_OK)
+        status = nc_model_describe(model, stdout, json, parameters);
+    nc_model_close(model);
+    return status;
+}
+
+/* ---- A store ------------------------------------------------------------------------- */
+
+static int describe_store(const char *folder, bool json)
+{
+    struct nc_embedding_store *store;
+    int status = nc_embedding_store_open(folder, &store);
+    if (status != NC_OK)
+        return status;
+    const struct nc_embedding_info *info = nc_embedding_store_info(store);
+    size_t rows = nc_embedding_store_count(store), shards = nc_embedding_store_shards(store);
+    size_t skipped = nc_embedding_store_skipped(store);
+    if (json) {
+        cJSON *root = cJSON_CreateObject();
+        bool complete = cJSON_AddStringToObject(root, "kind", "store") &&
+                        cJSON_AddStringToObject(root, "folder", folder) &&
+                        cJSON_AddNumberToObject(root, "rows", (double)rows) &&
+                        cJSON_AddNumberToObject(root, "dimension", (double)info->dimension) &&
+                        cJSON_AddStringToObject(root, "type", nc_type_name(info->type)) &&
+                        cJSON_AddBoolToObject(root, "normalized", info->normalized) &&
+                        cJSON_AddStringToObject(root, "model_hash", info->model_hash) &&
+                        cJSON_AddStringToObject(root, "preprocessing", info->preprocessing) &&
+                        cJSON_AddNumberToObject(root, "shards", (double)shards) &&
+                        cJSON_AddNumberToObject(root, "skipped", (double)skipped);
+        status = print_object(root, complete);
+    } else {
+        printf("%s: embeddings of %zu pictures\n\n", folder, rows);
+        printf("  dimension      %zu, %s, %s\n", info->dimension, nc_type_name(info->type),
+               info->normalized ? "normalised" : "not normalised");
+        printf("  model          %s (the vision hash that nclip info MODEL shows)\n",
+               info->model_hash);
+        printf("  preprocessing  %s\n", info->preprocessing);
+        printf("  shards         %zu, their checksums are right\n", shards);
+        printf("  skipped        %zu%s\n", skipped, skipped ? " (see skipped.jsonl)" : "");
+        if (rows)
+            printf("  first key      %s\n", nc_embedding_store_key(store, 0));
+    }
+    nc_embedding_store_close(store);
+    return status;
+}
+
+/* ---- A run --------------------------------------------------------------------------- */
+
+enum { LARGEST_METRICS = 1 << 30 };
+
+struct validation {
+    size_t epoch;
+    double loss;
+};
+
+struct progress {
+    size_t steps, epochs; /* of the last line; an epoch may be under way */
+    double loss, logit_scale, captions_per_second;
+    struct validation *validations;
+    size_t count, best; /* index of the lowest; meaningless when count is 0 */
+};
+
+static int read_line(const char *where, const char *line, size_t length, struct progress *progress)
+{
+    cJSON *root;
+    int status = nc_json_parse(where, line, length, &root);
+    if (status != NC_OK)
+        return status;
+    double validation = NAN;
+    size_t step = progress->steps;
+    status = nc_json_optional_size(where, root, "step", &step);
+    if (status == NC_OK)
+        status = nc_json_optional_size(where, root, "epoch", &progress->epochs);
+    if (status == NC_OK)
+        status = nc_json_optional_number(where, root, "loss", &progress->loss);
+    if (status == NC_OK)
+        status = nc_json_optional_number(where, root, "logit_scale", &progress->logit_scale);
+    if (status == NC_OK)
+        status = nc_json_optional_number(where, root, "captions_per_second",
+                                         &progress->captions_per_second);
+    if (status == NC_OK)
+        status = nc_json_optional_number(where, root, "validation_loss", &validation);
+    progress->steps = step;
+    cJSON_Delete(root);
+    if (status != NC_OK || isnan(validation))
+        return status;
+    struct validation *larger = realloc(progress->validations,
+                                        (progress->count + 1) * sizeof *larger);
+    if (!larger)
+        return nc_error(NC_FAILED, "%s: no memory", where);
+    progress->validations = larger;
+    larger[progress->count] = (struct validation){progress->epochs, validation};
+    if (!progress->count || validation < larger[progress->best].loss)
+        progress->best = progress->count;
+    progress->count++;
+    return NC_OK;
+}
+
+static int read_metrics(const char *folder, struct progress *progress)
+{
+    char *path = nc_path_join(folder, "metrics.jsonl"), *text = NULL;
+    if (!path)
+        return nc_error(NC_FAILED, "%s: no memory", folder);
+    size_t size = 0, number = 1;
+    int status = nc_file_exists(path) ? nc_file_read(path, LARGEST_METRICS, &text, &size) : NC_OK;
+    for (size_t start = 0; start < size && status == NC_OK; number++) {
+        const char *end = memchr(text + start, '\n', size - start);
+        if (!end) /* the run is writing, or was killed while it wrote */
+            break;
+        size_t length = (size_t)(end - (text + start));
+        char where[512];
+        snprintf(where, sizeof where, "%s line %zu", path, number);
+        status = read_line(where, text + start, length, progress);
+        start += length + 1;
+    }
+    free(text);
+    free(path);
+    return status;
+}
+
+static int read_config(const char *folder, struct nc_config **config)
+{
+    *config = NULL;
+    if (!holds_file(folder, "config.yaml"))
+        return NC_OK;
+    char *path = nc_path_join(folder, "config.yaml");
+    int status = path ? nc_config_load(path, NULL, 0, config)
+                      : nc_error(NC_FAILED, "%s: no memory", folder);
+    free(path);
+    return status;
+}
+
+static bool holds_checkpoint(const char *folder, const char *name)
+{
+    char *path = nc_path_join(folder, name);
+    bool found = path && holds_file(path, "model.safetensors");
+    free(path);
+    return found;
+}
+
+static int print_run_json(const char *folder, const struct nc_config *config,
+                          const struct progress *progress)
+{
+    cJSON *root = cJSON_CreateObject();
+    bool complete = cJSON_AddStringToObject(root, "kind", "run") &&
+                    cJSON_AddStringToObject(root, "folder", folder) &&
+                    cJSON_AddNumberToObject(root, "steps", (double)progress->steps) &&
+                    cJSON_AddNumberToObject(root, "epoch", (double)progress->epochs) &&
+                    cJSON_AddNumberToObject(root, "loss", progress->loss) &&
+                    cJSON_AddNumberToObject(root, "logit_scale", progress->logit_scale) &&
+                    cJSON_AddNumberToObject(root, "captions_per_second",
+                                            progress->captions_per_second);
+    cJSON *list = cJSON_AddArrayToObject(root, "validations");
+    for (size_t i = 0; i < progress->count && complete; i++) {
+        cJSON *item = cJSON_CreateObject();
+        complete = cJSON_AddItemToArray(list, item) &&
+                   cJSON_AddNumberToObject(item, "epoch", (double)progress->validations[i].epoch) &&
+                   cJSON_AddNumberToObject(item, "validation_loss", progress->validations[i].loss);
+    }
+    if (config && complete) {
+        cJSON *object = cJSON_AddObjectToObject(root, "config");
+        complete = cJSON_AddStringToObject(object, "precision", nc_type_name(config->precision)) &&
+                   cJSON_AddNumberToObject(object, "batch_size", (double)config->batch_size) &&
+                   cJSON_AddNumberToObject(object, "learning_rate", config->learning_rate) &&
+                   cJSON_AddNumberToObject(object, "epochs", (double)config->epochs) &&
+                   cJSON_AddNumberToObject(object, "seed", (double)config->seed);
+    }
+    complete = complete && list &&
+               cJSON_AddBoolToObject(root, "best", holds_checkpoint(folder, "best")) &&
+               cJSON_AddBoolToObject(root, "last", holds_checkpoint(folder, "last"));
+    return print_object(root, complete);
+}
+
+static void print_run(const char *folder, const struct nc_config *config,
+                      const struct progress *progress)
+{
+    char number[NC_NUMBER_SIZE];
+    printf("%s: a training run, %zu steps done\n\n", folder, progress->steps);
+    if (config) {
+        printf("  batch size     %llu captions, %s\n", (unsigned long long)config->batch_size,
+               nc_type_name(config->precision));
+        printf("  learning rate  %s\n", nc_number_text(config->learning_rate, number));
+        printf("  epoch          %zu of %llu\n", progress->epochs,
+               (unsigned long long)config->epochs);
+        printf("  trains         ");
+        for (unsigned i = 0; i < config->trainable_count; i++)
+            printf("%s%s", i ? ", " : "", config->trainable[i]);
+        printf("\n");
+    }
+    if (progress->steps)
+        printf("  last step      loss %.4f, logit scale %.4f, %.1f captions/s\n", progress->loss,
+               progress->logit_scale, progress->captions_per_second);
+    printf("  checkpoints    %s%s\n", holds_checkpoint(folder, "last") ? "last" : "none yet",
+           holds_checkpoint(folder, "best") ? ", best" : "");
+    if (progress->count)
+        printf("\n  epoch   validation loss\n");
+    for (size_t i = 0; i < progress->count; i++)
+        printf("  %5zu   %.4f%s\n", progress->validations[i].epoch, progress->validations[i].loss,
+               i == progress->best ? "   the best" : "");
+}
+
+static int describe_run(const char *folder, bool json)
+{
+    struct progress progress = {0};
+    struct nc_config *config = NULL;
+    int status = read_config(folder, &config);
+    if (status == NC_OK)
+        status = read_metrics(folder, &progress);
+    if (status == NC_OK && json)
+        status = print_run_json(folder, config, &progress);
+    else if (status == NC_OK)
+        print_run(folder, config, &progress);
+    nc_config_free(config);
+    free(progress.validations);
+    return status;
+}
+
+/* ---- The command --------------------------------------------------------------------- */
+
+static int run(int argc, char **argv)
+{
+    static const struct nc_help help = {
+        .usage = "nclip info MODEL|STORE|RUN [--parameters] [--json]",
+        .purpose = "Tells what is in a folder: a CLIP model (shapes, types, activation, "
+                   "end-of-text rule, logit scale), an embedding store of nclip embed, or a run of "
+                   "nclip train.",
+        .examples = "nclip info clip-vit-large-patch14 --parameters\n"
+                    "nclip info runs/first --json",
+        .positional_least = 1,
+        .positional_most = 1,
+    };
+    bool json = false, parameters = false;
+    const struct nc_option options[] = {
+        {"--parameters", NULL, "list every parameter of a model", NC_OPTION_FLAG, &parameters,
+         .required = false},
+        {"--json", NULL, "print one JSON object", NC_OPTION_FLAG, &json, .required = false},
+        {0},
+    };
+    struct nc_arguments arguments;
+    int status = nc_options_parse(&help, options, argc, argv, &arguments);
+    if (status != NC_OK || arguments.help_shown)
+        return status;
+    const char *folder = arguments.positional[0];
+    enum kind kind = kind_of(folder);
+    if (parameters && kind != KIND_MODEL && kind != KIND_NONE)
+        status = nc_error(NC_USAGE, "%s: --parameters goes with a model folder", folder);
+    else if (kind == KIND_MODEL)
+        status = describe_model(folder, json, parameters);
+    else if (kind == KIND_STORE)
+        status = describe_store(folder, json);
+    else if (kind == KIND_RUN)
+        status = describe_run(folder, json);
+    else if (nc_folder_exists(folder))
+        status = nc_error(NC_BAD_INPUT, "%s: neither a model (config.json), nor an embedding store "
+                          "(shard-*.embeddings), nor a run (config.yaml)", folder);
+    else
+        status = nc_error(NC_BAD_INPUT, "%s: no such folder", folder);
+    nc_arguments_free(&arguments, options);
+    return status;
+}
+
+const struct nc_command nc_command_info = {
+    "info", "what is in a model, an embedding store or a run", run};
