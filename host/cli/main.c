@@ -21,13 +21,13 @@ static void print_help(FILE *out)
         fprintf(out, "  %-10s %s\n", nc_commands[i]->name, nc_commands[i]->summary);
     fputs("\n"
           "A typical sequence, from pictures and questions to an encoder that knows \"no\":\n"
-          "  nclip embed    --model CLIP --images train2014 --out store\n"
-          "  nclip generate vqa --captions captions.json --questions questions.json \\\n"
-          "                 --answers answers.json --out negated.json\n"
-          "  nclip train    --config default --model CLIP --captions negated.json \\\n"
-          "                 --embeddings store --out run\n"
-          "  nclip evaluate negrefcocog --model run/best --annotations NegRefCOCOg.json \\\n"
-          "                 --images train2014\n"
+          "  nclip embed    --model CLIP --images pictures --out store\n"
+          "  nclip generate vqa --questions questions.json --image-name '{id}.png' \\\n"
+          "                 --out captions.json\n"
+          "  nclip train    --model CLIP --captions captions.json --embeddings store \\\n"
+          "                 --out run\n"
+          "  nclip evaluate choices --model run/best --annotations items.json \\\n"
+          "                 --images pictures\n"
           "\n"
           "Exit code: 0 done, 1 failed, 2 wrong usage, 3 bad input.\n",
           out);

@@ -30,7 +30,7 @@ expect 2 'does not expect "x"' doctor x
 expect 2 'there is no command "doctr"' help doctr
 
 for command in $("$nclip" --help | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p'); do
-    expect 2 'no option --no-such-option' "$command" --no-such-option
+    expect 2 '--no-such-option' "$command" --no-such-option
 done
 
 # A disk that is full must not look like success.
