@@ -224,12 +224,12 @@ struct written {
     const char *phrasing;
 };
 
-/* One phrasing of those that fit, each as likely as the others. */
+/* One phrasing of those that fit, by their weights. */
 static const struct nc_vqa_phrasing *choose(const struct generator *g,
                                             const struct nc_vqa_slots *slots, bool denied,
                                             uint64_t *state, char **text)
 {
-    size_t count, fitting = 0;
+    size_t count, total = 0;
     const struct nc_vqa_phrasing *phrasings = nc_vqa_phrasings(&count), *chosen = NULL;
     *text = NULL;
     for (size_t i = 0; i < count; i++) {
@@ -238,7 +238,8 @@ static const struct nc_vqa_phrasing *choose(const struct generator *g,
             (g->options->captions && !strstr(phrasing->denied, "{caption}")))
             continue;
         char *candidate = fill(g, denied ? phrasing->denied : phrasing->affirmed, slots);
-        if (candidate && chance_below(state, ++fitting) == 0) {
+        total += candidate ? phrasing->weight : 0;
+        if (candidate && chance_below(state, total) < phrasing->weight) {
             free(*text);
             *text = candidate;
             chosen = phrasing;

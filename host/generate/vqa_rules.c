@@ -242,25 +242,27 @@ bool nc_vqa_read(const char *question, const char *answer, struct nc_vqa_claim *
 
 /* ---- Sentences --------------------------------------------------------------------- */
 
+/* A sentence that says what is there and what is not ("a circle that is not red") is chosen more
+ * often: neither half alone tells its picture from the others. */
 static const struct nc_vqa_phrasing phrasings[] = {
-    {"there {is} no {thing}", "there {is} {a thing}", true},
-    {"there {is} no {thing} in the picture", "there {is} {a thing} in the picture", true},
-    {"there {is} not {a thing} in the picture", "there {is} {a thing} in the picture", true},
-    {"the picture does not contain {a thing}", "the picture contains {a thing}", true},
-    {"the image does not show {a thing}", "the image shows {a thing}", true},
-    {"no {thing} {is} present", "{a thing} {is} present", true},
-    {"a picture without {a thing}", "a picture with {a thing}", true},
-    {"a picture with no {thing}", "a picture with {a thing}", true},
-    {"not {a thing}", "{a thing}", true},
-    {"{a subject} that is not {quality}", "{a subject} that is {quality}", true},
-    {"the {subject} is not {quality}", "the {subject} is {quality}", true},
-    {"{a known} that is not {quality}", "{a known} that is {quality}", true},
-    {"{a known}, not {quality}", "{a known} that is {quality}", false},
-    {"{a known}, but not {quality}", "{a known} that is {quality}", false},
-    {"there is {a known} but no {thing}", "there is {a known} and {a thing}", false},
-    {"{caption}, and there {is} no {thing}", "{caption}, and there {is} {a thing}", false},
-    {"{caption}, with no {thing}", "{caption}, with {a thing}", false},
-    {"{caption} without {a thing}", "{caption} with {a thing}", false},
+    {"there {is} no {thing}", "there {is} {a thing}", true, 1},
+    {"there {is} no {thing} in the picture", "there {is} {a thing} in the picture", true, 1},
+    {"there {is} not {a thing} in the picture", "there {is} {a thing} in the picture", true, 1},
+    {"the picture does not contain {a thing}", "the picture contains {a thing}", true, 1},
+    {"the image does not show {a thing}", "the image shows {a thing}", true, 1},
+    {"no {thing} {is} present", "{a thing} {is} present", true, 1},
+    {"a picture without {a thing}", "a picture with {a thing}", true, 1},
+    {"a picture with no {thing}", "a picture with {a thing}", true, 1},
+    {"not {a thing}", "{a thing}", true, 1},
+    {"{a subject} that is not {quality}", "{a subject} that is {quality}", true, 1},
+    {"the {subject} is not {quality}", "the {subject} is {quality}", true, 1},
+    {"{a known} that is not {quality}", "{a known} that is {quality}", true, 3},
+    {"{a known}, not {quality}", "{a known} that is {quality}", false, 3},
+    {"{a known}, but not {quality}", "{a known} that is {quality}", false, 3},
+    {"there is {a known} but no {thing}", "there is {a known} and {a thing}", false, 3},
+    {"{caption}, and there {is} no {thing}", "{caption}, and there {is} {a thing}", false, 1},
+    {"{caption}, with no {thing}", "{caption}, with {a thing}", false, 1},
+    {"{caption} without {a thing}", "{caption} with {a thing}", false, 1},
 };
 
 const struct nc_vqa_phrasing *nc_vqa_phrasings(size_t *count)

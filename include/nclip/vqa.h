@@ -77,7 +77,8 @@ bool nc_vqa_read(const char *question, const char *answer, struct nc_vqa_claim *
 struct nc_vqa_phrasing {
     const char *denied; /* also the phrasing's name */
     const char *affirmed;
-    bool plain; /* the affirmed sentence also reads well on its own */
+    bool plain;      /* the affirmed sentence also reads well on its own */
+    unsigned weight; /* how often it is chosen, against the others that fit */
 };
 const struct nc_vqa_phrasing *nc_vqa_phrasings(size_t *count);
 
