@@ -153,8 +153,8 @@ static int read_line(const char *where, const char *line, size_t length, struct 
     cJSON_Delete(root);
     if (status != NC_OK || isnan(validation))
         return status;
-    struct validation *larger = realloc(progress->validations,
-                                        (progress->count + 1) * sizeof *larger);
+    struct validation *larger =
+        realloc(progress->validations, (progress->count + 1) * sizeof *larger);
     if (!larger)
         return nc_error(NC_FAILED, "%s: no memory", where);
     progress->validations = larger;
@@ -193,8 +193,8 @@ static int read_config(const char *folder, struct nc_config **config)
     if (!holds_file(folder, "config.yaml"))
         return NC_OK;
     char *path = nc_path_join(folder, "config.yaml");
-    int status = path ? nc_config_load(path, NULL, 0, config)
-                      : nc_error(NC_FAILED, "%s: no memory", folder);
+    int status =
+        path ? nc_config_load(path, NULL, 0, config) : nc_error(NC_FAILED, "%s: no memory", folder);
     free(path);
     return status;
 }
@@ -211,14 +211,14 @@ static int print_run_json(const char *folder, const struct nc_config *config,
                           const struct progress *progress)
 {
     cJSON *root = cJSON_CreateObject();
-    bool complete = cJSON_AddStringToObject(root, "kind", "run") &&
-                    cJSON_AddStringToObject(root, "folder", folder) &&
-                    cJSON_AddNumberToObject(root, "steps", (double)progress->steps) &&
-                    cJSON_AddNumberToObject(root, "epoch", (double)progress->epochs) &&
-                    cJSON_AddNumberToObject(root, "loss", progress->loss) &&
-                    cJSON_AddNumberToObject(root, "logit_scale", progress->logit_scale) &&
-                    cJSON_AddNumberToObject(root, "captions_per_second",
-                                            progress->captions_per_second);
+    bool complete =
+        cJSON_AddStringToObject(root, "kind", "run") &&
+        cJSON_AddStringToObject(root, "folder", folder) &&
+        cJSON_AddNumberToObject(root, "steps", (double)progress->steps) &&
+        cJSON_AddNumberToObject(root, "epoch", (double)progress->epochs) &&
+        cJSON_AddNumberToObject(root, "loss", progress->loss) &&
+        cJSON_AddNumberToObject(root, "logit_scale", progress->logit_scale) &&
+        cJSON_AddNumberToObject(root, "captions_per_second", progress->captions_per_second);
     cJSON *list = cJSON_AddArrayToObject(root, "validations");
     for (size_t i = 0; i < progress->count && complete; i++) {
         cJSON *item = cJSON_CreateObject();
@@ -320,13 +320,15 @@ static int run(int argc, char **argv)
     else if (kind == KIND_RUN)
         status = describe_run(folder, json);
     else if (nc_folder_exists(folder))
-        status = nc_error(NC_BAD_INPUT, "%s: neither a model (config.json), nor an embedding store "
-                          "(shard-*.embeddings), nor a run (config.yaml)", folder);
+        status = nc_error(NC_BAD_INPUT,
+                          "%s: neither a model (config.json), nor an embedding store "
+                          "(shard-*.embeddings), nor a run (config.yaml)",
+                          folder);
     else
         status = nc_error(NC_BAD_INPUT, "%s: no such folder", folder);
     nc_arguments_free(&arguments, options);
     return status;
 }
 
-const struct nc_command nc_command_info = {
-    "info", "what is in a model, an embedding store or a run", run};
+const struct nc_command nc_command_info = {"info",
+                                           "what is in a model, an embedding store or a run", run};

@@ -155,13 +155,13 @@ static cJSON *describe_json(const struct nc_model *model, const struct summary *
                             bool parameters)
 {
     cJSON *root = cJSON_CreateObject();
-    bool done = add_string(root, "kind", "model") && add_string(root, "folder", model->folder) &&
-                add_number(root, "parameters",
-                           (double)(summary->parameters[0] + summary->parameters[1])) &&
-                add_number(root, "embedding", (double)model->shape.embedding) &&
-                add_number(root, "logit_scale", (double)summary->logit_scale) &&
-                add_tower(root, model, summary, NC_TOWER_TEXT) &&
-                add_tower(root, model, summary, NC_TOWER_VISION);
+    bool done =
+        add_string(root, "kind", "model") && add_string(root, "folder", model->folder) &&
+        add_number(root, "parameters", (double)(summary->parameters[0] + summary->parameters[1])) &&
+        add_number(root, "embedding", (double)model->shape.embedding) &&
+        add_number(root, "logit_scale", (double)summary->logit_scale) &&
+        add_tower(root, model, summary, NC_TOWER_TEXT) &&
+        add_tower(root, model, summary, NC_TOWER_VISION);
     cJSON *unknown = cJSON_AddArrayToObject(root, "unknown");
     for (size_t i = 0; i < model->unknown_count && done; i++)
         done = cJSON_AddItemToArray(unknown, cJSON_CreateString(model->unknown[i]));

@@ -21,11 +21,11 @@ int nc_model_vision_hash(const struct nc_model *model, char hash[17])
     if (!state)
         return nc_error(NC_FAILED, "%s: no memory for its fingerprint", model->folder);
     XXH3_64bits_reset(state);
-    int length = snprintf(line, sizeof line, "clip vision %zu %zu %zu %zu %s %a %zu %zu %zu %zu\n",
-                          vision->width, vision->layers, vision->heads, vision->mlp,
-                          vision->activation == NC_GELU ? "gelu" : "quick_gelu",
-                          (double)vision->epsilon, shape->embedding, shape->image_size,
-                          shape->patch_size, shape->channels);
+    int length =
+        snprintf(line, sizeof line, "clip vision %zu %zu %zu %zu %s %a %zu %zu %zu %zu\n",
+                 vision->width, vision->layers, vision->heads, vision->mlp,
+                 vision->activation == NC_GELU ? "gelu" : "quick_gelu", (double)vision->epsilon,
+                 shape->embedding, shape->image_size, shape->patch_size, shape->channels);
     XXH3_64bits_update(state, line, (size_t)length);
     for (size_t i = 0; i < model->table.count; i++) {
         const struct nc_parameter *row = &model->table.rows[i];

@@ -33,13 +33,17 @@ static int check_tensor(const struct nc_model *model, const struct nc_parameter 
     const char *path = nc_safetensors_path(model->file, tensor);
     char expected[120], actual[220];
     if (!same_shape(row, tensor))
-        return nc_error(NC_BAD_INPUT, "%s: tensor \"%s\" has the shape %s, but config.json asks for "
-                        "%s", path, row->name,
+        return nc_error(NC_BAD_INPUT,
+                        "%s: tensor \"%s\" has the shape %s, but config.json asks for "
+                        "%s",
+                        path, row->name,
                         shape_text(tensor->rank, tensor->shape, actual, sizeof actual),
                         shape_text(row->rank, row->shape, expected, sizeof expected));
     if (tensor->type < 0)
-        return nc_error(NC_BAD_INPUT, "%s: tensor \"%s\" is of type %s; nclip reads F32, F16 and "
-                        "BF16", path, row->name, tensor->type_name);
+        return nc_error(NC_BAD_INPUT,
+                        "%s: tensor \"%s\" is of type %s; nclip reads F32, F16 and "
+                        "BF16",
+                        path, row->name, tensor->type_name);
     return NC_OK;
 }
 
@@ -50,8 +54,9 @@ static int missing_error(const struct nc_model *model, const char *first, size_t
         snprintf(more, sizeof more, " (and %zu more)", missing - 1);
     bool openai = nc_safetensors_find(model->file, "visual.class_embedding") != NULL;
     return nc_error(NC_BAD_INPUT, "%s: tensor \"%s\"%s is missing; %s", model->folder, first, more,
-                    openai ? "the names are OpenAI's, so convert it to a Hugging Face CLIPModel"
-                           : "a CLIP with both towers, saved by transformers' CLIPModel, is needed");
+                    openai
+                        ? "the names are OpenAI's, so convert it to a Hugging Face CLIPModel"
+                        : "a CLIP with both towers, saved by transformers' CLIPModel, is needed");
 }
 
 static int bind_tensors(struct nc_model *model)
@@ -114,8 +119,10 @@ int nc_model_open(const char *folder, struct nc_model **out)
 {
     *out = NULL;
     if (!nc_folder_exists(folder))
-        return nc_error(NC_BAD_INPUT, "%s: not a folder; a Hugging Face CLIP folder with "
-                        "config.json and model.safetensors is needed", folder);
+        return nc_error(NC_BAD_INPUT,
+                        "%s: not a folder; a Hugging Face CLIP folder with "
+                        "config.json and model.safetensors is needed",
+                        folder);
     char *config = NULL;
     struct nc_model *model = calloc(1, sizeof *model);
     int status = nc_error(NC_FAILED, "%s: no memory", folder);
@@ -228,8 +235,10 @@ static int load_tensor(const struct nc_model *model, const struct nc_parameter *
         }
         nc_safetensor_release(tensor, start * element, count * element);
         if (first_bad != SIZE_MAX)
-            return nc_error(NC_BAD_INPUT, "%s: tensor \"%s\" holds %g at element %zu; a model needs "
-                            "finite weights", nc_safetensors_path(model->file, tensor), row->name,
+            return nc_error(NC_BAD_INPUT,
+                            "%s: tensor \"%s\" holds %g at element %zu; a model needs "
+                            "finite weights",
+                            nc_safetensors_path(model->file, tensor), row->name,
                             (double)out[first_bad], first_bad);
     }
     return NC_OK;

@@ -11,74 +11,70 @@ enum dimension { NONE, WIDTH, MLP, EMBEDDING, VOCABULARY, POSITIONS, CHANNELS, P
 
 struct kind {
     enum nc_role role;
-    const char *name;        /* behind the tower's, or the block's, prefix */
+    const char *name;        /* behind the block's prefix, where there is one */
     const char *openai_name; /* the same in OpenAI's state dict */
     enum dimension shape[4];
-    int openai_slice;
-    bool openai_transposed;
-    bool continues; /* lies directly behind the row before it, without padding */
 };
 
 static const struct kind text_head[] = {
-    {NC_TOKEN_EMBEDDING, "text_model.embeddings.token_embedding.weight", "token_embedding.weight",
-     {VOCABULARY, WIDTH}, -1, false, false},
-    {NC_POSITION_EMBEDDING, "text_model.embeddings.position_embedding.weight",
-     "positional_embedding", {POSITIONS, WIDTH}, -1, false, false},
+    {NC_TOKEN_EMBEDDING,
+     "text_model.embeddings.token_embedding.weight",
+     "token_embedding.weight",
+     {VOCABULARY, WIDTH}},
+    {NC_POSITION_EMBEDDING,
+     "text_model.embeddings.position_embedding.weight",
+     "positional_embedding",
+     {POSITIONS, WIDTH}},
 };
 
 static const struct kind text_tail[] = {
-    {NC_FINAL_LN_WEIGHT, "text_model.final_layer_norm.weight", "ln_final.weight",
-     {WIDTH}, -1, false, false},
-    {NC_FINAL_LN_BIAS, "text_model.final_layer_norm.bias", "ln_final.bias",
-     {WIDTH}, -1, false, false},
-    {NC_PROJECTION, "text_projection.weight", "text_projection",
-     {EMBEDDING, WIDTH}, -1, true, false},
-    {NC_LOGIT_SCALE, "logit_scale", "logit_scale", {NONE}, -1, false, false},
+    {NC_FINAL_LN_WEIGHT, "text_model.final_layer_norm.weight", "ln_final.weight", {WIDTH}},
+    {NC_FINAL_LN_BIAS, "text_model.final_layer_norm.bias", "ln_final.bias", {WIDTH}},
+    {NC_PROJECTION, "text_projection.weight", "text_projection", {EMBEDDING, WIDTH}},
+    {NC_LOGIT_SCALE, "logit_scale", "logit_scale", {NONE}},
 };
 
 static const struct kind vision_head[] = {
-    {NC_CLASS_EMBEDDING, "vision_model.embeddings.class_embedding", "visual.class_embedding",
-     {WIDTH}, -1, false, false},
-    {NC_PATCH_EMBEDDING, "vision_model.embeddings.patch_embedding.weight", "visual.conv1.weight",
-     {WIDTH, CHANNELS, PATCH, PATCH}, -1, false, false},
-    {NC_POSITION_EMBEDDING, "vision_model.embeddings.position_embedding.weight",
-     "visual.positional_embedding", {POSITIONS, WIDTH}, -1, false, false},
+    {NC_CLASS_EMBEDDING,
+     "vision_model.embeddings.class_embedding",
+     "visual.class_embedding",
+     {WIDTH}},
+    {NC_PATCH_EMBEDDING,
+     "vision_model.embeddings.patch_embedding.weight",
+     "visual.conv1.weight",
+     {WIDTH, CHANNELS, PATCH, PATCH}},
+    {NC_POSITION_EMBEDDING,
+     "vision_model.embeddings.position_embedding.weight",
+     "visual.positional_embedding",
+     {POSITIONS, WIDTH}},
     /* The missing letter is part of the checkpoints' name. */
-    {NC_PRE_LN_WEIGHT, "vision_model.pre_layrnorm.weight", "visual.ln_pre.weight",
-     {WIDTH}, -1, false, false},
-    {NC_PRE_LN_BIAS, "vision_model.pre_layrnorm.bias", "visual.ln_pre.bias",
-     {WIDTH}, -1, false, false},
+    {NC_PRE_LN_WEIGHT, "vision_model.pre_layrnorm.weight", "visual.ln_pre.weight", {WIDTH}},
+    {NC_PRE_LN_BIAS, "vision_model.pre_layrnorm.bias", "visual.ln_pre.bias", {WIDTH}},
 };
 
 static const struct kind vision_tail[] = {
-    {NC_FINAL_LN_WEIGHT, "vision_model.post_layernorm.weight", "visual.ln_post.weight",
-     {WIDTH}, -1, false, false},
-    {NC_FINAL_LN_BIAS, "vision_model.post_layernorm.bias", "visual.ln_post.bias",
-     {WIDTH}, -1, false, false},
-    {NC_PROJECTION, "visual_projection.weight", "visual.proj", {EMBEDDING, WIDTH}, -1, true, false},
+    {NC_FINAL_LN_WEIGHT, "vision_model.post_layernorm.weight", "visual.ln_post.weight", {WIDTH}},
+    {NC_FINAL_LN_BIAS, "vision_model.post_layernorm.bias", "visual.ln_post.bias", {WIDTH}},
+    {NC_PROJECTION, "visual_projection.weight", "visual.proj", {EMBEDDING, WIDTH}},
 };
 
 static const struct kind block[] = {
-    {NC_LN1_WEIGHT, "layer_norm1.weight", "ln_1.weight", {WIDTH}, -1, false, false},
-    {NC_LN1_BIAS, "layer_norm1.bias", "ln_1.bias", {WIDTH}, -1, false, false},
-    {NC_QUERY_WEIGHT, "self_attn.q_proj.weight", "attn.in_proj_weight",
-     {WIDTH, WIDTH}, 0, false, false},
-    {NC_KEY_WEIGHT, "self_attn.k_proj.weight", "attn.in_proj_weight",
-     {WIDTH, WIDTH}, 1, false, true},
-    {NC_VALUE_WEIGHT, "self_attn.v_proj.weight", "attn.in_proj_weight",
-     {WIDTH, WIDTH}, 2, false, true},
-    {NC_QUERY_BIAS, "self_attn.q_proj.bias", "attn.in_proj_bias", {WIDTH}, 0, false, false},
-    {NC_KEY_BIAS, "self_attn.k_proj.bias", "attn.in_proj_bias", {WIDTH}, 1, false, true},
-    {NC_VALUE_BIAS, "self_attn.v_proj.bias", "attn.in_proj_bias", {WIDTH}, 2, false, true},
-    {NC_OUT_WEIGHT, "self_attn.out_proj.weight", "attn.out_proj.weight",
-     {WIDTH, WIDTH}, -1, false, false},
-    {NC_OUT_BIAS, "self_attn.out_proj.bias", "attn.out_proj.bias", {WIDTH}, -1, false, false},
-    {NC_LN2_WEIGHT, "layer_norm2.weight", "ln_2.weight", {WIDTH}, -1, false, false},
-    {NC_LN2_BIAS, "layer_norm2.bias", "ln_2.bias", {WIDTH}, -1, false, false},
-    {NC_FC1_WEIGHT, "mlp.fc1.weight", "mlp.c_fc.weight", {MLP, WIDTH}, -1, false, false},
-    {NC_FC1_BIAS, "mlp.fc1.bias", "mlp.c_fc.bias", {MLP}, -1, false, false},
-    {NC_FC2_WEIGHT, "mlp.fc2.weight", "mlp.c_proj.weight", {WIDTH, MLP}, -1, false, false},
-    {NC_FC2_BIAS, "mlp.fc2.bias", "mlp.c_proj.bias", {WIDTH}, -1, false, false},
+    {NC_LN1_WEIGHT, "layer_norm1.weight", "ln_1.weight", {WIDTH}},
+    {NC_LN1_BIAS, "layer_norm1.bias", "ln_1.bias", {WIDTH}},
+    {NC_QUERY_WEIGHT, "self_attn.q_proj.weight", "attn.in_proj_weight", {WIDTH, WIDTH}},
+    {NC_KEY_WEIGHT, "self_attn.k_proj.weight", "attn.in_proj_weight", {WIDTH, WIDTH}},
+    {NC_VALUE_WEIGHT, "self_attn.v_proj.weight", "attn.in_proj_weight", {WIDTH, WIDTH}},
+    {NC_QUERY_BIAS, "self_attn.q_proj.bias", "attn.in_proj_bias", {WIDTH}},
+    {NC_KEY_BIAS, "self_attn.k_proj.bias", "attn.in_proj_bias", {WIDTH}},
+    {NC_VALUE_BIAS, "self_attn.v_proj.bias", "attn.in_proj_bias", {WIDTH}},
+    {NC_OUT_WEIGHT, "self_attn.out_proj.weight", "attn.out_proj.weight", {WIDTH, WIDTH}},
+    {NC_OUT_BIAS, "self_attn.out_proj.bias", "attn.out_proj.bias", {WIDTH}},
+    {NC_LN2_WEIGHT, "layer_norm2.weight", "ln_2.weight", {WIDTH}},
+    {NC_LN2_BIAS, "layer_norm2.bias", "ln_2.bias", {WIDTH}},
+    {NC_FC1_WEIGHT, "mlp.fc1.weight", "mlp.c_fc.weight", {MLP, WIDTH}},
+    {NC_FC1_BIAS, "mlp.fc1.bias", "mlp.c_fc.bias", {MLP}},
+    {NC_FC2_WEIGHT, "mlp.fc2.weight", "mlp.c_proj.weight", {WIDTH, MLP}},
+    {NC_FC2_BIAS, "mlp.fc2.bias", "mlp.c_proj.bias", {WIDTH}},
 };
 
 #define LENGTH(array) (sizeof(array) / sizeof(array)[0])
@@ -114,6 +110,17 @@ static size_t dimension_size(const struct nc_model_shape *shape, enum nc_tower t
     return 0;
 }
 
+/* 0, 1, 2 for query, key, value, whose tensors are one in OpenAI's checkpoints and
+ * lie end to end here; -1 for all others. */
+static int third_of_attention(enum nc_role role)
+{
+    if (role >= NC_QUERY_WEIGHT && role <= NC_VALUE_WEIGHT)
+        return (int)role - NC_QUERY_WEIGHT;
+    if (role >= NC_QUERY_BIAS && role <= NC_VALUE_BIAS)
+        return (int)role - NC_QUERY_BIAS;
+    return -1;
+}
+
 static int add_row(struct nc_parameter_table *table, const struct nc_model_shape *shape,
                    enum nc_tower tower, const struct kind *kind, int block_index)
 {
@@ -121,8 +128,8 @@ static int add_row(struct nc_parameter_table *table, const struct nc_model_shape
     const char *tower_name = tower == NC_TOWER_TEXT ? "text_model" : "vision_model";
     const char *openai_tower = tower == NC_TOWER_TEXT ? "" : "visual.";
     *row = (struct nc_parameter){
-        .openai_slice = kind->openai_slice,
-        .openai_transposed = kind->openai_transposed,
+        .openai_slice = third_of_attention(kind->role),
+        .openai_transposed = kind->role == NC_PROJECTION,
         .tower = tower,
         .role = kind->role,
         .block = block_index,
@@ -146,7 +153,7 @@ static int add_row(struct nc_parameter_table *table, const struct nc_model_shape
 
     size_t *elements = &table->tower_elements[tower];
     size_t limit = SIZE_MAX / 8 - GROUP_ALIGNMENT; /* bytes of any copy must not overflow */
-    if (!kind->continues)
+    if (row->openai_slice < 1) /* key lies directly behind query, value behind key */
         *elements = (*elements + GROUP_ALIGNMENT - 1) / GROUP_ALIGNMENT * GROUP_ALIGNMENT;
     row->offset = *elements;
     if (row->count > limit || *elements > limit - row->count)
@@ -169,8 +176,8 @@ int nc_parameter_table_create(const struct nc_model_shape *shape, struct nc_para
 {
     *table = (struct nc_parameter_table){0};
     size_t layers;
-    size_t outside = LENGTH(text_head) + LENGTH(text_tail) + LENGTH(vision_head) +
-                     LENGTH(vision_tail);
+    size_t outside =
+        LENGTH(text_head) + LENGTH(text_tail) + LENGTH(vision_head) + LENGTH(vision_tail);
     if (__builtin_add_overflow(shape->text.layers, shape->vision.layers, &layers) ||
         layers > INT16_MAX)
         return nc_error(NC_BAD_INPUT, "a model of %zu and %zu blocks is beyond what nclip reads",

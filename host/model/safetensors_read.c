@@ -16,7 +16,7 @@ enum { LARGEST_HEADER = 100000000 };
 struct shard {
     char *path;
     struct nc_mapping mapping;
-    cJSON *header; /* owns the names */
+    cJSON *header;       /* owns the names */
     size_t first, count; /* its tensors */
 };
 
@@ -65,8 +65,8 @@ static bool valid_utf8(const uint8_t *bytes, size_t size)
     while (size) {
         utf8proc_int32_t codepoint;
         /* A length beyond this is never looked at; the type is signed. */
-        utf8proc_ssize_t step = utf8proc_iterate(bytes, size < 8 ? (utf8proc_ssize_t)size : 8,
-                                                 &codepoint);
+        utf8proc_ssize_t step =
+            utf8proc_iterate(bytes, size < 8 ? (utf8proc_ssize_t)size : 8, &codepoint);
         if (step < 1)
             return false;
         bytes += step;
@@ -92,8 +92,10 @@ static int read_entry(const char *path, const cJSON *entry, const uint8_t *data,
     const cJSON *dtype = NULL, *shape = NULL, *offsets = NULL;
     tensor->name = entry->string;
     if (!cJSON_IsObject(entry))
-        return nc_error(NC_BAD_INPUT, "%s: tensor \"%.200s\" is described by something else than "
-                        "an object", path, tensor->name);
+        return nc_error(NC_BAD_INPUT,
+                        "%s: tensor \"%.200s\" is described by something else than "
+                        "an object",
+                        path, tensor->name);
     for (const cJSON *member = entry->child; member; member = member->next) {
         const cJSON **known = strcmp(member->string, "dtype") == 0          ? &dtype
                               : strcmp(member->string, "shape") == 0        ? &shape
@@ -122,16 +124,22 @@ static int read_entry(const char *path, const cJSON *entry, const uint8_t *data,
             return nc_error(NC_BAD_INPUT, "%s: tensor \"%.200s\" has more than %d dimensions", path,
                             tensor->name, NC_SAFETENSORS_RANK);
         if (!read_size(item, &length))
-            return nc_error(NC_BAD_INPUT, "%s: tensor \"%.200s\" has a \"shape\" with something "
-                            "else than whole numbers", path, tensor->name);
+            return nc_error(NC_BAD_INPUT,
+                            "%s: tensor \"%.200s\" has a \"shape\" with something "
+                            "else than whole numbers",
+                            path, tensor->name);
         tensor->shape[tensor->rank++] = length;
         if (__builtin_mul_overflow(tensor->count, length, &tensor->count))
-            return nc_error(NC_BAD_INPUT, "%s: tensor \"%.200s\" has more elements than any file "
-                            "can hold", path, tensor->name);
+            return nc_error(NC_BAD_INPUT,
+                            "%s: tensor \"%.200s\" has more elements than any file "
+                            "can hold",
+                            path, tensor->name);
     }
     if (__builtin_mul_overflow(tensor->count, types[type].size, &tensor->bytes))
-        return nc_error(NC_BAD_INPUT, "%s: tensor \"%.200s\" has more elements than any file can "
-                        "hold", path, tensor->name);
+        return nc_error(NC_BAD_INPUT,
+                        "%s: tensor \"%.200s\" has more elements than any file can "
+                        "hold",
+                        path, tensor->name);
 
     size_t begin, end;
     if (!cJSON_IsArray(offsets) || cJSON_GetArraySize(offsets) != 2 ||
@@ -139,12 +147,15 @@ static int read_entry(const char *path, const cJSON *entry, const uint8_t *data,
         return nc_error(NC_BAD_INPUT, "%s: tensor \"%.200s\" has no valid \"data_offsets\"", path,
                         tensor->name);
     if (end > size)
-        return nc_error(NC_BAD_INPUT, "%s: tensor \"%.200s\" ends at byte %zu, but the file holds "
-                        "only %zu bytes of data; it is cut short or its header is wrong", path,
-                        tensor->name, end, size);
+        return nc_error(NC_BAD_INPUT,
+                        "%s: tensor \"%.200s\" ends at byte %zu, but the file holds "
+                        "only %zu bytes of data; it is cut short or its header is wrong",
+                        path, tensor->name, end, size);
     if (end - begin != tensor->bytes)
-        return nc_error(NC_BAD_INPUT, "%s: tensor \"%.200s\" takes %zu bytes by its shape and type, "
-                        "but %zu by its offsets", path, tensor->name, tensor->bytes, end - begin);
+        return nc_error(NC_BAD_INPUT,
+                        "%s: tensor \"%.200s\" takes %zu bytes by its shape and type, "
+                        "but %zu by its offsets",
+                        path, tensor->name, tensor->bytes, end - begin);
     tensor->data = data + begin;
     return NC_OK;
 }
@@ -174,8 +185,10 @@ static int check_cover(const struct shard *shard, const struct nc_safetensor *te
             return nc_error(NC_BAD_INPUT, "%s: tensors \"%.200s\" and \"%.200s\" overlap",
                             shard->path, tensors[i - 1].name, tensor->name);
         if (tensor->data > data)
-            return nc_error(NC_BAD_INPUT, "%s: %zu bytes before tensor \"%.200s\" belong to no "
-                            "tensor", shard->path, (size_t)(tensor->data - data), tensor->name);
+            return nc_error(NC_BAD_INPUT,
+                            "%s: %zu bytes before tensor \"%.200s\" belong to no "
+                            "tensor",
+                            shard->path, (size_t)(tensor->data - data), tensor->name);
         data += tensor->bytes;
     }
     if (data != end)
@@ -198,12 +211,15 @@ static int read_shard(struct nc_safetensors *file, struct shard *shard)
     for (int i = 7; i >= 0; i--)
         length = length << 8 | bytes[i];
     if (length > LARGEST_HEADER)
-        return nc_error(NC_BAD_INPUT, "%s: not a safetensors file: it claims a header of %llu "
-                        "bytes (at most %d are allowed)", path, (unsigned long long)length,
-                        LARGEST_HEADER);
+        return nc_error(NC_BAD_INPUT,
+                        "%s: not a safetensors file: it claims a header of %llu "
+                        "bytes (at most %d are allowed)",
+                        path, (unsigned long long)length, LARGEST_HEADER);
     if (length > size - 8)
-        return nc_error(NC_BAD_INPUT, "%s: claims a header of %llu bytes, but only %zu follow; the "
-                        "file is cut short", path, (unsigned long long)length, size - 8);
+        return nc_error(NC_BAD_INPUT,
+                        "%s: claims a header of %llu bytes, but only %zu follow; the "
+                        "file is cut short",
+                        path, (unsigned long long)length, size - 8);
     const uint8_t *data = bytes + 8 + length;
     if (length < 2 || bytes[8] != '{' || !valid_utf8(bytes + 8, (size_t)length))
         return nc_error(NC_BAD_INPUT, "%s: the header is no JSON object in UTF-8", path);
@@ -232,9 +248,8 @@ static int read_shard(struct nc_safetensors *file, struct shard *shard)
         shard->count++;
     }
     if (!shard->count)
-        return data == bytes + size
-                   ? NC_OK
-                   : nc_error(NC_BAD_INPUT, "%s: holds data, but no tensor", path);
+        return data == bytes + size ? NC_OK
+                                    : nc_error(NC_BAD_INPUT, "%s: holds data, but no tensor", path);
     qsort(file->tensors + shard->first, shard->count, sizeof *file->tensors, by_data);
     return check_cover(shard, file->tensors + shard->first, data);
 }
@@ -311,9 +326,10 @@ static int read_index(struct nc_safetensors *file, const char *path)
     size_t shard = 0;
     for (const cJSON *entry = map->child; entry && status == NC_OK; entry = entry->next) {
         if (!cJSON_IsString(entry) || !plain_name(entry->valuestring))
-            status = nc_error(NC_BAD_INPUT, "%s: tensor \"%.200s\" is said to be in \"%.200s\", "
-                              "which is not the name of a file beside the index", path,
-                              entry->string,
+            status = nc_error(NC_BAD_INPUT,
+                              "%s: tensor \"%.200s\" is said to be in \"%.200s\", "
+                              "which is not the name of a file beside the index",
+                              path, entry->string,
                               cJSON_IsString(entry) ? entry->valuestring : "(no string)");
         else
             status = find_or_add_shard(file, folder, entry->valuestring, &shard);
@@ -328,8 +344,10 @@ static int read_index(struct nc_safetensors *file, const char *path)
         const struct nc_safetensor *tensor = nc_safetensors_find(file, entry->string);
         status = find_or_add_shard(file, folder, entry->valuestring, &shard);
         if (status == NC_OK && (!tensor || tensor->file != shard))
-            status = nc_error(NC_BAD_INPUT, "%s: tensor \"%.200s\" is not in %s, where the index "
-                              "says it is", path, entry->string, entry->valuestring);
+            status = nc_error(NC_BAD_INPUT,
+                              "%s: tensor \"%.200s\" is not in %s, where the index "
+                              "says it is",
+                              path, entry->string, entry->valuestring);
     }
 cleanup:
     cJSON_Delete(root);
@@ -357,8 +375,10 @@ int nc_safetensors_open(const char *path, struct nc_safetensors **out)
             free(inside);
             inside = nc_path_join(path, "model.safetensors.index.json");
             if (inside && !nc_file_exists(inside)) {
-                status = nc_error(NC_BAD_INPUT, "%s: holds neither model.safetensors nor "
-                                  "model.safetensors.index.json", path);
+                status = nc_error(NC_BAD_INPUT,
+                                  "%s: holds neither model.safetensors nor "
+                                  "model.safetensors.index.json",
+                                  path);
                 goto cleanup;
             }
         }
@@ -415,8 +435,8 @@ const struct nc_safetensor *nc_safetensors_find(const struct nc_safetensors *fil
 {
     struct nc_safetensor key = {.name = name};
     const struct nc_safetensor *pointer = &key;
-    const struct nc_safetensor **found = bsearch(&pointer, file->by_name, file->count,
-                                                 sizeof *file->by_name, by_name);
+    const struct nc_safetensor **found =
+        bsearch(&pointer, file->by_name, file->count, sizeof *file->by_name, by_name);
     return found ? *found : NULL;
 }
 

@@ -84,8 +84,10 @@ int nc_safetensors_writer_declare(struct nc_safetensors_writer *writer, const ch
     char text[128];
     size_t bytes = nc_safetensors_type_size(type_name);
     if (writer->header_written || !bytes || rank > NC_SAFETENSORS_RANK)
-        return nc_error(NC_FAILED, "%s: tensor \"%.200s\" of type %.20s and %zu dimensions cannot "
-                        "be declared here", writer->path, name, type_name, rank);
+        return nc_error(NC_FAILED,
+                        "%s: tensor \"%.200s\" of type %.20s and %zu dimensions cannot "
+                        "be declared here",
+                        writer->path, name, type_name, rank);
     int status = append(writer, writer->length > 1 ? "," : "");
     if (status == NC_OK)
         status = append_string(writer, name);

@@ -47,9 +47,11 @@ static int write_converted(const char *path, struct nc_safetensors_writer *write
         nc_convert(back, NC_FLOAT32, converted, type, count);
         size_t bad = nc_first_non_finite(back, count);
         if (bad < count)
-            return nc_error(NC_FAILED, "%s: tensor \"%s\" has the value %g at element %zu, which "
-                            "%s cannot hold", path, row->name, (double)values[start + bad],
-                            start + bad, nc_type_name(type));
+            return nc_error(NC_FAILED,
+                            "%s: tensor \"%s\" has the value %g at element %zu, which "
+                            "%s cannot hold",
+                            path, row->name, (double)values[start + bad], start + bad,
+                            nc_type_name(type));
         int status = nc_safetensors_writer_data(writer, converted, count * nc_type_size(type));
         if (status != NC_OK)
             return status;
@@ -101,9 +103,8 @@ static int write_tensors(const struct nc_model *model, const char *path,
                                             : nc_error(NC_FAILED, "%s: no memory", path);
     for (size_t i = 0; i < count && status == NC_OK; i++) {
         const struct nc_safetensor *tensor = nc_safetensors_at(model->file, order[i]);
-        status = nc_safetensors_writer_declare(writer, tensor->name,
-                                               type_name_out(model, tensor, type), tensor->rank,
-                                               tensor->shape);
+        status = nc_safetensors_writer_declare(
+            writer, tensor->name, type_name_out(model, tensor, type), tensor->rank, tensor->shape);
     }
     for (size_t i = 0; i < count && status == NC_OK; i++) {
         const struct nc_safetensor *tensor = nc_safetensors_at(model->file, order[i]);
@@ -188,8 +189,8 @@ static int edit_config(struct nc_writer *writer, const char *text, const char *n
         text += length;
         bool empty = *skip_space(text) == '}';
         if (status == NC_OK)
-            status = nc_writer_printf(writer, "\n  \"torch_dtype\": \"%s\"%s", name,
-                                      empty ? "\n" : ",");
+            status =
+                nc_writer_printf(writer, "\n  \"torch_dtype\": \"%s\"%s", name, empty ? "\n" : ",");
     }
     for (; value && status == NC_OK; value = next_dtype(text)) {
         status = nc_writer_write(writer, text, (size_t)(value - text));

@@ -72,8 +72,10 @@ static int read_tower(const char *where, const cJSON *section, struct nc_tower_s
     if (status != NC_OK)
         return status;
     if (!(epsilon > 0 && epsilon < 1))
-        return nc_error(NC_BAD_INPUT, "%s: \"layer_norm_eps\" is %g; expected a small number above "
-                        "0", where, epsilon);
+        return nc_error(NC_BAD_INPUT,
+                        "%s: \"layer_norm_eps\" is %g; expected a small number above "
+                        "0",
+                        where, epsilon);
     tower->epsilon = (float)epsilon;
 
     const char *activation = "quick_gelu";
@@ -85,8 +87,10 @@ static int read_tower(const char *where, const cJSON *section, struct nc_tower_s
     else if (strcmp(activation, "gelu") == 0)
         tower->activation = NC_GELU;
     else
-        return nc_error(NC_BAD_INPUT, "%s: \"hidden_act\" is \"%.40s\"; nclip computes quick_gelu "
-                        "and gelu", where, activation);
+        return nc_error(NC_BAD_INPUT,
+                        "%s: \"hidden_act\" is \"%.40s\"; nclip computes quick_gelu "
+                        "and gelu",
+                        where, activation);
     return NC_OK;
 }
 
@@ -106,8 +110,10 @@ static int read_text(const char *where, const cJSON *section, struct nc_model_sh
     /* transformers keeps two conventions apart by this value (its pull request 24773). */
     shape->end_rule = end_token == 2 ? NC_END_ARGMAX : NC_END_FIRST;
     if (end_token >= shape->vocabulary && shape->end_rule == NC_END_FIRST)
-        return nc_error(NC_BAD_INPUT, "%s: \"eos_token_id\" %zu lies outside the vocabulary of %zu "
-                        "tokens, so no caption could end", where, end_token, shape->vocabulary);
+        return nc_error(NC_BAD_INPUT,
+                        "%s: \"eos_token_id\" %zu lies outside the vocabulary of %zu "
+                        "tokens, so no caption could end",
+                        where, end_token, shape->vocabulary);
     shape->end_token = (int32_t)end_token;
     return NC_OK;
 }
@@ -169,8 +175,10 @@ int nc_model_shape_read(const char *config_path, struct nc_model_shape *shape)
     if (status == NC_OK)
         status = nc_json_optional_number(config_path, root, "logit_scale_init_value", &logit_scale);
     if (status == NC_OK && !(logit_scale >= -100 && logit_scale <= 100))
-        status = nc_error(NC_BAD_INPUT, "%s: \"logit_scale_init_value\" is %g; expected a "
-                          "logarithm", config_path, logit_scale);
+        status = nc_error(NC_BAD_INPUT,
+                          "%s: \"logit_scale_init_value\" is %g; expected a "
+                          "logarithm",
+                          config_path, logit_scale);
     if (status == NC_OK)
         shape->logit_scale_initial = (float)logit_scale;
     if (status == NC_OK)

@@ -101,8 +101,10 @@ int nc_arena_commit(struct nc_arena *arena, struct nc_ops *ops)
     } else {
         block = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (block == MAP_FAILED)
-            return nc_error(NC_FAILED, "no memory for a plan of %zu bytes; a smaller batch needs "
-                            "less", bytes);
+            return nc_error(NC_FAILED,
+                            "no memory for a plan of %zu bytes; a smaller batch needs "
+                            "less",
+                            bytes);
     }
     arena->committed = true;
     arena->ops = ops;

@@ -21,7 +21,7 @@ struct nc_safetensor {
     int type;              /* enum nc_type, or -1: stored, but not one we compute with */
     size_t rank;
     size_t shape[NC_SAFETENSORS_RANK];
-    size_t count;        /* product of shape; 1 for a scalar */
+    size_t count; /* product of shape; 1 for a scalar */
     size_t bytes;
     const uint8_t *data; /* in the mapping, any alignment */
     size_t file;         /* which shard; see nc_safetensors_path */
@@ -37,7 +37,8 @@ void nc_safetensors_close(struct nc_safetensors *file); /* NULL is allowed */
 size_t nc_safetensors_count(const struct nc_safetensors *file);
 const struct nc_safetensor *nc_safetensors_at(const struct nc_safetensors *file, size_t index);
 /* NULL when there is none of that name. */
-const struct nc_safetensor *nc_safetensors_find(const struct nc_safetensors *file, const char *name);
+const struct nc_safetensor *nc_safetensors_find(const struct nc_safetensors *file,
+                                                const char *name);
 /* The path of the file that holds the tensor, for messages. */
 const char *nc_safetensors_path(const struct nc_safetensors *file,
                                 const struct nc_safetensor *tensor);
@@ -60,7 +61,8 @@ int nc_safetensors_writer_create(const char *path, const char *metadata_format,
                                  struct nc_safetensors_writer **writer);
 int nc_safetensors_writer_declare(struct nc_safetensors_writer *writer, const char *name,
                                   const char *type_name, size_t rank, const size_t *shape);
-int nc_safetensors_writer_data(struct nc_safetensors_writer *writer, const void *data, size_t bytes);
+int nc_safetensors_writer_data(struct nc_safetensors_writer *writer, const void *data,
+                               size_t bytes);
 /* Commit checks that all declared bytes came. Frees the writer either way. */
 int nc_safetensors_writer_commit(struct nc_safetensors_writer *writer);
 void nc_safetensors_writer_abort(struct nc_safetensors_writer *writer); /* NULL is allowed */

@@ -203,8 +203,8 @@ static void configs_mean_what_transformers_reads(void **state)
         assert_int_equal(shape.channels, whole(vision, "num_channels"));
         assert_int_equal(shape.embedding, whole(expected, "projection_dim"));
         double logit_scale;
-        assert_int_equal(
-            nc_json_number("golden", expected, "logit_scale_init_value", &logit_scale), NC_OK);
+        assert_int_equal(nc_json_number("golden", expected, "logit_scale_init_value", &logit_scale),
+                         NC_OK);
         assert_true(shape.logit_scale_initial == (float)logit_scale);
     }
     cJSON_Delete(cases);

@@ -18,18 +18,18 @@
 
 /* What differs from a plain folder; {0} is one. */
 struct variation {
-    const char *missing;      /* tensors whose name holds this are left out */
-    const char *wrong_type;   /* this tensor is written as F64 */
-    const char *wrong_shape;  /* this one as one dimension too many */
-    const char *extra;        /* a tensor of this name comes with it */
-    const char *extra_type;   /* "I64" */
-    const char *broken;       /* this tensor's last value is `value` */
+    const char *missing;     /* tensors whose name holds this are left out */
+    const char *wrong_type;  /* this tensor is written as F64 */
+    const char *wrong_shape; /* this one as one dimension too many */
+    const char *extra;       /* a tensor of this name comes with it */
+    const char *extra_type;  /* "I64" */
+    const char *broken;      /* this tensor's last value is `value` */
     float value;
-    size_t vocabulary; /* 0: 50 */
-    size_t image_size; /* 0: 8 */
-    enum nc_type type; /* of the text tower */
+    size_t vocabulary;              /* 0: 50 */
+    size_t image_size;              /* 0: 8 */
+    enum nc_type type;              /* of the text tower */
     float text_shift, vision_shift; /* added to all values of the tower */
-    const char *config; /* members that stand first in config.json */
+    const char *config;             /* members that stand first in config.json */
 };
 
 static int setup(void **state)
@@ -70,9 +70,9 @@ static float value_of(size_t i)
 static void write_tensor(struct nc_safetensors_writer *writer, const struct nc_parameter *row,
                          const struct variation *how)
 {
-    size_t element = is(row->name, how->wrong_type)    ? 8
-                     : row->tower == NC_TOWER_TEXT ? nc_type_size(how->type)
-                                                   : 4;
+    size_t element = is(row->name, how->wrong_type) ? 8
+                     : row->tower == NC_TOWER_TEXT  ? nc_type_size(how->type)
+                                                    : 4;
     float *values = malloc(row->count * sizeof *values);
     uint8_t *bytes = calloc(row->count, 8);
     float shift = row->tower == NC_TOWER_TEXT ? how->text_shift : how->vision_shift;
@@ -123,8 +123,8 @@ static char *make_model(void **state, const char *name, struct variation how)
             memcpy(dimensions, row->shape, sizeof row->shape);
             dimensions[row->rank] = 1;
             enum nc_type type = row->tower == NC_TOWER_TEXT ? how.type : NC_FLOAT32;
-            const char *type_name = is(row->name, how.wrong_type) ? "F64"
-                                                                  : nc_safetensors_type_name(type);
+            const char *type_name =
+                is(row->name, how.wrong_type) ? "F64" : nc_safetensors_type_name(type);
             if (nc_safetensors_type_size(type_name) != pass ||
                 (how.missing && strstr(row->name, how.missing)))
                 continue;
@@ -136,11 +136,11 @@ static char *make_model(void **state, const char *name, struct variation how)
     }
     for (size_t pass = 8; pass; pass /= 2) {
         if (how.extra && nc_safetensors_type_size(how.extra_type) == pass)
-            assert_int_equal(nc_safetensors_writer_data(writer, "abcdefghijklmnopqrstuvwx",
-                                                        3 * pass), NC_OK);
+            assert_int_equal(
+                nc_safetensors_writer_data(writer, "abcdefghijklmnopqrstuvwx", 3 * pass), NC_OK);
         for (size_t i = 0; i < table.count; i++) {
             const struct nc_parameter *row = &table.rows[i];
-            size_t size = is(row->name, how.wrong_type)    ? 8
+            size_t size = is(row->name, how.wrong_type) ? 8
                           : row->tower == NC_TOWER_TEXT ? nc_type_size(how.type)
                                                         : 4;
             if (size == pass && !(how.missing && strstr(row->name, how.missing)))
@@ -183,11 +183,13 @@ static void wrong_tensors_are_named(void **state)
                     "\"text_model.final_layer_norm.bias\" is of type F64");
     refuses_to_open(state, (struct variation){.wrong_shape = "logit_scale"},
                     "\"logit_scale\" has the shape [1], but config.json asks for []");
-    refuses_to_open(state,
-                    (struct variation){.wrong_shape = "vision_model.embeddings.patch_embedding.weight"},
-                    "has the shape [32, 3, 4, 4, 1], but config.json asks for [32, 3, 4, 4]");
-    refuses_to_open(state, (struct variation){.missing = "e", .extra = "visual.class_embedding",
-                                              .extra_type = "F32"}, "the names are OpenAI's");
+    refuses_to_open(
+        state, (struct variation){.wrong_shape = "vision_model.embeddings.patch_embedding.weight"},
+        "has the shape [32, 3, 4, 4, 1], but config.json asks for [32, 3, 4, 4]");
+    refuses_to_open(
+        state,
+        (struct variation){.missing = "e", .extra = "visual.class_embedding", .extra_type = "F32"},
+        "the names are OpenAI's");
 
     struct nc_model *model;
     assert_int_equal(nc_model_open("/nonexistent", &model), NC_BAD_INPUT);
@@ -199,8 +201,8 @@ static void wrong_tensors_are_named(void **state)
 static void unknown_tensors_are_listed(void **state)
 {
     const char *const *names;
-    char *folder = make_model(state, "a", (struct variation){.extra = "text_model.adapter",
-                                                             .extra_type = "U8"});
+    char *folder = make_model(
+        state, "a", (struct variation){.extra = "text_model.adapter", .extra_type = "U8"});
     struct nc_model *model = open_model(folder);
     assert_int_equal(nc_model_unknown(model, &names), 1);
     assert_string_equal(names[0], "text_model.adapter");
@@ -208,9 +210,9 @@ static void unknown_tensors_are_listed(void **state)
     nc_model_close(model);
     free(folder);
     /* Old checkpoints carry these buffers. */
-    folder = make_model(state, "b", (struct variation){
-                                        .extra = "text_model.embeddings.position_ids",
-                                        .extra_type = "I64"});
+    folder = make_model(
+        state, "b",
+        (struct variation){.extra = "text_model.embeddings.position_ids", .extra_type = "I64"});
     model = open_model(folder);
     assert_int_equal(nc_model_unknown(model, &names), 0);
     nc_model_close(model);
@@ -229,13 +231,16 @@ static void non_finite_weights_are_named(void **state)
 {
     const float bad[] = {INFINITY, -INFINITY, NAN};
     for (size_t i = 0; i < 3; i++) {
-        char *folder = make_model(state, "broken", (struct variation){
-            .broken = "text_model.encoder.layers.1.mlp.fc2.weight", .value = bad[i],
-            .type = (enum nc_type)i});
+        char *folder =
+            make_model(state, "broken",
+                       (struct variation){.broken = "text_model.encoder.layers.1.mlp.fc2.weight",
+                                          .value = bad[i],
+                                          .type = (enum nc_type)i});
         struct nc_model *model = open_model(folder);
         float *values = malloc(nc_model_table(model)->tower_elements[0] * sizeof *values);
         assert_int_equal(nc_model_load(model, NC_TOWER_TEXT, values), NC_BAD_INPUT);
-        assert_non_null(strstr(nc_error_message(), "\"text_model.encoder.layers.1.mlp.fc2.weight\""));
+        assert_non_null(
+            strstr(nc_error_message(), "\"text_model.encoder.layers.1.mlp.fc2.weight\""));
         assert_non_null(strstr(nc_error_message(), "element 639"));
         free(values);
         nc_model_close(model);
@@ -298,8 +303,8 @@ static char *read_inside(const char *folder, const char *name)
 
 static void a_saved_folder_is_complete(void **state)
 {
-    char *folder = make_model(state, "model", (struct variation){.extra = "text_model.adapter",
-                                                                 .extra_type = "I64"});
+    char *folder = make_model(
+        state, "model", (struct variation){.extra = "text_model.adapter", .extra_type = "I64"});
     write_text(folder, "vocab.json", "{\"a\": 0}");
     write_text(folder, "merges.txt", "");
     write_text(folder, "tokenizer_config.json", "{}");
@@ -378,7 +383,8 @@ static void the_config_names_the_true_type(void **state)
         const char *config;
         enum nc_type from, to;
         const char *expected, *absent;
-    } cases[] = { /* the vision tower is fp32 in all of them */
+    } cases[] = {
+        /* the vision tower is fp32 in all of them */
         {"\"torch_dtype\": \"float16\", ", NC_BFLOAT16, NC_FLOAT32, "\"torch_dtype\": \"float32\"",
          "float16"},
         {"\"dtype\" :\n\"bfloat16\", ", NC_BFLOAT16, NC_FLOAT32, "\"dtype\" :\n\"float32\"",
@@ -392,9 +398,11 @@ static void the_config_names_the_true_type(void **state)
         {"", NC_FLOAT16, NC_FLOAT32, "{\"model_type\"", "dtype"},
         /* A value is no key, and quotes may be escaped. */
         {"\"note\": \"\\\"dtype\\\": \", \"other\": [\"dtype\", \"torch_dtype\"], "
-         "\"dtype\": \"float16\", ", NC_FLOAT16, NC_FLOAT32,
+         "\"dtype\": \"float16\", ",
+         NC_FLOAT16, NC_FLOAT32,
          "{\"note\": \"\\\"dtype\\\": \", \"other\": [\"dtype\", \"torch_dtype\"], "
-         "\"dtype\": \"float32\", \"model_type\"", "float16"},
+         "\"dtype\": \"float32\", \"model_type\"",
+         "float16"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char *config = saved_config(state, cases[i].config, cases[i].from, cases[i].to);
@@ -473,8 +481,8 @@ static bool reset_peak(void)
 static void loading_and_saving_need_no_memory_of_their_own(void **state)
 {
     /* About 50 MiB a tower: token embeddings here, position embeddings there. */
-    char *folder = make_model(state, "large", (struct variation){.vocabulary = 400000,
-                                                                 .image_size = 2560});
+    char *folder =
+        make_model(state, "large", (struct variation){.vocabulary = 400000, .image_size = 2560});
     char *out = inside(state, "out"), hash[17];
     struct nc_model *model = open_model(folder);
     size_t count = nc_model_table(model)->tower_elements[NC_TOWER_TEXT];
@@ -518,14 +526,22 @@ static char *describe(const struct nc_model *model, bool json, bool parameters)
 
 static void a_model_is_described(void **state)
 {
-    char *folder = make_model(state, "model", (struct variation){
-        .type = NC_FLOAT16, .broken = "logit_scale", .value = 2, .extra = "odd",
-        .extra_type = "F32"});
+    char *folder = make_model(state, "model",
+                              (struct variation){.type = NC_FLOAT16,
+                                                 .broken = "logit_scale",
+                                                 .value = 2,
+                                                 .extra = "odd",
+                                                 .extra_type = "F32"});
     struct nc_model *model = open_model(folder);
     char *text = describe(model, false, false), hash[17];
     assert_int_equal(nc_model_vision_hash(model, hash), NC_OK);
-    const char *const expected[] = {folder, hash, "fp16", "fp32", "the first token 49",
-                                    "2.0000 (similarities are multiplied by 7.39)", "odd"};
+    const char *const expected[] = {folder,
+                                    hash,
+                                    "fp16",
+                                    "fp32",
+                                    "the first token 49",
+                                    "2.0000 (similarities are multiplied by 7.39)",
+                                    "odd"};
     for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++) {
         if (!strstr(text, expected[i]))
             fail_msg("expected \"%s\" in\n%s", expected[i], text);

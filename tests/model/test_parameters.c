@@ -71,9 +71,8 @@ static void query_key_and_value_are_one_matrix(void **state)
             size_t weight = nc_parameter_offset(&table, tower, NC_QUERY_WEIGHT, block);
             size_t bias = nc_parameter_offset(&table, tower, NC_QUERY_BIAS, block);
             for (int i = 1; i < 3; i++) {
-                assert_int_equal(
-                    nc_parameter_offset(&table, tower, NC_QUERY_WEIGHT + i, block),
-                    weight + (size_t)i * width * width);
+                assert_int_equal(nc_parameter_offset(&table, tower, NC_QUERY_WEIGHT + i, block),
+                                 weight + (size_t)i * width * width);
                 assert_int_equal(nc_parameter_offset(&table, tower, NC_QUERY_BIAS + i, block),
                                  bias + (size_t)i * width);
             }
@@ -95,9 +94,8 @@ static void rows_are_found_by_role(void **state)
     assert_null(nc_parameter_find(&table, NC_TOWER_TEXT, NC_FC1_BIAS, NC_NO_BLOCK));
     assert_null(nc_parameter_find(&table, NC_TOWER_VISION, NC_LOGIT_SCALE, NC_NO_BLOCK));
     assert_null(nc_parameter_find(&table, NC_TOWER_TEXT, NC_CLASS_EMBEDDING, NC_NO_BLOCK));
-    assert_string_equal(
-        nc_parameter_find(&table, NC_TOWER_VISION, NC_OUT_WEIGHT, 1)->name,
-        "vision_model.encoder.layers.1.self_attn.out_proj.weight");
+    assert_string_equal(nc_parameter_find(&table, NC_TOWER_VISION, NC_OUT_WEIGHT, 1)->name,
+                        "vision_model.encoder.layers.1.self_attn.out_proj.weight");
     nc_parameter_table_destroy(&table);
 }
 

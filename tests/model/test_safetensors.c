@@ -39,7 +39,8 @@ static void put(const struct place *place, const char *name, const void *data, s
 }
 
 /* A file of that header and `bytes` bytes of data. */
-static void put_header(const struct place *place, const char *name, const char *header, size_t bytes)
+static void put_header(const struct place *place, const char *name, const char *header,
+                       size_t bytes)
 {
     size_t length = strlen(header);
     uint8_t *all = calloc(1, 8 + length + bytes);
@@ -327,8 +328,9 @@ static size_t random_below(size_t limit)
 /* Changes `data` in one to four places; returns the new size, at most `size` + 8. */
 static size_t mutate(char *data, size_t size)
 {
-    static const char *const words[] = {"0", "-1", "9", "99999999", "1e9", "}", "{", "]", "[", ",",
-                                        "\"", "F32", "BF16", "null", "\\u0000", ".."};
+    static const char *const words[] = {"0",    "-1",   "9",       "99999999", "1e9", "}",
+                                        "{",    "]",    "[",       ",",        "\"",  "F32",
+                                        "BF16", "null", "\\u0000", ".."};
     for (size_t changes = 1 + random_below(4); changes && size; changes--) {
         size_t place = random_below(size);
         switch (random_below(6)) {
@@ -416,11 +418,14 @@ static void mutated_files_never_crash(void **state)
 {
     struct place *place = *state;
     size_t accepted;
-    put_header(place, "model.safetensors",
-               "{\"__metadata__\":{\"format\":\"pt\"}," ENTRY("a", "F32", "[2,3]", "0", "24") ","
-               ENTRY("b.weight", "BF16", "[4]", "24", "32") "," ENTRY("c", "I64", "[]", "32", "40")
-               "," ENTRY("d", "F16", "[0,7]", "40", "40") "," ENTRY("e", "U8", "[3]", "40", "43")
-               "}", 43);
+    put_header(
+        place, "model.safetensors",
+        "{\"__metadata__\":{\"format\":\"pt\"}," ENTRY("a", "F32", "[2,3]", "0", "24") "," ENTRY(
+            "b.weight", "BF16", "[4]", "24",
+            "32") "," ENTRY("c", "I64", "[]", "32",
+                            "40") "," ENTRY("d", "F16", "[0,7]", "40",
+                                            "40") "," ENTRY("e", "U8", "[3]", "40", "43") "}",
+        43);
     fuzz(place, "model.safetensors", place->file, 4000, &accepted);
     assert_in_range(accepted, 10, 3000); /* some only in their data or names */
 

@@ -79,8 +79,8 @@ static void the_end_rule_follows_the_checkpoint(void **state)
     assert_int_equal(shape.end_rule, NC_END_FIRST);
     assert_int_equal(shape.end_token, 49407);
     /* The old rule needs no end token in the vocabulary. */
-    assert_int_equal(
-        read_config("{\"text_config\":{\"vocab_size\":2,\"eos_token_id\":2}}", &shape), NC_OK);
+    assert_int_equal(read_config("{\"text_config\":{\"vocab_size\":2,\"eos_token_id\":2}}", &shape),
+                     NC_OK);
 }
 
 static void pictures_are_cut_into_whole_patches(void **state)

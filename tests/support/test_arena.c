@@ -64,8 +64,8 @@ static void rewound_slots_share_bytes(void **state)
     fclose(out);
     for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
         bool shared = strstr(line, "shared") != NULL;
-        assert_int_equal(shared, strstr(line, "first") || strstr(line, "second") ||
-                                     strstr(line, "behind"));
+        assert_int_equal(shared,
+                         strstr(line, "first") || strstr(line, "second") || strstr(line, "behind"));
     }
     free(text);
 
@@ -150,8 +150,10 @@ static void memory_comes_from_the_backend(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(slots_are_apart_and_aligned), cmocka_unit_test(rewound_slots_share_bytes),
-        cmocka_unit_test(a_closed_plan_stays_closed),  cmocka_unit_test(too_much_is_refused),
+        cmocka_unit_test(slots_are_apart_and_aligned),
+        cmocka_unit_test(rewound_slots_share_bytes),
+        cmocka_unit_test(a_closed_plan_stays_closed),
+        cmocka_unit_test(too_much_is_refused),
         cmocka_unit_test(memory_comes_from_the_backend),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

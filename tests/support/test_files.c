@@ -181,7 +181,7 @@ static void a_torn_write_is_never_seen(void **state)
     waitpid(child, NULL, 0);
     holds(path, "old");
     assert_int_equal(entries(*state), 2); /* the torn one lies beside it under its own name */
-    write_text(path, "new"); /* and is in nobody's way */
+    write_text(path, "new");              /* and is in nobody's way */
     holds(path, "new");
     free(path);
 }
@@ -331,8 +331,8 @@ static void paths_are_joined(void **state)
     const struct {
         const char *folder, *name, *expected;
     } cases[] = {
-        {"a", "b", "a/b"}, {"a/", "b", "a/b"},   {"", "b", "b"},
-        {"/", "b", "/b"},  {"a", "/b", "/b"},    {".", "b/c", "./b/c"},
+        {"a", "b", "a/b"}, {"a/", "b", "a/b"}, {"", "b", "b"},
+        {"/", "b", "/b"},  {"a", "/b", "/b"},  {".", "b/c", "./b/c"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char *path = nc_path_join(cases[i].folder, cases[i].name);
