@@ -1,47 +1,19 @@
-/* The "cpu" row of the operation table, and the list of backends of this build. */
+/* The backends of this build by name, and the CPU's table of operations. */
 #include "cpu.h"
 
 #include "nclip/error.h"
 
+#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
-static const char *const names[] = {"cpu", NULL};
-
-const char *const *nc_ops_names(void)
-{
-    return names;
-}
-
-int nc_cpu_workspace(struct nc_backend *backend, size_t threads, size_t bytes, char **base,
-                     size_t *stride)
-{
-    /* 64 bytes more than a multiple of a page: parts must not share cache sets. */
-    *stride = (bytes + 4095) / 4096 * 4096 + 64;
-    size_t wanted = *stride * threads;
-    if (wanted > backend->workspace_bytes) {
-        if (backend->workspace)
-            munmap(backend->workspace, backend->workspace_bytes);
-        backend->workspace_bytes = 0;
-        backend->workspace = mmap(NULL, wanted, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        if (backend->workspace == MAP_FAILED) {
-            backend->workspace = NULL;
-            return nc_error(NC_FAILED, "cpu: no memory for %zu bytes of scratch", wanted);
-        }
-        backend->workspace_bytes = wanted;
-    }
-    *base = backend->workspace;
-    return NC_OK;
-}
-
-static const struct nc_ops table = {
+static const struct nc_ops cpu_operations = {
     .name = "cpu",
     .host_memory = true,
     .allocate = nc_cpu_allocate,
     .release = nc_cpu_release,
-    .upload = nc_cpu_upload,
-    .download = nc_cpu_download,
+    .upload = nc_cpu_copy,
+    .download = nc_cpu_copy,
     .copy = nc_cpu_copy,
     .zero = nc_cpu_zero,
     .fill = nc_cpu_fill,
@@ -74,23 +46,61 @@ static const struct nc_ops table = {
     .squared_norm = nc_cpu_squared_norm,
 };
 
+static void cpu_destroy(struct nc_backend *backend)
+{
+    if (!backend)
+        return;
+    nc_cpu_gemm_destroy(backend->gemm);
+    free(backend->workspace);
+    free(backend);
+}
+
+static int cpu_create(struct nc_backend **out)
+{
+    *out = NULL;
+    struct nc_backend *backend = calloc(1, sizeof *backend);
+    if (!backend)
+        return nc_error(NC_FAILED, "cpu: no memory");
+    backend->threads = omp_get_max_threads();
+    backend->workspace_bytes = nc_cpu_attention_workspace();
+    int status = nc_cpu_gemm_create(&backend->gemm);
+    if (status == NC_OK) {
+        size_t bytes = (size_t)backend->threads * backend->workspace_bytes;
+        backend->workspace = aligned_alloc(64, bytes);
+        if (!backend->workspace)
+            status = nc_error(NC_FAILED, "cpu: no memory for the work space of %d threads",
+                              backend->threads);
+    }
+    if (status != NC_OK) {
+        cpu_destroy(backend);
+        return status;
+    }
+    *out = backend;
+    return NC_OK;
+}
+
+static const char *const names[] = {"cpu", NULL};
+
+const char *const *nc_ops_names(void)
+{
+    return names;
+}
+
 int nc_ops_create(const char *name, int device, struct nc_ops **out)
 {
     (void)device;
     *out = NULL;
     if (strcmp(name, "cpu") != 0)
-        return nc_error(NC_USAGE, "--device %s: this program was built with these backends only: cpu", name);
+        return nc_error(NC_USAGE, "there is no backend \"%s\" in this build; there is: cpu", name);
     struct nc_ops *ops = malloc(sizeof *ops);
-    struct nc_backend *backend = calloc(1, sizeof *backend);
-    int status = ops && backend ? nc_cpu_gemm_create(&backend->gemm)
-                                : nc_error(NC_FAILED, "cpu: no memory");
+    if (!ops)
+        return nc_error(NC_FAILED, "cpu: no memory");
+    *ops = cpu_operations;
+    int status = cpu_create(&ops->backend);
     if (status != NC_OK) {
         free(ops);
-        free(backend);
         return status;
     }
-    *ops = table;
-    ops->backend = backend;
     *out = ops;
     return NC_OK;
 }
@@ -99,9 +109,6 @@ void nc_ops_destroy(struct nc_ops *ops)
 {
     if (!ops)
         return;
-    nc_cpu_gemm_destroy(ops->backend->gemm);
-    if (ops->backend->workspace)
-        munmap(ops->backend->workspace, ops->backend->workspace_bytes);
-    free(ops->backend);
+    cpu_destroy(ops->backend);
     free(ops);
 }

@@ -1,76 +1,82 @@
-/* What the files of the CPU backend share. */
+/* What the files of the CPU backend share: its state, and the functions behind its
+ * table of operations. Each is the operation of the same name in nclip/ops.h.
+ *
+ * Every loop runs on backend->threads threads, and no result depends on how many
+ * there are: work is split over outputs, and sums that cross rows are cut into
+ * pieces whose number depends on the shape alone. */
 #ifndef NCLIP_KERNELS_CPU_H
 #define NCLIP_KERNELS_CPU_H
 
 #include "nclip/ops.h"
 
-struct nc_cpu_gemm;
+struct nc_cpu_gemm; /* gemm.c: oneDNN's engine, stream and primitives */
+
+int nc_cpu_gemm_create(struct nc_cpu_gemm **gemm);
+void nc_cpu_gemm_destroy(struct nc_cpu_gemm *gemm);
 
 struct nc_backend {
+    int threads;
     struct nc_cpu_gemm *gemm;
-    void *workspace; /* per-thread scratch, see nc_cpu_workspace */
+    char *workspace; /* threads * workspace_bytes: each thread's own, for attention's tiles */
     size_t workspace_bytes;
 };
 
-/* `bytes` of scratch for each of `threads` threads, each part 64-byte aligned and `*stride`
- * bytes apart. The block belongs to the backend, grows to the largest request and stays.
- * Call it outside of parallel regions. */
-int nc_cpu_workspace(struct nc_backend *backend, size_t threads, size_t bytes, char **base,
-                     size_t *stride);
-
-/* gemm.c */
-int nc_cpu_gemm_create(struct nc_cpu_gemm **gemm);
-void nc_cpu_gemm_destroy(struct nc_cpu_gemm *gemm);
-int nc_cpu_linear(struct nc_backend *, const struct nc_linear *);
-int nc_cpu_linear_backward_input(struct nc_backend *, const struct nc_linear_backward_input *);
-int nc_cpu_linear_backward_weight(struct nc_backend *, const struct nc_linear_backward_weight *);
-
 /* memory.c */
-int nc_cpu_allocate(struct nc_backend *, size_t bytes, void **out);
-void nc_cpu_release(struct nc_backend *, void *data, size_t bytes);
-int nc_cpu_upload(struct nc_backend *, void *destination, const void *host, size_t bytes);
-int nc_cpu_download(struct nc_backend *, void *host, const void *source, size_t bytes);
-int nc_cpu_copy(struct nc_backend *, void *destination, const void *source, size_t bytes);
-int nc_cpu_zero(struct nc_backend *, void *data, size_t bytes);
-int nc_cpu_fill(struct nc_backend *, float *data, float value, size_t count);
-int nc_cpu_synchronize(struct nc_backend *);
-int nc_cpu_convert(struct nc_backend *, void *destination, enum nc_type destination_type,
+int nc_cpu_allocate(struct nc_backend *backend, size_t bytes, void **out);
+void nc_cpu_release(struct nc_backend *backend, void *data, size_t bytes);
+int nc_cpu_copy(struct nc_backend *backend, void *destination, const void *source, size_t bytes);
+int nc_cpu_zero(struct nc_backend *backend, void *data, size_t bytes);
+int nc_cpu_fill(struct nc_backend *backend, float *data, float value, size_t count);
+int nc_cpu_synchronize(struct nc_backend *backend);
+int nc_cpu_convert(struct nc_backend *backend, void *destination, enum nc_type destination_type,
                    const void *source, enum nc_type source_type, size_t count);
 
-/* attention.c, attention_full.c */
-size_t nc_cpu_attention_scratch(struct nc_backend *, const struct nc_attention *);
-int nc_cpu_attention_forward(struct nc_backend *, const struct nc_attention *);
-int nc_cpu_attention_backward(struct nc_backend *, const struct nc_attention *);
-int nc_cpu_attention_full(struct nc_backend *, const struct nc_attention_full *);
+/* gemm.c */
+int nc_cpu_linear(struct nc_backend *backend, const struct nc_linear *linear);
+int nc_cpu_linear_backward_input(struct nc_backend *backend,
+                                 const struct nc_linear_backward_input *linear);
+int nc_cpu_linear_backward_weight(struct nc_backend *backend,
+                                  const struct nc_linear_backward_weight *linear);
+
+/* attention.c, attention_backward.c */
+size_t nc_cpu_attention_workspace(void); /* bytes a thread */
+size_t nc_cpu_attention_scratch(struct nc_backend *backend, const struct nc_attention *attention);
+int nc_cpu_attention_forward(struct nc_backend *backend, const struct nc_attention *attention);
+int nc_cpu_attention_backward(struct nc_backend *backend, const struct nc_attention *attention);
+int nc_cpu_attention_full(struct nc_backend *backend, const struct nc_attention_full *attention);
 
 /* layernorm.c */
-int nc_cpu_layernorm_forward(struct nc_backend *, const struct nc_layernorm *);
-size_t nc_cpu_layernorm_scratch(struct nc_backend *, size_t rows, size_t width);
-int nc_cpu_layernorm_backward(struct nc_backend *, const struct nc_layernorm_backward *);
+int nc_cpu_layernorm_forward(struct nc_backend *backend, const struct nc_layernorm *norm);
+size_t nc_cpu_layernorm_scratch(struct nc_backend *backend, size_t rows, size_t width);
+int nc_cpu_layernorm_backward(struct nc_backend *backend, const struct nc_layernorm_backward *norm);
 
 /* activation.c */
-int nc_cpu_activation_forward(struct nc_backend *, const struct nc_activation_forward *);
-int nc_cpu_activation_backward(struct nc_backend *, const struct nc_activation_backward *);
+int nc_cpu_activation_forward(struct nc_backend *backend,
+                              const struct nc_activation_forward *activation);
+int nc_cpu_activation_backward(struct nc_backend *backend,
+                               const struct nc_activation_backward *activation);
 
 /* embedding.c */
-int nc_cpu_embedding_forward(struct nc_backend *, const struct nc_embedding *);
-size_t nc_cpu_embedding_scratch(struct nc_backend *, size_t rows);
-int nc_cpu_embedding_backward(struct nc_backend *, const struct nc_embedding_backward *);
+int nc_cpu_embedding_forward(struct nc_backend *backend, const struct nc_embedding *embedding);
+size_t nc_cpu_embedding_scratch(struct nc_backend *backend, size_t rows);
+int nc_cpu_embedding_backward(struct nc_backend *backend,
+                              const struct nc_embedding_backward *embedding);
 
 /* rows.c */
-int nc_cpu_gather(struct nc_backend *, const struct nc_gather *);
-int nc_cpu_scatter(struct nc_backend *, const struct nc_scatter *);
-int nc_cpu_normalize_forward(struct nc_backend *, const struct nc_normalize *);
-int nc_cpu_normalize_backward(struct nc_backend *, const struct nc_normalize_backward *);
+int nc_cpu_gather(struct nc_backend *backend, const struct nc_gather *gather);
+int nc_cpu_scatter(struct nc_backend *backend, const struct nc_scatter *scatter);
+int nc_cpu_normalize_forward(struct nc_backend *backend, const struct nc_normalize *normalize);
+int nc_cpu_normalize_backward(struct nc_backend *backend,
+                              const struct nc_normalize_backward *normalize);
 
 /* infonce.c */
-size_t nc_cpu_infonce_scratch(struct nc_backend *, const struct nc_infonce *);
-int nc_cpu_infonce_forward(struct nc_backend *, const struct nc_infonce *);
-int nc_cpu_infonce_backward(struct nc_backend *, const struct nc_infonce *);
-int nc_cpu_infonce_loss(struct nc_backend *, const struct nc_infonce_loss *);
+size_t nc_cpu_infonce_scratch(struct nc_backend *backend, const struct nc_infonce *infonce);
+int nc_cpu_infonce_forward(struct nc_backend *backend, const struct nc_infonce *infonce);
+int nc_cpu_infonce_backward(struct nc_backend *backend, const struct nc_infonce *infonce);
+int nc_cpu_infonce_loss(struct nc_backend *backend, const struct nc_infonce_loss *loss);
 
 /* adamw.c */
-int nc_cpu_adamw(struct nc_backend *, const struct nc_adamw *);
-int nc_cpu_squared_norm(struct nc_backend *, const float *data, size_t count, double *sum);
+int nc_cpu_adamw(struct nc_backend *backend, const struct nc_adamw *adamw);
+int nc_cpu_squared_norm(struct nc_backend *backend, const float *data, size_t count, double *sum);
 
 #endif
