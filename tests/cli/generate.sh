@@ -1,3 +1,4 @@
+#!/bin/sh
 # nclip generate vqa: files in, files out, exit codes.
 set -eu
 nclip=$1
