@@ -5,94 +5,137 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { EMPTY = 0, ROOT = 1 }; /* parents in a key are row + 2, so that no key is EMPTY */
+/* A prefix is known by the row of its last token, so the pair (row of the prefix,
+ * next token) names the longer prefix: the forest is one hash table of such pairs,
+ * open addressing, at most half full. */
 
-int nc_packing_create(size_t captions, size_t tokens, struct nc_packing *p)
+enum { NO_ROW = -1 };
+
+static uint64_t trie_key(int32_t parent, int32_t token)
 {
-    *p = (struct nc_packing){.capacity_captions = captions, .capacity_rows = tokens,
-                             .capacity_tokens = tokens, .trie_capacity = 64};
-    if (tokens > INT32_MAX - 2 || captions > INT32_MAX - 1)
-        return nc_error(NC_FAILED, "packing: %zu captions of %zu tokens are too many for one batch", captions, tokens);
-    while (p->trie_capacity < 2 * tokens)
-        p->trie_capacity *= 2;
-    size_t most = tokens ? tokens : 1;
-    p->token = malloc(most * sizeof *p->token);
-    p->position = malloc(most * sizeof *p->position);
-    p->path = malloc(most * sizeof *p->path);
-    p->row_start = calloc(captions + 1, sizeof *p->row_start);
-    p->path_start = calloc(captions + 1, sizeof *p->path_start);
-    p->last_row = malloc((captions ? captions : 1) * sizeof *p->last_row);
-    p->trie_key = calloc(p->trie_capacity, sizeof *p->trie_key);
-    p->trie_row = malloc(p->trie_capacity * sizeof *p->trie_row);
-    if (!p->token || !p->position || !p->path || !p->row_start || !p->path_start || !p->last_row ||
-        !p->trie_key || !p->trie_row) {
-        nc_packing_destroy(p);
-        return nc_error(NC_FAILED, "packing: no memory for %zu tokens", tokens);
+    return (uint64_t)(uint32_t)parent << 32 | (uint32_t)token;
+}
+
+/* The finaliser of splitmix64 (Steele, Lea, Flood 2014): every bit of the key moves the slot. */
+static size_t trie_slot(const struct nc_packing *packing, uint64_t key)
+{
+    key = (key ^ key >> 30) * 0xbf58476d1ce4e5b9u;
+    key = (key ^ key >> 27) * 0x94d049bb133111ebu;
+    return (size_t)(key ^ key >> 31) & (packing->trie_capacity - 1);
+}
+
+static int32_t trie_find(const struct nc_packing *packing, int32_t parent, int32_t token)
+{
+    uint64_t key = trie_key(parent, token);
+    size_t slot = trie_slot(packing, key);
+    while (packing->trie_row[slot] != NO_ROW && packing->trie_key[slot] != key)
+        slot = (slot + 1) & (packing->trie_capacity - 1);
+    return packing->trie_row[slot];
+}
+
+static void trie_insert(struct nc_packing *packing, int32_t parent, int32_t token, int32_t row)
+{
+    uint64_t key = trie_key(parent, token);
+    size_t slot = trie_slot(packing, key);
+    while (packing->trie_row[slot] != NO_ROW)
+        slot = (slot + 1) & (packing->trie_capacity - 1);
+    packing->trie_key[slot] = key;
+    packing->trie_row[slot] = row;
+}
+
+int nc_packing_create(size_t captions, size_t tokens, struct nc_packing *packing)
+{
+    *packing = (struct nc_packing){0};
+    if (captions >= INT32_MAX || tokens > INT32_MAX)
+        return nc_error(NC_FAILED,
+                        "a batch of %zu captions with %zu tokens is too large; a smaller "
+                        "batch_size fits", captions, tokens);
+    size_t trie_capacity = 16;
+    while (trie_capacity < 2 * tokens)
+        trie_capacity *= 2;
+    size_t held = tokens ? tokens : 1, ends = captions + 1;
+    packing->token = malloc(held * sizeof(int32_t));
+    packing->position = malloc(held * sizeof(int32_t));
+    packing->path = malloc(held * sizeof(int32_t));
+    packing->row_start = malloc(ends * sizeof(int32_t));
+    packing->path_start = malloc(ends * sizeof(int32_t));
+    packing->last_row = malloc(ends * sizeof(int32_t));
+    packing->trie_key = malloc(trie_capacity * sizeof(uint64_t));
+    packing->trie_row = malloc(trie_capacity * sizeof(int32_t));
+    if (!packing->token || !packing->position || !packing->path || !packing->row_start ||
+        !packing->path_start || !packing->last_row || !packing->trie_key || !packing->trie_row) {
+        nc_packing_destroy(packing);
+        return nc_error(NC_FAILED, "no memory for a batch of %zu captions with %zu tokens",
+                        captions, tokens);
     }
+    packing->capacity_captions = captions;
+    packing->capacity_rows = tokens;
+    packing->capacity_tokens = tokens;
+    packing->trie_capacity = trie_capacity;
+    nc_packing_clear(packing);
     return NC_OK;
 }
 
-void nc_packing_destroy(struct nc_packing *p)
+void nc_packing_destroy(struct nc_packing *packing)
 {
-    free(p->token);
-    free(p->position);
-    free(p->path);
-    free(p->row_start);
-    free(p->path_start);
-    free(p->last_row);
-    free(p->trie_key);
-    free(p->trie_row);
-    *p = (struct nc_packing){0};
+    free(packing->token);
+    free(packing->position);
+    free(packing->path);
+    free(packing->row_start);
+    free(packing->path_start);
+    free(packing->last_row);
+    free(packing->trie_key);
+    free(packing->trie_row);
+    *packing = (struct nc_packing){0};
 }
 
-void nc_packing_clear(struct nc_packing *p)
+void nc_packing_clear(struct nc_packing *packing)
 {
-    p->captions = p->rows = p->tokens = p->longest = 0;
-    memset(p->trie_key, EMPTY, p->trie_capacity * sizeof *p->trie_key);
+    packing->captions = 0;
+    packing->rows = 0;
+    packing->tokens = 0;
+    packing->longest = 0;
+    packing->row_start[0] = 0;
+    packing->path_start[0] = 0;
+    memset(packing->trie_row, 0xff, packing->trie_capacity * sizeof(int32_t)); /* NO_ROW */
 }
 
-/* The slot where (parent row, token) stands or would stand. */
-static size_t find(const struct nc_packing *p, uint64_t key)
+int nc_packing_add(struct nc_packing *packing, const int32_t *tokens, size_t count,
+                   bool share_prefixes)
 {
-    size_t mask = p->trie_capacity - 1;
-    size_t at = (size_t)((key * 0x9e3779b97f4a7c15u) >> 24) & mask;
-    while (p->trie_key[at] != EMPTY && p->trie_key[at] != key)
-        at = (at + 1) & mask;
-    return at;
-}
+    if (!count)
+        return nc_error(NC_FAILED, "packing: a caption without tokens has no end-of-text token");
+    if (packing->captions == packing->capacity_captions)
+        return nc_error(NC_FAILED, "packing: the batch holds its %zu captions already",
+                        packing->capacity_captions);
+    if (count > packing->capacity_tokens - packing->tokens)
+        return nc_error(NC_FAILED, "packing: a caption of %zu tokens does not fit: %zu of %zu are used",
+                        count, packing->tokens, packing->capacity_tokens);
 
-int nc_packing_add(struct nc_packing *p, const int32_t *tokens, size_t count, bool share_prefixes)
-{
-    if (!count || p->captions >= p->capacity_captions || count > p->capacity_tokens - p->tokens)
-        return nc_error(NC_FAILED, "packing: a caption of %zu tokens does not fit: %zu of %zu captions, %zu of %zu tokens",
-                        count, p->captions, p->capacity_captions, p->tokens, p->capacity_tokens);
-    uint64_t parent = ROOT;
-    for (size_t i = 0; i < count; i++) {
-        int32_t row = (int32_t)p->rows;
-        bool known = false;
-        if (share_prefixes) {
-            uint64_t key = parent << 32 | (uint32_t)tokens[i];
-            size_t at = find(p, key);
-            known = p->trie_key[at] == key;
-            if (known) {
-                row = p->trie_row[at];
-            } else {
-                p->trie_key[at] = key;
-                p->trie_row[at] = row;
-            }
-        }
-        if (!known) {
-            p->token[row] = tokens[i];
-            p->position[row] = (int32_t)i;
-            p->rows++;
-        }
-        p->path[p->tokens++] = row;
-        parent = (uint64_t)row + 2;
+    int32_t *path = packing->path + packing->tokens;
+    size_t shared = 0; /* leading tokens whose rows are there already */
+    int32_t parent = NO_ROW;
+    while (share_prefixes && shared < count) {
+        int32_t row = trie_find(packing, parent, tokens[shared]);
+        if (row == NO_ROW)
+            break;
+        path[shared++] = row;
+        parent = row;
     }
-    p->last_row[p->captions] = p->path[p->tokens - 1];
-    p->captions++;
-    p->row_start[p->captions] = (int32_t)p->rows;
-    p->path_start[p->captions] = (int32_t)p->tokens;
-    p->longest = count > p->longest ? count : p->longest;
+    for (size_t i = shared; i < count; i++) {
+        int32_t row = (int32_t)packing->rows++;
+        packing->token[row] = tokens[i];
+        packing->position[row] = (int32_t)i;
+        path[i] = row;
+        if (share_prefixes)
+            trie_insert(packing, parent, tokens[i], row);
+        parent = row;
+    }
+    packing->last_row[packing->captions++] = parent;
+    packing->tokens += count;
+    packing->row_start[packing->captions] = (int32_t)packing->rows;
+    packing->path_start[packing->captions] = (int32_t)packing->tokens;
+    if (packing->longest < count)
+        packing->longest = count;
     return NC_OK;
 }
