@@ -27,8 +27,8 @@ struct nc_embedding_store {
     char *model_hash, *preprocessing; /* terminated copies, for info */
     struct shard *shards;
     size_t shard_count, rows, row_bytes, skipped;
-    const char **keys; /* [rows] */
-    struct nc_key_index index;
+    const char **keys;             /* [rows] */
+    struct nc_string_map *numbers; /* key -> row */
 };
 
 /* ---- opening ---- */
@@ -134,28 +134,27 @@ static const struct shard *shard_of(const struct nc_embedding_store *store, size
 static int index_keys(struct nc_embedding_store *store)
 {
     store->keys = malloc((store->rows + 1) * sizeof *store->keys);
-    if (!store->keys || !nc_key_index_reserve(&store->index, store->rows))
+    if (!store->keys)
         return nc_error(NC_FAILED, "%s: no memory for %zu keys", store->folder, store->rows);
-    for (size_t i = 0; i < store->shard_count; i++) {
+    int status = nc_string_map_create(&store->numbers);
+    for (size_t i = 0; status == NC_OK && i < store->shard_count; i++) {
         struct shard *shard = &store->shards[i];
         const struct nc_shard_header *h = &shard->header;
         const char **keys = store->keys + shard->first_row;
         shard->key_text = malloc((size_t)h->keys_bytes + 1);
         if (!shard->key_text)
             return nc_error(NC_FAILED, "%s: no memory for %zu keys", store->folder, store->rows);
-        int status =
-            nc_shard_parse_keys(shard->path, shard->mapping.data + h->keys_offset,
-                                (size_t)h->keys_bytes, (size_t)h->rows, shard->key_text, keys);
-        if (status != NC_OK)
-            return status;
-        for (size_t row = 0; row < h->rows; row++) {
-            size_t number = shard->first_row + row;
-            if (!nc_key_index_insert(&store->index, store->keys, &number))
-                return nc_error(NC_BAD_INPUT, "%s and %s: both hold \"%s\"; remove one of them",
-                                shard_of(store, number)->path, shard->path, keys[row]);
+        status = nc_shard_parse_keys(shard->path, shard->mapping.data + h->keys_offset,
+                                     (size_t)h->keys_bytes, (size_t)h->rows, shard->key_text, keys);
+        for (size_t row = 0; status == NC_OK && row < h->rows; row++) {
+            size_t number = shard->first_row + row, present;
+            status = nc_string_map_add(store->numbers, keys[row], number, &present);
+            if (status == NC_OK && present != number)
+                status = nc_error(NC_BAD_INPUT, "%s and %s: both hold \"%s\"; remove one of them",
+                                  shard_of(store, present)->path, shard->path, keys[row]);
         }
     }
-    return NC_OK;
+    return status;
 }
 
 static int open_shards(struct nc_embedding_store *store)
@@ -224,7 +223,7 @@ void nc_embedding_store_close(struct nc_embedding_store *store)
     }
     free(store->shards);
     free(store->keys);
-    nc_key_index_free(&store->index);
+    nc_string_map_destroy(store->numbers);
     free(store->model_hash);
     free(store->preprocessing);
     free(store->folder);
@@ -260,7 +259,7 @@ const char *nc_embedding_store_key(const struct nc_embedding_store *store, size_
 
 bool nc_embedding_store_find(const struct nc_embedding_store *store, const char *key, size_t *row)
 {
-    return nc_key_index_find(&store->index, store->keys, key, row);
+    return nc_string_map_find(store->numbers, key, row);
 }
 
 const void *nc_embedding_store_row(const struct nc_embedding_store *store, size_t row)

@@ -1,9 +1,10 @@
 /* The parts of the embedding store that reader and writer share: the header of a
- * shard, its list of keys, an index of keys, the list of skipped pictures. */
+ * shard, its list of keys, the list of skipped pictures. */
 #ifndef NCLIP_HOST_DATA_EMBEDDING_STORE_FORMAT_H
 #define NCLIP_HOST_DATA_EMBEDDING_STORE_FORMAT_H
 
 #include "nclip/embedding_store.h"
+#include "nclip/string_map.h"
 
 #include <msgpack.h>
 
@@ -36,32 +37,14 @@ int nc_shard_parse_keys(const char *path, const uint8_t *bytes, size_t size, siz
 /* "shard-000012.embeddings" is number 12; false for any other name. */
 bool nc_shard_number(const char *name, size_t *number);
 
-/* ---- key -> number, open addressing ---- */
-
-struct nc_key_index {
-    struct nc_key_slot *slots;
-    size_t capacity; /* a power of two, or 0 */
-    size_t count;
-};
-
-/* Makes room for `count` keys in all; false without memory. */
-bool nc_key_index_reserve(struct nc_key_index *index, size_t count);
-void nc_key_index_free(struct nc_key_index *index);
-
-/* Number n stands for keys[n]. Insert needs room, and returns false when the key is
- * there already; *number is then that of the first. */
-bool nc_key_index_insert(struct nc_key_index *index, const char *const *keys, size_t *number);
-bool nc_key_index_find(const struct nc_key_index *index, const char *const *keys, const char *key,
-                       size_t *number);
-
 /* ---- skipped.jsonl ---- */
 
 struct nc_skipped {
     size_t count, capacity;
-    const char **keys; /* [count], owned */
-    char **reasons;    /* [count], owned; NULL: taken back */
-    size_t noted;      /* entries that are not taken back */
-    struct nc_key_index index;
+    char **keys;                   /* [count], owned */
+    char **reasons;                /* [count], owned; NULL: taken back */
+    size_t noted;                  /* entries that are not taken back */
+    struct nc_string_map *numbers; /* key -> its place */
 };
 
 int nc_skipped_load(const char *folder, struct nc_skipped *skipped); /* a missing file is empty */

@@ -25,11 +25,11 @@ struct nc_embedding_writer {
     size_t shard_rows, row_bytes;
     struct nc_embedding_store *before; /* what an earlier run wrote; NULL when nothing */
     size_t next_shard;
-    const char **keys; /* [count], owned: the keys of this run */
+    char **keys; /* [count], owned: the keys of this run */
     size_t count, capacity;
-    struct nc_key_index index;
-    size_t flushed; /* of `count`; the rest is in `rows` */
-    uint8_t *rows;  /* [shard_rows, dimension] */
+    struct nc_string_map *numbers; /* key -> place in keys */
+    size_t flushed;                /* of `count`; the rest is in `rows` */
+    uint8_t *rows;                 /* [shard_rows, dimension] */
     struct nc_skipped skipped;
     bool skipped_changed;
 };
@@ -115,7 +115,9 @@ static int start(struct nc_embedding_writer *w, const struct nc_embedding_info *
         return nc_error(NC_FAILED, "%s: no memory for %zu rows", w->folder, w->shard_rows);
 
     bool has_shards;
-    int status = nc_folder_create(w->folder);
+    int status = nc_string_map_create(&w->numbers);
+    if (status == NC_OK)
+        status = nc_folder_create(w->folder);
     if (status == NC_OK)
         status = lock_folder(w);
     if (status == NC_OK)
@@ -160,7 +162,7 @@ size_t nc_embedding_writer_count(const struct nc_embedding_writer *w)
 bool nc_embedding_writer_has(const struct nc_embedding_writer *w, const char *key)
 {
     size_t number;
-    return nc_key_index_find(&w->index, w->keys, key, &number) ||
+    return nc_string_map_find(w->numbers, key, &number) ||
            (w->before && nc_embedding_store_find(w->before, key, &number));
 }
 
@@ -183,20 +185,22 @@ static int add_key(struct nc_embedding_writer *w, const char *key)
 {
     if (w->count == w->capacity) {
         size_t capacity = w->capacity ? 2 * w->capacity : 1024;
-        const char **larger = realloc(w->keys, capacity * sizeof *larger);
+        char **larger = realloc(w->keys, capacity * sizeof *larger);
         if (!larger)
             return nc_error(NC_FAILED, "%s: no memory for %zu keys", w->folder, capacity);
         w->keys = larger;
         w->capacity = capacity;
     }
-    w->keys[w->count] = strdup(key);
-    if (!w->keys[w->count] || !nc_key_index_reserve(&w->index, w->count + 1)) {
-        free((char *)w->keys[w->count]);
+    char *copy = strdup(key);
+    if (!copy)
         return nc_error(NC_FAILED, "%s: no memory for %zu keys", w->folder, w->count + 1);
-    }
-    size_t number = w->count++;
-    nc_key_index_insert(&w->index, w->keys, &number);
-    return NC_OK;
+    size_t present;
+    int status = nc_string_map_add(w->numbers, copy, w->count, &present);
+    if (status == NC_OK)
+        w->keys[w->count++] = copy;
+    else
+        free(copy);
+    return status;
 }
 
 int nc_embedding_writer_append(struct nc_embedding_writer *w, const char *key, const float *row)
@@ -240,7 +244,7 @@ size_t nc_embedding_writer_skipped(const struct nc_embedding_writer *w)
 
 /* ---- shards ---- */
 
-static bool pack_keys(const char *const *keys, size_t count, msgpack_sbuffer *out)
+static bool pack_keys(char *const *keys, size_t count, msgpack_sbuffer *out)
 {
     msgpack_packer packer;
     msgpack_packer_init(&packer, out, msgpack_sbuffer_write);
@@ -359,9 +363,9 @@ void nc_embedding_writer_abandon(struct nc_embedding_writer *w)
     if (!w)
         return;
     for (size_t i = 0; i < w->count; i++)
-        free((char *)w->keys[i]);
+        free(w->keys[i]);
     free(w->keys);
-    nc_key_index_free(&w->index);
+    nc_string_map_destroy(w->numbers);
     nc_skipped_free(&w->skipped);
     nc_embedding_store_close(w->before);
     if (w->lock >= 0)

@@ -174,23 +174,13 @@ static int index_picture(struct nc_image_source *source)
 
 /* ---- opening ---- */
 
-static int compare_keys(const void *a, const void *b, void *entries)
+static int number_keys(struct nc_image_source *source)
 {
-    size_t first = *(const size_t *)a, second = *(const size_t *)b;
-    const struct nc_image_entry *entry = entries;
-    int order = strcmp(entry[first].key, entry[second].key);
-    return order ? order : (first > second) - (first < second);
-}
-
-static int sort_keys(struct nc_image_source *source)
-{
-    source->by_key = malloc(source->count * sizeof *source->by_key);
-    if (!source->by_key)
-        return nc_error(NC_FAILED, "%s: no memory for %zu pictures", source->path, source->count);
-    for (size_t i = 0; i < source->count; i++)
-        source->by_key[i] = i;
-    qsort_r(source->by_key, source->count, sizeof *source->by_key, compare_keys, source->entries);
-    return NC_OK;
+    size_t present;
+    int status = nc_string_map_create(&source->numbers);
+    for (size_t i = 0; status == NC_OK && i < source->count; i++)
+        status = nc_string_map_add(source->numbers, source->entries[i].key, i, &present);
+    return status;
 }
 
 /* A regular file, by its first bytes; a tar keeps its descriptor. */
@@ -243,7 +233,7 @@ int nc_image_source_open(const char *path, struct nc_image_source **out)
         status = nc_error(NC_BAD_INPUT, "%s: no picture in it (looked for names like x.jpg, x.png)",
                           path);
     if (status == NC_OK)
-        status = sort_keys(source);
+        status = number_keys(source);
     if (status != NC_OK) {
         nc_image_source_close(source);
         return status;
@@ -261,7 +251,7 @@ void nc_image_source_close(struct nc_image_source *source)
     if (source->tar >= 0)
         close(source->tar);
     free(source->entries);
-    free(source->by_key);
+    nc_string_map_destroy(source->numbers);
     free(source->folder);
     free(source->path);
     free(source);
@@ -279,18 +269,7 @@ const char *nc_image_source_key(const struct nc_image_source *source, size_t ind
 
 bool nc_image_source_find(const struct nc_image_source *source, const char *key, size_t *index)
 {
-    size_t low = 0, high = source->count; /* the first key that is not smaller */
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (strcmp(source->entries[source->by_key[middle]].key, key) < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    if (low == source->count || strcmp(source->entries[source->by_key[low]].key, key) != 0)
-        return false;
-    *index = source->by_key[low];
-    return true;
+    return nc_string_map_find(source->numbers, key, index);
 }
 
 static int read_member(const struct nc_image_source *source, const struct nc_image_entry *entry,

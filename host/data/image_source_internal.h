@@ -3,6 +3,7 @@
 #define NCLIP_HOST_DATA_IMAGE_SOURCE_INTERNAL_H
 
 #include "nclip/image_source.h"
+#include "nclip/string_map.h"
 
 struct nc_image_entry {
     char *key;       /* owned */
@@ -16,7 +17,7 @@ struct nc_image_source {
     int tar;      /* descriptor; -1 when it is no tar */
     struct nc_image_entry *entries;
     size_t count, capacity;
-    size_t *by_key; /* [count] indices, sorted by key, then index */
+    struct nc_string_map *numbers; /* key -> index of its first entry */
 };
 
 /* Appends an entry with a copy of `size` bytes of key. */
