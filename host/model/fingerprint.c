@@ -37,7 +37,7 @@ int nc_model_vision_hash(const struct nc_model *model, char hash[17])
         for (size_t start = 0; start < tensor->bytes; start += CHUNK) {
             size_t size = tensor->bytes - start < CHUNK ? tensor->bytes - start : CHUNK;
             XXH3_64bits_update(state, tensor->data + start, size);
-            nc_safetensor_release(tensor, start, size);
+            nc_safetensors_release(model->file, tensor, start, size);
         }
     }
     snprintf(hash, 17, "%016llx", (unsigned long long)XXH3_64bits_digest(state));

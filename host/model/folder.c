@@ -233,7 +233,7 @@ static int load_tensor(const struct nc_model *model, const struct nc_parameter *
             if (bad < length && start + slice + bad < first_bad)
                 first_bad = start + slice + bad;
         }
-        nc_safetensor_release(tensor, start * element, count * element);
+        nc_safetensors_release(model->file, tensor, start * element, count * element);
         if (first_bad != SIZE_MAX)
             return nc_error(NC_BAD_INPUT,
                             "%s: tensor \"%s\" holds %g at element %zu; a model needs "

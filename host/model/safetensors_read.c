@@ -13,6 +13,8 @@
 /* The format's own limit (safetensors, MAX_HEADER_SIZE). */
 enum { LARGEST_HEADER = 100000000 };
 
+enum { AROUND = 2 << 20 }; /* bytes that one page fault can make resident on either side */
+
 struct shard {
     char *path;
     struct nc_mapping mapping;
@@ -446,13 +448,15 @@ const char *nc_safetensors_path(const struct nc_safetensors *file,
     return file->shards[tensor->file].path;
 }
 
-void nc_safetensor_release(const struct nc_safetensor *tensor, size_t offset, size_t bytes)
+void nc_safetensors_release(const struct nc_safetensors *file, const struct nc_safetensor *tensor,
+                            size_t offset, size_t bytes)
 {
-    if (!bytes)
-        return;
-    /* Whole pages, outwards: a neighbour's bytes on them are read again when needed. */
-    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-    uintptr_t begin = (uintptr_t)(tensor->data + offset) / page * page;
-    uintptr_t end = (uintptr_t)(tensor->data + offset + bytes);
-    (void)madvise((void *)begin, end - begin, MADV_DONTNEED);
+    const struct nc_mapping *mapping = &file->shards[tensor->file].mapping;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t begin = (size_t)(tensor->data - mapping->data) + offset, end = begin + bytes;
+    /* A fault brings in the pages around it too, also ones that were given back. */
+    begin = begin > AROUND ? (begin - AROUND) / page * page : 0;
+    end = mapping->size - end > AROUND ? end + AROUND : mapping->size;
+    if (bytes)
+        (void)madvise((void *)(mapping->data + begin), end - begin, MADV_DONTNEED);
 }

@@ -59,13 +59,14 @@ static int write_converted(const char *path, struct nc_safetensors_writer *write
     return NC_OK;
 }
 
-static int write_copied(struct nc_safetensors_writer *writer, const struct nc_safetensor *tensor)
+static int write_copied(const struct nc_model *model, struct nc_safetensors_writer *writer,
+                        const struct nc_safetensor *tensor)
 {
     int status = NC_OK;
     for (size_t start = 0; start < tensor->bytes && status == NC_OK; start += 4 * CHUNK) {
         size_t size = tensor->bytes - start < 4 * CHUNK ? tensor->bytes - start : 4 * CHUNK;
         status = nc_safetensors_writer_data(writer, tensor->data + start, size);
-        nc_safetensor_release(tensor, start, size);
+        nc_safetensors_release(model->file, tensor, start, size);
     }
     return status;
 }
@@ -111,7 +112,7 @@ static int write_tensors(const struct nc_model *model, const char *path,
         const struct nc_parameter *row = text_row(model, tensor);
         status = row ? write_converted(path, writer, row, text_parameters + row->offset, type,
                                        converted, back)
-                     : write_copied(writer, tensor);
+                     : write_copied(model, writer, tensor);
     }
     if (status == NC_OK)
         status = nc_safetensors_writer_commit(writer);

@@ -45,7 +45,8 @@ const char *nc_safetensors_path(const struct nc_safetensors *file,
 
 /* Gives the memory of bytes that were read back to the system. They stay readable
  * (from the file again); without this a tensor stays resident once it was read. */
-void nc_safetensor_release(const struct nc_safetensor *tensor, size_t offset, size_t bytes);
+void nc_safetensors_release(const struct nc_safetensors *file, const struct nc_safetensor *tensor,
+                            size_t offset, size_t bytes);
 
 /* Bytes of an element of that type ("F32", "I64", ...); 0 for an unknown name. */
 size_t nc_safetensors_type_size(const char *type_name);

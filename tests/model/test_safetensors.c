@@ -98,7 +98,7 @@ static void what_is_written_is_read(void **state)
     assert_int_equal(tensor->count, 6);
     assert_int_equal((uintptr_t)tensor->data % 8, 0);
     assert_memory_equal(tensor->data, numbers, sizeof numbers);
-    nc_safetensor_release(tensor, 0, tensor->bytes);
+    nc_safetensors_release(file, tensor, 0, tensor->bytes);
     assert_memory_equal(tensor->data, numbers, sizeof numbers); /* readable again */
     assert_string_equal(nc_safetensors_path(file, tensor), place->file);
     tensor = nc_safetensors_find(file, "empty");
