@@ -12,14 +12,14 @@ extern const struct nc_command nc_command_doctor;
 
 /* In the order in which they are used. */
 const struct nc_command *const nc_commands[] = {
-    // &nc_command_embed,
+    &nc_command_embed,
     &nc_command_generate,
-    // &nc_command_train,
-    // &nc_command_evaluate,
+    &nc_command_train,
+    &nc_command_evaluate,
     &nc_command_report,
-    // &nc_command_encode,
+    &nc_command_encode,
     // &nc_command_tokenize,
-    // &nc_command_info,
+    &nc_command_info,
     &nc_command_doctor,
     NULL,
 };
