@@ -505,7 +505,7 @@ static void loading_and_saving_need_no_memory_of_their_own(void **state)
     long peak = status_line("VmHWM:");
     assert_true(peak > 48 << 10);
     long mapped_after = status_line("RssFile:");
-    if (mapped_after - mapped > 1 << 10)
+    if (mapped_after - mapped > 512)
         fail_msg("%ld kB of files stay resident, after %ld kB before", mapped_after, mapped);
     if (peak - resident > 16 << 10)
         fail_msg("the peak was %ld kB above the %ld kB of before", peak - resident, resident);
