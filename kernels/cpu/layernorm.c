@@ -1,143 +1,167 @@
-/* Layer normalisation (Ba, Kiros, Hinton 2016), fused with the residual add.
+/* Layer normalisation (Ba, Kiros, Hinton 2016), forward with the residual added on the
+ * way, and backward with the gradient that flows past the norm added on the way.
  *
- *     y = (x - mean) * rstd * weight + bias            mean, variance: two passes in fp32
- *     dx = rstd * (g - mean(g) - xhat * mean(g xhat))   with g = dy * weight, xhat = (x - mean) * rstd
- *     dweight = sum_rows dy * xhat,  dbias = sum_rows dy
+ *   y  = xhat weight + bias            xhat = (x - mean) rstd
+ *   dx = rstd (g - mean(g) - xhat mean(g xhat))         g = dy weight
+ *   dweight = sum over rows of dy xhat,  dbias = sum over rows of dy
  *
- * forward     reads 4 (8 with a residual), writes 4 or 2 (8 or 6) bytes an element; 8 flops
- * backward    reads 8 or 6 (12 or 10 accumulating), writes 4 (6 with a copy); 14 flops
- * A row is read from memory once and from the cache after that. */
+ * Mean and variance in two passes over a row that the first pass brought into cache.
+ *
+ * Bytes a row and column, T the output's size: forward 4 + T (12 + T with a residual);
+ * backward 8 + T, 12 + T when dx accumulates, 2 more for the bf16 copy. Flops: 8
+ * forward, 14 backward: memory decides. */
 #include "cpu.h"
-#include "vector_math.h"
 
 #include "nclip/error.h"
+#include "vector.h"
 
-enum {
-    CHUNKS = 32,     /* of rows: column sums are made per chunk and then in order of chunks */
-    MOST_WIDTH = 16384,
-};
+#include <math.h>
 
-static float mean_of(const float *x, size_t width)
+/* Column sums: rows are cut into pieces by their number alone, each piece is summed by
+ * one thread, and the pieces are added in order. */
+enum { PIECE_ROWS = 32, MOST_PIECES = 64 };
+
+static size_t piece_rows(size_t rows)
 {
-    float sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (size_t i = 0; i < width; i++)
-        sum += x[i];
-    return sum / (float)width;
+    size_t length = (rows + MOST_PIECES - 1) / MOST_PIECES;
+    return length > PIECE_ROWS ? length : PIECE_ROWS;
 }
 
-static float variance_of(const float *x, float mean, size_t width)
+NC_INLINE void forward_row(const struct nc_layernorm *n, size_t r, enum nc_type type)
 {
-    float sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (size_t i = 0; i < width; i++)
-        sum += (x[i] - mean) * (x[i] - mean);
-    return sum / (float)width;
-}
-
-static void forward_row(const struct nc_layernorm *l, size_t r)
-{
-    size_t width = l->width;
-    const float *x = l->x + r * width;
-    if (l->residual) {
-        const float *residual = l->residual + r * width;
-        float *sum = l->sum + r * width;
-        for (size_t i = 0; i < width; i++)
-            sum[i] = x[i] + residual[i];
-        x = sum;
-    }
-    float mean = mean_of(x, width);
-    float rstd = 1.0f / sqrtf(variance_of(x, mean, width) + l->epsilon);
-    const float *restrict weight = l->weight, *restrict bias = l->bias;
-    if (l->y_type == NC_FLOAT32) {
-        float *y = (float *)l->y + r * width;
-        for (size_t i = 0; i < width; i++)
-            y[i] = (x[i] - mean) * rstd * weight[i] + bias[i];
+    size_t width = n->width;
+    const float *x = n->x + r * width;
+    nc_floats sum = {0};
+    if (n->residual) {
+        const float *residual = n->residual + r * width;
+        float *to = n->sum + r * width;
+        for (size_t k = 0; k < width; k += NC_LANES) {
+            size_t left = width - k;
+            nc_floats v = nc_load_of(x, k, NC_FLOAT32, left) +
+                          nc_load_of(residual, k, NC_FLOAT32, left);
+            nc_store_of(to, k, NC_FLOAT32, v, left);
+            sum += v;
+        }
+        x = to;
     } else {
-        nc_bfloat16 *restrict y = (nc_bfloat16 *)l->y + r * width;
-        for (size_t i = 0; i < width; i++)
-            y[i] = nc_round_bfloat16((x[i] - mean) * rstd * weight[i] + bias[i]);
+        for (size_t k = 0; k < width; k += NC_LANES)
+            sum += nc_load_of(x, k, NC_FLOAT32, width - k);
     }
-    if (l->mean) {
-        l->mean[r] = mean;
-        l->rstd[r] = rstd;
+    float mean = nc_sum(sum) / (float)width;
+
+    nc_floats squares = {0};
+    size_t whole = width / NC_LANES * NC_LANES;
+    for (size_t k = 0; k < whole; k += NC_LANES) {
+        nc_floats d = nc_load(x, k, NC_FLOAT32) - mean;
+        squares += d * d;
+    }
+    float square = 0;
+    for (size_t k = whole; k < width; k++)
+        square += (x[k] - mean) * (x[k] - mean);
+    float rstd = 1.0f / sqrtf((nc_sum(squares) + square) / (float)width + n->epsilon);
+
+    for (size_t k = 0; k < width; k += NC_LANES) {
+        size_t left = width - k;
+        nc_floats xhat = (nc_load_of(x, k, NC_FLOAT32, left) - mean) * rstd;
+        nc_floats y = xhat * nc_load_of(n->weight, k, NC_FLOAT32, left) +
+                      nc_load_of(n->bias, k, NC_FLOAT32, left);
+        nc_store_of(n->y, r * width + k, type, y, left);
+    }
+    if (n->mean) {
+        n->mean[r] = mean;
+        n->rstd[r] = rstd;
     }
 }
 
-int nc_cpu_layernorm_forward(struct nc_backend *backend, const struct nc_layernorm *l)
+int nc_cpu_layernorm_forward(struct nc_backend *backend, const struct nc_layernorm *n)
 {
-    (void)backend;
-#pragma omp parallel for schedule(static)
-    for (size_t r = 0; r < l->rows; r++)
-        forward_row(l, r);
+#pragma omp parallel for num_threads(backend->threads) schedule(static)
+    for (size_t r = 0; r < n->rows; r++) {
+        if (n->y_type == NC_FLOAT32)
+            forward_row(n, r, NC_FLOAT32);
+        else
+            forward_row(n, r, NC_BFLOAT16);
+    }
     return NC_OK;
 }
 
+/* Each piece's dweight, then its dbias. */
 size_t nc_cpu_layernorm_scratch(struct nc_backend *backend, size_t rows, size_t width)
 {
     (void)backend;
-    (void)rows;
-    return CHUNKS * 2 * width * sizeof(float);
+    size_t pieces = (rows + PIECE_ROWS - 1) / PIECE_ROWS;
+    pieces = pieces < MOST_PIECES ? pieces : MOST_PIECES;
+    return pieces * 2 * width * sizeof(float);
 }
 
-/* One row; its share of the column sums goes to dweight and dbias where they are wanted. */
-static void backward_row(const struct nc_layernorm_backward *l, size_t r, float *restrict dweight,
-                         float *restrict dbias)
+/* dweight and dbias of a piece are added to; both NULL for a frozen norm. */
+NC_INLINE void backward_row(const struct nc_layernorm_backward *n, size_t r, enum nc_type type,
+                            float *dweight, float *dbias)
 {
-    size_t width = l->width;
-    const float *restrict x = l->x + r * width, *restrict weight = l->weight;
-    float dy[MOST_WIDTH], mean = l->mean[r], rstd = l->rstd[r], sum = 0, along = 0;
-    nc_load_row(dy, l->dy, l->dy_type, r * width, width);
-#pragma omp simd reduction(+ : sum, along)
-    for (size_t i = 0; i < width; i++) {
-        float g = dy[i] * weight[i];
-        sum += g;
-        along += g * (x[i] - mean) * rstd;
-    }
-    sum /= (float)width;
-    along /= (float)width;
-    if (dweight) {
-#pragma omp simd
-        for (size_t i = 0; i < width; i++) {
-            dweight[i] += dy[i] * (x[i] - mean) * rstd;
-            dbias[i] += dy[i];
+    size_t width = n->width;
+    const float *x = n->x + r * width;
+    float *dx = n->dx + r * width;
+    float mean = n->mean[r], rstd = n->rstd[r];
+    nc_floats sum_g = {0}, sum_gx = {0};
+    for (size_t k = 0; k < width; k += NC_LANES) {
+        size_t left = width - k;
+        nc_floats dy = nc_load_of(n->dy, r * width + k, type, left);
+        nc_floats xhat = (nc_load_of(x, k, NC_FLOAT32, left) - mean) * rstd;
+        nc_floats g = dy * nc_load_of(n->weight, k, NC_FLOAT32, left);
+        sum_g += g;
+        sum_gx += g * xhat;
+        if (dweight) {
+            nc_floats w = nc_load_of(dweight, k, NC_FLOAT32, left) + dy * xhat;
+            nc_floats b = nc_load_of(dbias, k, NC_FLOAT32, left) + dy;
+            nc_store_of(dweight, k, NC_FLOAT32, w, left);
+            nc_store_of(dbias, k, NC_FLOAT32, b, left);
         }
     }
-    float *restrict dx = l->dx + r * width;
-    float keep = l->accumulate ? 1.0f : 0.0f;
-    if (!l->accumulate)
-        memset(dx, 0, width * sizeof *dx);
-#pragma omp simd
-    for (size_t i = 0; i < width; i++)
-        dx[i] = keep * dx[i] + rstd * (dy[i] * weight[i] - sum - (x[i] - mean) * rstd * along);
-    if (l->dx_copy)
-        nc_store_row(l->dx_copy, NC_BFLOAT16, r * width, dx, width);
+    float mean_g = nc_sum(sum_g) / (float)width, mean_gx = nc_sum(sum_gx) / (float)width;
+    for (size_t k = 0; k < width; k += NC_LANES) {
+        size_t left = width - k;
+        nc_floats dy = nc_load_of(n->dy, r * width + k, type, left);
+        nc_floats xhat = (nc_load_of(x, k, NC_FLOAT32, left) - mean) * rstd;
+        nc_floats g = dy * nc_load_of(n->weight, k, NC_FLOAT32, left);
+        nc_floats v = (g - mean_g - xhat * mean_gx) * rstd;
+        if (n->accumulate)
+            v += nc_load_of(dx, k, NC_FLOAT32, left);
+        nc_store_of(dx, k, NC_FLOAT32, v, left);
+        if (n->dx_copy)
+            nc_store_of(n->dx_copy, r * width + k, NC_BFLOAT16, v, left);
+    }
 }
 
-int nc_cpu_layernorm_backward(struct nc_backend *backend, const struct nc_layernorm_backward *l)
+int nc_cpu_layernorm_backward(struct nc_backend *backend, const struct nc_layernorm_backward *n)
 {
-    (void)backend;
-    size_t width = l->width;
-    if (width > MOST_WIDTH)
-        return nc_error(NC_FAILED, "layernorm_backward: width %zu is more than %d", width, MOST_WIDTH);
-    float *sums = l->dweight ? l->scratch : NULL;
-#pragma omp parallel for schedule(static)
-    for (size_t chunk = 0; chunk < CHUNKS; chunk++) {
-        size_t first = l->rows * chunk / CHUNKS, end = l->rows * (chunk + 1) / CHUNKS;
-        float *dweight = sums ? sums + chunk * 2 * width : NULL;
-        if (dweight)
-            memset(dweight, 0, 2 * width * sizeof *dweight);
-        for (size_t r = first; r < end; r++)
-            backward_row(l, r, dweight, dweight ? dweight + width : NULL);
+    size_t width = n->width, length = piece_rows(n->rows);
+    size_t pieces = (n->rows + length - 1) / length;
+    float *partial = n->dweight ? n->scratch : NULL;
+#pragma omp parallel for num_threads(backend->threads) schedule(static)
+    for (size_t piece = 0; piece < pieces; piece++) {
+        float *dweight = partial ? partial + piece * 2 * width : NULL;
+        float *dbias = partial ? dweight + width : NULL;
+        if (partial)
+            memset(dweight, 0, 2 * width * sizeof(float));
+        size_t last = (piece + 1) * length < n->rows ? (piece + 1) * length : n->rows;
+        for (size_t r = piece * length; r < last; r++) {
+            if (n->dy_type == NC_FLOAT32)
+                backward_row(n, r, NC_FLOAT32, dweight, dbias);
+            else
+                backward_row(n, r, NC_BFLOAT16, dweight, dbias);
+        }
     }
-    if (!sums)
+    if (!partial)
         return NC_OK;
-    for (size_t chunk = 0; chunk < CHUNKS; chunk++) {
-        const float *dweight = sums + chunk * 2 * width, *dbias = dweight + width;
-        for (size_t i = 0; i < width; i++) {
-            l->dweight[i] += dweight[i];
-            l->dbias[i] += dbias[i];
+#pragma omp parallel for num_threads(backend->threads) schedule(static)
+    for (size_t k = 0; k < width; k++) {
+        float dweight = 0, dbias = 0;
+        for (size_t piece = 0; piece < pieces; piece++) {
+            dweight += partial[piece * 2 * width + k];
+            dbias += partial[(piece * 2 + 1) * width + k];
         }
+        n->dweight[k] += dweight;
+        n->dbias[k] += dbias;
     }
     return NC_OK;
 }

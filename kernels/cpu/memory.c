@@ -98,12 +98,8 @@ int nc_cpu_synchronize(struct nc_backend *backend)
 NC_INLINE void convert(void *destination, enum nc_type to, const void *source, enum nc_type from,
                        size_t count)
 {
-    size_t whole = count / NC_LANES * NC_LANES;
-    for (size_t i = 0; i < whole; i += NC_LANES)
-        nc_store(destination, i, to, nc_load(source, i, from));
-    if (whole < count)
-        nc_store_part(destination, whole, to, nc_load_part(source, whole, from, count - whole),
-                      count - whole);
+    for (size_t i = 0; i < count; i += NC_LANES)
+        nc_store_of(destination, i, to, nc_load_of(source, i, from, count - i), count - i);
 }
 
 int nc_cpu_convert(struct nc_backend *backend, void *destination, enum nc_type destination_type,

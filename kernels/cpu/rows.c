@@ -62,12 +62,8 @@ int nc_cpu_scatter(struct nc_backend *backend, const struct nc_scatter *s)
 static float dot(const float *a, const float *b, size_t width)
 {
     nc_floats sum = {0};
-    size_t whole = width / NC_LANES * NC_LANES;
-    for (size_t k = 0; k < whole; k += NC_LANES)
-        sum += nc_load(a, k, NC_FLOAT32) * nc_load(b, k, NC_FLOAT32);
-    if (whole < width)
-        sum += nc_load_part(a, whole, NC_FLOAT32, width - whole) *
-               nc_load_part(b, whole, NC_FLOAT32, width - whole);
+    for (size_t k = 0; k < width; k += NC_LANES)
+        sum += nc_load_of(a, k, NC_FLOAT32, width - k) * nc_load_of(b, k, NC_FLOAT32, width - k);
     return nc_sum(sum);
 }
 
@@ -91,18 +87,14 @@ int nc_cpu_normalize_forward(struct nc_backend *backend, const struct nc_normali
 NC_INLINE void normalize_row_backward(const struct nc_normalize_backward *n, size_t r,
                                       enum nc_type type)
 {
-    size_t width = n->width, whole = width / NC_LANES * NC_LANES;
+    size_t width = n->width;
     const float *y = n->y + r * width, *dy = n->dy + r * width;
     float inverse = n->inverse_norm[r], along = dot(y, dy, width);
-    for (size_t k = 0; k < whole; k += NC_LANES) {
-        nc_floats rest = nc_load(dy, k, NC_FLOAT32) - nc_load(y, k, NC_FLOAT32) * along;
-        nc_store(n->dx, r * width + k, type, rest * inverse);
-    }
-    if (whole < width) {
-        size_t part = width - whole;
-        nc_floats rest = nc_load_part(dy, whole, NC_FLOAT32, part) -
-                         nc_load_part(y, whole, NC_FLOAT32, part) * along;
-        nc_store_part(n->dx, r * width + whole, type, rest * inverse, part);
+    for (size_t k = 0; k < width; k += NC_LANES) {
+        size_t left = width - k;
+        nc_floats rest =
+            nc_load_of(dy, k, NC_FLOAT32, left) - nc_load_of(y, k, NC_FLOAT32, left) * along;
+        nc_store_of(n->dx, r * width + k, type, rest * inverse, left);
     }
 }
 

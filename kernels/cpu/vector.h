@@ -132,6 +132,22 @@ NC_INLINE void nc_store_part(void *data, size_t index, enum nc_type type, nc_flo
 #endif
 }
 
+/* Up to NC_LANES elements, of the `left` that there are: the loop over a row reads
+ *     for (size_t k = 0; k < width; k += NC_LANES)
+ *         ... nc_load_of(row, k, type, width - k) ... */
+NC_INLINE nc_floats nc_load_of(const void *data, size_t index, enum nc_type type, size_t left)
+{
+    return left >= NC_LANES ? nc_load(data, index, type) : nc_load_part(data, index, type, left);
+}
+
+NC_INLINE void nc_store_of(void *data, size_t index, enum nc_type type, nc_floats x, size_t left)
+{
+    if (left >= NC_LANES)
+        nc_store(data, index, type, x);
+    else
+        nc_store_part(data, index, type, x, left);
+}
+
 /* ---- Lanes ------------------------------------------------------------------------ */
 
 /* mask: all bits of a lane set, or none. */
