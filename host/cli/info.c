@@ -98,7 +98,7 @@ static int describe_store(const char *folder, bool json)
                         cJSON_AddNumberToObject(root, "skipped", (double)skipped);
         status = print_object(root, complete);
     } else {
-        printf("%s: embeddings of %zu pictures\n\n", folder, rows);
+        printf("%s: embeddings of %zu picture%s\n\n", folder, rows, rows == 1 ? "" : "s");
         printf("  dimension      %zu, %s, %s\n", info->dimension, nc_type_name(info->type),
                info->normalized ? "normalised" : "not normalised");
         printf("  model          %s (the vision hash that nclip info MODEL shows)\n",
