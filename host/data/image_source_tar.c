@@ -192,7 +192,8 @@ int nc_tar_index(struct nc_image_source *source)
         bool extension = type == 'x' || type == 'g' || type == 'L' || type == 'K';
         if (next.has_size && !extension)
             size = next.size;
-        if (size > end - position) {
+        uint64_t padded = size <= end ? (size + BLOCK - 1) / BLOCK * BLOCK : size;
+        if (padded > end - position) {
             status = damaged(source, here, "a member longer than the file");
             break;
         }
@@ -202,7 +203,7 @@ int nc_tar_index(struct nc_image_source *source)
             status = add_member(source, block, &next, position, size);
         else if (type == 'S')
             status = damaged(source, here, "a sparse member, which is not read,");
-        position += (size + BLOCK - 1) / BLOCK * BLOCK;
+        position += padded;
         if (!extension) {
             free(next.name);
             next = (struct member){0};
