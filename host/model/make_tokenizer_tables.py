@@ -106,7 +106,7 @@ def unicode_tables():
     inert = {}
     for c in POINTS:
         mark = not regex.match(r"\p{ccc=0}", chr(c))
-        if base[c] == "Cn" and regex.match(r"[\p{L}\p{M}]", chr(c)):
+        if base[c] == "Cn" and regex.match(r"[\p{L}\p{M}\p{N}\p{Cf}\p{Sk}]", chr(c)):
             inert[c] = inert.get(c, 0) | 1
         moves = (nfc.normalize_str(chr(c) + "\u0334") != chr(c) + "\u0334"
                  or nfc.normalize_str("\u0345" + chr(c)) != "\u0345" + chr(c))
@@ -154,7 +154,7 @@ def unicode_tables():
 def entity_tables():
     names = html.entities.html5
     cells, upper = [], []
-    for name in sorted(names):
+    for name in sorted(names, key=lambda n: n.rstrip(";")):
         if not name.endswith(";"):
             assert names[name] == names[name + ";"]
             continue

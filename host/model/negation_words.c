@@ -24,11 +24,6 @@ const char *nc_negation_word(size_t index)
     return words[index];
 }
 
-static bool is_letter(unsigned char byte)
-{
-    return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') || byte >= 0x80;
-}
-
 /* Length of the apostrophe at `at`: ' or U+2019; 0: none. */
 static size_t apostrophe(const char *text, size_t length, size_t at)
 {
@@ -37,56 +32,72 @@ static size_t apostrophe(const char *text, size_t length, size_t at)
     return at + 3 <= length && memcmp(text + at, "\xe2\x80\x99", 3) == 0 ? 3 : 0;
 }
 
-/* End of the word that starts at `at`: letters, digits and underscores, and an
- * apostrophe with letters on both sides. *mark: where its last apostrophe starts. */
-static size_t word_end(const char *text, size_t length, size_t at, size_t *mark)
+/* Bytes of the letter, digit or underscore at `at`; 0: something else is there.
+ * Beyond ASCII all counts as letters but the blocks of spaces, punctuation and
+ * signs: U+0080 to U+00BF, U+2000 to U+206F, U+3000 to U+303F. */
+static size_t letter(const char *text, size_t length, size_t at)
 {
-    *mark = length;
-    size_t start = at;
-    while (at < length) {
-        size_t quote = apostrophe(text, length, at);
-        unsigned char byte = (unsigned char)text[at];
-        if (quote) {
-            if (at == start || at + quote >= length ||
-                !is_letter((unsigned char)text[at + quote]) || apostrophe(text, length, at + quote))
-                break;
-            *mark = at;
-            at += quote;
-        } else if (is_letter(byte) || (byte >= '0' && byte <= '9') || byte == '_') {
-            at++;
-        } else {
-            break;
-        }
+    if (at >= length)
+        return 0;
+    unsigned char byte = (unsigned char)text[at];
+    if ((byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
+        (byte >= '0' && byte <= '9') || byte == '_')
+        return 1;
+    if (byte < 0x80 || byte == 0xc2)
+        return 0;
+    unsigned char next = at + 1 < length ? (unsigned char)text[at + 1] : 0;
+    if ((byte == 0xe2 && (next == 0x80 || next == 0x81)) || (byte == 0xe3 && next == 0x80))
+        return 0;
+    size_t bytes = 1;
+    while (at + bytes < length && ((unsigned char)text[at + bytes] & 0xc0) == 0x80)
+        bytes++;
+    return bytes;
+}
+
+static bool is(char byte, char lower)
+{
+    return (byte | 32) == lower;
+}
+
+/* End of the word that starts at `at`: letters, and apostrophes between letters.
+ * *contraction: whether it holds n't; *plain: whether it holds no apostrophe. */
+static size_t word_end(const char *text, size_t length, size_t at, bool *contraction, bool *plain)
+{
+    size_t start = at, step;
+    *contraction = false;
+    *plain = true;
+    for (;;) {
+        while ((step = letter(text, length, at)))
+            at += step;
+        size_t quote = at > start ? apostrophe(text, length, at) : 0;
+        if (!quote || !letter(text, length, at + quote))
+            return at;
+        size_t after = at + quote;
+        if (is(text[at - 1], 'n') && is(text[after], 't') && !letter(text, length, after + 1))
+            *contraction = true;
+        *plain = false;
+        at = after;
     }
-    return at;
 }
 
 bool nc_negation_find(const char *text, size_t length, size_t from, struct nc_negation_match *match)
 {
     for (size_t at = from; at < length;) {
-        size_t mark, end = word_end(text, length, at, &mark);
-        if (end == at) {
-            size_t quote = apostrophe(text, length, at);
-            at += quote ? quote : 1;
-            continue;
-        }
-        size_t word = WORDS;
-        if (mark < end) {
-            size_t after = mark + apostrophe(text, length, mark);
-            if (end - after == 1 && (text[after] | 32) == 't' && mark > at &&
-                (text[mark - 1] | 32) == 'n')
-                word = CONTRACTION;
-        } else {
-            for (size_t i = 0; i < WORDS && word == WORDS; i++)
-                if (i != CONTRACTION && strlen(words[i]) == end - at &&
-                    strncasecmp(text + at, words[i], end - at) == 0)
-                    word = i;
-        }
+        bool contraction, plain;
+        size_t end = word_end(text, length, at, &contraction, &plain);
+        size_t word = contraction ? CONTRACTION : WORDS;
+        for (size_t i = 0; plain && i < WORDS && word == WORDS; i++)
+            if (i != CONTRACTION && strlen(words[i]) == end - at &&
+                strncasecmp(text + at, words[i], end - at) == 0)
+                word = i;
         if (word < WORDS) {
             *match = (struct nc_negation_match){at, end, word};
             return true;
         }
-        at = end;
+        /* One byte of what is no word; no letter starts inside a longer character. */
+        at = end > at ? end : at + 1;
+        while (at < length && end != at && ((unsigned char)text[at] & 0xc0) == 0x80)
+            at++;
     }
     return false;
 }

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { JSON_LIMIT = 16 << 20 };
+enum { JSON_LIMIT = 16 << 20, EXTRA = 2 * NC_VOCABULARY_LIMIT /* order of those without id */ };
 
 enum { BOS, EOS, UNK, SEP, PAD, CLS, MASK, NAMED }; /* in the order of transformers */
 static const char *const named_keys[NAMED] = {"bos_token", "eos_token", "unk_token", "sep_token",
@@ -96,8 +96,7 @@ static int read_extra(const char *where, const cJSON *root, struct requests *all
         cJSON_ArrayForEach(item, list)
         {
             struct request request;
-            /* Behind all that have an id. */
-            int status = read_request(where, item, false, 2.0 * NC_VOCABULARY_LIMIT, &request);
+            int status = read_request(where, item, false, EXTRA, &request);
             if (status == NC_OK)
                 status = append(all, where, request);
             if (status != NC_OK)
@@ -250,9 +249,17 @@ static int add_token(struct nc_tokenizer *tokenizer, const char *where,
         if (!token.text)
             status = nc_error(NC_FAILED, "%s: no memory for the added tokens", where);
     }
-    struct nc_added_token *added =
-        status != NC_OK ? NULL
-                        : realloc(tokenizer->added, (tokenizer->added_count + 1) * sizeof *added);
+    /* Asked for again, it looks as it was asked for last. */
+    for (size_t i = 0; status == NC_OK && i < tokenizer->added_count; i++)
+        if (tokenizer->added[i].id == token.id) {
+            free(tokenizer->added[i].text);
+            tokenizer->added[i] = token;
+            tokenizer->added_first[token.normalized][(uint8_t)token.text[0]] = true;
+            return NC_OK;
+        }
+    struct nc_added_token *added = NULL;
+    if (status == NC_OK)
+        added = realloc(tokenizer->added, (tokenizer->added_count + 1) * sizeof *added);
     if (!added) {
         free(token.text);
         return status != NC_OK ? status
@@ -273,43 +280,51 @@ static bool is_listed(const struct requests *all, size_t listed, const char *con
     return false;
 }
 
+/* First those with an id, in its order, then the named, then the extra ones: new
+ * ids follow from this order. */
+static int add_all(struct nc_tokenizer *tokenizer, const char *where, struct requests *all)
+{
+    int status = NC_OK;
+    size_t listed = 0;
+    while (listed < all->count && all->list[listed].order < EXTRA)
+        listed++;
+    for (size_t i = 0; i < listed && status == NC_OK; i++)
+        status = add_token(tokenizer, where, &all->list[i]);
+    for (int i = 0; i < NAMED && status == NC_OK; i++)
+        if (all->named[i].content && !is_listed(all, listed, all->named[i].content))
+            status = add_token(tokenizer, where, &all->named[i]);
+    for (size_t i = listed; i < all->count && status == NC_OK; i++)
+        if (!is_listed(all, listed, all->list[i].content))
+            status = add_token(tokenizer, where, &all->list[i]);
+    return status;
+}
+
 static int settle(struct nc_tokenizer *tokenizer, const char *where, struct requests *all)
 {
     const char *start = all->named[BOS].content, *end = all->named[EOS].content;
-    tokenizer->start = nc_vocabulary_find(&tokenizer->vocabulary, start, strlen(start));
-    tokenizer->end = nc_vocabulary_find(&tokenizer->vocabulary, end, strlen(end));
     if (all->count)
         qsort(all->list, all->count, sizeof *all->list, by_order);
-    int status = NC_OK;
-    /* open_clip knows no added tokens; its spelling of the special ones is in the
-     * words' pattern. */
-    if (tokenizer->rules == NC_TOKENIZER_TRANSFORMERS) {
-        size_t listed = all->count;
-        for (size_t i = 0; i < listed && status == NC_OK; i++)
-            if (!is_listed(all, i, all->list[i].content))
-                status = add_token(tokenizer, where, &all->list[i]);
-        for (int i = 0; i < NAMED && status == NC_OK; i++) {
-            const char *content = all->named[i].content;
-            bool repeated = !content || is_listed(all, listed, content);
-            for (int j = 0; j < i && !repeated; j++)
-                repeated = all->named[j].content && strcmp(all->named[j].content, content) == 0;
-            if (!repeated)
-                status = add_token(tokenizer, where, &all->named[i]);
-        }
-        if (status == NC_OK && tokenizer->start < 0)
-            tokenizer->start = nc_vocabulary_find(&tokenizer->vocabulary, start, strlen(start));
-        if (status == NC_OK && tokenizer->end < 0)
-            tokenizer->end = nc_vocabulary_find(&tokenizer->vocabulary, end, strlen(end));
+    /* transformers would give the special tokens new ids, beyond what the model knows. */
+    for (int i = BOS; i <= EOS; i++) {
+        const char *content = all->named[i].content;
+        if (!*content ||
+            (nc_vocabulary_find(&tokenizer->vocabulary, content, strlen(content)) < 0 &&
+             !is_listed(all, all->count, content)))
+            return nc_error(NC_BAD_INPUT, "%s: the vocabulary lacks \"%.40s\"", where, content);
     }
-    if (status == NC_OK && (tokenizer->start < 0 || tokenizer->end < 0))
-        status = nc_error(NC_BAD_INPUT, "%s: the vocabulary lacks \"%.40s\"", where,
-                          tokenizer->start < 0 ? start : end);
+    int status = add_all(tokenizer, where, all);
     if (status != NC_OK)
         return status;
+    tokenizer->start = nc_vocabulary_find(&tokenizer->vocabulary, start, strlen(start));
+    tokenizer->end = nc_vocabulary_find(&tokenizer->vocabulary, end, strlen(end));
     const char *unknown = all->named[UNK].content;
     int32_t id = nc_vocabulary_find(&tokenizer->vocabulary, unknown, strlen(unknown));
     tokenizer->bpe.unknown = id >= 0 ? id : tokenizer->end;
     tokenizer->bpe.sweep = tokenizer->rules == NC_TOKENIZER_OPEN_CLIP;
+    /* open_clip knows no added tokens, and its spelling of the special ones is in the
+     * words' pattern. */
+    if (tokenizer->rules == NC_TOKENIZER_OPEN_CLIP)
+        nc_added_tokens_free(tokenizer);
     return NC_OK;
 }
 

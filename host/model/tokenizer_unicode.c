@@ -212,7 +212,8 @@ enum nc_class nc_code_class(enum nc_tokenizer_rules rules, uint32_t code)
 /* Python 3.11 knows nothing that came after Unicode 14.0. */
 static bool python_knows(uint32_t code)
 {
-    return nc_code_range_find(nc_tokenizer_later, nc_tokenizer_later_count, code, 0) == 0;
+    return !(nc_code_range_find(nc_tokenizer_inert, nc_tokenizer_inert_count, code, 0) &
+             NC_INERT_OPEN_CLIP);
 }
 
 bool nc_python_word(uint32_t code)
@@ -351,6 +352,16 @@ static int order_marks(uint32_t *at, size_t count)
     return status;
 }
 
+/* Whether normalisation neither changes the code point nor looks across it: the
+ * reference does not know it. U+11A7 is a vowel that stands right before the final
+ * consonants; utf8proc 2.8 takes it for one and composes it away. */
+static bool is_inert(uint32_t code, int flag)
+{
+    return code >= 0x558 &&
+           (code == 0x11a7 ||
+            (nc_code_range_find(nc_tokenizer_inert, nc_tokenizer_inert_count, code, 0) & flag));
+}
+
 int nc_normalize(enum nc_tokenizer_rules rules, struct nc_code_points *text,
                  struct nc_code_points *spare)
 {
@@ -367,10 +378,7 @@ int nc_normalize(enum nc_tokenizer_rules rules, struct nc_code_points *text,
     int flag = rules == NC_TOKENIZER_OPEN_CLIP ? NC_INERT_OPEN_CLIP : NC_INERT_TRANSFORMERS;
     size_t used = 0, start = 0; /* spare->at[start ..] is the run being built */
     for (size_t i = 0; i <= text->count; i++) {
-        bool inert =
-            i < text->count && text->at[i] >= 0x558 &&
-            (nc_code_range_find(nc_tokenizer_inert, nc_tokenizer_inert_count, text->at[i], 0) &
-             flag);
+        bool inert = i < text->count && is_inert(text->at[i], flag);
         if (i < text->count && !inert) {
             int boundary = 0;
             utf8proc_ssize_t count = utf8proc_decompose_char(

@@ -20,11 +20,12 @@ struct nc_negation_match {
     size_t word;       /* its index in the list */
 };
 
-/* Finds the first negation word that starts at byte `from` or later; false
- * when there is none. Case does not matter (ASCII), words end at anything but a
- * letter, a digit, an underscore, an apostrophe between letters or a byte beyond
- * ASCII, and the typographic apostrophe counts as the plain one. `from` should
- * be 0 or the end of the match before. */
+/* Finds the first negation word that starts at byte `from` or later; false when
+ * there is none. Case does not matter. A word is a run of letters, digits and
+ * underscores, with apostrophes (plain or typographic) between them; every
+ * character beyond ASCII counts as a letter except spaces and punctuation (U+0080
+ * to U+00BF, U+2000 to U+206F, U+3000 to U+303F). `from` is 0 or the end of the
+ * match before. */
 bool nc_negation_find(const char *text, size_t length, size_t from,
                       struct nc_negation_match *match);
 

@@ -73,6 +73,52 @@ def write_hugging_face(simple, folder):
         f.writelines(" ".join(pair) + "\n" for pair in simple.bpe_ranks)
 
 
+def write_variants(folder):
+    """The same vocabulary with the special and added tokens of folders in the wild."""
+    from tokenizers import AddedToken
+    from transformers import CLIPTokenizer
+
+    def normalized(content):
+        return {"content": content, "single_word": False, "lstrip": False, "rstrip": False,
+                "normalized": True}
+    named = {"bos_token": normalized("<|startoftext|>"), "eos_token": normalized("<|endoftext|>"),
+             "unk_token": normalized("<|endoftext|>"), "pad_token": "<|endoftext|>"}
+    typed = {k: dict(v, __type="AddedToken") if isinstance(v, dict) else v
+             for k, v in named.items()}
+    variants = {
+        "openai": {"tokenizer_config.json": dict(typed, do_lower_case=True),
+                   "special_tokens_map.json": named},
+        "diffusion": {"special_tokens_map.json": dict(named, pad_token="!")},
+        "pad": {"tokenizer_config.json": {"pad_token": "!", "bos_token": "<|startoftext|>"}},
+        "added": {"added_tokens.json": {"<cat-toy>": 49408, "Big Dog": 49409, "\u00dcn\u00ef": 49410}},
+        "listed": {"tokenizer_config.json": dict(
+            typed, extra_special_tokens=["<Extra>"], added_tokens_decoder={
+                "49406": dict(normalized("<|startoftext|>"), normalized=True, special=True),
+                "49408": dict(normalized("cat"), special=False),
+                "49407": dict(normalized("<|endoftext|>"), normalized=False, special=True)})},
+    }
+    for name, files in variants.items():
+        os.makedirs(folder + "/" + name)
+        for file in ("vocab.json", "merges.txt"):
+            os.link(folder + "/plain/" + file, folder + "/" + name + "/" + file)
+        for file, content in files.items():
+            with open(folder + "/" + name + "/" + file, "w") as f:
+                json.dump(content, f)
+    for name in list(variants):
+        CLIPTokenizer.from_pretrained(folder + "/" + name).save_pretrained(folder + "/re-" + name)
+    grown = CLIPTokenizer.from_pretrained(folder + "/plain")
+    grown.add_tokens(["<new1>", AddedToken("X y", normalized=False), AddedToken("\u00c9t\u00e9", normalized=True),
+                      "no"])
+    grown.add_special_tokens({"additional_special_tokens": ["<S1>", "<S1>x"]})
+    grown.save_pretrained(folder + "/grown")
+    return list(variants) + ["re-" + name for name in variants] + ["grown"]
+
+
+ADDED = """<|startoftext|> <|STARTOFTEXT|> <|endoftext|> <|ENDOFTEXT|> ! !! hello! <cat-toy> <CAT-TOY>
+Big_Dog big_dog Ünï ünï U\u0308nï <Extra> <extra> cat Cat cats concat <new1> <NEW1> X_y x_y X__y Été été ÉTÉ
+no not now <S1> <S1>x <s1>x <S1>X \xff é 's""".split()
+
+
 # ---------------------------------------------------------------- random strings
 
 WORDS = """a photo of the cat dog no not without isn't don't I'll we've they're he'd I'm it's O'Neil
@@ -177,7 +223,7 @@ def main():
     parser.add_argument("--strings", type=int, default=20000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--every-character", action="store_true",
-                        help="also every code point alone, in a word and behind one")
+                        help="also every code point, alone and among others")
     parser.add_argument("--show", type=int, default=20, help="mismatches to print")
     options = parser.parse_args()
 
@@ -197,7 +243,8 @@ def main():
     def theirs(rules, text):
         if rules == TRANSFORMERS:
             return hugging(text)["input_ids"]
-        simple.cache.clear() if len(simple.cache) > 100000 else None
+        if len(simple.cache) > 100000:
+            simple.cache = {token: token for token in ("<start_of_text>", "<end_of_text>")}
         return [simple.sot_token_id] + simple.encode(text) + [simple.eot_token_id]
 
     rng = random.Random(options.seed)
@@ -238,14 +285,24 @@ def main():
     print("random strings: %d comparisons, %d mismatches, %.0f s" %
           (compared, wrong, time.time() - started))
 
+    before = compared, wrong
+    for name in write_variants(folder):
+        ours[TRANSFORMERS, name] = Ours(library, folder + "/" + name, TRANSFORMERS)
+        hugging = CLIPTokenizer.from_pretrained(folder + "/" + name)
+        for _ in range(options.strings // 40):
+            text = rng.choice(["", " "]).join(rng.choices(ADDED, k=rng.randint(1, 8)))
+            compare(TRANSFORMERS, text.replace("_", " ").encode("utf-8"), name)
+    print("special and added tokens: %d comparisons, %d mismatches" %
+          (compared - before[0], wrong - before[1]))
+
     if options.every_character:
         before = compared, wrong
         for c in range(0x110000):
             if 0xD800 <= c < 0xE000:
                 continue
-            for text in (chr(c), "aΣ" + chr(c) + "b\u0301" + chr(c) + "\u0323'", "\u0345" + chr(c) + "\u0334 1"):
-                for rules in NAMES:
-                    compare(rules, text.encode("utf-8"), "gz")
+            text = "aΣ%cb\u0301%c\u0323' %c \u0345%c\u0334 1" % (c, c, c, c)
+            for rules in NAMES:
+                compare(rules, text.encode("utf-8"), "gz")
         print("every character: %d comparisons, %d mismatches" %
               (compared - before[0], wrong - before[1]))
     sys.exit(1 if wrong else 0)
