@@ -18,7 +18,7 @@ const struct nc_command *const nc_commands[] = {
     &nc_command_evaluate,
     &nc_command_report,
     &nc_command_encode,
-    // &nc_command_tokenize,
+    &nc_command_tokenize,
     &nc_command_info,
     &nc_command_doctor,
     NULL,
