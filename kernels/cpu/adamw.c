@@ -4,7 +4,7 @@
  * squared_norm    4 bytes and 2 flops an element
  * Both are bound by memory. */
 #include "cpu.h"
-#include "vector_math.h"
+#include "loop_math.h"
 
 #include "nclip/error.h"
 

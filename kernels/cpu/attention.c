@@ -10,9 +10,9 @@
  *   backward    8 n d elements, 5 n^2 d flops
  * n is 13 on average: the products are a few hundredths of the block's, and gathering
  * costs as much as they do. */
-#include "cpu.h"
 #include "small_product.h"
-#include "vector_math.h"
+#include "workspace.h"
+#include "loop_math.h"
 
 #include "nclip/error.h"
 
@@ -163,11 +163,11 @@ int nc_cpu_attention_forward(struct nc_backend *backend, const struct nc_attenti
     size_t stride;
     int status = check("attention_forward", a);
     if (status == NC_OK)
-        status = nc_cpu_workspace(backend, (size_t)omp_get_max_threads(),
+        status = nc_cpu_workspace(backend,
                                   work_floats(a->longest, a->head_size) * sizeof(float), &base, &stride);
     if (status != NC_OK)
         return status;
-#pragma omp parallel
+#pragma omp parallel num_threads(backend->threads)
     {
         struct work w = lay_out((float *)(base + (size_t)omp_get_thread_num() * stride), a->longest,
                                 a->head_size);
@@ -270,11 +270,11 @@ int nc_cpu_attention_backward(struct nc_backend *backend, const struct nc_attent
     size_t floats = work_floats(a->longest, a->head_size);
     size_t sums = most_rows * 3 * nc_round_lanes(a->head_size);
     if (status == NC_OK)
-        status = nc_cpu_workspace(backend, (size_t)omp_get_max_threads(),
+        status = nc_cpu_workspace(backend,
                                   (floats + sums) * sizeof(float), &base, &stride);
     if (status != NC_OK)
         return status;
-#pragma omp parallel
+#pragma omp parallel num_threads(backend->threads)
     {
         float *mine = (float *)(base + (size_t)omp_get_thread_num() * stride);
         struct work w = lay_out(mine, a->longest, a->head_size);

@@ -3,9 +3,9 @@
  * A picture and a head at a time: keys transposed and values gathered once, then queries
  * in blocks whose scores stay in the cache. With n tokens and head size d, per head
  * 4 n d elements moved and 4 n^2 d flops; n is 50 (B/32) to 577 (L/14 at 336). */
-#include "cpu.h"
 #include "small_product.h"
-#include "vector_math.h"
+#include "workspace.h"
+#include "loop_math.h"
 
 #include "nclip/error.h"
 
@@ -85,11 +85,11 @@ int nc_cpu_attention_full(struct nc_backend *backend, const struct nc_attention_
     if (a->tokens > MOST_TOKENS || a->head_size > MOST_HEAD)
         return nc_error(NC_FAILED, "attention_full: %zu tokens with head size %zu are more than %d and %d",
                         a->tokens, a->head_size, MOST_TOKENS, MOST_HEAD);
-    int status = nc_cpu_workspace(backend, (size_t)omp_get_max_threads(),
+    int status = nc_cpu_workspace(backend,
                                   work_floats(a->tokens, a->head_size) * sizeof(float), &base, &stride);
     if (status != NC_OK)
         return status;
-#pragma omp parallel
+#pragma omp parallel num_threads(backend->threads)
     {
         float *at = (float *)(base + (size_t)omp_get_thread_num() * stride);
         struct work w = {.key_across = at, .value = at + t * d, .query = at + 2 * t * d,

@@ -10,7 +10,7 @@
  *
  * forward     2 B^2 D flops, backward 4 B^2 D; memory beyond the inputs: O(B) and one tile */
 #include "cpu.h"
-#include "vector_math.h"
+#include "loop_math.h"
 
 #include "nclip/error.h"
 
