@@ -17,8 +17,8 @@ static const struct nc_help help = {
         "the letter). Any key of a config can be overridden with --set, for instance --set "
         "batch_size=256 --set trainable=blocks.0-3,projection.",
     .examples =
-        "nclip train --model clip-vit-large-patch14 --captions negated.json --embeddings store "
-        "--out runs/first\n"
+        "nclip train --model clip-vit-large-patch14 --captions negated.json \\\n"
+        "            --embeddings store --out runs/first\n"
         "nclip train ... --config negationclip --set seed=1 --out runs/paper\n"
         "nclip train ... --out runs/paper --resume",
 };
