@@ -181,6 +181,21 @@ static void lying_headers_are_refused(void **state)
     lying_field(shard, "format", 0xdb);
 }
 
+/* So many rows that the product with their size comes out right, 64 bits long. */
+static void rows_that_overflow_are_refused(void **state)
+{
+    const struct shard *shard = *state;
+    uint8_t *copy = malloc(shard->size);
+    memcpy(copy, shard->bytes, shard->size);
+    uint8_t *rows = (uint8_t *)memmem(copy, 4096, "\xa4rows", 5) + 5;
+    assert_int_equal(*rows, ROWS);
+    memmove(rows + 9, rows + 1, (size_t)(copy + 4000 - rows)); /* zeros follow the header */
+    memcpy(rows, "\xcf\x40\0\0\0\0\0\0\x04", 9);               /* 2^62 + 4, by 12 bytes */
+    assert_int_equal(open_as(shard, copy, shard->size, true), NC_BAD_INPUT);
+    assert_non_null(strstr(nc_error_message(), "shorter than its rows"));
+    free(copy);
+}
+
 /* An array that states 4 billion keys costs nothing. */
 static void lying_keys_are_refused(void **state)
 {
@@ -306,6 +321,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_flipped_bit_is_found, setup, teardown),
         cmocka_unit_test_setup_teardown(lies_do_no_harm, setup, teardown),
         cmocka_unit_test_setup_teardown(lying_headers_are_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(rows_that_overflow_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(lying_keys_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(a_wrong_list_of_skipped_pictures_is_named, setup, teardown),
         cmocka_unit_test_setup_teardown(a_full_disk_leaves_nothing_half_written, setup, teardown),

@@ -71,6 +71,37 @@ static void truncated_anywhere_is_refused(void **state)
     }
 }
 
+/* A JPEG cut short whose end was put back, as some servers do. */
+static void missing_data_before_the_end_is_refused(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"444.jpg", "420.jpg", "grey.jpg", "cmyk.jpg",
+                                        "restart.jpg"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        size_t size;
+        uint8_t *bytes = read_picture(names[i], &size);
+        uint8_t *scan = memmem(bytes, size, "\xff\xda", 2);
+        for (size_t cut = (size_t)(scan - bytes) + 16; cut < size - 6; cut += 7) {
+            uint8_t *copy = malloc(cut + 2);
+            memcpy(copy, bytes, cut);
+            memcpy(copy + cut, "\xff\xd9", 2);
+            refuses(copy, cut + 2, "damaged JPEG");
+            free(copy);
+        }
+        free(bytes);
+    }
+    /* Of a progressive file, a whole scan. */
+    size_t size;
+    uint8_t *bytes = read_picture("progressive.jpg", &size), *last = NULL;
+    for (size_t at = 0; at + 2 <= size; at++)
+        if (memcmp(bytes + at, "\xff\xda", 2) == 0)
+            last = bytes + at;
+    assert_non_null(last);
+    last[1] = 0xd9;
+    refuses(bytes, size, "scans are missing");
+    free(bytes);
+}
+
 /* PNG checks every part, so that a flipped bit must be made to fit its checksum. */
 static void mend_png(uint8_t *bytes, size_t size)
 {
@@ -242,6 +273,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(truncated_anywhere_is_refused),
+        cmocka_unit_test(missing_data_before_the_end_is_refused),
         cmocka_unit_test(damaged_anywhere_does_no_harm),
         cmocka_unit_test(a_wrong_checksum_is_refused),
         cmocka_unit_test(lying_sizes_allocate_nothing),
