@@ -49,7 +49,11 @@ NC_INLINE size_t nc_round_up(size_t count)
 
 NC_INLINE nc_floats nc_from_bfloat16(nc_halves halves)
 {
+#if defined(__AVX512F__)
+    return (nc_floats)_mm512_slli_epi32(_mm512_cvtepu16_epi32((__m256i)halves), 16);
+#else
     return (nc_floats)(__builtin_convertvector(halves, nc_words) << 16);
+#endif
 }
 
 /* As nc_bfloat16_from_float, lane by lane. */
@@ -57,9 +61,16 @@ NC_INLINE nc_halves nc_to_bfloat16(nc_floats x)
 {
     nc_words bits = (nc_words)x;
     nc_words rounded = bits + 0x7fffu + (bits >> 16 & 1u);
+#if defined(__AVX512F__)
+    __mmask16 nan = _mm512_cmp_ps_mask((__m512)x, (__m512)x, _CMP_UNORD_Q);
+    __m512i words = _mm512_mask_or_epi32((__m512i)rounded, nan, (__m512i)bits,
+                                         _mm512_set1_epi32(0x400000));
+    return (nc_halves)_mm512_cvtepi32_epi16(_mm512_srli_epi32(words, 16));
+#else
     nc_words nan = (nc_words)(x != x);
     rounded = (rounded & ~nan) | ((bits | 0x400000u) & nan);
     return __builtin_convertvector(rounded >> 16, nc_halves);
+#endif
 }
 
 /* ---- Load and store --------------------------------------------------------------- */
