@@ -1,6 +1,7 @@
 #include "nclip/command.h"
 #include "nclip/error.h"
 #include "nclip/nearest.h"
+#include "nclip/threads.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -87,6 +88,7 @@ static int dispatch(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    nc_threads_wait_passively(argv);
     int status = dispatch(argc, argv);
 
     /* Results on a full disk must not look like success. */

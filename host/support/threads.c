@@ -1,0 +1,11 @@
+#include "nclip/threads.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+void nc_threads_wait_passively(char **argv)
+{
+    if (getenv("OMP_WAIT_POLICY") || setenv("OMP_WAIT_POLICY", "passive", 1) != 0)
+        return;
+    execv("/proc/self/exe", argv); /* returns only where that cannot be: no harm then */
+}
