@@ -191,6 +191,52 @@ static int ftfy_entity(const char *name, uint32_t *out)
     return entity && (entity->value[1] & NC_ENTITY_UPPER) ? (int)put_entity(entity, out) : -1;
 }
 
+/* The entity, &#?[0-9A-Za-z]{1,24};, whose & stands before at[0]. Returns how many
+ * characters it stands for, written to out[3], or -1 to leave it alone; *taken:
+ * characters behind the &. */
+static int ftfy_entity_at(const uint32_t *at, size_t left, uint32_t *out, size_t *taken)
+{
+    bool number_sign = left > 0 && at[0] == '#';
+    size_t first = number_sign, length = 0;
+    char name[LONGEST_NAME + 1];
+    while (first + length < left && length < 24 &&
+           (is_letter(at[first + length]) || is_digit(at[first + length]))) {
+        name[length] = (char)at[first + length];
+        length++;
+    }
+    name[length] = 0;
+    *taken = first + length + 1;
+    if (!length || *taken > left || at[first + length] != ';')
+        return -1;
+    if (!number_sign)
+        return ftfy_entity(name, out);
+    uint32_t number;
+    if (read_number(at + first, length, &number) != length)
+        return -1;
+    if (!number_means(number, &out[0]))
+        return 0;
+    return out[0] == ';' ? -1 : 1;
+}
+
+/* An & may come out of an entity and be the & of the next: "&amp;amp;lt;". ftfy
+ * undoes one such level in each of its rounds, which for a text made of nothing else
+ * takes quadratic time. Of more levels than DEEPEST only those are left to the
+ * rounds; the others are skipped here. Returns how many characters they take. */
+static size_t skip_deep_levels(const uint32_t *at, size_t left)
+{
+    enum { DEEPEST = 32 };
+    size_t ends[DEEPEST], depth = 0, end = 0, taken;
+    uint32_t out[3];
+    while (ftfy_entity_at(at + end, left - end, out, &taken) == 1 && out[0] == '&') {
+        end += taken;
+        depth++;
+        if (depth > DEEPEST)
+            memmove(ends, ends + 1, sizeof ends - sizeof *ends);
+        ends[(depth > DEEPEST ? DEEPEST : depth) - 1] = end;
+    }
+    return depth > DEEPEST ? ends[0] : 0;
+}
+
 void nc_ftfy_unescape_html(struct nc_code_points *text)
 {
     uint32_t *at = text->at;
@@ -200,37 +246,18 @@ void nc_ftfy_unescape_html(struct nc_code_points *text)
             at[used++] = at[i++];
             continue;
         }
-        /* &#?[0-9A-Za-z]{1,24}; */
-        bool number_sign = i + 1 < count && at[i + 1] == '#';
-        size_t first = i + 1 + number_sign, length = 0;
-        char name[LONGEST_NAME + 1];
-        while (first + length < count && length < 24 &&
-               (is_letter(at[first + length]) || is_digit(at[first + length]))) {
-            name[length] = (char)at[first + length];
-            length++;
-        }
-        name[length] = 0;
-        uint32_t out[3], number, code;
-        int characters = -1;
-        if (length && first + length < count && at[first + length] == ';') {
-            if (!number_sign)
-                characters = ftfy_entity(name, out);
-            else if (read_number(at + first, length, &number) == length) {
-                if (!number_means(number, &code))
-                    characters = 0;
-                else if (code != ';') {
-                    out[0] = code;
-                    characters = 1;
-                }
-            }
-        }
+        i++;
+        i += skip_deep_levels(at + i, count - i);
+        uint32_t out[3];
+        size_t taken;
+        int characters = ftfy_entity_at(at + i, count - i, out, &taken);
         if (characters < 0) {
-            at[used++] = at[i++];
+            at[used++] = '&';
             continue;
         }
         memcpy(at + used, out, (size_t)characters * sizeof *out);
         used += (size_t)characters;
-        i = first + length + 1;
+        i += taken;
     }
     text->count = used;
 }

@@ -4,12 +4,24 @@
  * loaded. They agree on plain captions and disagree on the rest:
  *
  *                      NC_TOKENIZER_TRANSFORMERS       NC_TOKENIZER_OPEN_CLIP
- *   reference          transformers' CLIPTokenizer     open_clip's SimpleTokenizer
- *   broken encodings   kept                            repaired as ftfy.fix_text does
- *   HTML entities      kept as text                    replaced, twice
- *   normalisation      NFC                             NFC (by ftfy)
+ *   reference          CLIPTokenizer of                SimpleTokenizer of open_clip 3.3
+ *                      transformers 5.23               with ftfy 6.3.1 (as OpenAI's)
+ *   broken encodings   kept                            repaired (ftfy.fix_text)
+ *   HTML entities      kept as text                    replaced (ftfy, html.unescape twice)
+ *   control characters kept                            removed (ftfy)
+ *   widths, quotes     kept                            made plain (ftfy)
+ *   lower case         letter by letter                with the final sigma
  *   special tokens     <|startoftext|> <|endoftext|>   <start_of_text> <end_of_text>
- *   in the text
+ *   in the text        and the folder's added tokens   in any case
+ *
+ * Unicode is that of the references: character classes of tokenizers 0.23.3 and of
+ * regex 2026.11.15, lower case and NFC of tokenizers and of Python 3.11 (Unicode
+ * 14.0). With other versions code points newer than Unicode 14.0 may differ.
+ * Known differences: a byte that the vocabulary lacks becomes the unknown token
+ * (open_clip fails); a decimal HTML reference of over 4300 digits becomes U+FFFD
+ * (Python fails); added tokens that ask for single_word are refused; start and end
+ * that neither the vocabulary nor the added tokens have are an error (transformers
+ * invents ids); a text over 64 MiB is an error.
  */
 #ifndef NCLIP_TOKENIZER_H
 #define NCLIP_TOKENIZER_H

@@ -114,6 +114,23 @@ def write_variants(folder):
     return list(variants) + ["re-" + name for name in variants] + ["grown"]
 
 
+def write_odd_merges(rng, folder):
+    """Merges that no training makes: the same piece in several ways, in any order."""
+    import gzip
+    pieces = ["a", "b", "c", "a</w>", "b</w>", "c</w>"]
+    lines = []
+    for _ in range(rng.randint(1, 40)):
+        left = rng.choice([p for p in pieces if not p.endswith("</w>")])
+        right = rng.choice(pieces)
+        if len(left + right) < 12:
+            lines.append(left + " " + right)
+            pieces.append(left + right)
+    rng.shuffle(lines)
+    os.makedirs(folder)
+    with gzip.open(folder + "/bpe.gz", "wb") as f:
+        f.write("\n".join(["header"] + lines).encode("utf-8"))
+
+
 ADDED = """<|startoftext|> <|STARTOFTEXT|> <|endoftext|> <|ENDOFTEXT|> ! !! hello! <cat-toy> <CAT-TOY>
 Big_Dog big_dog Ünï ünï U\u0308nï <Extra> <extra> cat Cat cats concat <new1> <NEW1> X_y x_y X__y Été été ÉTÉ
 no not now <S1> <S1>x <s1>x <S1>X \xff é 's""".split()
@@ -135,7 +152,7 @@ BROKEN = ["âœ” No problems", "Ã©", "Ã¨", "l’humanitÃ©", "à la mode 
           "Ã ", "Â ", "aÂ b", "Â£5", "Â©", "Ñ\x81", "Ð\x9f", "\x93hi\x94", "\x80", "caf\x82", "Ôªø", "√©", "‚Äôs", "ä½\xa0å¥½",
           "∂√±", "ΓΌ", "Γ³", "β€™", "ā€™", "Ă©", "Ĺ‚", "Ãº", "Ãœ", "Ø§Ù„Ø¹", "Ù…Ø±Ø­", "à¤¨", "à¸ª", "í•œ", "ê°€",
           "í\xa0½í¸\x80", "À\x80", "í\xa0\x80í°\n", "Ã\xa0 ", "Å\x93", "œ#", "Œ", "A°", "É°", "│┌═Ò", "¡¢£", "×²", "Ä±", "ÅŸ",
-          "ï»¿", "ï¿½", "├⌐", "Γö£Γîø", "sÃ³", "Ãquele", "Ã quele", "Ã s", "schÃ¶n", "cÃ³mo", "nãƒ¼", "\ufffd", "â\ufffd\ufffd"]
+          "ï»¿", "ï¿½", "├⌐", "Γö£Γîø", "√© – oui",  "&" + "amp;" * 40 + "lt;", "&" + "#38;amp;AMP;#x26;" * 12 + "eacute;", "&" + "amp;" * 33, "sÃ³", "Ãquele", "Ã quele", "Ã s", "schÃ¶n", "cÃ³mo", "nãƒ¼", "\ufffd", "â\ufffd\ufffd"]
 
 
 def characters():
@@ -295,6 +312,23 @@ def main():
     print("special and added tokens: %d comparisons, %d mismatches" %
           (compared - before[0], wrong - before[1]))
 
+    before = compared, wrong
+    for number in range(options.strings // 200):
+        odd = "%s/odd-%d" % (folder, number)
+        write_odd_merges(rng, odd)
+        simple = SimpleTokenizer(odd + "/bpe.gz")
+        write_hugging_face(simple, odd)
+        hugging = CLIPTokenizer.from_pretrained(odd)
+        ours[OPEN_CLIP, "odd"] = Ours(library, odd + "/bpe.gz", OPEN_CLIP)
+        ours[TRANSFORMERS, "odd"] = Ours(library, odd + "/vocab.json", TRANSFORMERS)
+        for _ in range(20):
+            text = " ".join("".join(rng.choices("abc", k=rng.choice([3, 10, 47, 48, 49, 200])))
+                            for _ in range(3))
+            for rules in NAMES:
+                compare(rules, text.encode("utf-8"), "odd")
+    print("odd merges: %d comparisons, %d mismatches" % (compared - before[0], wrong - before[1]))
+
+    simple, hugging = SimpleTokenizer(), CLIPTokenizer.from_pretrained(folder + "/plain")
     if options.every_character:
         before = compared, wrong
         for c in range(0x110000):

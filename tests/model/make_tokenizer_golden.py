@@ -38,7 +38,7 @@ ENTITIES = ["&amp;", "&amp;amp;", "&amp;amp;amp;lt;", "&lt;b&gt;", "a &lt; b", "
             "&#99999999999999999999;", "&#13;", "&#1;", "&#xFFFF;", "&#12abc;", "&#;", "&#x;", "&;", "&",
             "&nbsp;x", "&hellip;", "&fjlig;", "&NotEqualTilde;", "&SZLIG;", "&FFILIG;", "&Jscr;ohn",
             "&CounterClockwiseContourIntegral;", "AT&T", "this&that", "<a>&amp;</a>\n&eacute;",
-            "&eacute;\n<a>&eacute;", "&sup2", "&sup;", "&ngE;", "&thetasym;", "&amp;#x26;lt;"]
+            "&eacute;\n<a>&eacute;", "&EACUTE;\n<a>\n&EACUTE;", "&sup2", "&sup;", "&ngE;", "&thetasym;", "&amp;#x26;lt;"]
 SPACES = ["", " ", "\n", "  a  b  ", "a\tb\r\nc", "a\u00a0b", "a\u2003b\u3000c", "a\u200bb", "a\x1cb\x1fc",
           "a\x85b", "\ufeffBOM", "a\x00b", "\x00", "\x07bell\x1b[31mred\x1b[0m", "\x1b[١m", "a\u2028b",
           "tab\x0bfeed\x0c"]
