@@ -17,10 +17,11 @@ mixed     [1/4]  a phrase that names one thing and denies another ("a circle tha
 twin      [1/2]  one picture, a true caption and its negated twin; in half of the items the true
                  one is the one with the negation.
 
-"negation/held-out phrasing" uses sentences that the fine-tuning never saw, and "negation/held-out
-pair" has a right picture whose colour and shape never came together in fine-tuning ("mixed" alike;
-there the phrase may also name the pair). See held_out.json. Needs nothing but Python's standard
-library; the same input gives the same file.
+"negation/held-out phrasing" uses sentences that the fine-tuning never saw. In "negation/held-out
+pair" at least one of the four pictures shows a colour and a shape that never came together in
+fine-tuning, the right one or a wrong one. "mixed" alike; there the phrase may also name the pair.
+The other items have neither. See held_out.json. Needs nothing but Python's standard library; the
+same input gives the same file.
 """
 import json
 import os
@@ -137,9 +138,6 @@ def main():
     def pick(count, wanted):
         return rng.sample([image for image, fact in shown.items() if wanted(fact)], count)
 
-    def is_held(fact):
-        return fact in held_pairs
-
     def plain():
         if rng.random() < 1 / 3:  # both words: "a red circle"
             pair = rng.choice(sorted(set(shown.values())))
@@ -155,33 +153,32 @@ def main():
         wrong = pick(3, lambda fact: word not in fact)
         return fill(rng.choice(PLAIN), word), right, wrong
 
-    def negation(kind):
-        while True:
-            word = rng.choice(words)
-            phrasing = rng.choice(NEGATION)
-            if (phrasing in held_phrasings) == (kind == "held-out phrasing"):
-                break
-        held = kind == "held-out pair"
-        right = pick(1, lambda fact: word not in fact and is_held(fact) == held)
-        return fill(phrasing, word), right, pick(3, lambda fact: word in fact)
+    def negation():
+        word, phrasing = rng.choice(words), rng.choice(NEGATION)
+        right = pick(1, lambda fact: word not in fact)
+        return phrasing, fill(phrasing, word), right, pick(3, lambda fact: word in fact), False
 
-    def mixed(kind):
-        while True:
-            named, denied = rng.choice(colours), rng.choice(SHAPES)
-            phrased = (named, denied) in held_pairs
-            if rng.random() < 0.5:
-                named, denied = denied, named
-            phrasing = rng.choice(MIXED)
-            right = pick(1, lambda fact: named in fact and denied not in fact)
-            pair = phrased or is_held(shown[right[0]])
-            if (phrasing in held_phrasings) == (kind == "held-out phrasing") and pair == (
-                kind == "held-out pair"
-            ):
-                break
+    def mixed():
+        named, denied = rng.choice(colours), rng.choice(SHAPES)
+        pair = (named, denied) in held_pairs
+        if rng.random() < 0.5:
+            named, denied = denied, named
+        phrasing = rng.choice(MIXED)
+        right = pick(1, lambda fact: named in fact and denied not in fact)
         wrong = pick(1, lambda fact: named in fact and denied in fact)
         wrong += pick(1, lambda fact: named not in fact and denied in fact)
         wrong += pick(1, lambda fact: named not in fact and denied not in fact)
-        return fill(phrasing, denied, named), right, wrong
+        return phrasing, fill(phrasing, denied, named), right, wrong, pair
+
+    def of_kind(make, kind):
+        """An item with what is held out where the kind says so, and with nothing of it elsewhere."""
+        while True:
+            phrasing, phrase, right, wrong, pair = make()
+            pair = pair or any(shown[picture] in held_pairs for picture in right + wrong)
+            if (phrasing in held_phrasings) == (kind == "held-out phrasing") and pair == (
+                kind == "held-out pair"
+            ):
+                return phrase, right, wrong
 
     items, seen = [], set()
     for group, count in COUNTS.items():
@@ -202,8 +199,8 @@ def main():
                     phrases.reverse()
                 item = {"image": "test/images/%d.png" % image, "phrases": phrases}
             else:
-                phrase, right, wrong = plain() if name == "plain" else (
-                    negation(kind) if name == "negation" else mixed(kind))
+                phrase, right, wrong = plain() if name == "plain" else of_kind(
+                    negation if name == "negation" else mixed, kind)
                 pictures = right + wrong
                 rng.shuffle(pictures)
                 answer = pictures.index(right[0])

@@ -40,9 +40,10 @@ if ! is_whole; then
         fail "easy-VQA could not be downloaded: put $wheel into $runs/download and start again"
     is_whole || fail "$runs/download/$wheel is not the file it should be (SHA-256 $wheel_sha256)"
 fi
-rm -rf "$runs/easy_vqa" "$runs/store" "$runs/run"
-(cd "$runs" && cmake -E tar xf "download/$wheel")
-data=$runs/easy_vqa/data
+rm -rf "$runs/unpacked" "$runs/store" "$runs/run"
+mkdir "$runs/unpacked"
+(cd "$runs/unpacked" && cmake -E tar xf "../download/$wheel") # a wheel is a zip archive
+data=$runs/unpacked/easy_vqa/data
 
 say "Building nclip"
 build() {
@@ -58,7 +59,7 @@ build/nclip embed --model "$config/model" --images "$data/train/images" --out "$
 
 say "Turning questions into captions that deny something"
 build/nclip generate vqa --questions "$data/train/questions.json" --image-name '{id}.png' \
-    --held-out "$config/held_out.json" --plain 0.5 --out "$runs/captions.json"
+    --held-out "$config/held_out.json" --plain 1 --out "$runs/captions.json"
 
 choose() { # model, file for what it chooses
     build/nclip evaluate choices --model "$1" --annotations "$config/items.json" \

@@ -12,10 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Of the false twins of a caption: how often, where both can be said, it denies what the picture
- * shows instead of asserting what it does not. */
-static const double DENY_SHOWN = 0.5;
-
 struct generator {
     const struct nc_vqa_questions *questions;
     const struct nc_vqa_options *options;
@@ -328,7 +324,8 @@ static int write_negated(struct generator *g, const struct nc_vqa_question *ques
     if (!phrasing)
         return NC_OK;
     written.phrasing = phrasing->denied;
-    if (instead != VQA_NO_WORD && chance(state) < DENY_SHOWN) {
+    /* To deny what the picture shows is the harder falsehood, and teaches more. */
+    if (instead != VQA_NO_WORD) {
         fill_slots(g, instead, &twin);
         twin.slots.caption = written.caption;
         written.contradiction = fill(g, phrasing->denied, &twin.slots);

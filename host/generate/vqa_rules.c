@@ -253,6 +253,7 @@ static const struct nc_vqa_phrasing phrasings[] = {
     {"no {thing} {is} present", "{a thing} {is} present", true, 1},
     {"a picture without {a thing}", "a picture with {a thing}", true, 1},
     {"a picture with no {thing}", "a picture with {a thing}", true, 1},
+    {"a picture that is not of {a thing}", "a picture of {a thing}", true, 1},
     {"not {a thing}", "{a thing}", true, 1},
     {"{a subject} that is not {quality}", "{a subject} that is {quality}", true, 1},
     {"the {subject} is not {quality}", "the {subject} is {quality}", true, 1},

@@ -135,8 +135,9 @@ struct nc_vqa_counts {
  *      "contradiction": "a shape that is not blue",
  *      "source": {"question": "is there a red shape?", "answer": "no", "phrasing": "..."}}
  *
- * `contradiction` is false for this picture: it denies what the picture shows, or asserts what it
- * does not; it is left out where neither is known. */
+ * `contradiction` is false for this picture: it denies what the picture shows where that is known,
+ * else it asserts what the picture does not show. It is left out where it would name what is held
+ * out. */
 int nc_vqa_generate(const struct nc_vqa_questions *questions, const struct nc_vqa_options *options,
                     const char *path, struct nc_vqa_counts *counts);
 
