@@ -151,7 +151,7 @@ void vqa_facts_describe(const struct vqa_words *words, const unsigned char *fact
              noun == VQA_NO_WORD ? words->subject : words->items[noun].text);
 }
 
-/* True when the answers rule the word out. */
+/* True when the answers rule the word out, or no answer about any picture is that word. */
 static bool ruled_out(const struct vqa_words *words, const unsigned char *facts, const char *text)
 {
     for (size_t i = 0; i < words->count; i++) {
@@ -160,7 +160,7 @@ static bool ruled_out(const struct vqa_words *words, const unsigned char *facts,
         int shown = vqa_fact_shown(words, facts, words->items[i].attribute);
         return facts[i] == VQA_DENIED || (shown != VQA_NO_WORD && shown != (int)i);
     }
-    return false;
+    return true;
 }
 
 bool vqa_facts_allow(const struct vqa_words *words, const unsigned char *facts,
