@@ -44,9 +44,10 @@ static int generate_vqa(int argc, char **argv)
     bool json = false;
     const struct nc_help help = {
         .usage = usage,
-        .purpose = "Turns questions about pictures that were answered \"no\" into captions that say "
-                   "what the picture does not show, each with a contradiction where the answers "
-                   "give one. Writes COCO caption JSON: `updated_caption` is what training reads.",
+        .purpose =
+            "Turns questions about pictures that were answered \"no\" into captions that say "
+            "what the picture does not show, each with a contradiction where the answers "
+            "give one. Writes COCO caption JSON: `updated_caption` is what training reads.",
         .examples = "nclip generate vqa --questions easy_vqa/data/train/questions.json \\\n"
                     "    --image-name 'train/images/{id}.png' --plain 0.5 --out captions.json",
     };
@@ -69,8 +70,10 @@ static int generate_vqa(int argc, char **argv)
          &vqa.held_out, .required = false},
         {"--rejects", "FILE", "JSONL of the questions that were not understood, with the reason",
          NC_OPTION_STRING, &vqa.rejects, .required = false},
-        {"--seed", "N", "chooses among phrasings (default 42)", NC_OPTION_SIZE, &seed, .required = false},
-        {"--json", NULL, "print the counts as one JSON object", NC_OPTION_FLAG, &json, .required = false},
+        {"--seed", "N", "chooses among phrasings (default 42)", NC_OPTION_SIZE, &seed,
+         .required = false},
+        {"--json", NULL, "print the counts as one JSON object", NC_OPTION_FLAG, &json,
+         .required = false},
         {0},
     };
     struct nc_arguments arguments;
@@ -115,5 +118,5 @@ static int run(int argc, char **argv)
                     kind[0] ? "\" is nothing that can be generated: " : "", usage);
 }
 
-const struct nc_command nc_command_generate = {
-    "generate", "captions that deny something, from questions", run};
+const struct nc_command nc_command_generate = {"generate",
+                                               "captions that deny something, from questions", run};

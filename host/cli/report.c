@@ -1,7 +1,7 @@
 /* nclip report: a run as one page, and its scores before against after. */
+#include "nclip/report.h"
 #include "nclip/command.h"
 #include "nclip/error.h"
-#include "nclip/report.h"
 
 #include <stdio.h>
 
@@ -64,5 +64,5 @@ static int run(int argc, char **argv)
     return status;
 }
 
-const struct nc_command nc_command_report = {
-    "report", "a run as one page: scores, loss, examples", run};
+const struct nc_command nc_command_report = {"report", "a run as one page: scores, loss, examples",
+                                             run};

@@ -215,8 +215,7 @@ static void write_examples(struct nc_writer *out, const struct nc_report_scores 
         for (size_t i = 0; i < scores->items.count; i++) {
             if (!belongs(scores, i, group->name))
                 continue;
-            if (seen++ * EXAMPLES_PER_GROUP >= shown * group->items &&
-                shown < EXAMPLES_PER_GROUP) {
+            if (seen++ * EXAMPLES_PER_GROUP >= shown * group->items && shown < EXAMPLES_PER_GROUP) {
                 write_item(out, scores, i, folder);
                 shown++;
             }

@@ -34,10 +34,11 @@ static int read_choices(const char *path, const struct nc_choice_items *items, s
             goto done;
         if (index >= items->count || choice >= items->items[index].count ||
             (*choices)[index] != SIZE_MAX) {
-            status = nc_error(NC_BAD_INPUT,
-                              "%s: item %zu with choice %zu does not belong to these items, or came "
-                              "twice",
-                              where, index, choice);
+            status =
+                nc_error(NC_BAD_INPUT,
+                         "%s: item %zu with choice %zu does not belong to these items, or came "
+                         "twice",
+                         where, index, choice);
             goto done;
         }
         (*choices)[index] = choice;

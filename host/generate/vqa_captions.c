@@ -214,9 +214,9 @@ static void claim_slots(const struct nc_vqa_claim *claim, struct nc_vqa_slots *s
 }
 
 struct written {
-    const char *caption;       /* the picture's own */
-    char *updated;             /* what is trained on */
-    char *contradiction;       /* or NULL */
+    const char *caption; /* the picture's own */
+    char *updated;       /* what is trained on */
+    char *contradiction; /* or NULL */
     const char *phrasing;
 };
 

@@ -35,8 +35,7 @@ static int find_adjective(const struct vqa_words *words, const char *text)
 /* "is the circle red?" is about the subject too, when circles are what the subject can be. */
 static bool about_subject(const struct vqa_words *words, const char *noun)
 {
-    return words->subject &&
-           (equal(noun, words->subject) || find_noun(words, noun) != VQA_NO_WORD);
+    return words->subject && (equal(noun, words->subject) || find_noun(words, noun) != VQA_NO_WORD);
 }
 
 static int add_word(struct vqa_words *words, const char *text, const char *attribute)

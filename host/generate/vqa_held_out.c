@@ -47,8 +47,8 @@ int nc_vqa_held_out_load(const char *path, struct nc_vqa_held_out *held_out)
     {
         const cJSON *first = cJSON_GetArrayItem(entry, 0), *second = cJSON_GetArrayItem(entry, 1);
         if (!cJSON_IsString(first) || !cJSON_IsString(second) || second->next) {
-            status = nc_error(NC_BAD_INPUT, "%s: pair %zu is not two words", path,
-                              held_out->pair_count);
+            status =
+                nc_error(NC_BAD_INPUT, "%s: pair %zu is not two words", path, held_out->pair_count);
             goto done;
         }
         held_out->pairs[held_out->pair_count][0] = first->valuestring;

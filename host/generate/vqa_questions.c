@@ -17,8 +17,8 @@ static int read_easy_vqa(const char *path, const cJSON *root, struct nc_vqa_ques
         const cJSON *answer = cJSON_GetArrayItem(entry, 1);
         const cJSON *image = cJSON_GetArrayItem(entry, 2);
         if (!cJSON_IsArray(entry) || !cJSON_IsString(question) || !cJSON_IsString(answer) ||
-            !cJSON_IsNumber(image) || !(image->valuedouble >= 0) ||
-            image->valuedouble > 0x1p53 || image->valuedouble != floor(image->valuedouble))
+            !cJSON_IsNumber(image) || !(image->valuedouble >= 0) || image->valuedouble > 0x1p53 ||
+            image->valuedouble != floor(image->valuedouble))
             return nc_error(NC_BAD_INPUT,
                             "%s: question %zu is not [\"question\", \"answer\", picture's number]",
                             path, questions->count);

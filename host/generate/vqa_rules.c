@@ -18,8 +18,9 @@
  *     <article>      a, an, any, some or nothing; <article!>: not nothing
  *     <thing>        one word or more, as few as will do
  *     <subject> <quality> <attribute>   one word */
-#define PLACE "[in_the_image|in_this_image|in_the_picture|in_this_picture|in_the_photo|" \
-              "in_this_photo|in_the_scene|here]"
+#define PLACE                                                                                      \
+    "[in_the_image|in_this_image|in_the_picture|in_this_picture|in_the_photo|"                     \
+    "in_this_photo|in_the_scene|here]"
 #define PICTURE "the|this image|picture|photo"
 #define CONTAIN "contain|show|have|include"
 
@@ -181,10 +182,10 @@ static bool put(char *target, const struct sentence *sentence, struct span span)
 /* Words that make a thing one particular thing, or no thing at all: "is there the dog". */
 static bool starts_vague(const char *text)
 {
-    static const char *const words[] = {"the",   "this",  "that", "these", "those", "his",  "her",
-                                        "their", "its",   "it",   "anyone", "more", "less", "only",
-                                        "enough", "much", "many", "a",     "an",    "any",  "no",
-                                        "not",   "another", "other", "going", "one"};
+    static const char *const words[] = {
+        "the", "this",   "that", "these", "those",   "his",    "her",   "their", "its",
+        "it",  "anyone", "more", "less",  "only",    "enough", "much",  "many",  "a",
+        "an",  "any",    "no",   "not",   "another", "other",  "going", "one"};
     size_t length = strcspn(text, " ");
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         if (strlen(words[i]) == length && memcmp(text, words[i], length) == 0)
@@ -217,8 +218,8 @@ bool nc_vqa_read(const char *question, const char *answer, struct nc_vqa_claim *
         claim->kind = form->kind;
         claim->holds = form->kind == NC_VQA_VALUE || yes != form->negated;
         claim->plural = strncmp(asked.words[0], "are", 3) == 0;
-        bool one = match.article && (strcmp(match.article, "a") == 0 ||
-                                     strcmp(match.article, "an") == 0);
+        bool one =
+            match.article && (strcmp(match.article, "a") == 0 || strcmp(match.article, "an") == 0);
         claim->bare = form->kind == NC_VQA_EXISTENCE && (claim->plural || (match.article && !one));
         if (!put(claim->thing, &asked, match.thing) ||
             !put(claim->subject, &asked, match.subject) ||

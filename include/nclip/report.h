@@ -16,8 +16,8 @@
 enum { NC_REPORT_NAME = 128 };
 
 struct nc_report_group {
-    char name[NC_REPORT_NAME]; /* "negation": all of it; "" for items without a group */
-    char part[NC_REPORT_NAME]; /* "": the whole; "held-out pair"; "rest": what has no slash */
+    char name[NC_REPORT_NAME];   /* "negation": all of it; "" for items without a group */
+    char part[NC_REPORT_NAME];   /* "": the whole; "held-out pair"; "rest": what has no slash */
     size_t items, before, after; /* how many, and how many were right */
 };
 

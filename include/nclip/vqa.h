@@ -52,13 +52,13 @@ enum nc_vqa_kind {
 
 struct nc_vqa_claim {
     enum nc_vqa_kind kind;
-    bool holds;               /* false: the picture does not show it */
-    bool plural;              /* "are there any dogs": thing takes "are" */
-    bool bare;                /* thing takes no article: "dogs", "water" */
-    bool noun;                /* quality takes an article: "is the shape a circle" */
-    char thing[NC_VQA_TEXT];  /* without article: "red shape" */
+    bool holds;              /* false: the picture does not show it */
+    bool plural;             /* "are there any dogs": thing takes "are" */
+    bool bare;               /* thing takes no article: "dogs", "water" */
+    bool noun;               /* quality takes an article: "is the shape a circle" */
+    char thing[NC_VQA_TEXT]; /* without article: "red shape" */
     char subject[NC_VQA_TEXT];
-    char quality[NC_VQA_TEXT]; /* "black"; the answer of a VALUE question */
+    char quality[NC_VQA_TEXT];   /* "black"; the answer of a VALUE question */
     char attribute[NC_VQA_TEXT]; /* "color"; "" for "what is the red shape?", thing is "red" */
 };
 
@@ -84,7 +84,7 @@ const struct nc_vqa_phrasing *nc_vqa_phrasings(size_t *count);
 
 struct nc_vqa_slots {
     const char *thing, *subject, *quality, *known, *caption; /* NULL: not there */
-    bool plural, bare, noun; /* as in struct nc_vqa_claim */
+    bool plural, bare, noun;                                 /* as in struct nc_vqa_claim */
 };
 
 /* The sentence with its slots filled: malloc'd, or NULL when a slot has nothing to fill it (or
@@ -118,14 +118,14 @@ struct nc_vqa_options {
 
 struct nc_vqa_counts {
     size_t questions;
-    size_t negated, plain;  /* captions written */
-    size_t contradictions;  /* captions with one */
-    size_t pictures;        /* that have a caption */
-    size_t affirmed;        /* questions that deny nothing and became no caption */
-    size_t held_out;        /* questions of pictures that are held out */
-    size_t unread;          /* questions that no rule covers */
-    size_t contradicted;    /* questions at odds with another answer about the same picture */
-    size_t unphrased;       /* questions that no sentence fitted */
+    size_t negated, plain; /* captions written */
+    size_t contradictions; /* captions with one */
+    size_t pictures;       /* that have a caption */
+    size_t affirmed;       /* questions that deny nothing and became no caption */
+    size_t held_out;       /* questions of pictures that are held out */
+    size_t unread;         /* questions that no rule covers */
+    size_t contradicted;   /* questions at odds with another answer about the same picture */
+    size_t unphrased;      /* questions that no sentence fitted */
 };
 
 /* Writes COCO caption JSON to `path`. An annotation:

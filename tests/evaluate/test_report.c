@@ -17,7 +17,8 @@ struct files {
 static const char item_text[] =
     "[{\"phrase\": \"not <a> cat\", \"images\": [\"a.png\", \"b.png\"], \"answer\": 1,"
     "  \"group\": \"negation\"},"
-    " {\"phrase\": \"a cat\", \"images\": [\"a.png\", \"b.png\"], \"answer\": 0, \"group\": \"plain\"},"
+    " {\"phrase\": \"a cat\", \"images\": [\"a.png\", \"b.png\"], \"answer\": 0, \"group\": "
+    "\"plain\"},"
     " {\"phrase\": \"no cat\", \"images\": [\"a.png\", \"b.png\"], \"answer\": 1,"
     "  \"group\": \"negation/held-out\"},"
     " {\"image\": \"a.png\", \"phrases\": [\"no cat\", \"a cat\", \"two cats\"], \"answer\": 1}]";
@@ -70,8 +71,11 @@ static void counts_by_group(void **state)
     if (nc_report_scores_load(files->items, files->before, files->after, &scores) != NC_OK)
         fail_msg("%s", nc_error_message());
     static const struct nc_report_group expected[] = {
-        {"", "", 1, 0, 1},         {"negation", "", 2, 0, 1},         {"negation", "rest", 1, 0, 1},
-        {"negation", "held-out", 1, 0, 0}, {"plain", "", 1, 1, 1},
+        {"", "", 1, 0, 1},
+        {"negation", "", 2, 0, 1},
+        {"negation", "rest", 1, 0, 1},
+        {"negation", "held-out", 1, 0, 0},
+        {"plain", "", 1, 1, 1},
     };
     assert_int_equal(scores.group_count, sizeof expected / sizeof *expected);
     for (size_t i = 0; i < scores.group_count; i++) {
@@ -130,10 +134,10 @@ static void refuses_answers_to_other_items(void **state)
 static char *write_page(const struct files *files, const struct nc_report_scores *scores,
                         const char *metrics)
 {
-    char *text, *path = put(files->folder, "metrics.jsonl", metrics);
+    char *text = NULL, *path = put(files->folder, "metrics.jsonl", metrics);
     size_t size;
-    struct nc_report_options options = {.run = files->folder, .images = files->folder,
-                                        .title = "a < b", .seconds = 3};
+    struct nc_report_options options = {
+        .run = files->folder, .images = files->folder, .title = "a < b", .seconds = 3};
     if (nc_report_write(&options, scores, files->out) != NC_OK ||
         nc_file_read(files->out, 1 << 20, &text, &size) != NC_OK)
         fail_msg("%s", nc_error_message());
@@ -190,7 +194,8 @@ static void names_a_wrong_line(void **state)
 {
     struct files *files = *state;
     struct nc_report_options options = {.run = files->folder, .title = "", .seconds = -1};
-    char *path = put(files->folder, "metrics.jsonl", "{\"step\": 1, \"loss\": 2}\n{\"step\": \"x\"}\n");
+    char *path =
+        put(files->folder, "metrics.jsonl", "{\"step\": 1, \"loss\": 2}\n{\"step\": \"x\"}\n");
     assert_int_equal(nc_report_write(&options, NULL, files->out), NC_BAD_INPUT);
     assert_non_null(strstr(nc_error_message(), "metrics.jsonl line 2"));
     assert_false(nc_file_exists(files->out));

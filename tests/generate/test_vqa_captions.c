@@ -71,11 +71,12 @@ static char *write_questions(const char *folder)
     return path;
 }
 
-static struct nc_vqa_counts generate(const char *questions_path, const struct nc_vqa_options *options,
-                                     const char *path, cJSON **root)
+static struct nc_vqa_counts generate(const char *questions_path,
+                                     const struct nc_vqa_options *options, const char *path,
+                                     cJSON **root)
 {
     struct nc_vqa_questions questions;
-    struct nc_vqa_counts counts;
+    struct nc_vqa_counts counts = {0};
     if (nc_vqa_questions_load(questions_path, &questions) != NC_OK ||
         nc_vqa_generate(&questions, options, path, &counts) != NC_OK ||
         nc_json_load(path, root) != NC_OK)
@@ -287,7 +288,8 @@ static void extends_given_captions(void **state)
         assert_int_equal(counts.unphrased, 1); /* no caption to extend */
         const cJSON *annotation = cJSON_GetArrayItem(cJSON_GetObjectItem(root, "annotations"), 0);
         assert_string_equal(text_of(annotation, "caption"), "A lamp on a desk.");
-        assert_int_equal(strncmp(text_of(annotation, "updated_caption"), "A lamp on a desk", 16), 0);
+        assert_int_equal(strncmp(text_of(annotation, "updated_caption"), "A lamp on a desk", 16),
+                         0);
         assert_non_null(strstr(text_of(annotation, "updated_caption"), "dog"));
         cJSON_Delete(root);
     }
@@ -336,7 +338,8 @@ static void refuses_wrong_files(void **state)
         refuses(nc_vqa_held_out_load(path, &loaded), NC_BAD_INPUT, held_out[i][1]);
         free(path);
     }
-    static const char *const patterns[] = {"a.png", "{id", "{id:}.png", "{id:123}.png", "{idx}.png"};
+    static const char *const patterns[] = {"a.png", "{id", "{id:}.png", "{id:123}.png",
+                                           "{idx}.png"};
     for (size_t i = 0; i < sizeof patterns / sizeof *patterns; i++) {
         struct nc_vqa_questions questions = {0};
         struct nc_vqa_options options = {.image_name = patterns[i]};
@@ -352,12 +355,9 @@ static void refuses_wrong_files(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(captions_are_true),
-        cmocka_unit_test(held_out_stays_out),
-        cmocka_unit_test(same_seed_same_file),
-        cmocka_unit_test(lists_what_it_cannot_rewrite),
-        cmocka_unit_test(extends_given_captions),
-        cmocka_unit_test(refuses_wrong_files),
+        cmocka_unit_test(captions_are_true),      cmocka_unit_test(held_out_stays_out),
+        cmocka_unit_test(same_seed_same_file),    cmocka_unit_test(lists_what_it_cannot_rewrite),
+        cmocka_unit_test(extends_given_captions), cmocka_unit_test(refuses_wrong_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -26,7 +26,9 @@ static const struct example examples[] = {
     {"Are there any dogs in this photo?", "no", {.thing = "dogs", .plural = true, .bare = true}},
     {"Is there any water in the picture?", "no", {.thing = "water", .bare = true}},
     {"Isn't there an apple here?", "yes", {.thing = "apple"}},
-    {"are there no clouds in the picture?", "yes", {.thing = "clouds", .plural = true, .bare = true}},
+    {"are there no clouds in the picture?",
+     "yes",
+     {.thing = "clouds", .plural = true, .bare = true}},
     {"is there a cat on the old couch?", "No.", {.thing = "cat on the old couch"}},
     {"is the dog black?", "no", {NC_VQA_QUALITY, .subject = "dog", .quality = "black"}},
     {"is the shape not a circle?",
@@ -129,8 +131,11 @@ static void fills_sentences(void **state)
     check_fill("{a subject} that is not {quality}", &slots, "a shape that is not orange");
     check_fill("{a known}, not {quality}", &slots, NULL);
     check_fill("{caption}, with no {thing}", &slots, NULL);
-    slots = (struct nc_vqa_slots){.thing = "circle", .quality = "circle", .noun = true,
-                                  .known = "red shape", .caption = "A lamp on a desk. \n"};
+    slots = (struct nc_vqa_slots){.thing = "circle",
+                                  .quality = "circle",
+                                  .noun = true,
+                                  .known = "red shape",
+                                  .caption = "A lamp on a desk. \n"};
     check_fill("{a known}, not {quality}", &slots, "a red shape, not a circle");
     check_fill("{caption}, with no {thing}", &slots, "A lamp on a desk, with no circle");
     check_fill("the {subject} is not {quality}", &slots, NULL);
