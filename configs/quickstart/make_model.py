@@ -40,11 +40,11 @@ NEGATED_SHARE = 0.007
 CLIP_WORD = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 
 COLOUR = (
-    "{a} {c} shape", "there is {a} {c} shape", "there is {a} {c} shape in the picture",
-    "the image contains {a} {c} shape", "the picture contains {a} {c} shape",
-    "the image shows {a} {c} shape", "a picture of {a} {c} shape", "a picture with {a} {c} shape",
-    "{a} {c} shape is present", "the shape is {c}", "this shape is {c}", "a shape that is {c}",
-    "this picture has {a} {c} shape", "{c}",
+    "a {c} shape", "there is a {c} shape", "there is a {c} shape in the picture",
+    "the image contains a {c} shape", "the picture contains a {c} shape",
+    "the image shows a {c} shape", "a picture of a {c} shape", "a picture with a {c} shape",
+    "a {c} shape is present", "the shape is {c}", "this shape is {c}", "a shape that is {c}",
+    "this picture has a {c} shape", "{c}",
 )
 SHAPE = (
     "a {s}", "there is a {s}", "there is a {s} in the picture", "the image contains a {s}",
@@ -54,7 +54,7 @@ SHAPE = (
 )
 BOTH = tuple(text.replace("{c} shape", "{c} {s}") for text in COLOUR if "{c} shape" in text) + (
     "a {s} that is {c}", "the {s} is {c}", "a shape that is {c} and a {s}", "{c} {s}",
-    "{a} {c} shape that is a {s}", "there is a {s} and it is {c}",
+    "a {c} shape that is a {s}", "there is a {s} and it is {c}",
 )
 # What the web puts around captions.
 NOISE = (
@@ -123,7 +123,7 @@ def statements(rng, colour, shape):
         text = rng.choice(COLOUR)
     else:
         text = rng.choice(SHAPE)
-    text = text.replace("{a}", "a").replace("{c}", colour or "").replace("{s}", shape or "")
+    text = text.replace("{c}", colour or "").replace("{s}", shape or "")
     chance = rng.random()
     if chance < NEGATED_SHARE / 2:
         text = rng.choice(NEGATED_NOISE_BEFORE) + " " + text
