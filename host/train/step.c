@@ -462,9 +462,9 @@ static int update(struct nc_step *step, uint64_t number, double learning_rate, d
             .gradient = step->gradient + range->offset, .first = step->first + range->moment,
             .second = step->second + range->moment,
             .shadow = step->shadow ? step->shadow + range->offset : NULL,
-            .learning_rate = (float)learning_rate, .beta1 = (float)config->beta1,
-            .beta2 = (float)config->beta2, .epsilon = (float)config->epsilon,
-            .weight_decay = (float)config->weight_decay, .step = number,
+            .learning_rate = learning_rate, .beta1 = config->beta1,
+            .beta2 = config->beta2, .epsilon = config->epsilon,
+            .weight_decay = config->weight_decay, .step = number,
             .gradient_factor = clip ? step->factor : NULL,
             .limit = range->logit_scale ? (float)config->logit_scale_max : 0};
         status = ops->adamw(ops->backend, &adamw);

@@ -256,7 +256,7 @@ struct nc_adamw {
     const float *gradient;
     float *first, *second; /* moments, [count] each */
     nc_bfloat16 *shadow;   /* = parameter as bf16, or NULL */
-    float learning_rate, beta1, beta2, epsilon, weight_decay;
+    double learning_rate, beta1, beta2, epsilon, weight_decay; /* 1 - beta2 in double, as there */
     uint64_t step;                /* from 1, for the bias correction */
     const float *gradient_factor; /* one number that the gradient is multiplied by
                                      (clipping), or NULL for 1; a pointer, so that no

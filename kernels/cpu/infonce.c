@@ -8,67 +8,111 @@
  *     g(r, c) = (exp(s - row_lse[r]) + exp(s - column_lse[c]) - 2 [r = c]) / 2N
  *     dtext[r] = exp(logit_scale) * sum_c g(r, c) image[c],   dlogit_scale = sum g s
  *
- * forward     2 B^2 D flops, backward 4 B^2 D; memory beyond the inputs: O(B) and one tile */
+ * For B captions, B pictures and embeddings of D numbers
+ *     forward     2 B^2 D flops and 2 B^2 exponentials
+ *     backward    4 B^2 D flops and 2 B^2 exponentials
+ *     memory      the inputs once for each row of tiles; beyond them O(B) and one tile */
 #include "cpu.h"
-#include "loop_math.h"
 
 #include "nclip/error.h"
+#include "vector_math.h"
 
 #include <oneapi/dnnl/dnnl.h>
 
-enum { ROWS = 256, COLUMNS = 1024, SPAN = 64 };
+enum {
+    ROWS = 256,
+    COLUMNS = 1024,
+    STEP = COLUMNS + 16, /* between rows of a tile: 4 KiB apart they would share cache sets */
+    SPAN = 4 * NC_LANES, /* columns that a thread sums at a time */
+};
 
-/* A tile's place, and the scratch: the tile, then inputs as fp32 where they are not. */
+/* A tile's place; its scaled scores, masked pairs at -infinity; its inputs in fp32. */
 struct tile {
     size_t row, rows, column, columns;
-    float *score;              /* [rows, COLUMNS] */
-    const float *text, *image; /* [rows, width], [columns, width] */
+    float *score; /* [rows, STEP] */
+    const float *text, *image;
 };
+
+/* The scratch: a tile, the inputs where they must be converted, sums of a tile's rows,
+ * scores of the contradictions. */
+struct scratch {
+    double *row_sums; /* [ROWS] */
+    float *score, *text, *image, *extra;
+};
+
+static size_t tile_rows(const struct nc_infonce *n)
+{
+    return n->captions < ROWS ? n->captions : ROWS;
+}
+
+static size_t tile_columns(const struct nc_infonce *n)
+{
+    return n->images < COLUMNS ? n->images : COLUMNS;
+}
 
 size_t nc_cpu_infonce_scratch(struct nc_backend *backend, const struct nc_infonce *n)
 {
     (void)backend;
-    size_t inputs = n->type == NC_FLOAT32 ? 0 : (size_t)(ROWS + COLUMNS) * n->width;
-    return ((size_t)ROWS * COLUMNS + inputs + n->width) * sizeof(float);
+    size_t inputs = n->type == NC_FLOAT32 ? 0 : (tile_rows(n) + tile_columns(n)) * n->width;
+    return ROWS * sizeof(double) + (tile_rows(n) * STEP + inputs + n->extras) * sizeof(float);
 }
 
-static const float *as_fp32(const struct nc_infonce *n, const void *data, size_t first, size_t count,
-                            float *scratch)
+static struct scratch lay_out(const struct nc_infonce *n)
 {
+    struct scratch s = {.row_sums = n->scratch};
+    s.score = (float *)(s.row_sums + ROWS);
+    s.text = s.score + tile_rows(n) * STEP;
+    s.image = s.text + (n->type == NC_FLOAT32 ? 0 : tile_rows(n) * n->width);
+    s.extra = s.image + (n->type == NC_FLOAT32 ? 0 : tile_columns(n) * n->width);
+    return s;
+}
+
+/* Rows first .. first + count of a matrix of T, converted where they must be. */
+static const float *as_fp32(struct nc_backend *backend, const struct nc_infonce *n, const void *data,
+                            size_t first, size_t count, float *converted)
+{
+    const char *from = (const char *)data + first * n->width * nc_type_size(n->type);
     if (n->type == NC_FLOAT32)
-        return (const float *)data + first * n->width;
-#pragma omp parallel for schedule(static)
-    for (size_t r = 0; r < count; r++)
-        nc_load_row(scratch + r * n->width, data, n->type, (first + r) * n->width, n->width);
-    return scratch;
+        return (const float *)from;
+    nc_cpu_convert(backend, converted, NC_FLOAT32, from, n->type, count * n->width);
+    return converted;
 }
 
-static bool is_positive(const struct nc_infonce *n, size_t r, size_t c)
+/* Where the positive of the tile's row i stands, or a number of at least `columns`. */
+static size_t positive_column(const struct nc_infonce *n, const struct tile *t, size_t i)
 {
-    return n->first_caption + r == n->first_image + c;
+    size_t number = n->first_caption + t->row + i, first = n->first_image + t->column;
+    return number < first ? SIZE_MAX : number - first;
 }
 
-/* Scaled scores of the tile; masked pairs are -infinity. */
-static int make_scores(const struct nc_infonce *n, struct tile *t, float scale)
+static int make_tile(struct nc_backend *backend, const struct nc_infonce *n, const struct scratch *s,
+                     float scale, size_t row, size_t column, struct tile *t)
 {
-    float *inputs = (float *)n->scratch + (size_t)ROWS * COLUMNS;
-    t->score = n->scratch;
-    t->text = as_fp32(n, n->text, t->row, t->rows, inputs);
-    t->image = as_fp32(n, n->image, t->column, t->columns, inputs + (size_t)ROWS * n->width);
-    dnnl_status_t status = dnnl_sgemm('N', 'T', (dnnl_dim_t)t->rows, (dnnl_dim_t)t->columns,
-                                      (dnnl_dim_t)n->width, scale, t->text, (dnnl_dim_t)n->width,
-                                      t->image, (dnnl_dim_t)n->width, 0.0f, t->score, COLUMNS);
+    t->row = row;
+    t->rows = n->captions - row < ROWS ? n->captions - row : ROWS;
+    t->column = column;
+    t->columns = n->images - column < COLUMNS ? n->images - column : COLUMNS;
+    t->score = s->score;
+    t->text = as_fp32(backend, n, n->text, row, t->rows, s->text);
+    t->image = as_fp32(backend, n, n->image, column, t->columns, s->image);
+    dnnl_dim_t width = (dnnl_dim_t)n->width;
+    dnnl_status_t status =
+        dnnl_sgemm('N', 'T', (dnnl_dim_t)t->rows, (dnnl_dim_t)t->columns, width, scale, t->text,
+                   width, t->image, width, 0.0f, t->score, STEP);
     if (status != dnnl_success)
-        return nc_error(NC_FAILED, "infonce: oneDNN refused %zu x %zu x %zu (status %d)", t->rows,
-                        t->columns, n->width, (int)status);
-    if (!n->caption_group)
-        return NC_OK;
-#pragma omp parallel for schedule(static)
-    for (size_t i = 0; i < t->rows; i++)
-        for (size_t k = 0; k < t->columns; k++)
-            if (n->caption_group[t->row + i] == n->image_group[t->column + k] &&
-                !is_positive(n, t->row + i, t->column + k))
-                t->score[i * COLUMNS + k] = -INFINITY;
+        return nc_error(NC_FAILED, "infonce: oneDNN refused %zu captions, %zu images, width %zu "
+                        "(status %d)", t->rows, t->columns, n->width, (int)status);
+#pragma omp parallel for num_threads(backend->threads) schedule(static)
+    for (size_t i = 0; i < t->rows; i++) {
+        float *score = t->score + i * STEP;
+        size_t positive = positive_column(n, t, i);
+        if (n->caption_group)
+            for (size_t k = 0; k < t->columns; k++)
+                if (n->caption_group[row + i] == n->image_group[column + k] && k != positive)
+                    score[k] = -INFINITY;
+        for (size_t k = t->columns; k < t->columns + SPAN && k < STEP; k++)
+            score[k] = -INFINITY; /* whole vectors can be read from here on */
+    }
     return NC_OK;
 }
 
@@ -79,176 +123,198 @@ static float log_add(float a, float b)
     return most == -INFINITY ? most : most + logf(expf(a - most) + expf(b - most));
 }
 
-static void add_rows(const struct nc_infonce *n, const struct tile *t)
+/* -infinity would be subtracted from itself in rows and columns that are masked whole. */
+NC_INLINE nc_floats without_infinity(nc_floats most)
 {
-#pragma omp parallel for schedule(static)
+    return nc_select(most == -INFINITY, (nc_floats){0}, most);
+}
+
+static void add_rows(struct nc_backend *backend, const struct nc_infonce *n, const struct tile *t)
+{
+#pragma omp parallel for num_threads(backend->threads) schedule(static)
     for (size_t i = 0; i < t->rows; i++) {
-        const float *score = t->score + i * COLUMNS;
-        float most = -INFINITY, sum = 0;
-#pragma omp simd reduction(max : most)
-        for (size_t k = 0; k < t->columns; k++)
-            most = score[k] > most ? score[k] : most;
-        if (most == -INFINITY)
-            continue;
-#pragma omp simd reduction(+ : sum)
-        for (size_t k = 0; k < t->columns; k++)
-            sum += nc_exp(score[k] - most);
+        const float *score = t->score + i * STEP;
+        nc_floats most = nc_all(-INFINITY), sum = {0};
+        for (size_t k = 0; k < t->columns; k += NC_LANES)
+            most = nc_max(nc_load(score, k, NC_FLOAT32), most);
+        most = without_infinity(nc_all(nc_highest(most)));
+        for (size_t k = 0; k < t->columns; k += NC_LANES)
+            sum += nc_exp(nc_load(score, k, NC_FLOAT32) - most);
         float *lse = &n->row_lse[t->row + i];
-        *lse = log_add(*lse, most + logf(sum));
+        *lse = log_add(*lse, most[0] + logf(nc_sum(sum)));
     }
 }
 
-/* A span of columns at a time: the tile is read by rows. */
-static void add_columns(const struct nc_infonce *n, const struct tile *t)
+static void add_columns(struct nc_backend *backend, const struct nc_infonce *n, const struct tile *t)
 {
-#pragma omp parallel for schedule(static)
+    enum { VECTORS = SPAN / NC_LANES };
+#pragma omp parallel for num_threads(backend->threads) schedule(static)
     for (size_t first = 0; first < t->columns; first += SPAN) {
-        size_t count = t->columns - first < SPAN ? t->columns - first : SPAN;
-        float most[SPAN], sum[SPAN] = {0};
-        for (size_t k = 0; k < SPAN; k++)
-            most[k] = -INFINITY;
-        for (size_t i = 0; i < t->rows; i++) {
-            const float *score = t->score + i * COLUMNS + first;
-            for (size_t k = 0; k < count; k++)
-                most[k] = score[k] > most[k] ? score[k] : most[k];
-        }
-        for (size_t k = 0; k < count; k++)
-            most[k] = most[k] == -INFINITY ? 0 : most[k]; /* a column that is masked whole */
-        for (size_t i = 0; i < t->rows; i++) {
-            const float *score = t->score + i * COLUMNS + first;
-#pragma omp simd
-            for (size_t k = 0; k < count; k++)
-                sum[k] += nc_exp(score[k] - most[k]);
-        }
-        for (size_t k = 0; k < count; k++) {
+        nc_floats most[VECTORS], sum[VECTORS] = {{0}};
+        for (size_t v = 0; v < VECTORS; v++)
+            most[v] = nc_all(-INFINITY);
+        for (size_t i = 0; i < t->rows; i++)
+            for (size_t v = 0; v < VECTORS; v++)
+                most[v] = nc_max(nc_load(t->score, i * STEP + first + v * NC_LANES, NC_FLOAT32),
+                                 most[v]);
+        for (size_t v = 0; v < VECTORS; v++)
+            most[v] = without_infinity(most[v]);
+        for (size_t i = 0; i < t->rows; i++)
+            for (size_t v = 0; v < VECTORS; v++)
+                sum[v] += nc_exp(nc_load(t->score, i * STEP + first + v * NC_LANES, NC_FLOAT32) -
+                                 most[v]);
+        for (size_t k = 0; k < SPAN && first + k < t->columns; k++) {
             float *lse = &n->column_lse[t->column + first + k];
-            if (sum[k] > 0)
-                *lse = log_add(*lse, most[k] + logf(sum[k]));
+            size_t v = k / NC_LANES, lane = k % NC_LANES;
+            *lse = log_add(*lse, most[v][lane] + logf(sum[v][lane]));
         }
     }
 }
 
-static void note_positives(const struct nc_infonce *n, const struct tile *t)
+/* scale * extra[e] . image, for all contradictions. */
+static void extra_scores(struct nc_backend *backend, const struct nc_infonce *n, float scale,
+                         float *score)
 {
-    for (size_t i = 0; i < t->rows; i++) {
-        size_t number = n->first_caption + t->row + i;
-        if (number >= n->first_image + t->column && number < n->first_image + t->column + t->columns)
-            n->positive[t->row + i] = t->score[i * COLUMNS + number - n->first_image - t->column];
+#pragma omp parallel for num_threads(backend->threads) schedule(static)
+    for (size_t e = 0; e < n->extras; e++) {
+        size_t left = e * n->width, right = (size_t)n->extra_image[e] * n->width;
+        nc_floats sum = {0};
+        for (size_t k = 0; k < n->width; k += NC_LANES) {
+            size_t rest = n->width - k;
+            if (n->type == NC_FLOAT32)
+                sum += nc_load_of(n->extra, left + k, NC_FLOAT32, rest) *
+                       nc_load_of(n->image, right + k, NC_FLOAT32, rest);
+            else
+                sum += nc_load_of(n->extra, left + k, NC_BFLOAT16, rest) *
+                       nc_load_of(n->image, right + k, NC_BFLOAT16, rest);
+        }
+        score[e] = scale * nc_sum(sum);
     }
 }
 
-/* scale * extra[e] . image, in fp32. */
-static float extra_score(const struct nc_infonce *n, size_t e, float scale)
+static int check(const char *operation, const struct nc_infonce *n)
 {
-    double sum = 0;
-    size_t left = e * n->width, right = (size_t)n->extra_image[e] * n->width;
-    for (size_t k = 0; k < n->width; k++) {
-        float a = n->type == NC_FLOAT32 ? ((const float *)n->extra)[left + k]
-                                        : nc_bfloat16_to_float(((const nc_bfloat16 *)n->extra)[left + k]);
-        float b = n->type == NC_FLOAT32 ? ((const float *)n->image)[right + k]
-                                        : nc_bfloat16_to_float(((const nc_bfloat16 *)n->image)[right + k]);
-        sum += (double)a * b;
-    }
-    return (float)(scale * sum);
+    for (size_t e = 0; e < n->extras; e++)
+        if (n->extra_image[e] < 0 || (size_t)n->extra_image[e] >= n->images)
+            return nc_error(NC_FAILED, "%s: contradiction %zu belongs to picture %d of %zu",
+                            operation, e, n->extra_image[e], n->images);
+    return NC_OK;
 }
 
 int nc_cpu_infonce_forward(struct nc_backend *backend, const struct nc_infonce *n)
 {
-    (void)backend;
+    int status = check("infonce_forward", n);
     float scale = expf(*n->logit_scale);
-    for (size_t row = 0; row < n->captions; row += ROWS) {
-        for (size_t column = 0; column < n->images; column += COLUMNS) {
-            struct tile t = {.row = row, .rows = n->captions - row < ROWS ? n->captions - row : ROWS,
-                             .column = column,
-                             .columns = n->images - column < COLUMNS ? n->images - column : COLUMNS};
-            int status = make_scores(n, &t, scale);
+    struct scratch s = lay_out(n);
+    for (size_t row = 0; row < n->captions && status == NC_OK; row += ROWS)
+        for (size_t column = 0; column < n->images && status == NC_OK; column += COLUMNS) {
+            struct tile t;
+            status = make_tile(backend, n, &s, scale, row, column, &t);
             if (status != NC_OK)
-                return status;
-            note_positives(n, &t);
-            add_rows(n, &t);
-            add_columns(n, &t);
+                break;
+            for (size_t i = 0; i < t.rows; i++) {
+                size_t positive = positive_column(n, &t, i);
+                if (positive < t.columns)
+                    n->positive[row + i] = t.score[i * STEP + positive];
+            }
+            add_rows(backend, n, &t);
+            add_columns(backend, n, &t);
         }
-    }
-    for (size_t e = 0; e < n->extras; e++) {
+    if (status != NC_OK)
+        return status;
+    extra_scores(backend, n, scale, s.extra);
+    for (size_t e = 0; e < n->extras; e++) { /* in order: a picture may have several */
         float *lse = &n->column_lse[n->extra_image[e]];
-        *lse = log_add(*lse, extra_score(n, e, scale));
+        *lse = log_add(*lse, s.extra[e]);
     }
     return NC_OK;
 }
 
-/* Scores become coefficients; returns the tile's sum of g s. Rows' sums are added in order. */
-static double make_coefficients(const struct nc_infonce *n, const struct tile *t)
+/* Scores become coefficients. Returns the tile's sum of g s, rows added in order. */
+static double make_coefficients(struct nc_backend *backend, const struct nc_infonce *n,
+                                const struct tile *t, double *row_sums)
 {
-    double row_sums[ROWS], total = 0;
     float half = 0.5f / (float)n->total;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for num_threads(backend->threads) schedule(static)
     for (size_t i = 0; i < t->rows; i++) {
-        float *score = t->score + i * COLUMNS, row_lse = n->row_lse[t->row + i];
-        const float *column_lse = n->column_lse + t->column;
-        size_t number = n->first_caption + t->row + i;
-        size_t at = number - n->first_image - t->column; /* wraps to a large number when outside */
-        double sum = 0;
-        float positive = at < t->columns ? score[at] : 0;
-#pragma omp simd reduction(+ : sum)
-        for (size_t k = 0; k < t->columns; k++) {
-            float s = score[k];
-            float g = half * (nc_exp(s - row_lse) + nc_exp(s - column_lse[k]));
-            sum += s == -INFINITY ? 0.0 : (double)g * s;
-            score[k] = s == -INFINITY ? 0.0f : g;
+        float *score = t->score + i * STEP;
+        size_t positive = positive_column(n, t, i);
+        float own = positive < t->columns ? score[positive] : 0;
+        float row_lse = n->row_lse[t->row + i];
+        nc_floats sum = {0};
+        for (size_t k = 0; k < t->columns; k += NC_LANES) {
+            nc_floats s = nc_load(score, k, NC_FLOAT32);
+            nc_floats column_lse =
+                nc_load_of(n->column_lse, t->column + k, NC_FLOAT32, t->columns - k);
+            nc_floats g = (nc_exp(s - row_lse) + nc_exp(s - column_lse)) * half;
+            nc_ints masked = s == -INFINITY;
+            g = nc_select(masked, (nc_floats){0}, g);
+            sum += nc_select(masked, (nc_floats){0}, g * s);
+            nc_store(score, k, NC_FLOAT32, g);
         }
-        if (at < t->columns) {
-            score[at] -= 2 * half;
-            sum -= 2.0 * half * positive;
+        row_sums[i] = nc_sum(sum);
+        if (positive < t->columns) {
+            score[positive] -= 2 * half;
+            row_sums[i] -= 2.0 * half * own;
         }
-        row_sums[i] = sum;
     }
+    double total = 0;
     for (size_t i = 0; i < t->rows; i++)
         total += row_sums[i];
     return total;
 }
 
 /* The contradictions' share: one column each. */
-static double extras_backward(const struct nc_infonce *n, float scale)
+static double extras_backward(struct nc_backend *backend, const struct nc_infonce *n, float scale,
+                              float *score)
 {
-    double total = 0;
     float half = 0.5f / (float)n->total;
-    float *image = (float *)n->scratch + (size_t)ROWS * COLUMNS +
-                   (n->type == NC_FLOAT32 ? 0 : (size_t)(ROWS + COLUMNS) * n->width);
+    extra_scores(backend, n, scale, score);
+#pragma omp parallel for num_threads(backend->threads) schedule(static)
     for (size_t e = 0; e < n->extras; e++) {
         size_t column = (size_t)n->extra_image[e];
-        float s = extra_score(n, e, scale), g = half * expf(s - n->column_lse[column]);
-        nc_load_row(image, n->image, n->type, column * n->width, n->width);
-        float *dextra = n->dextra + e * n->width;
-        for (size_t k = 0; k < n->width; k++)
-            dextra[k] += g * scale * image[k];
-        total += (double)g * s;
+        float g = half * expf(score[e] - n->column_lse[column]), *dextra = n->dextra + e * n->width;
+        for (size_t k = 0; k < n->width; k += NC_LANES) {
+            size_t left = n->width - k, at = column * n->width + k;
+            nc_floats image = n->type == NC_FLOAT32
+                                  ? nc_load_of(n->image, at, NC_FLOAT32, left)
+                                  : nc_load_of(n->image, at, NC_BFLOAT16, left);
+            nc_floats to = nc_load_of(dextra, k, NC_FLOAT32, left) + image * (g * scale);
+            nc_store_of(dextra, k, NC_FLOAT32, to, left);
+        }
+        score[e] *= g;
     }
+    double total = 0;
+    for (size_t e = 0; e < n->extras; e++)
+        total += score[e];
     return total;
 }
 
 int nc_cpu_infonce_backward(struct nc_backend *backend, const struct nc_infonce *n)
 {
-    (void)backend;
+    int status = check("infonce_backward", n);
     float scale = expf(*n->logit_scale);
+    struct scratch s = lay_out(n);
+    dnnl_dim_t width = (dnnl_dim_t)n->width;
     double dscale = 0;
-    for (size_t row = 0; row < n->captions; row += ROWS) {
-        for (size_t column = 0; column < n->images; column += COLUMNS) {
-            struct tile t = {.row = row, .rows = n->captions - row < ROWS ? n->captions - row : ROWS,
-                             .column = column,
-                             .columns = n->images - column < COLUMNS ? n->images - column : COLUMNS};
-            int status = make_scores(n, &t, scale);
+    for (size_t row = 0; row < n->captions && status == NC_OK; row += ROWS)
+        for (size_t column = 0; column < n->images && status == NC_OK; column += COLUMNS) {
+            struct tile t;
+            status = make_tile(backend, n, &s, scale, row, column, &t);
             if (status != NC_OK)
-                return status;
-            dscale += make_coefficients(n, &t);
-            dnnl_status_t done = dnnl_sgemm('N', 'N', (dnnl_dim_t)t.rows, (dnnl_dim_t)n->width,
-                                            (dnnl_dim_t)t.columns, scale, t.score, COLUMNS, t.image,
-                                            (dnnl_dim_t)n->width, 1.0f, n->dtext + row * n->width,
-                                            (dnnl_dim_t)n->width);
+                break;
+            dscale += make_coefficients(backend, n, &t, s.row_sums);
+            dnnl_status_t done = dnnl_sgemm('N', 'N', (dnnl_dim_t)t.rows, width,
+                                            (dnnl_dim_t)t.columns, scale, t.score, STEP, t.image,
+                                            width, 1.0f, n->dtext + row * n->width, width);
             if (done != dnnl_success)
-                return nc_error(NC_FAILED, "infonce_backward: oneDNN failed (status %d)", (int)done);
+                status = nc_error(NC_FAILED, "infonce_backward: oneDNN refused %zu captions, %zu "
+                                  "images, width %zu (status %d)", t.rows, t.columns, n->width,
+                                  (int)done);
         }
-    }
-    dscale += extras_backward(n, scale);
+    if (status != NC_OK)
+        return status;
+    dscale += extras_backward(backend, n, scale, s.extra);
     *n->dlogit_scale += (float)dscale;
     return NC_OK;
 }

@@ -9,7 +9,9 @@
 
 #include "nclip/types.h"
 
-#if defined(__AVX512F__) || defined(__AVX2__)
+#include <math.h>
+
+#if defined(__SSE__)
 #include <immintrin.h>
 #endif
 
@@ -194,6 +196,21 @@ NC_INLINE nc_floats nc_min(nc_floats a, nc_floats b)
     return (nc_floats)_mm256_min_ps((__m256)a, (__m256)b);
 #else
     return nc_select(a < b, a, b);
+#endif
+}
+
+NC_INLINE nc_floats nc_sqrt(nc_floats x)
+{
+#if defined(__AVX512F__)
+    return (nc_floats)_mm512_sqrt_ps((__m512)x);
+#elif defined(__AVX__)
+    return (nc_floats)_mm256_sqrt_ps((__m256)x);
+#elif defined(__SSE__)
+    return (nc_floats)_mm_sqrt_ps((__m128)x);
+#else
+    for (size_t i = 0; i < NC_LANES; i++)
+        x[i] = sqrtf(x[i]);
+    return x;
 #endif
 }
 
