@@ -4,7 +4,10 @@
 find_package(PkgConfig REQUIRED)
 find_package(Threads REQUIRED)
 find_package(OpenMP REQUIRED COMPONENTS C)
-find_package(dnnl REQUIRED CONFIG)
+# oneDNN by name, not by its CMake package: Debian's package file insists on OpenCL's
+# development files, which only oneDNN's GPU half needs.
+find_path(DNNL_INCLUDE_DIR dnnl.h REQUIRED)
+find_library(DNNL_LIBRARY dnnl REQUIRED)
 find_package(ZLIB REQUIRED)
 pkg_check_modules(CJSON REQUIRED IMPORTED_TARGET libcjson)
 pkg_check_modules(CYAML REQUIRED IMPORTED_TARGET libcyaml)
@@ -14,7 +17,8 @@ pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
 pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)
 
 add_library(nclip_dependencies INTERFACE)
+target_include_directories(nclip_dependencies SYSTEM INTERFACE ${DNNL_INCLUDE_DIR})
 target_link_libraries(nclip_dependencies INTERFACE
-    DNNL::dnnl OpenMP::OpenMP_C ZLIB::ZLIB Threads::Threads
+    ${DNNL_LIBRARY} OpenMP::OpenMP_C ZLIB::ZLIB Threads::Threads
     PkgConfig::CJSON PkgConfig::CYAML PkgConfig::MSGPACK
     PkgConfig::STB PkgConfig::XXHASH PkgConfig::UTF8PROC m)
