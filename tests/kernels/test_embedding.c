@@ -1,0 +1,107 @@
+/* Token and position embedding, and the sums of their gradients. */
+#include "kernels.h"
+
+static const struct {
+    size_t rows, width, vocabulary, context;
+} shapes[] = {{1, 32, 1, 1}, {5, 7, 3, 77}, {200, 96, 49408, 77}, {333, 100, 40, 20}};
+enum { SHAPES = sizeof shapes / sizeof *shapes };
+
+/* Repeated tokens, and the last one of the table. */
+static int32_t *tokens_of(size_t rows, size_t vocabulary)
+{
+    int32_t *token = calloc(rows, sizeof *token);
+    assert_non_null(token);
+    for (size_t r = 0; r < rows; r++)
+        token[r] = (int32_t)(r % 3 == 0 ? vocabulary - 1 : r * 7919 % vocabulary);
+    return token;
+}
+
+static void forward_adds_two_rows(void **state)
+{
+    struct nc_ops *ops = *state;
+    for (size_t i = 0; i < SHAPES; i++) {
+        size_t rows = shapes[i].rows, width = shapes[i].width, count = rows * width;
+        size_t tokens = shapes[i].vocabulary * width, positions = shapes[i].context * width;
+        double *token_table = numbers(90, tokens, 1, NC_FLOAT32), *expected = zeros(count);
+        double *position_table = numbers(91, positions, 1, NC_FLOAT32);
+        int32_t *token = tokens_of(rows, shapes[i].vocabulary);
+        int32_t *position = tokens_of(rows, shapes[i].context);
+        for (size_t r = 0; r < rows; r++)
+            for (size_t k = 0; k < width; k++)
+                expected[r * width + k] =
+                    (float)((float)token_table[(size_t)token[r] * width + k] +
+                            (float)position_table[(size_t)position[r] * width + k]);
+        struct nc_embedding e = {.rows = rows, .width = width, .vocabulary = shapes[i].vocabulary,
+                                 .context = shapes[i].context,
+                                 .token = indices_on_device(ops, token, rows),
+                                 .position = indices_on_device(ops, position, rows),
+                                 .token_table = on_device(ops, token_table, tokens, NC_FLOAT32),
+                                 .position_table = on_device(ops, position_table, positions, NC_FLOAT32),
+                                 .x = on_device(ops, NULL, count, NC_FLOAT32)};
+        must(ops->embedding_forward(ops->backend, &e));
+        double *x = from_device(ops, e.x, count, NC_FLOAT32);
+        assert_memory_equal(x, expected, count * sizeof *x);
+        free(token_table);
+        free(position_table);
+        free(token);
+        free(position);
+        free(expected);
+        free(x);
+    }
+}
+
+static void backward_sums_in_order(void **state)
+{
+    struct nc_ops *ops = *state;
+    for (size_t i = 0; i < SHAPES; i++)
+        for (int frozen = 0; frozen < 3; frozen++) { /* 1: tokens, 2: positions */
+            size_t rows = shapes[i].rows, width = shapes[i].width, count = rows * width;
+            size_t tokens = shapes[i].vocabulary * width, positions = shapes[i].context * width;
+            double *dx = numbers(92, count, 1, NC_FLOAT32);
+            double *token_sums = numbers(93, tokens, 1, NC_FLOAT32);
+            double *position_sums = numbers(94, positions, 1, NC_FLOAT32);
+            int32_t *token = tokens_of(rows, shapes[i].vocabulary);
+            int32_t *position = tokens_of(rows, shapes[i].context);
+            struct nc_embedding_backward e = {
+                .rows = rows, .width = width, .vocabulary = shapes[i].vocabulary,
+                .context = shapes[i].context, .token = indices_on_device(ops, token, rows),
+                .position = indices_on_device(ops, position, rows),
+                .dx = on_device(ops, dx, count, NC_FLOAT32),
+                .dtoken_table = frozen == 1 ? NULL : on_device(ops, token_sums, tokens, NC_FLOAT32),
+                .dposition_table =
+                    frozen == 2 ? NULL : on_device(ops, position_sums, positions, NC_FLOAT32),
+                .scratch = bytes_on_device(ops, ops->embedding_scratch(ops->backend, rows))};
+            must(ops->embedding_backward(ops->backend, &e));
+            for (size_t r = 0; r < rows; r++) /* in fp32, in the order of rows: to the bit */
+                for (size_t k = 0; k < width; k++) {
+                    double *t = &token_sums[(size_t)token[r] * width + k];
+                    double *p = &position_sums[(size_t)position[r] * width + k];
+                    *t = (float)((float)*t + (float)dx[r * width + k]);
+                    *p = (float)((float)*p + (float)dx[r * width + k]);
+                }
+            if (e.dtoken_table) {
+                double *got = from_device(ops, e.dtoken_table, tokens, NC_FLOAT32);
+                assert_memory_equal(got, token_sums, tokens * sizeof *got);
+                free(got);
+            }
+            if (e.dposition_table) {
+                double *got = from_device(ops, e.dposition_table, positions, NC_FLOAT32);
+                assert_memory_equal(got, position_sums, positions * sizeof *got);
+                free(got);
+            }
+            free(dx);
+            free(token_sums);
+            free(position_sums);
+            free(token);
+            free(position);
+        }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(forward_adds_two_rows),
+        cmocka_unit_test(backward_sums_in_order),
+    };
+    return RUN_ON_ALL_BACKENDS(tests);
+}
