@@ -113,8 +113,9 @@ static struct nc_infonce describe_loss(const struct nc_step *step, size_t pairs,
         .caption_group = config->mask_same_image ? step->group : NULL,
         .image_group = config->mask_same_image ? step->group : NULL, .extras = extras,
         .extra = extras && step->features ? step->features + pairs * embedding : NULL,
-        .extra_image = step->extra_image, .row_lse = step->row_lse,
-        .column_lse = step->column_lse, .positive = step->positive, .dtext = step->dfeatures,
+        .extra_image = step->extra_image, .row_max = step->row_max, .row_log = step->row_log,
+        .column_max = step->column_max, .column_log = step->column_log,
+        .positive = step->positive, .dtext = step->dfeatures,
         .dextra = step->dfeatures ? step->dfeatures + pairs * embedding : NULL,
         .dlogit_scale = step->gradient ? step->gradient + scale : NULL,
         .scratch = step->infonce_scratch};
@@ -146,8 +147,10 @@ static int reserve(struct nc_step *step, struct nc_arena *arena, const struct ne
         {"image embeddings", batch * embedding * 4, &step->image},
         {"loss", batch * 4, &step->group},
         {"loss", most(1, need->batch_extras) * 4, &step->extra_image},
-        {"loss", batch * 4, &step->row_lse},
-        {"loss", batch * 4, &step->column_lse},
+        {"loss", batch * 4, &step->row_max},
+        {"loss", batch * 4, &step->row_log},
+        {"loss", batch * 4, &step->column_max},
+        {"loss", batch * 4, &step->column_log},
         {"loss", batch * 4, &step->positive},
         {"loss", 4, &step->loss},
         {"loss", 4, &step->factor},
@@ -338,15 +341,16 @@ static int loss_forward(struct nc_step *step, const struct nc_examples *examples
     if (status != NC_OK)
         return status;
     *loss = describe_loss(step, count, extras);
-    status = ops->fill(ops->backend, step->row_lse, -INFINITY, count);
-    if (status == NC_OK)
-        status = ops->fill(ops->backend, step->column_lse, -INFINITY, count);
+    float *running[] = {step->row_max, step->row_log, step->column_max, step->column_log};
+    for (size_t i = 0; i < sizeof running / sizeof *running && status == NC_OK; i++)
+        status = ops->fill(ops->backend, running[i], -INFINITY, count);
     if (status == NC_OK)
         status = ops->infonce_forward(ops->backend, loss);
     if (status == NC_OK)
         status = ops->zero(ops->backend, step->loss, sizeof(float));
-    struct nc_infonce_loss sum = {.pairs = count, .total = count, .row_lse = step->row_lse,
-                                  .column_lse = step->column_lse, .positive = step->positive,
+    struct nc_infonce_loss sum = {.pairs = count, .total = count, .row_max = step->row_max,
+                                  .row_log = step->row_log, .column_max = step->column_max,
+                                  .column_log = step->column_log, .positive = step->positive,
                                   .loss = step->loss};
     return status == NC_OK ? ops->infonce_loss(ops->backend, &sum) : status;
 }

@@ -33,7 +33,7 @@ struct nc_step {
                                                 micro batch the same as features */
     float *image;                            /* [batch, embedding] */
     int32_t *group, *extra_image;
-    float *row_lse, *column_lse, *positive, *loss, *factor;
+    float *row_max, *row_log, *column_max, *column_log, *positive, *loss, *factor;
     double *norm;
     void *infonce_scratch;
     /* host staging */

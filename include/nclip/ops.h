@@ -213,6 +213,10 @@ struct nc_normalize_backward {
  * against a block of pictures is one call, and calls add up: running log-sum-exps are
  * updated in forward, gradients in backward. One rank makes one call of each.
  *
+ * A log-sum-exp is held in two parts, lse = max + log, the largest score and the logarithm
+ * of the sum relative to it: a trained model's loss is small against its scores, and their
+ * sum would round away what the gradient is made of.
+ *
  * Masked pairs: with groups given (an id per picture), captions and pictures of one
  * group are no negatives of each other; their positive stays.
  *
@@ -231,8 +235,9 @@ struct nc_infonce {
     size_t extras;
     const void *extra;          /* [extras, width] T, normalised; or NULL */
     const int32_t *extra_image; /* [extras] */
-    float *row_lse;    /* forward: running, starts at -INFINITY; backward reads: [captions] */
-    float *column_lse; /* the same: [images] */
+    /* forward: running, all start at -INFINITY; backward reads */
+    float *row_max, *row_log;       /* [captions] */
+    float *column_max, *column_log; /* [images] */
     float *positive;   /* forward = s(r, r) [captions], where the pair is in the call */
     /* backward */
     float *dtext;        /* += [captions, width] */
@@ -244,7 +249,7 @@ struct nc_infonce {
 /* loss = as above, from finished sums of `pairs` captions and their own pictures. */
 struct nc_infonce_loss {
     size_t pairs, total;
-    const float *row_lse, *column_lse, *positive; /* [pairs] each */
+    const float *row_max, *row_log, *column_max, *column_log, *positive; /* [pairs] each */
     float *loss; /* += one number: the pairs' share */
 };
 

@@ -5,7 +5,7 @@
  * again, turns them into coefficients and multiplies them with the pictures: the pictures
  * are frozen, so that is all.
  *
- *     g(r, c) = (exp(s - row_lse[r]) + exp(s - column_lse[c]) - 2 [r = c]) / 2N
+ *     g(r, c) = (exp(s - row lse[r]) + exp(s - column lse[c]) - 2 [r = c]) / 2N
  *     dtext[r] = exp(logit_scale) * sum_c g(r, c) image[c],   dlogit_scale = sum g s
  *
  * For B captions, B pictures and embeddings of D numbers
@@ -116,11 +116,14 @@ static int make_tile(struct nc_backend *backend, const struct nc_infonce *n, con
     return NC_OK;
 }
 
-/* log(exp(a) + exp(b)); either may be -infinity. */
-static float log_add(float a, float b)
+/* exp(max + log) += sum exp(most); the sum is 0 where everything was masked. */
+static void log_add(float *max, float *log, float most, float sum)
 {
-    float most = a > b ? a : b;
-    return most == -INFINITY ? most : most + logf(expf(a - most) + expf(b - most));
+    if (!(sum > 0))
+        return;
+    float larger = *max > most ? *max : most;
+    *log = logf(expf(*max - larger + *log) + sum * expf(most - larger));
+    *max = larger;
 }
 
 /* -infinity would be subtracted from itself in rows and columns that are masked whole. */
@@ -140,8 +143,7 @@ static void add_rows(struct nc_backend *backend, const struct nc_infonce *n, con
         most = without_infinity(nc_all(nc_highest(most)));
         for (size_t k = 0; k < t->columns; k += NC_LANES)
             sum += nc_exp(nc_load(score, k, NC_FLOAT32) - most);
-        float *lse = &n->row_lse[t->row + i];
-        *lse = log_add(*lse, most[0] + logf(nc_sum(sum)));
+        log_add(&n->row_max[t->row + i], &n->row_log[t->row + i], most[0], nc_sum(sum));
     }
 }
 
@@ -164,9 +166,8 @@ static void add_columns(struct nc_backend *backend, const struct nc_infonce *n, 
                 sum[v] += nc_exp(nc_load(t->score, i * STEP + first + v * NC_LANES, NC_FLOAT32) -
                                  most[v]);
         for (size_t k = 0; k < SPAN && first + k < t->columns; k++) {
-            float *lse = &n->column_lse[t->column + first + k];
-            size_t v = k / NC_LANES, lane = k % NC_LANES;
-            *lse = log_add(*lse, most[v][lane] + logf(sum[v][lane]));
+            size_t column = t->column + first + k, v = k / NC_LANES, lane = k % NC_LANES;
+            log_add(&n->column_max[column], &n->column_log[column], most[v][lane], sum[v][lane]);
         }
     }
 }
@@ -188,7 +189,10 @@ static void extra_scores(struct nc_backend *backend, const struct nc_infonce *n,
                 sum += nc_load_of(n->extra, left + k, NC_BFLOAT16, rest) *
                        nc_load_of(n->image, right + k, NC_BFLOAT16, rest);
         }
-        score[e] = scale * nc_sum(sum);
+        double total = 0;
+        for (size_t lane = 0; lane < NC_LANES; lane++)
+            total += sum[lane];
+        score[e] = (float)(scale * total);
     }
 }
 
@@ -224,8 +228,8 @@ int nc_cpu_infonce_forward(struct nc_backend *backend, const struct nc_infonce *
         return status;
     extra_scores(backend, n, scale, s.extra);
     for (size_t e = 0; e < n->extras; e++) { /* in order: a picture may have several */
-        float *lse = &n->column_lse[n->extra_image[e]];
-        *lse = log_add(*lse, s.extra[e]);
+        size_t column = (size_t)n->extra_image[e];
+        log_add(&n->column_max[column], &n->column_log[column], s.extra[e], 1);
     }
     return NC_OK;
 }
@@ -239,24 +243,23 @@ static double make_coefficients(struct nc_backend *backend, const struct nc_info
     for (size_t i = 0; i < t->rows; i++) {
         float *score = t->score + i * STEP;
         size_t positive = positive_column(n, t, i);
-        float own = positive < t->columns ? score[positive] : 0;
-        float row_lse = n->row_lse[t->row + i];
+        float row_max = n->row_max[t->row + i], row_log = n->row_log[t->row + i];
         nc_floats sum = {0};
         for (size_t k = 0; k < t->columns; k += NC_LANES) {
             nc_floats s = nc_load(score, k, NC_FLOAT32);
-            nc_floats column_lse =
-                nc_load_of(n->column_lse, t->column + k, NC_FLOAT32, t->columns - k);
-            nc_floats g = (nc_exp(s - row_lse) + nc_exp(s - column_lse)) * half;
+            size_t at = t->column + k, left = t->columns - k;
+            nc_floats column_max = nc_load_of(n->column_max, at, NC_FLOAT32, left);
+            nc_floats column_log = nc_load_of(n->column_log, at, NC_FLOAT32, left);
+            nc_floats g = nc_exp(s - row_max - row_log) + nc_exp(s - column_max - column_log);
+            if (positive - k < NC_LANES) /* before scaling: near 1 only a difference counts */
+                g[positive - k] -= 2;
+            g *= half;
             nc_ints masked = s == -INFINITY;
             g = nc_select(masked, (nc_floats){0}, g);
             sum += nc_select(masked, (nc_floats){0}, g * s);
             nc_store(score, k, NC_FLOAT32, g);
         }
         row_sums[i] = nc_sum(sum);
-        if (positive < t->columns) {
-            score[positive] -= 2 * half;
-            row_sums[i] -= 2.0 * half * own;
-        }
     }
     double total = 0;
     for (size_t i = 0; i < t->rows; i++)
@@ -273,7 +276,8 @@ static double extras_backward(struct nc_backend *backend, const struct nc_infonc
 #pragma omp parallel for num_threads(backend->threads) schedule(static)
     for (size_t e = 0; e < n->extras; e++) {
         size_t column = (size_t)n->extra_image[e];
-        float g = half * expf(score[e] - n->column_lse[column]), *dextra = n->dextra + e * n->width;
+        float g = half * expf(score[e] - n->column_max[column] - n->column_log[column]);
+        float *dextra = n->dextra + e * n->width;
         for (size_t k = 0; k < n->width; k += NC_LANES) {
             size_t left = n->width - k, at = column * n->width + k;
             nc_floats image = n->type == NC_FLOAT32
@@ -324,7 +328,8 @@ int nc_cpu_infonce_loss(struct nc_backend *backend, const struct nc_infonce_loss
     (void)backend;
     double sum = 0;
     for (size_t i = 0; i < n->pairs; i++)
-        sum += (double)n->row_lse[i] - n->positive[i] + n->column_lse[i] - n->positive[i];
+        sum += ((double)n->row_max[i] - n->positive[i] + n->row_log[i]) +
+               ((double)n->column_max[i] - n->positive[i] + n->column_log[i]);
     *n->loss += (float)(sum / (2.0 * (double)n->total));
     return NC_OK;
 }

@@ -143,7 +143,7 @@ def infonce():
     """fp32 inside in both precisions. Pairs, width, contradictions, pictures (0: all differ)."""
     for name, (pairs, width, extras, pictures) in {
             "few": (5, 64, 0, 0), "odd": (37, 100, 9, 11), "rows": (300, 64, 0, 0),
-            "columns": (1100, 32, 40, 500)}.items():
+            "columns": (1100, 32, 400, 500)}.items():
         for type_name, dtype in TYPES.items():
             def rounded(seed, count):
                 x = numbers(seed, count * width).view(count, width)

@@ -89,7 +89,7 @@ static void open_fixture(struct fixture *f, const char *backend, const char *nam
     check(nc_arena_reserve(f->arena, "", features, (void **)&f->features));
     check(nc_arena_reserve(f->arena, "", features, (void **)&f->dfeatures));
     check(nc_arena_reserve(f->arena, "", features, (void **)&f->picture_features));
-    check(nc_arena_reserve(f->arena, "", 3 * f->count * 4, (void **)&f->lse));
+    check(nc_arena_reserve(f->arena, "", 5 * f->count * 4, (void **)&f->lse));
     check(nc_arena_reserve(f->arena, "", 4, (void **)&f->loss));
     check(nc_arena_reserve(f->arena, "", f->ops->infonce_scratch(f->ops->backend, &loss) + 64, &f->infonce_scratch));
     check(nc_arena_commit(f->arena, f->ops));
@@ -168,13 +168,15 @@ static void run_loss(struct fixture *f, struct nc_infonce *loss)
     *loss = (struct nc_infonce){
         .type = NC_FLOAT32, .captions = f->count, .images = f->count, .width = shape->embedding,
         .total = f->count, .text = f->features, .image = f->picture_features,
-        .logit_scale = f->master[0] + scale, .row_lse = f->lse, .column_lse = f->lse + f->count,
-        .positive = f->lse + 2 * f->count, .dtext = f->dfeatures,
+        .logit_scale = f->master[0] + scale, .row_max = f->lse, .row_log = f->lse + f->count,
+        .column_max = f->lse + 2 * f->count, .column_log = f->lse + 3 * f->count,
+        .positive = f->lse + 4 * f->count, .dtext = f->dfeatures,
         .dlogit_scale = f->gradients + scale, .scratch = f->infonce_scratch};
-    check(f->ops->fill(f->ops->backend, f->lse, -INFINITY, 2 * f->count));
+    check(f->ops->fill(f->ops->backend, f->lse, -INFINITY, 4 * f->count));
     check(f->ops->infonce_forward(f->ops->backend, loss));
     check(f->ops->zero(f->ops->backend, f->loss, 4));
-    struct nc_infonce_loss sum = {f->count, f->count, loss->row_lse, loss->column_lse, loss->positive, f->loss};
+    struct nc_infonce_loss sum = {f->count, f->count, loss->row_max, loss->row_log, loss->column_max,
+                                  loss->column_log, loss->positive, f->loss};
     check(f->ops->infonce_loss(f->ops->backend, &sum));
     check(f->ops->zero(f->ops->backend, f->dfeatures, f->count * shape->embedding * 4));
     check(f->ops->zero(f->ops->backend, f->gradients + scale, 4));

@@ -1,0 +1,348 @@
+/* Symmetric InfoNCE over tiles and blocks, with masks and contradictions. */
+#include "kernels.h"
+#include "reference.h"
+
+/* Pictures: how many groups there are, 0 for no mask. Tiles end at 256 and 1024. */
+static const struct shape {
+    const char *name;
+    size_t pairs, width, extras, pictures;
+} shapes[] = {{"few", 5, 64, 0, 0},
+              {"odd", 37, 100, 9, 11},
+              {"rows", 300, 64, 0, 0},
+              {"columns", 1100, 32, 400, 500}};
+enum { SHAPES = sizeof shapes / sizeof *shapes };
+
+static const double logit_scale = 4;
+
+/* Inputs in double, their references, and the loss's buffers on a backend. */
+struct batch {
+    struct reference_infonce r;
+    double *image, *text, *extra;
+    int32_t *group, *place;
+    struct nc_infonce n;
+    float *loss;
+};
+
+static double *unit_rows(uint64_t seed, size_t rows, size_t width, enum nc_type type)
+{
+    double *x = numbers(seed, rows * width, 1, NC_FLOAT32);
+    reference_normalize(rows, width, x, x);
+    for (size_t k = 0; k < rows * width; k++) {
+        float single = (float)x[k];
+        x[k] = type == NC_FLOAT32 ? single : nc_bfloat16_to_float(nc_bfloat16_from_float(single));
+    }
+    return x;
+}
+
+static void make_inputs(struct batch *b, const struct shape *shape, double scale, enum nc_type type)
+{
+    size_t pairs = shape->pairs, width = shape->width;
+    b->text = unit_rows(60, pairs, width, type);
+    b->image = unit_rows(61, pairs, width, type);
+    b->extra = unit_rows(62, shape->extras, width, type);
+    for (size_t k = 0; k < pairs * width; k++) {
+        float sum = (float)b->image[k] + 0.5f * (float)b->text[k];
+        b->image[k] = type == NC_FLOAT32 ? sum : nc_bfloat16_to_float(nc_bfloat16_from_float(sum));
+    }
+    b->group = calloc(pairs, sizeof *b->group);
+    b->place = calloc(shape->extras + 1, sizeof *b->place);
+    for (size_t i = 0; i < pairs; i++)
+        b->group[i] = (int32_t)(shape->pictures ? i * 7 % shape->pictures : i);
+    for (size_t e = 0; e < shape->extras; e++)
+        b->place[e] = (int32_t)(e * 5 % pairs);
+    b->r = (struct reference_infonce){
+        .pairs = pairs, .width = width, .extras = shape->extras, .text = b->text, .image = b->image,
+        .extra = b->extra, .logit_scale = scale, .group = shape->pictures ? b->group : NULL,
+        .extra_image = b->place, .dtext = zeros(pairs * width),
+        .dextra = zeros(shape->extras * width)};
+    reference_infonce(&b->r);
+}
+
+static float *filled(struct nc_ops *ops, size_t count, float value)
+{
+    float *data = bytes_on_device(ops, count * sizeof *data);
+    must(ops->fill(ops->backend, data, value, count));
+    return data;
+}
+
+/* The whole matrix as one call. */
+static void make_call(struct nc_ops *ops, struct batch *b, enum nc_type type)
+{
+    const struct reference_infonce *r = &b->r;
+    size_t pairs = r->pairs, width = r->width;
+    b->n = (struct nc_infonce){
+        .type = type, .captions = pairs, .images = pairs, .width = width, .total = pairs,
+        .text = on_device(ops, b->text, pairs * width, type),
+        .image = on_device(ops, b->image, pairs * width, type),
+        .logit_scale = on_device(ops, &r->logit_scale, 1, NC_FLOAT32),
+        .extras = r->extras, .extra = on_device(ops, b->extra, r->extras * width, type),
+        .extra_image = indices_on_device(ops, b->place, r->extras),
+        .row_max = filled(ops, pairs, -INFINITY), .row_log = filled(ops, pairs, -INFINITY),
+        .column_max = filled(ops, pairs, -INFINITY), .column_log = filled(ops, pairs, -INFINITY),
+        .positive = filled(ops, pairs, NAN), .dtext = filled(ops, pairs * width, 0),
+        .dextra = r->extras ? filled(ops, r->extras * width, 0) : NULL,
+        .dlogit_scale = filled(ops, 1, 0)};
+    if (r->group)
+        b->n.caption_group = b->n.image_group = indices_on_device(ops, b->group, pairs);
+    b->n.scratch = bytes_on_device(ops, ops->infonce_scratch(ops->backend, &b->n));
+    b->loss = filled(ops, 1, 0);
+}
+
+static double loss_of(struct nc_ops *ops, struct batch *b)
+{
+    struct nc_infonce_loss loss = {.pairs = b->r.pairs, .total = b->r.pairs,
+                                   .row_max = b->n.row_max, .row_log = b->n.row_log,
+                                   .column_max = b->n.column_max, .column_log = b->n.column_log,
+                                   .positive = b->n.positive, .loss = b->loss};
+    must(ops->infonce_loss(ops->backend, &loss));
+    double *value = from_device(ops, b->loss, 1, NC_FLOAT32), result = *value;
+    free(value);
+    return result;
+}
+
+static void close_batch(struct batch *b)
+{
+    double *all[] = {b->text, b->image, b->extra, b->r.dtext, b->r.dextra};
+    for (size_t k = 0; k < sizeof all / sizeof *all; k++)
+        free(all[k]);
+    free(b->group);
+    free(b->place);
+}
+
+static void one_call_is_as_close_as_torch(void **state)
+{
+    struct nc_ops *ops = *state;
+    for (size_t i = 0; i < SHAPES; i++)
+        for (enum nc_type type = NC_FLOAT32; type <= NC_BFLOAT16; type++) {
+            struct batch b;
+            make_inputs(&b, &shapes[i], logit_scale, type);
+            make_call(ops, &b, type);
+            must(ops->infonce_forward(ops->backend, &b.n));
+            /* sums of scores: their error is relative to a score */
+            double loss = loss_of(ops, &b) + exp(logit_scale), expected = b.r.loss + exp(logit_scale);
+            must(ops->infonce_backward(ops->backend, &b.n));
+            size_t count = b.r.pairs * b.r.width, extras = b.r.extras * b.r.width;
+            double *dtext = from_device(ops, b.n.dtext, count, NC_FLOAT32);
+            double *dscale = from_device(ops, b.n.dlogit_scale, 1, NC_FLOAT32);
+            const char *name = shapes[i].name;
+            assert_as_torch("infonce.loss", name, type, &loss, &expected, 1);
+            *dscale += exp(logit_scale);
+            expected = b.r.dlogit_scale + exp(logit_scale);
+            assert_as_torch("infonce.dlogit_scale", name, type, dscale, &expected, 1);
+            assert_as_torch("infonce.dtext", name, type, dtext, b.r.dtext, count);
+            if (extras) {
+                double *dextra = from_device(ops, b.n.dextra, extras, NC_FLOAT32);
+                assert_as_torch("infonce.dextra", name, type, dextra, b.r.dextra, extras);
+                free(dextra);
+            }
+            free(dtext);
+            free(dscale);
+            close_batch(&b);
+        }
+}
+
+/* 2 x 2 blocks, of which one caption block and one image block start elsewhere. */
+static void blocks_add_up(void **state)
+{
+    struct nc_ops *ops = *state;
+    struct batch b;
+    make_inputs(&b, &shapes[1], logit_scale, NC_FLOAT32);
+    make_call(ops, &b, NC_FLOAT32);
+    size_t pairs = b.r.pairs, width = b.r.width;
+    const size_t caption_cuts[] = {0, 13, pairs}, image_cuts[] = {0, 20, pairs};
+    /* Contradictions belong to their picture, and are counted once: with the first captions. */
+    int32_t first_places[16], second_places[16];
+    double *extras[2] = {zeros(b.r.extras * width), zeros(b.r.extras * width)};
+    size_t order[16], counts[2] = {0, 0};
+    for (size_t e = 0; e < b.r.extras; e++) {
+        size_t side = b.place[e] >= 20;
+        order[e] = counts[side];
+        memcpy(extras[side] + counts[side] * width, b.extra + e * width, width * sizeof(double));
+        (side ? second_places : first_places)[counts[side]++] = b.place[e] - (side ? 20 : 0);
+    }
+    assert_true(counts[0] && counts[1]);
+    float *dextra[2] = {filled(ops, counts[0] * width, 0), filled(ops, counts[1] * width, 0)};
+    for (int backward = 0; backward < 2; backward++)
+        for (size_t i = 0; i < 2; i++)
+            for (size_t j = 0; j < 2; j++) {
+                struct nc_infonce n = b.n;
+                n.first_caption = 100 + caption_cuts[i];
+                n.captions = caption_cuts[i + 1] - caption_cuts[i];
+                n.first_image = 100 + image_cuts[j];
+                n.images = image_cuts[j + 1] - image_cuts[j];
+                n.text = (const float *)b.n.text + caption_cuts[i] * width;
+                n.image = (const float *)b.n.image + image_cuts[j] * width;
+                n.caption_group = b.n.caption_group + caption_cuts[i];
+                n.image_group = b.n.image_group + image_cuts[j];
+                n.row_max = b.n.row_max + caption_cuts[i];
+                n.row_log = b.n.row_log + caption_cuts[i];
+                n.column_max = b.n.column_max + image_cuts[j];
+                n.column_log = b.n.column_log + image_cuts[j];
+                n.positive = b.n.positive + caption_cuts[i];
+                n.dtext = b.n.dtext + caption_cuts[i] * width;
+                n.extras = i ? 0 : counts[j];
+                n.extra = on_device(ops, extras[j], counts[j] * width, NC_FLOAT32);
+                n.extra_image = indices_on_device(ops, j ? second_places : first_places, counts[j]);
+                n.dextra = dextra[j];
+                n.scratch = bytes_on_device(ops, ops->infonce_scratch(ops->backend, &n));
+                must(backward ? ops->infonce_backward(ops->backend, &n)
+                              : ops->infonce_forward(ops->backend, &n));
+            }
+    /* a sum of scores: its error is relative to a score */
+    double loss = loss_of(ops, &b) + exp(logit_scale), expected = b.r.loss + exp(logit_scale);
+    double *dtext = from_device(ops, b.n.dtext, pairs * width, NC_FLOAT32);
+    double *dscale = from_device(ops, b.n.dlogit_scale, 1, NC_FLOAT32);
+    assert_close("loss", &loss, &expected, 1, 0x1p-24);
+    assert_close("dtext", dtext, b.r.dtext, pairs * width, 1e-5);
+    assert_close("dlogit_scale", dscale, &b.r.dlogit_scale, 1, 1e-4);
+    for (size_t side = 0; side < 2; side++) {
+        double *got = from_device(ops, dextra[side], counts[side] * width, NC_FLOAT32);
+        for (size_t e = 0; e < b.r.extras; e++)
+            if ((size_t)(b.place[e] >= 20) == side)
+                for (size_t k = 0; k < width; k++)
+                    assert_true(fabs(got[order[e] * width + k] - b.r.dextra[e * width + k]) < 1e-6);
+        free(got);
+        free(extras[side]);
+    }
+    free(dtext);
+    free(dscale);
+    close_batch(&b);
+}
+
+/* One pair against itself: nothing to tell apart, no loss, no gradient. */
+static void a_lone_pair_has_no_loss(void **state)
+{
+    struct nc_ops *ops = *state;
+    const struct shape lone = {"lone", 1, 64, 0, 0};
+    struct batch b;
+    make_inputs(&b, &lone, logit_scale, NC_FLOAT32);
+    make_call(ops, &b, NC_FLOAT32);
+    must(ops->infonce_forward(ops->backend, &b.n));
+    assert_true(fabs(loss_of(ops, &b)) < 1e-5);
+    must(ops->infonce_backward(ops->backend, &b.n));
+    double *dtext = from_device(ops, b.n.dtext, 64, NC_FLOAT32);
+    for (size_t k = 0; k < 64; k++)
+        assert_true(fabs(dtext[k]) < 1e-4);
+    free(dtext);
+    close_batch(&b);
+}
+
+/* All captions of one picture: every negative is masked. */
+static void one_picture_has_no_loss(void **state)
+{
+    struct nc_ops *ops = *state;
+    const struct shape same = {"same", 40, 32, 0, 1};
+    struct batch b;
+    make_inputs(&b, &same, logit_scale, NC_FLOAT32);
+    make_call(ops, &b, NC_FLOAT32);
+    must(ops->infonce_forward(ops->backend, &b.n));
+    assert_true(fabs(loss_of(ops, &b)) < 1e-5);
+    must(ops->infonce_backward(ops->backend, &b.n));
+    double *dtext = from_device(ops, b.n.dtext, 40 * 32, NC_FLOAT32);
+    for (size_t k = 0; k < 40 * 32; k++)
+        assert_true(fabs(dtext[k]) < 1e-4);
+    free(dtext);
+    close_batch(&b);
+}
+
+/* exp(8) = 2981: scores that overflow unless the largest is taken away first. */
+static void large_scales_are_safe(void **state)
+{
+    struct nc_ops *ops = *state;
+    struct batch b;
+    make_inputs(&b, &shapes[1], 8, NC_FLOAT32);
+    make_call(ops, &b, NC_FLOAT32);
+    must(ops->infonce_forward(ops->backend, &b.n));
+    double loss = loss_of(ops, &b);
+    must(ops->infonce_backward(ops->backend, &b.n));
+    double *dtext = from_device(ops, b.n.dtext, b.r.pairs * b.r.width, NC_FLOAT32);
+    assert_true(fabs(loss - b.r.loss) < 3e-3); /* scores are known to 2981 / 2^24 each */
+    assert_close("dtext", dtext, b.r.dtext, b.r.pairs * b.r.width, 2e-3);
+    free(dtext);
+    close_batch(&b);
+}
+
+static void gradients_are_added(void **state)
+{
+    struct nc_ops *ops = *state;
+    struct batch b;
+    make_inputs(&b, &shapes[1], logit_scale, NC_FLOAT32);
+    make_call(ops, &b, NC_FLOAT32);
+    must(ops->infonce_forward(ops->backend, &b.n));
+    must(ops->infonce_backward(ops->backend, &b.n));
+    size_t count = b.r.pairs * b.r.width;
+    double *once = from_device(ops, b.n.dtext, count, NC_FLOAT32);
+    must(ops->infonce_backward(ops->backend, &b.n));
+    double *twice = from_device(ops, b.n.dtext, count, NC_FLOAT32);
+    double *dscale = from_device(ops, b.n.dlogit_scale, 1, NC_FLOAT32);
+    for (size_t k = 0; k < count; k++)
+        once[k] *= 2;
+    double expected = 2 * b.r.dlogit_scale;
+    assert_close("dtext", twice, once, count, 1e-6);
+    assert_close("dlogit_scale", dscale, &expected, 1, 1e-4);
+    free(once);
+    free(twice);
+    free(dscale);
+    close_batch(&b);
+}
+
+static void a_contradiction_needs_its_picture(void **state)
+{
+    struct nc_ops *ops = *state;
+    struct batch b;
+    make_inputs(&b, &shapes[1], logit_scale, NC_FLOAT32);
+    make_call(ops, &b, NC_FLOAT32);
+    if (ops->host_memory) { /* elsewhere nobody can look without waiting */
+        ((int32_t *)b.n.extra_image)[3] = 37;
+        assert_int_equal(ops->infonce_forward(ops->backend, &b.n), NC_FAILED);
+        assert_non_null(strstr(nc_error_message(), "37"));
+    }
+    close_batch(&b);
+}
+
+/* text, then contradictions, then the logit scale */
+static double loss(const double *x, void *context)
+{
+    struct reference_infonce r = *(struct reference_infonce *)context;
+    r.text = x;
+    r.extra = x + r.pairs * r.width;
+    r.logit_scale = x[(r.pairs + r.extras) * r.width];
+    r.dtext = NULL;
+    reference_infonce(&r);
+    return r.loss;
+}
+
+static void reference_agrees_with_differences(void **state)
+{
+    (void)state;
+    const struct shape small = {"small", 9, 6, 4, 5};
+    struct batch b;
+    make_inputs(&b, &small, 1.5, NC_FLOAT32);
+    size_t text = small.pairs * small.width, extra = small.extras * small.width;
+    double *x = zeros(text + extra + 1), *gradient = zeros(text + extra + 1);
+    memcpy(x, b.text, text * sizeof *x);
+    memcpy(x + text, b.extra, extra * sizeof *x);
+    x[text + extra] = 1.5;
+    memcpy(gradient, b.r.dtext, text * sizeof *x);
+    memcpy(gradient + text, b.r.dextra, extra * sizeof *x);
+    gradient[text + extra] = b.r.dlogit_scale;
+    assert_true(difference_error(loss, &b.r, x, gradient, text + extra + 1) < 1e-8);
+    free(x);
+    free(gradient);
+    close_batch(&b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(reference_agrees_with_differences),
+        cmocka_unit_test(one_call_is_as_close_as_torch),
+        cmocka_unit_test(blocks_add_up),
+        cmocka_unit_test(a_lone_pair_has_no_loss),
+        cmocka_unit_test(one_picture_has_no_loss),
+        cmocka_unit_test(large_scales_are_safe),
+        cmocka_unit_test(gradients_are_added),
+        cmocka_unit_test(a_contradiction_needs_its_picture),
+    };
+    return RUN_ON_ALL_BACKENDS(tests);
+}
