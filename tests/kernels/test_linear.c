@@ -1,0 +1,179 @@
+/* Linear layers and their gradients. */
+#include "kernels.h"
+#include "reference.h"
+
+static const struct {
+    const char *name;
+    size_t rows, in, out;
+} shapes[] = {{"one", 1, 64, 32}, {"odd", 33, 96, 50}, {"block", 300, 128, 256}};
+enum { SHAPES = sizeof shapes / sizeof *shapes };
+
+/* y = x weight^T + bias, dx, dweight and dbias, all in double. */
+struct layer {
+    size_t rows, in, out;
+    double *x, *weight, *bias, *dy, *y, *dx, *dweight, *dbias;
+};
+
+static void make_layer(struct layer *l, size_t i, enum nc_type type)
+{
+    size_t rows = shapes[i].rows, in = shapes[i].in, out = shapes[i].out;
+    *l = (struct layer){.rows = rows, .in = in, .out = out, .x = numbers(80, rows * in, 1, type),
+                        .weight = numbers(81, out * in, 0.1, type),
+                        .bias = numbers(82, out, 1, type), .dy = numbers(83, rows * out, 1, type),
+                        .y = zeros(rows * out), .dx = zeros(rows * in), .dweight = zeros(out * in),
+                        .dbias = zeros(out)};
+    reference_linear(rows, in, out, l->x, l->weight, l->bias, l->y);
+    for (size_t r = 0; r < rows; r++)
+        for (size_t o = 0; o < out; o++) {
+            double dy = l->dy[r * out + o];
+            l->dbias[o] += dy;
+            for (size_t k = 0; k < in; k++) {
+                l->dx[r * in + k] += dy * l->weight[o * in + k];
+                l->dweight[o * in + k] += dy * l->x[r * in + k];
+            }
+        }
+}
+
+static void free_layer(struct layer *l)
+{
+    double *all[] = {l->x, l->weight, l->bias, l->dy, l->y, l->dx, l->dweight, l->dbias};
+    for (size_t k = 0; k < sizeof all / sizeof *all; k++)
+        free(all[k]);
+}
+
+static struct nc_linear forward_of(struct nc_ops *ops, const struct layer *l, enum nc_type type,
+                                   enum nc_type y_type)
+{
+    return (struct nc_linear){.type = type, .rows = l->rows, .in = l->in, .out = l->out,
+                              .x = on_device(ops, l->x, l->rows * l->in, type),
+                              .weight = on_device(ops, l->weight, l->out * l->in, type),
+                              .bias = on_device(ops, l->bias, l->out, NC_FLOAT32),
+                              .y = on_device(ops, NULL, l->rows * l->out, y_type),
+                              .y_type = y_type};
+}
+
+static void forward_is_as_close_as_torch(void **state)
+{
+    struct nc_ops *ops = *state;
+    for (size_t i = 0; i < SHAPES; i++)
+        for (enum nc_type type = NC_FLOAT32; type <= NC_BFLOAT16; type++) {
+            struct layer l;
+            make_layer(&l, i, type);
+            struct nc_linear n = forward_of(ops, &l, type, type);
+            for (int again = 0; again < 2; again++) { /* a kept primitive works as a new one */
+                must(ops->linear(ops->backend, &n));
+                double *y = from_device(ops, n.y, l.rows * l.out, type);
+                assert_as_torch("linear.y", shapes[i].name, type, y, l.y, l.rows * l.out);
+                free(y);
+            }
+            free_layer(&l);
+        }
+}
+
+/* No bias; a residual, apart and in place; an fp32 result of bf16 inputs. */
+static void what_comes_behind_is_added(void **state)
+{
+    struct nc_ops *ops = *state;
+    for (size_t i = 0; i < SHAPES; i++)
+        for (enum nc_type type = NC_FLOAT32; type <= NC_BFLOAT16; type++)
+            for (int variant = 0; variant < 4; variant++) {
+                struct layer l;
+                make_layer(&l, i, type);
+                size_t count = l.rows * l.out;
+                double *residual = numbers(84, count, 1, NC_FLOAT32);
+                struct nc_linear n = forward_of(ops, &l, type, NC_FLOAT32);
+                if (variant == 0)
+                    n.bias = NULL;
+                if (variant >= 2)
+                    n.residual = on_device(ops, residual, count, NC_FLOAT32);
+                if (variant == 3)
+                    n.y = (void *)n.residual;
+                for (size_t k = 0; k < count; k++)
+                    l.y[k] += (variant >= 2 ? residual[k] : 0) - (variant ? 0 : l.bias[k % l.out]);
+                must(ops->linear(ops->backend, &n));
+                double *y = from_device(ops, n.y, count, NC_FLOAT32);
+                assert_close("y", y, l.y, count, 2e-6);
+                free(y);
+                free(residual);
+                free_layer(&l);
+            }
+}
+
+static void activation_is_applied(void **state)
+{
+    struct nc_ops *ops = *state;
+    for (size_t i = 0; i < SHAPES; i++)
+        for (enum nc_type type = NC_FLOAT32; type <= NC_BFLOAT16; type++)
+            for (enum nc_activation activation = NC_QUICK_GELU; activation <= NC_GELU; activation++) {
+                struct layer l;
+                make_layer(&l, i, type);
+                struct nc_linear n = forward_of(ops, &l, type, type);
+                n.activate = true;
+                n.activation = activation;
+                for (size_t k = 0; k < l.rows * l.out; k++)
+                    l.y[k] = reference_activation(activation, l.y[k]);
+                must(ops->linear(ops->backend, &n));
+                double *y = from_device(ops, n.y, l.rows * l.out, type);
+                assert_close("y", y, l.y, l.rows * l.out, type == NC_FLOAT32 ? 2e-6 : 0x1p-8);
+                free(y);
+                free_layer(&l);
+            }
+}
+
+static void backward_is_as_close_as_torch(void **state)
+{
+    struct nc_ops *ops = *state;
+    for (size_t i = 0; i < SHAPES; i++)
+        for (enum nc_type type = NC_FLOAT32; type <= NC_BFLOAT16; type++) {
+            struct layer l;
+            make_layer(&l, i, type);
+            size_t inputs = l.rows * l.in, weights = l.out * l.in;
+            const char *name = shapes[i].name;
+            struct nc_linear_backward_input input = {
+                .type = type, .rows = l.rows, .in = l.in, .out = l.out,
+                .dy = on_device(ops, l.dy, l.rows * l.out, type),
+                .weight = on_device(ops, l.weight, weights, type),
+                .dx = on_device(ops, NULL, inputs, type)};
+            must(ops->linear_backward_input(ops->backend, &input));
+            double *dx = from_device(ops, input.dx, inputs, type);
+            assert_as_torch("linear.dx", name, type, dx, l.dx, inputs);
+            free(dx);
+            struct nc_linear_backward_weight weight = {
+                .type = type, .rows = l.rows, .in = l.in, .out = l.out,
+                .x = on_device(ops, l.x, inputs, type), .dy = input.dy,
+                .dweight = on_device(ops, NULL, weights, NC_FLOAT32),
+                .dbias = on_device(ops, NULL, l.out, NC_FLOAT32)};
+            for (int accumulate = 0; accumulate < 2; accumulate++) {
+                weight.accumulate = accumulate;
+                must(ops->linear_backward_weight(ops->backend, &weight));
+                double *dweight = from_device(ops, weight.dweight, weights, NC_FLOAT32);
+                double *dbias = from_device(ops, weight.dbias, l.out, NC_FLOAT32);
+                for (size_t k = 0; k < weights; k++)
+                    dweight[k] /= 1 + accumulate;
+                for (size_t k = 0; k < l.out; k++)
+                    dbias[k] /= 1 + accumulate;
+                assert_as_torch("linear.dweight", name, type, dweight, l.dweight, weights);
+                assert_as_torch("linear.dbias", name, type, dbias, l.dbias, l.out);
+                free(dweight);
+                free(dbias);
+            }
+            weight.dbias = NULL;
+            weight.accumulate = false;
+            must(ops->linear_backward_weight(ops->backend, &weight));
+            double *dweight = from_device(ops, weight.dweight, weights, NC_FLOAT32);
+            assert_as_torch("linear.dweight", name, type, dweight, l.dweight, weights);
+            free(dweight);
+            free_layer(&l);
+        }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(forward_is_as_close_as_torch),
+        cmocka_unit_test(what_comes_behind_is_added),
+        cmocka_unit_test(activation_is_applied),
+        cmocka_unit_test(backward_is_as_close_as_torch),
+    };
+    return RUN_ON_ALL_BACKENDS(tests);
+}
