@@ -164,7 +164,8 @@ static int reserve(struct nc_step *step, struct nc_arena *arena, const struct ne
     return status;
 }
 
-int nc_step_create(struct nc_ops *ops, const struct nc_model *model, const struct nc_config *config,
+int nc_step_create(struct nc_ops *ops, const struct nc_model_shape *shape,
+                   const struct nc_parameter_table *table, const struct nc_config *config,
                    const bool *trainable, const struct nc_examples *examples,
                    struct nc_arena *arena, struct nc_step **out)
 {
@@ -173,8 +174,8 @@ int nc_step_create(struct nc_ops *ops, const struct nc_model *model, const struc
     if (!step)
         return nc_error(NC_FAILED, "train: no memory");
     step->ops = ops;
-    step->shape = nc_model_shape(model);
-    step->table = nc_model_table(model);
+    step->shape = shape;
+    step->table = table;
     step->config = config;
     step->trainable = trainable;
     size_t largest = most(examples->training_count, examples->validation_count);

@@ -44,7 +44,8 @@ struct nc_step {
 
 /* Plans everything in `arena` from the batches that will really come: `epochs` orders
  * of the examples, and the validation batches. */
-int nc_step_create(struct nc_ops *ops, const struct nc_model *model, const struct nc_config *config,
+int nc_step_create(struct nc_ops *ops, const struct nc_model_shape *shape,
+                   const struct nc_parameter_table *table, const struct nc_config *config,
                    const bool *trainable, const struct nc_examples *examples,
                    struct nc_arena *arena, struct nc_step **step);
 void nc_step_destroy(struct nc_step *step);

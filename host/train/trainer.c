@@ -107,8 +107,8 @@ static int plan_memory(struct run *run, struct nc_train_result *result)
 {
     int status = nc_arena_create(&run->arena);
     if (status == NC_OK)
-        status = nc_step_create(run->ops, run->model, run->config, run->trainable, &run->examples,
-                                run->arena, &run->step);
+        status = nc_step_create(run->ops, nc_model_shape(run->model), nc_model_table(run->model),
+                                run->config, run->trainable, &run->examples, run->arena, &run->step);
     if (status == NC_OK)
         status = nc_arena_commit(run->arena, run->ops);
     if (status != NC_OK)

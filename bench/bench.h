@@ -1,0 +1,9 @@
+/* One measured thing a file; the driver is main.c. */
+#ifndef NCLIP_BENCH_H
+#define NCLIP_BENCH_H
+
+#include "nclip/command.h"
+
+extern const struct nc_command bench_train;
+
+#endif

@@ -1,0 +1,11 @@
+/* The rate of dense products that this machine reaches now: the ceiling of a training step. */
+#ifndef NCLIP_BENCH_MATRIX_PEAK_H
+#define NCLIP_BENCH_MATRIX_PEAK_H
+
+#include "nclip/ops.h"
+
+/* *flops_per_second: the best of several large square and tall products, each the best of
+ * several runs. Takes about a second on two cores. */
+int matrix_peak(struct nc_ops *ops, enum nc_type type, double *flops_per_second);
+
+#endif

@@ -1,0 +1,286 @@
+/* nclip-bench train: whole training steps, and where their time goes. */
+#include "bench.h"
+#include "matrix_peak.h"
+#include "timed_ops.h"
+#include "workload.h"
+
+#include "../host/train/step.h"
+#include "nclip/arena.h"
+#include "nclip/error.h"
+#include "nclip/progress.h"
+
+#include <cjson/cJSON.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct nc_help help = {
+    .usage = "nclip-bench train [--shape NAME] [--precision fp32|bf16] [--batch N] [--steps N]",
+    .purpose =
+        "Times training steps of CLIP's text tower on cached picture embeddings: captions a second, "
+        "the share of the machine's matrix peak (measured just before), and each operation's part. "
+        "Parameters and embeddings are random, and so are the captions' words unless --captions "
+        "names a file; their lengths are those of real captions. The first step, which builds "
+        "oneDNN's programs, is not counted.",
+    .examples = "nclip-bench train --shape ViT-L/14 --batch 512 --precision bf16",
+};
+
+enum { MOST_PARTS = 32 };
+
+struct request {
+    const char *shape, *precision, *captions, *tokenizer, *device, *tokens_out;
+    size_t batch, micro_batch, steps;
+    bool share_prefixes, json;
+};
+
+struct measurement {
+    double peak;     /* flops a second */
+    double seconds;  /* of all counted steps */
+    double tokens;   /* of a caption, in the mean */
+    double rows;     /* computed tokens of a step, in the mean */
+    size_t captions; /* of all counted steps */
+    size_t planned_bytes, peak_bytes;
+    struct timed_part parts[MOST_PARTS];
+    size_t part_count;
+};
+
+static size_t peak_resident(void)
+{
+    char line[256];
+    size_t kilobytes = 0;
+    FILE *file = fopen("/proc/self/status", "re");
+    while (file && fgets(line, sizeof line, file))
+        if (sscanf(line, "VmHWM: %zu kB", &kilobytes) == 1)
+            break;
+    if (file)
+        fclose(file);
+    return kilobytes * 1024;
+}
+
+static int load_config(const struct request *r, struct nc_config **config)
+{
+    char batch[64], micro[64], precision[64], share[64];
+    snprintf(batch, sizeof batch, "batch_size=%zu", r->batch);
+    snprintf(micro, sizeof micro, "micro_batch_size=%zu", r->micro_batch);
+    snprintf(precision, sizeof precision, "precision=%s", r->precision);
+    snprintf(share, sizeof share, "share_prefixes=%s", r->share_prefixes ? "true" : "false");
+    const char *overrides[] = {batch, micro, precision, share, "drop_last=true", "epochs=1",
+                               "validation_fraction=0", "trainable=all", "gradient_clip=1"};
+    return nc_config_load("default", overrides, sizeof overrides / sizeof *overrides, config);
+}
+
+static int set_parameters(const struct workload *w, struct nc_step *step)
+{
+    float *master;
+    int status = workload_parameters(w, &master);
+    if (status == NC_OK)
+        status = nc_step_set_parameters(step, master);
+    free(master);
+    return status;
+}
+
+static int run_steps(const struct request *r, const struct workload *w, const uint32_t *order,
+                     struct timed_ops *timed, struct nc_step *step, struct measurement *m)
+{
+    for (size_t i = 0; i <= r->steps; i++) {
+        double loss, norm;
+        if (i == 1)
+            timed_ops_reset(timed);
+        double began = nc_seconds();
+        int status = nc_step_train(step, &w->examples, order + i * r->batch, r->batch, i + 1, 1e-6,
+                                   &loss, &norm);
+        if (status != NC_OK)
+            return status;
+        if (!i)
+            continue;
+        m->seconds += nc_seconds() - began;
+        m->captions += r->batch;
+    }
+    m->part_count = timed_ops_parts(timed, m->parts, MOST_PARTS);
+    return NC_OK;
+}
+
+static int count_rows(const struct request *r, const struct workload *w, const uint32_t *order,
+                      const struct nc_config *config, double *rows)
+{
+    struct nc_packing packing;
+    const struct nc_examples *e = &w->examples;
+    int status = nc_packing_create(r->batch, e->token_start[e->texts], &packing);
+    *rows = 0;
+    for (size_t i = 1; i <= r->steps && status == NC_OK; i++) {
+        size_t extras;
+        status = nc_examples_pack(e, config, order + i * r->batch, r->batch, &packing, &extras);
+        *rows += (double)packing.rows / (double)r->steps;
+    }
+    nc_packing_destroy(&packing);
+    return status;
+}
+
+static int measure(const struct request *r, struct workload *w, const struct nc_config *config,
+                   struct nc_ops *ops, struct measurement *m)
+{
+    struct timed_ops *timed = NULL;
+    struct nc_arena *arena = NULL;
+    struct nc_step *step = NULL;
+    bool *trainable = NULL;
+    const char *all = "all";
+    uint32_t *order = malloc(w->examples.training_count * sizeof *order);
+    if (!order)
+        return nc_error(NC_FAILED, "bench: no memory");
+    nc_examples_order(&w->examples, config->seed, 0, order); /* memory is planned for this order */
+    int status = count_rows(r, w, order, config, &m->rows);
+    if (status == NC_OK)
+        status = nc_trainable_parse(&all, 1, &w->table, &w->shape, &trainable);
+    if (status == NC_OK)
+        status = timed_ops_create(ops, &timed);
+    if (status == NC_OK)
+        status = nc_arena_create(&arena);
+    if (status == NC_OK)
+        status = nc_step_create(timed_ops_table(timed), &w->shape, &w->table, config, trainable,
+                                &w->examples, arena, &step);
+    if (status == NC_OK)
+        status = nc_arena_commit(arena, timed_ops_table(timed));
+    if (status == NC_OK) {
+        m->planned_bytes = nc_arena_bytes(arena);
+        nc_arena_print(arena, stderr);
+        status = set_parameters(w, step);
+    }
+    if (status == NC_OK)
+        status = run_steps(r, w, order, timed, step, m);
+    m->peak_bytes = peak_resident();
+    nc_step_destroy(step);
+    nc_arena_destroy(arena);
+    free(trainable);
+    free(order);
+    timed_ops_destroy(timed);
+    return status;
+}
+
+static double product_flops(const struct measurement *m)
+{
+    double flops = 0;
+    for (size_t i = 0; i < m->part_count; i++)
+        flops += m->parts[i].flops;
+    return flops;
+}
+
+static void print_text(const struct request *r, const struct measurement *m)
+{
+    double flops = product_flops(m), named = 0;
+    printf("%s, %s, batch %zu, %s: %.1f captions/s (%.2f s a step)\n", r->shape, r->precision, r->batch,
+           r->share_prefixes ? "shared prefixes" : "nothing shared", (double)m->captions / m->seconds,
+           m->seconds / (double)r->steps);
+    printf("captions of %.1f tokens, %.0f rows computed a step\n", m->tokens, m->rows);
+    printf("dense products %.0f GFLOP/s over the whole step, %.0f%% of the %.0f measured before it\n",
+           flops / m->seconds * 1e-9, 100 * flops / m->seconds / m->peak, m->peak * 1e-9);
+    printf("memory %.2f GiB planned, %.2f GiB at the peak\n\n", (double)m->planned_bytes / 0x1p30,
+           (double)m->peak_bytes / 0x1p30);
+    printf("%-24s %8s %7s %7s %10s %8s\n", "operation", "s/step", "share", "calls", "GFLOP/s", "of peak");
+    for (size_t i = 0; i < m->part_count; i++) {
+        const struct timed_part *p = &m->parts[i];
+        named += p->seconds;
+        printf("%-24s %8.3f %6.1f%% %7zu", p->name, p->seconds / (double)r->steps,
+               100 * p->seconds / m->seconds, p->calls / r->steps);
+        if (p->flops > 0)
+            printf(" %10.0f %7.0f%%", p->flops / p->seconds * 1e-9, 100 * p->flops / p->seconds / m->peak);
+        printf("\n");
+    }
+    printf("%-24s %8.3f %6.1f%%\n", "everything else", (m->seconds - named) / (double)r->steps,
+           100 * (m->seconds - named) / m->seconds);
+}
+
+static void print_json(const struct request *r, const struct measurement *m)
+{
+    cJSON *root = cJSON_CreateObject(), *parts = cJSON_AddArrayToObject(root, "operations");
+    cJSON_AddStringToObject(root, "benchmark", "train");
+    cJSON_AddStringToObject(root, "program", "nclip " NCLIP_VERSION);
+    cJSON_AddStringToObject(root, "device", r->device);
+    cJSON_AddStringToObject(root, "shape", r->shape);
+    cJSON_AddStringToObject(root, "precision", r->precision);
+    cJSON_AddStringToObject(root, "captions", r->captions ? "from a file" : "generated");
+    cJSON_AddNumberToObject(root, "batch", (double)r->batch);
+    cJSON_AddNumberToObject(root, "micro_batch", (double)r->micro_batch);
+    cJSON_AddNumberToObject(root, "steps", (double)r->steps);
+    cJSON_AddBoolToObject(root, "share_prefixes", r->share_prefixes);
+    cJSON_AddNumberToObject(root, "tokens_per_caption", m->tokens);
+    cJSON_AddNumberToObject(root, "rows_per_step", m->rows);
+    cJSON_AddNumberToObject(root, "captions_per_second", (double)m->captions / m->seconds);
+    cJSON_AddNumberToObject(root, "seconds_per_step", m->seconds / (double)r->steps);
+    cJSON_AddNumberToObject(root, "matrix_peak_gflops", m->peak * 1e-9);
+    cJSON_AddNumberToObject(root, "matrix_peak_share", product_flops(m) / m->seconds / m->peak);
+    cJSON_AddNumberToObject(root, "planned_bytes", (double)m->planned_bytes);
+    cJSON_AddNumberToObject(root, "peak_bytes", (double)m->peak_bytes);
+    for (size_t i = 0; i < m->part_count; i++) {
+        cJSON *part = cJSON_CreateObject();
+        cJSON_AddStringToObject(part, "name", m->parts[i].name);
+        cJSON_AddNumberToObject(part, "seconds_per_step", m->parts[i].seconds / (double)r->steps);
+        if (m->parts[i].flops > 0)
+            cJSON_AddNumberToObject(part, "gflops", m->parts[i].flops / m->parts[i].seconds * 1e-9);
+        cJSON_AddItemToArray(parts, part);
+    }
+    char *text = cJSON_PrintUnformatted(root);
+    if (text)
+        puts(text);
+    cJSON_free(text);
+    cJSON_Delete(root);
+}
+
+static int bench(const struct request *r)
+{
+    struct nc_ops *ops = NULL;
+    struct nc_config *config = NULL;
+    struct workload workload = {0};
+    struct measurement m = {0};
+    int status = load_config(r, &config);
+    if (status == NC_OK)
+        status = nc_ops_create(r->device, 0, &ops);
+    if (status == NC_OK)
+        status = workload_create(r->shape, (r->steps + 1) * r->batch, r->captions, r->tokenizer, &workload);
+    if (status == NC_OK && r->tokens_out)
+        status = workload_write_tokens(&workload, r->tokens_out);
+    if (status == NC_OK)
+        status = matrix_peak(ops, config->precision, &m.peak);
+    if (status == NC_OK)
+        status = measure(r, &workload, config, ops, &m);
+    m.tokens = workload.mean_tokens;
+    if (status == NC_OK)
+        (r->json ? print_json : print_text)(r, &m);
+    workload_destroy(&workload);
+    nc_ops_destroy(ops);
+    nc_config_free(config);
+    return status;
+}
+
+static int run(int argc, char **argv)
+{
+    static const char *const precisions[] = {"fp32", "bf16", NULL};
+    struct request r = {.shape = "ViT-L/14", .precision = "bf16", .device = "cpu", .batch = 512,
+                        .steps = 3};
+    const struct nc_option table[] = {
+        {"--shape", "NAME", "whose text tower (default: ViT-L/14)", NC_OPTION_STRING, &r.shape,
+         .choices = workload_shapes},
+        {"--precision", "TYPE", "default: bf16", NC_OPTION_STRING, &r.precision, .choices = precisions},
+        {"--batch", "N", "captions a step (default: 512)", NC_OPTION_SIZE, &r.batch},
+        {"--micro-batch", "N", "captions computed at once (default: all)", NC_OPTION_SIZE, &r.micro_batch},
+        {"--steps", "N", "counted steps (default: 3)", NC_OPTION_SIZE, &r.steps},
+        {"--share-prefixes", NULL, "compute equal beginnings of captions once, as nclip train does",
+         NC_OPTION_FLAG, &r.share_prefixes},
+        {"--captions", "FILE", "real captions: COCO JSON or JSONL", NC_OPTION_STRING, &r.captions},
+        {"--tokenizer", "PATH", "CLIP's tokenizer, for --captions", NC_OPTION_STRING, &r.tokenizer},
+        {"--tokens-out", "FILE", "write the captions' tokens, for a peer", NC_OPTION_STRING, &r.tokens_out},
+        {"--device", "NAME", "backend (default: cpu)", NC_OPTION_STRING, &r.device, .choices = nc_ops_names()},
+        {"--json", NULL, "print one JSON object", NC_OPTION_FLAG, &r.json},
+        {0},
+    };
+    struct nc_arguments arguments;
+    int status = nc_options_parse(&help, table, argc, argv, &arguments);
+    if (status != NC_OK || arguments.help_shown)
+        return status;
+    if (r.batch < 2 || r.steps < 1)
+        status = nc_error(NC_USAGE, "--batch must be at least 2 and --steps at least 1");
+    else
+        status = bench(&r);
+    nc_arguments_free(&arguments, table);
+    return status;
+}
+
+const struct nc_command bench_train = {"train", "training steps on cached embeddings", run};

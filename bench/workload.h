@@ -1,0 +1,34 @@
+/* What a training benchmark computes on: a CLIP shape with random parameters, captions as
+ * tokens, and a store of random picture embeddings on disk. Speed does not depend on the
+ * numbers, so no checkpoint is needed. */
+#ifndef NCLIP_BENCH_WORKLOAD_H
+#define NCLIP_BENCH_WORKLOAD_H
+
+#include "../host/train/examples.h"
+#include "nclip/model.h"
+
+struct workload {
+    struct nc_model_shape shape;
+    struct nc_parameter_table table;
+    struct nc_examples examples; /* all in training, in order; nothing held out */
+    char folder[64];             /* a temporary one, holds the store */
+    double mean_tokens;          /* of a caption, start and end included */
+};
+
+/* Names of CLIP's text towers, ending with NULL. */
+extern const char *const workload_shapes[];
+
+/* `captions`: a caption file (COCO JSON or JSONL), tokenized with `tokenizer` (folder or
+ * file); NULL: lengths drawn as in COCO's captions, tokens by Zipf's law, nothing shared but
+ * the start token. `count` examples; a file with fewer is repeated. */
+int workload_create(const char *shape, size_t count, const char *captions, const char *tokenizer,
+                    struct workload *workload);
+void workload_destroy(struct workload *workload);
+
+/* Random parameters of the text tower, malloc'd. */
+int workload_parameters(const struct workload *workload, float **master);
+
+/* One JSON array of token ids a line: what the peers read. Appears by rename. */
+int workload_write_tokens(const struct workload *workload, const char *path);
+
+#endif
