@@ -33,6 +33,8 @@ static void note_signal(int number)
 }
 
 struct job {
+    struct nc_model *model;
+    struct nc_ops *ops;
     struct nc_image_source *source;
     struct nc_embedding_writer *writer;
     struct nc_encoder *encoder;
@@ -41,7 +43,8 @@ struct job {
     float *pixels, *features;
     size_t *index;  /* [batch] source index of each picture of the batch */
     char **reasons; /* [batch] why it cannot be embedded, or NULL */
-    size_t embedded;
+    size_t embedded;      /* by this call */
+    size_t rows, skipped; /* of the store, when it is closed */
 };
 
 /* Reads, decodes and preprocesses picture `slot`; a failure is its reason to be skipped. */
@@ -60,6 +63,21 @@ static void prepare(struct job *job, size_t slot)
         job->reasons[slot] = strdup(nc_error_message());
     nc_image_free(&image);
     free(bytes);
+}
+
+/* A row that the store's type cannot hold is the picture's failure, not the run's. */
+static int store(struct job *job, const char *key, const float *row)
+{
+    int status = nc_embedding_writer_append(job->writer, key, row);
+    job->embedded += status == NC_OK;
+    if (status != NC_BAD_INPUT)
+        return status;
+    char *reason = strdup(nc_error_message());
+    if (!reason)
+        return nc_error(NC_FAILED, "embed: no memory");
+    status = nc_embedding_writer_skip(job->writer, key, reason);
+    free(reason);
+    return status;
 }
 
 static int embed_batch(struct job *job, size_t count)
@@ -89,10 +107,8 @@ static int embed_batch(struct job *job, size_t count)
     if (status == NC_OK)
         status = nc_encoder_pictures(job->encoder, job->pixels, good, false, job->features);
     for (size_t i = 0; i < good && status == NC_OK; i++)
-        status = nc_embedding_writer_append(job->writer,
-                                            nc_image_source_key(job->source, job->index[i]),
-                                            job->features + i * job->embedding);
-    job->embedded += good;
+        status = store(job, nc_image_source_key(job->source, job->index[i]),
+                       job->features + i * job->embedding);
     return status;
 }
 
@@ -141,20 +157,21 @@ static int allocate(struct job *job, const struct nc_model_shape *shape)
                ? NC_OK : nc_error(NC_FAILED, "embed: no memory for %zu pictures at once", job->batch);
 }
 
-static void report(const struct job *job, const char *store, size_t count, size_t skipped,
-                   double seconds, bool json)
+static void report(const struct job *job, const char *folder, double seconds, bool json)
 {
     double rate = seconds > 0 ? (double)job->embedded / seconds : 0;
     if (!json) {
         printf("%zu pictures embedded in %.1f s (%.1f pictures/s); %s holds %zu", job->embedded,
-               seconds, rate, store, count);
-        printf(skipped ? "; %zu skipped, see %s/skipped.jsonl\n" : "\n", skipped, store);
+               seconds, rate, folder, job->rows);
+        if (job->skipped)
+            printf("; %zu skipped, see %s/skipped.jsonl", job->skipped, folder);
+        printf("\n");
         return;
     }
     cJSON *root = cJSON_CreateObject();
     cJSON_AddNumberToObject(root, "embedded", (double)job->embedded);
-    cJSON_AddNumberToObject(root, "rows", (double)count);
-    cJSON_AddNumberToObject(root, "skipped", (double)skipped);
+    cJSON_AddNumberToObject(root, "rows", (double)job->rows);
+    cJSON_AddNumberToObject(root, "skipped", (double)job->skipped);
     cJSON_AddNumberToObject(root, "seconds", seconds);
     cJSON_AddNumberToObject(root, "pictures_per_second", rate);
     char *text = cJSON_PrintUnformatted(root);
@@ -164,94 +181,122 @@ static void report(const struct job *job, const char *store, size_t count, size_
     cJSON_Delete(root);
 }
 
+/* What the command line asks for. */
+struct request {
+    const char *model, *images, *out, *device, *precision, *type;
+    size_t batch, device_number;
+    bool json;
+};
+
+static enum nc_type type_of(const char *name)
+{
+    return strcmp(name, "fp32") == 0 ? NC_FLOAT32 : strcmp(name, "bf16") == 0 ? NC_BFLOAT16 : NC_FLOAT16;
+}
+
+static int open_store(struct job *job, const struct request *r, struct nc_model *model)
+{
+    char hash[17];
+    int status = nc_model_vision_hash(model, hash);
+    if (status != NC_OK)
+        return status;
+    char *preprocessing = nc_preprocess_describe(&job->preprocess);
+    if (!preprocessing)
+        return nc_error(NC_FAILED, "embed: no memory");
+    struct nc_embedding_info info = {
+        .model_hash = hash, .preprocessing = preprocessing, .normalized = true,
+        .dimension = nc_model_shape(model)->embedding, .type = type_of(r->type)};
+    status = nc_embedding_writer_open(r->out, &info, 0, &job->writer);
+    free(preprocessing);
+    return status;
+}
+
+static int open_job(struct job *job, const struct request *r)
+{
+    int status = nc_model_open(r->model, &job->model);
+    if (status == NC_OK)
+        status = nc_preprocess_load(r->model, nc_model_shape(job->model)->image_size, &job->preprocess);
+    if (status == NC_OK)
+        status = nc_image_source_open(r->images, &job->source);
+    if (status == NC_OK)
+        status = open_store(job, r, job->model);
+    if (status == NC_OK)
+        status = allocate(job, nc_model_shape(job->model));
+    if (status == NC_OK)
+        status = nc_ops_create(r->device, (int)r->device_number, &job->ops);
+    struct nc_encoder_options options = {.precision = type_of(r->precision), .vision = true,
+                                         .batch = job->batch};
+    return status == NC_OK ? nc_encoder_create(job->ops, job->model, &options, &job->encoder) : status;
+}
+
+static void close_job(struct job *job)
+{
+    nc_encoder_destroy(job->encoder);
+    nc_ops_destroy(job->ops);
+    nc_image_source_close(job->source);
+    nc_model_close(job->model);
+    free(job->pixels);
+    free(job->features);
+    free(job->index);
+    free(job->reasons);
+}
+
+/* What is embedded is kept, whatever happened after it: `status` and its message pass through. */
+static int close_store(struct job *job, int status)
+{
+    if (!job->writer)
+        return status;
+    char *message = status != NC_OK ? strdup(nc_error_message()) : NULL;
+    job->rows = nc_embedding_writer_count(job->writer);
+    job->skipped = nc_embedding_writer_skipped(job->writer);
+    int closed = nc_embedding_writer_close(job->writer);
+    if (message)
+        nc_error(status, "%s", message);
+    free(message);
+    return status == NC_OK ? closed : status;
+}
+
+static int embed(const struct request *r)
+{
+    struct job job = {.batch = r->batch ? r->batch : 1};
+    double began = nc_seconds();
+    int status = open_job(&job, r);
+    struct sigaction action = {.sa_handler = note_signal, .sa_flags = SA_RESETHAND};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    if (status == NC_OK)
+        status = embed_all(&job);
+    status = close_store(&job, status);
+    if (status == NC_OK && stop_signal)
+        status = nc_error(NC_FAILED, "stopped by a signal with %zu pictures in %s; the same command goes on",
+                          job.rows, r->out);
+    if (status == NC_OK)
+        report(&job, r->out, nc_seconds() - began, r->json);
+    close_job(&job);
+    return status;
+}
+
 static int run(int argc, char **argv)
 {
-    const char *model_folder = NULL, *images = NULL, *out = NULL, *device = "cpu";
-    const char *precision = "fp32", *type = "fp32";
-    size_t batch = 64, device_number = 0;
-    bool json = false;
+    struct request r = {.device = "cpu", .precision = "fp32", .type = "fp32", .batch = 64};
     static const char *const precisions[] = {"fp32", "bf16", NULL};
     static const char *const types[] = {"fp32", "bf16", "fp16", NULL};
     const struct nc_option table[] = {
-        {"--model", "DIR", "Hugging Face folder of a CLIP", NC_OPTION_STRING, &model_folder, .required = true},
-        {"--images", "DIR|LIST|TAR", "the pictures", NC_OPTION_STRING, &images, .required = true},
-        {"--out", "STORE", "folder of the embedding store", NC_OPTION_STRING, &out, .required = true},
-        {"--precision", "TYPE", "of the computation (default: fp32)", NC_OPTION_STRING, &precision, .choices = precisions},
-        {"--store-type", "TYPE", "of the stored numbers (default: fp32)", NC_OPTION_STRING, &type, .choices = types},
-        {"--batch", "N", "pictures at once (default: 64)", NC_OPTION_SIZE, &batch},
-        {"--device", "NAME", "backend to compute on (default: cpu)", NC_OPTION_STRING, &device, .choices = nc_ops_names()},
-        {"--device-number", "N", "which of several GPUs (default: 0)", NC_OPTION_SIZE, &device_number},
-        {"--json", NULL, "print the result as one JSON object", NC_OPTION_FLAG, &json},
+        {"--model", "DIR", "Hugging Face folder of a CLIP", NC_OPTION_STRING, &r.model, .required = true},
+        {"--images", "DIR|LIST|TAR", "the pictures", NC_OPTION_STRING, &r.images, .required = true},
+        {"--out", "STORE", "folder of the embedding store", NC_OPTION_STRING, &r.out, .required = true},
+        {"--precision", "TYPE", "of the computation (default: fp32)", NC_OPTION_STRING, &r.precision, .choices = precisions},
+        {"--store-type", "TYPE", "of the stored numbers (default: fp32)", NC_OPTION_STRING, &r.type, .choices = types},
+        {"--batch", "N", "pictures at once (default: 64)", NC_OPTION_SIZE, &r.batch},
+        {"--device", "NAME", "backend to compute on (default: cpu)", NC_OPTION_STRING, &r.device, .choices = nc_ops_names()},
+        {"--device-number", "N", "which of several GPUs (default: 0)", NC_OPTION_SIZE, &r.device_number},
+        {"--json", NULL, "print the result as one JSON object", NC_OPTION_FLAG, &r.json},
         {0},
     };
     struct nc_arguments arguments;
     int status = nc_options_parse(&help, table, argc, argv, &arguments);
     if (status != NC_OK || arguments.help_shown)
         return status;
-
-    struct job job = {.batch = batch ? batch : 1};
-    struct nc_ops *ops = NULL;
-    struct nc_model *model = NULL;
-    char hash[17], *preprocessing = NULL;
-    double began = nc_seconds();
-    status = nc_model_open(model_folder, &model);
-    if (status == NC_OK)
-        status = nc_preprocess_load(model_folder, nc_model_shape(model)->image_size, &job.preprocess);
-    if (status == NC_OK)
-        status = nc_image_source_open(images, &job.source);
-    if (status == NC_OK)
-        status = nc_model_vision_hash(model, hash);
-    if (status == NC_OK && !(preprocessing = nc_preprocess_describe(&job.preprocess)))
-        status = nc_error(NC_FAILED, "embed: no memory");
-    if (status == NC_OK) {
-        struct nc_embedding_info info = {
-            .model_hash = hash, .preprocessing = preprocessing,
-            .dimension = nc_model_shape(model)->embedding,
-            .type = strcmp(type, "fp32") == 0 ? NC_FLOAT32 : strcmp(type, "bf16") == 0 ? NC_BFLOAT16 : NC_FLOAT16,
-            .normalized = true};
-        status = nc_embedding_writer_open(out, &info, 0, &job.writer);
-    }
-    if (status == NC_OK)
-        status = allocate(&job, nc_model_shape(model));
-    if (status == NC_OK)
-        status = nc_ops_create(device, (int)device_number, &ops);
-    if (status == NC_OK) {
-        struct nc_encoder_options options = {
-            .precision = strcmp(precision, "bf16") == 0 ? NC_BFLOAT16 : NC_FLOAT32, .vision = true,
-            .batch = job.batch};
-        status = nc_encoder_create(ops, model, &options, &job.encoder);
-    }
-    struct sigaction action = {.sa_handler = note_signal, .sa_flags = SA_RESETHAND};
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    if (status == NC_OK)
-        status = embed_all(&job);
-
-    /* What is embedded is kept, whatever happened after it. */
-    if (job.writer) {
-        char *message = status != NC_OK ? strdup(nc_error_message()) : NULL;
-        size_t count = nc_embedding_writer_count(job.writer);
-        size_t skipped = nc_embedding_writer_skipped(job.writer);
-        int closed = nc_embedding_writer_close(job.writer);
-        if (status == NC_OK)
-            status = closed;
-        else if (message)
-            nc_error(status, "%s", message);
-        free(message);
-        if (status == NC_OK && stop_signal)
-            status = nc_error(NC_FAILED, "stopped by a signal with %zu pictures in %s; the same command goes on", count, out);
-        if (status == NC_OK)
-            report(&job, out, count, skipped, nc_seconds() - began, json);
-    }
-    nc_encoder_destroy(job.encoder);
-    nc_ops_destroy(ops);
-    nc_image_source_close(job.source);
-    nc_model_close(model);
-    free(preprocessing);
-    free(job.pixels);
-    free(job.features);
-    free(job.index);
-    free(job.reasons);
+    status = embed(&r);
     nc_arguments_free(&arguments, table);
     return status;
 }
