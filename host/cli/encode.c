@@ -75,8 +75,11 @@ static int load_picture(const struct nc_image_source *source, size_t index,
     int status = nc_image_source_read(source, index, &bytes, &size);
     if (status == NC_OK)
         status = nc_image_decode(nc_image_source_key(source, index), bytes, size, &image);
-    if (status == NC_OK)
+    if (status == NC_OK) {
         status = nc_image_preprocess(preprocess, &image, NULL, pixels);
+        if (status != NC_OK)
+            status = nc_error_prefix(status, "%s", nc_image_source_key(source, index));
+    }
     nc_image_free(&image);
     free(bytes);
     return status;
