@@ -162,7 +162,7 @@ static int split(const struct nc_config *config, size_t image_count, struct nc_e
             order[used++] = (uint32_t)i;
     uint64_t state = nc_random_stream(config->seed, STREAM_SPLIT, 0);
     nc_random_shuffle(&state, order, used);
-    size_t held = (size_t)((double)used * config->validation_fraction + 0.5);
+    size_t held = (size_t)((double)used * config->validation_fraction); /* down, as the paper */
     for (size_t i = 0; i < held; i++)
         held_out[order[i]] = true;
     for (size_t i = 0; i < e->count; i++) {
