@@ -203,6 +203,26 @@ int nc_checkpoint_promote(const char *run_folder)
     return status;
 }
 
+int nc_checkpoint_clear(const char *run_folder)
+{
+    static const char *const staged[] = {"last.partial-", "best.partial-"};
+    DIR *directory = opendir(run_folder);
+    if (!directory)
+        return nc_error(NC_FAILED, "%s: cannot read: %s", run_folder, strerror(errno));
+    int status = NC_OK;
+    struct dirent *entry;
+    while (status == NC_OK && (entry = readdir(directory))) {
+        if (strncmp(entry->d_name, staged[0], strlen(staged[0])) != 0 &&
+            strncmp(entry->d_name, staged[1], strlen(staged[1])) != 0)
+            continue;
+        char *path = nc_path_join(run_folder, entry->d_name);
+        status = path ? nc_folder_remove(path) : no_memory();
+        free(path);
+    }
+    closedir(directory);
+    return status;
+}
+
 /* ---- Loading -------------------------------------------------------------------------- */
 
 /* Says which line of the resolved config differs. */

@@ -27,6 +27,9 @@ int nc_checkpoint_save(const char *run_folder, const struct nc_model *model, str
  * system has hard links. */
 int nc_checkpoint_promote(const char *run_folder);
 
+/* Removes the half-written checkpoints of a run that was killed. */
+int nc_checkpoint_clear(const char *run_folder);
+
 /* Loads RUN/last into `step` (parameters and moments) and `position`. A checkpoint of
  * another config or other captions is NC_BAD_INPUT and says what differs. */
 int nc_checkpoint_load(const char *run_folder, struct nc_step *step,

@@ -148,8 +148,15 @@ static int start(struct run *run)
     if (status == NC_OK)
         status = nc_folder_create(folder);
     if (status == NC_OK)
+        status = nc_checkpoint_clear(folder);
+    if (status == NC_OK)
         status = there ? nc_checkpoint_load(folder, run->step, &run->examples, run->config_text, &run->at)
                        : load_base(run);
+    /* A kill after an epoch's last/ may have come before its best/. */
+    bool epoch_saved = there && !run->at.batch && run->at.epoch;
+    if (status == NC_OK && epoch_saved &&
+        (!run->examples.validation_count || run->at.best_epoch == run->at.epoch))
+        status = nc_checkpoint_promote(folder);
     if (status == NC_OK)
         status = nc_config_write(run->config, config);
     if (status == NC_OK)
