@@ -26,13 +26,18 @@ enum {
     REORDER_FROM_ROWS = 256, /* fewer rows do not pay for reordering the weight */
 };
 
+/* A residual that is y itself must be a sum: long products lay partial sums into y, and
+ * whatever else reads y there reads those. */
+enum residual { NO_RESIDUAL, ELSEWHERE, IN_PLACE };
+
 enum kind { FORWARD, BACKWARD_INPUT, BACKWARD_WEIGHT };
 
 struct key {
     enum kind kind;
     size_t rows, in, out;
     enum nc_type y_type;
-    int bias, residual, activation; /* activation: -1 none, else enum nc_activation */
+    int bias, activation; /* activation: -1 none, else enum nc_activation */
+    enum residual residual;
 };
 
 struct entry {
@@ -224,7 +229,9 @@ static dnnl_status_t add_post_operations(const struct key *key, const dnnl_memor
     dnnl_status_t status = dnnl_post_ops_create(&post);
     if (status != dnnl_success)
         return status;
-    if (key->residual)
+    if (key->residual == IN_PLACE)
+        status = dnnl_post_ops_append_sum(post, 1.0f);
+    else if (key->residual)
         status = dnnl_post_ops_append_binary(post, dnnl_binary_add, y);
     else if (key->activation == NC_QUICK_GELU)
         status = dnnl_post_ops_append_eltwise(post, 1.0f, dnnl_eltwise_swish, 1.702f, 0.0f);
@@ -413,13 +420,15 @@ int nc_cpu_linear(struct nc_backend *backend, const struct nc_linear *l)
         return NC_OK;
     if (l->type == NC_FLOAT32)
         return linear_fp32(backend, l);
+    enum residual residual = !l->residual ? NO_RESIDUAL : l->residual == l->y ? IN_PLACE : ELSEWHERE;
     struct key key = {FORWARD, l->rows, l->in, l->out, l->y_type, l->bias != NULL,
-                      l->residual != NULL, l->activate ? (int)l->activation : -1};
+                      l->activate ? (int)l->activation : -1, residual};
     struct entry *entry;
     int status = find_entry(backend->gemm, &key, "linear", &entry);
     if (status != NC_OK)
         return status;
-    return run_product(backend->gemm, entry, l->x, l->weight, l->bias, l->residual, l->y, "linear");
+    return run_product(backend->gemm, entry, l->x, l->weight, l->bias,
+                       residual == ELSEWHERE ? l->residual : NULL, l->y, "linear");
 }
 
 int nc_cpu_linear_backward_input(struct nc_backend *backend, const struct nc_linear_backward_input *l)
@@ -435,7 +444,7 @@ int nc_cpu_linear_backward_input(struct nc_backend *backend, const struct nc_lin
                    ? NC_OK
                    : failed("linear_backward_input", status, l->rows, l->in, l->out);
     }
-    struct key key = {BACKWARD_INPUT, l->rows, l->in, l->out, l->type, 0, 0, -1};
+    struct key key = {BACKWARD_INPUT, l->rows, l->in, l->out, l->type, 0, -1, NO_RESIDUAL};
     struct entry *entry;
     int status = find_entry(backend->gemm, &key, "linear_backward_input", &entry);
     if (status != NC_OK)
@@ -480,7 +489,7 @@ int nc_cpu_linear_backward_weight(struct nc_backend *backend,
         return weight_gradient_fp32(l);
 
     struct nc_cpu_gemm *gemm = backend->gemm;
-    struct key key = {BACKWARD_WEIGHT, l->rows, l->in, l->out, NC_FLOAT32, l->dbias != NULL, 0, -1};
+    struct key key = {BACKWARD_WEIGHT, l->rows, l->in, l->out, NC_FLOAT32, l->dbias != NULL, -1, NO_RESIDUAL};
     struct entry *entry;
     int status = find_entry(gemm, &key, "linear_backward_weight", &entry);
     if (status != NC_OK)

@@ -196,7 +196,7 @@ def adamw():
 
 def linear():
     for name, (rows, inner, outer) in {"one": (1, 64, 32), "odd": (33, 96, 50),
-                                       "block": (300, 128, 256)}.items():
+                                       "block": (300, 128, 256), "long": (22, 2048, 512)}.items():
         for type_name, dtype in TYPES.items():
             x, weight = numbers(80, rows * inner).view(rows, inner), numbers(81, outer * inner, 0.1)
             weight = weight.view(outer, inner)

@@ -5,7 +5,8 @@
 static const struct {
     const char *name;
     size_t rows, in, out;
-} shapes[] = {{"one", 1, 64, 32}, {"odd", 33, 96, 50}, {"block", 300, 128, 256}};
+} shapes[] = {{"one", 1, 64, 32}, {"odd", 33, 96, 50}, {"block", 300, 128, 256},
+              {"long", 22, 2048, 512}};
 enum { SHAPES = sizeof shapes / sizeof *shapes };
 
 /* y = x weight^T + bias, dx, dweight and dbias, all in double. */

@@ -165,4 +165,12 @@ static const struct torch_error {
     {"linear.dx", "block", NC_BFLOAT16, 1.648e-03, 9.728e-03},
     {"linear.dweight", "block", NC_BFLOAT16, 1.655e-03, 1.062e-02},
     {"linear.dbias", "block", NC_BFLOAT16, 1.631e-03, 7.114e-03},
+    {"linear.y", "long", NC_FLOAT32, 2.508e-07, 1.236e-06},
+    {"linear.dx", "long", NC_FLOAT32, 2.394e-07, 1.689e-06},
+    {"linear.dweight", "long", NC_FLOAT32, 8.623e-08, 1.108e-06},
+    {"linear.dbias", "long", NC_FLOAT32, 7.352e-08, 2.890e-07},
+    {"linear.y", "long", NC_BFLOAT16, 1.649e-03, 9.695e-03},
+    {"linear.dx", "long", NC_BFLOAT16, 1.674e-03, 1.368e-02},
+    {"linear.dweight", "long", NC_BFLOAT16, 1.660e-03, 1.325e-02},
+    {"linear.dbias", "long", NC_BFLOAT16, 1.662e-03, 6.623e-03},
 };
