@@ -260,7 +260,11 @@ static int embed(const struct request *r)
     struct job job = {.batch = r->batch ? r->batch : 1};
     double began = nc_seconds();
     int status = open_job(&job, r);
-    struct sigaction action = {.sa_handler = note_signal, .sa_flags = SA_RESETHAND};
+    /* oneDNN's kernels may use the stack pointer as any register: a handler needs its own stack. */
+    static _Alignas(64) char handler_stack[1 << 17];
+    stack_t stack = {.ss_sp = handler_stack, .ss_size = sizeof handler_stack};
+    sigaltstack(&stack, NULL);
+    struct sigaction action = {.sa_handler = note_signal, .sa_flags = SA_RESETHAND | SA_ONSTACK};
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     if (status == NC_OK)

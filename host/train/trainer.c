@@ -48,7 +48,11 @@ struct handlers {
 
 static void catch_signals(struct handlers *before)
 {
-    struct sigaction action = {.sa_handler = note_signal, .sa_flags = SA_RESETHAND};
+    /* oneDNN's kernels may use the stack pointer as any register: a handler needs its own stack. */
+    static _Alignas(64) char handler_stack[1 << 17];
+    stack_t stack = {.ss_sp = handler_stack, .ss_size = sizeof handler_stack};
+    sigaltstack(&stack, NULL);
+    struct sigaction action = {.sa_handler = note_signal, .sa_flags = SA_RESETHAND | SA_ONSTACK};
     sigemptyset(&action.sa_mask);
     stop_signal = 0;
     sigaction(SIGINT, &action, &before->interrupt);
