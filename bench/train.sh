@@ -1,6 +1,6 @@
 #!/bin/sh
 # Times training steps of nclip, and of PyTorch beside it on the same captions, and keeps
-# the result in bench/results/. Run nothing else meanwhile. Takes about 10 minutes on two cores.
+# the result in bench/results/. Run nothing else meanwhile. Takes about 6 minutes on two cores.
 #   PYTHON=python3 sh bench/train.sh [nclip-bench train options: --shape, --captions, ...]
 # PYTHON needs torch and open_clip_torch; without them only nclip is timed, and it says so.
 set -eu
@@ -40,14 +40,15 @@ for precision in bf16 fp32; do
         "$python" bench/peers/train_pytorch.py --tokens "$folder/tokens" --shape "$shape" \
             --precision $precision $option >"$folder/$precision-torch-$padding" 2>"$folder/log" ||
             { cat "$folder/log" >&2; exit 1; }
-        echo "$precision: PyTorch, padding $padding: $(first_rate "$folder/$precision-torch-$padding") captions/s;" \
-            "nclip is $(awk "BEGIN { printf \"%.1f\", $(first_rate "$folder/$precision-nclip") /" \
-            "$(first_rate "$folder/$precision-torch-$padding") }") times as fast" >&2
+        ours=$(first_rate "$folder/$precision-nclip")
+        theirs=$(first_rate "$folder/$precision-torch-$padding")
+        echo "$precision: PyTorch, padding $padding: $theirs captions/s; nclip is" \
+            "$(echo "$ours $theirs" | awk '{ printf "%.1f", $1 / $2 }') times as fast" >&2
     done
 done
 
 commit=$(git describe --always --dirty 2>/dev/null || echo unknown)
-processor=$(sed -n 's/^model name[^:]*: //p; /^model name/q' /proc/cpuinfo)
+processor=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)
 result=bench/results/train-cpu-$(echo "$shape" | tr -d / | tr '@' '-').json
 {
     printf '{"commit": "%s", "processor": "%s", "cores": %s, "runs": [\n' "$commit" "$processor" "$(nproc)"
