@@ -9,6 +9,7 @@ find_package(OpenMP REQUIRED COMPONENTS C)
 find_path(DNNL_INCLUDE_DIR dnnl.h REQUIRED)
 find_library(DNNL_LIBRARY dnnl REQUIRED)
 find_package(ZLIB REQUIRED)
+pkg_check_modules(JPEG REQUIRED IMPORTED_TARGET libjpeg)
 pkg_check_modules(CJSON REQUIRED IMPORTED_TARGET libcjson)
 pkg_check_modules(CYAML REQUIRED IMPORTED_TARGET libcyaml)
 pkg_check_modules(MSGPACK REQUIRED IMPORTED_TARGET msgpack)
@@ -20,5 +21,5 @@ add_library(nclip_dependencies INTERFACE)
 target_include_directories(nclip_dependencies SYSTEM INTERFACE ${DNNL_INCLUDE_DIR})
 target_link_libraries(nclip_dependencies INTERFACE
     ${DNNL_LIBRARY} OpenMP::OpenMP_C ZLIB::ZLIB Threads::Threads
-    PkgConfig::CJSON PkgConfig::CYAML PkgConfig::MSGPACK
+    PkgConfig::JPEG PkgConfig::CJSON PkgConfig::CYAML PkgConfig::MSGPACK
     PkgConfig::STB PkgConfig::XXHASH PkgConfig::UTF8PROC m)

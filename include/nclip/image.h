@@ -26,7 +26,7 @@ struct nc_image {
     uint8_t *pixels; /* [height, width, 3], red green blue, no padding; owned */
 };
 
-/* Decodes a JPEG (baseline or progressive; grey, colour or CMYK) or PNG to 8-bit RGB
+/* Decodes a JPEG (8 bits; grey, colour or CMYK) or PNG to 8-bit RGB
  * as PIL's Image.open(...).convert("RGB") does:
  *
  * - alpha is dropped and not blended (as OpenAI's CLIP and open_clip do; transformers 5.23
@@ -36,9 +36,8 @@ struct nc_image {
  * - CMYK is taken as inverted (Adobe's convention);
  * - EXIF orientation and colour profiles are not applied.
  *
- * Other kinds of file, and truncated or damaged pictures, are refused by name. JPEG has
- * a decoder of our own with libjpeg-turbo's arithmetic (host/data/image_jpeg.h says why),
- * PNG is stb_image's. The caller calls nc_image_free(); on failure *image is {0}. */
+ * Other kinds of file, and truncated or damaged pictures, are refused by name. JPEG is
+ * libjpeg-turbo's (host/data/image_jpeg.h says why), PNG is stb_image's. The caller calls nc_image_free(); on failure *image is {0}. */
 int nc_image_decode(const char *where, const void *bytes, size_t size, struct nc_image *image);
 int nc_image_load(const char *path, struct nc_image *image);
 void nc_image_free(struct nc_image *image); /* sets it to {0}; {0} is allowed */

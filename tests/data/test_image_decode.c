@@ -176,12 +176,12 @@ static void lying_sizes_allocate_nothing(void **state)
     bytes = read_picture("420.jpg", &size);
     uint8_t *frame = memmem(bytes, size, "\xff\xc0", 2);
     assert_non_null(frame);
-    memcpy(frame + 5, "\xff\xff\xff\xff", 4);
+    memcpy(frame + 5, "\xff\x00\xff\x00", 4);
     refuses(bytes, size, "more than the");
-    memcpy(frame + 5, "\x0a\x00\xff\xff", 4);
-    refuses(bytes, size, "cannot hold 65535 x 2560 pixels");
+    memcpy(frame + 5, "\x0a\x00\xff\x00", 4);
+    refuses(bytes, size, "cannot hold 65280 x 2560 pixels");
     memcpy(frame + 5, "\0\0\0\0", 4);
-    refuses(bytes, size, "without pixels");
+    refuses(bytes, size, "Empty JPEG");
     free(bytes);
 }
 
@@ -215,14 +215,17 @@ static void huffman_tables_are_checked(void **state)
         bytes[7 + 9 + i] = 255; /* codes of 10 to 16 bits */
     refuses(bytes, sizeof bytes, "Huffman");
 
-    uint8_t crowded[64] = {0xff, 0xd8, 0xff, 0xc4, 0x00, 0x16, 0x00, 3}; /* 3 codes of 1 bit */
-    refuses(crowded, sizeof crowded, "Huffman");
-
     size_t size;
     uint8_t *picture = read_picture("444.jpg", &size);
-    uint8_t *table = memmem(picture, size, "\xff\xc4", 2);
-    table[1] = 0xfe; /* a comment instead */
-    refuses(picture, size, "missing Huffman table");
+    uint8_t *table = memmem(picture, size, "\xff\xc4", 2), *counts = table + 5;
+    assert_true(counts[2] >= 3);
+    counts[0] += 3; /* 3 codes of 1 bit */
+    counts[2] -= 3;
+    refuses(picture, size, "Huffman");
+    counts[0] -= 3;
+    counts[2] += 3;
+    table[1] = 0xfe; /* a comment instead: files without tables mean the standard ones */
+    assert_int_equal(decode(picture, size), NC_OK);
     free(picture);
 }
 
@@ -245,15 +248,15 @@ static void unread_kinds_of_jpeg_are_named(void **state)
     size_t size;
     uint8_t *bytes = read_picture("444.jpg", &size);
     uint8_t *frame = memmem(bytes, size, "\xff\xc0", 2);
-    frame[1] = 0xc9;
-    refuses(bytes, size, "arithmetic");
+    frame[1] = 0xc3; /* lossless */
+    refuses(bytes, size, "SOF type 0xc3");
     frame[1] = 0xc0;
     frame[4] = 12;
-    refuses(bytes, size, "more than 8 bits");
+    refuses(bytes, size, "precision 12");
     frame[4] = 8;
     frame[11] = 0x31; /* 3:2 of the other components, once they have 2 */
     frame[14] = 0x21;
-    refuses(bytes, size, "fractional");
+    refuses(bytes, size, "ractional sampling");
     free(bytes);
 }
 
