@@ -44,24 +44,30 @@ draw_pictures() {
     printf IEND >"$parts/part"
     png_part "$parts/part" >"$parts/end"
     for shape in $shapes; do
-        # F: the filter byte that starts a row; P: paper; I: ink
-        awk -v shape="$shape" 'BEGIN {
+        # F: the filter byte that starts a row; P: paper; I: ink. Adler-32 of them goes to a file.
+        awk -v shape="$shape" -v checksum="$parts/checksum" 'BEGIN {
+            a = 1
             for (y = 0; y < 64; y++) {
                 row = "F"
+                b += a
                 for (x = 0; x < 64; x++) {
                     inside = shape == "circle" ? (x - 32) ^ 2 + (y - 32) ^ 2 < 200 : \
                         shape == "rectangle" ? x >= 18 && x < 46 && y >= 22 && y < 42 : \
                         y >= 18 && y < 44 && 2 * (x > 32 ? x - 32 : 32 - x) <= y - 18
                     row = row (inside ? "I" : "P")
+                    b += a += inside
                 }
                 printf "%s", row
             }
+            a %= 65521
+            b %= 65521
+            printf "\\%03o\\%03o\\%03o\\%03o", b / 256, b % 256, a / 256, a % 256 >checksum
         }' | tr FPI '\000\000\001' >"$parts/pixels"
         {
             printf 'IDAT\170\001' # zlib's header; gzip's has ten bytes, its end eight
             gzip -cn "$parts/pixels" | tail -c +11 >"$parts/deflated"
             head -c $(($(wc -c <"$parts/deflated") - 8)) "$parts/deflated"
-            printf '\000\000\000\000'
+            printf "$(cat "$parts/checksum")"
         } >"$parts/part"
         png_part "$parts/part" >"$parts/$shape"
     done

@@ -1,0 +1,183 @@
+"""Makes tests/train/golden_steps.json: 100 optimizer steps of the quick start's text tower in
+PyTorch and transformers, fp32, with everything a recipe can ask for.
+
+    python3 tests/train/make_steps_golden.py            (torch, transformers)
+
+Captions, contradictions, pictures and the order of the batches are made here and written down
+with the losses, the gradients' norms and a sample of the weights after the last step. Batches
+are those that nclip itself draws from the seed; the last of an epoch is a small one.
+Also prints how far the same run in fp64 ends from fp32: what rounding alone does.
+Run it again when configs/quickstart/model changes.
+"""
+import json
+import math
+import pathlib
+import random
+
+import torch
+import torch.nn.functional as F
+from transformers import CLIPModel, CLIPTokenizer
+
+HERE = pathlib.Path(__file__).resolve().parent
+MODEL = HERE.parent.parent / "configs" / "quickstart" / "model"
+PICTURES, CAPTIONS, STEPS = 40, 104, 100
+# Limits of gradient and scale that some steps reach and others do not.
+RECIPE = dict(batch_size=32, learning_rate=1e-3, schedule="cosine", warmup_steps=10, epochs=25,
+              beta1=0.9, beta2=0.98, epsilon=1e-6, weight_decay=0.1, gradient_clip=3.5,
+              logit_scale_max=2.643, precision="fp32", trainable="all", validation_fraction=0,
+              drop_last="false", mask_same_image="true", contradictions="true", seed=42)
+SAMPLES = 6  # of each tensor
+MASK = 2**64 - 1
+
+
+def make_data():
+    choose = random.Random(5)
+    colours = "red green blue yellow black gray teal brown".split()
+    shapes = "circle rectangle triangle shape".split()
+    starts = ["a picture of a", "there is a", "the image shows a", "a"]
+    captions = []
+    for i in range(CAPTIONS):
+        picture = i if i < PICTURES else choose.randrange(PICTURES)
+        start, shape = choose.choice(starts), choose.choice(shapes)
+        colour = choose.choice(colours)
+        told = choose.choice([f"{start} {colour} {shape}", f"{start} {shape}",
+                              f"{start} {shape} that is not {choose.choice(colours)}"])
+        caption = {"image": f"{picture:02}.png", "caption": told}
+        if choose.random() < 0.6:
+            caption["contradiction"] = f"{start} {shape} that is not {colour}"
+        captions.append(caption)
+    # Whole numbers, so that the file holds them exactly; whoever reads them divides by the norm.
+    pictures = [[choose.randint(-99, 99) for _ in range(64)] for _ in range(PICTURES)]
+    return captions, pictures
+
+
+class Stream:
+    """nclip's random numbers (host/train/random.h)."""
+
+    def __init__(self, seed, purpose, number):
+        self.state = seed
+        self.state = self.next() ^ purpose
+        self.state = self.next() ^ number
+        self.state = self.next()
+
+    def next(self):
+        self.state = (self.state + 0x9E3779B97F4A7C15) & MASK
+        z = self.state
+        z = ((z ^ z >> 30) * 0xBF58476D1CE4E5B9) & MASK
+        z = ((z ^ z >> 27) * 0x94D049BB133111EB) & MASK
+        return z ^ z >> 31
+
+    def below(self, bound):
+        while True:
+            product = self.next() * bound
+            if product & MASK >= 2**64 % bound:
+                return product >> 64
+
+    def shuffle(self, items):
+        for i in range(len(items), 1, -1):
+            j = self.below(i)
+            items[i - 1], items[j] = items[j], items[i - 1]
+
+
+def make_batches():
+    batches = []
+    for epoch in range(RECIPE["epochs"]):
+        order = list(range(CAPTIONS))
+        Stream(RECIPE["seed"], 2, epoch).shuffle(order)
+        batches += [order[i:i + RECIPE["batch_size"]] for i in range(0, CAPTIONS, RECIPE["batch_size"])]
+    assert len(batches) == STEPS
+    return batches
+
+
+def learning_rate(step):
+    warmup, peak = RECIPE["warmup_steps"], RECIPE["learning_rate"]
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / (STEPS - warmup))) * peak
+
+
+def batch_loss(model, tokenizer, captions, image, batch):
+    chosen = [captions[i] for i in batch]
+    count = len(chosen)
+    denied = [i for i, c in enumerate(chosen) if "contradiction" in c]
+    texts = [c["caption"] for c in chosen] + [chosen[i]["contradiction"] for i in denied]
+    tokens = tokenizer(texts, padding=True, return_tensors="pt")
+    text = F.normalize(model.text_projection(model.text_model(**tokens).pooler_output), dim=-1)
+    own = torch.tensor([int(c["image"][:2]) for c in chosen])
+    picture = image[own]
+    masked = (own[:, None] == own[None]) & ~torch.eye(count, dtype=torch.bool)
+    scale = model.logit_scale.exp()
+    scores = (scale * text[:count] @ picture.T).masked_fill(masked, -math.inf)
+    # A contradiction stands in the column of its caption's picture alone.
+    extra = torch.full((count,), -math.inf, dtype=text.dtype)
+    extra = extra.index_put((torch.tensor(denied),), scale * (text[count:] * picture[denied]).sum(-1))
+    rows = torch.logsumexp(scores, 1) - scores.diagonal()
+    columns = torch.logsumexp(torch.cat([scores, extra[None]]), 0) - scores.diagonal()
+    return (rows.mean() + columns.mean()) / 2, int(masked.sum()), len(denied)
+
+
+def train(dtype, captions, pictures, batches):
+    model = CLIPModel.from_pretrained(MODEL, attn_implementation="eager").to(dtype).eval()
+    tokenizer = CLIPTokenizer.from_pretrained(MODEL)
+    image = F.normalize(torch.tensor(pictures, dtype=torch.float64), dim=-1).to(dtype)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name.startswith(("text_model", "text_projection", "logit_scale")))
+    trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    optimizer = torch.optim.AdamW(trained.values(), lr=RECIPE["learning_rate"],
+                                  betas=(RECIPE["beta1"], RECIPE["beta2"]), eps=RECIPE["epsilon"],
+                                  weight_decay=RECIPE["weight_decay"])
+    losses, norms, scales, hidden, extras = [], [], [], 0, 0
+    for step, batch in enumerate(batches):
+        optimizer.param_groups[0]["lr"] = learning_rate(step)
+        loss, masked, denied = batch_loss(model, tokenizer, captions, image, batch)
+        hidden, extras = hidden + masked, extras + denied
+        optimizer.zero_grad()
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(trained.values(), RECIPE["gradient_clip"])
+        optimizer.step()
+        with torch.no_grad():
+            model.logit_scale.clamp_(max=RECIPE["logit_scale_max"])
+        losses.append(loss.item())
+        norms.append(norm.item())
+        scales.append(model.logit_scale.item())
+    print(f"{dtype}: loss {losses[0]:.4f} to {losses[-1]:.4f}, {hidden} masked pairs, {extras} contradictions, "
+          f"clipped in {sum(n > RECIPE['gradient_clip'] for n in norms)} steps, "
+          f"clamped in {sum(s >= RECIPE['logit_scale_max'] - 1e-6 for s in scales)}")
+    return losses, norms, scales, {n: p.detach().reshape(-1) for n, p in trained.items()}
+
+
+def difference(a, b):
+    return max(abs(x - y) for x, y in zip(a, b))
+
+
+def main():
+    captions, pictures = make_data()
+    batches = make_batches()
+    torch.set_num_threads(1)
+    losses, norms, scales, weights = train(torch.float32, captions, pictures, batches)
+    exact = train(torch.float64, captions, pictures, batches)
+    apart = {n: ((w - exact[3][n]).norm() / exact[3][n].norm()).item() for n, w in weights.items()
+             if "k_proj.bias" not in n}
+    print(f"fp32 from fp64: losses {difference(losses, exact[0]):.2g}, norms "
+          f"{max(abs(a / b - 1) for a, b in zip(norms, exact[1])):.2g} relative, scales "
+          f"{difference(scales, exact[2]):.2g}, weights", *max((v, k) for k, v in apart.items()))
+    picked = {}
+    for name, values in weights.items():
+        if "k_proj.bias" in name:  # the softmax does not see it: its gradient is rounding
+            continue
+        at = sorted({i * (len(values) - 1) // (SAMPLES - 1) for i in range(SAMPLES)})
+        picked[name] = {"norm": values.double().norm().item(), "at": at, "value": values[at].tolist()}
+    rounded = lambda numbers: [float(f"{x:.8g}") for x in numbers]
+    for row in picked.values():
+        row.update(norm=float(f"{row['norm']:.9g}"), value=rounded(row["value"]))
+    lines = lambda rows: "[\n" + ",\n".join(json.dumps(r, separators=(",", ":")) for r in rows) + "]"
+    parts = {"settings": json.dumps([f"{k}={v}" for k, v in RECIPE.items()]),
+             "captions": lines(captions), "pictures": lines(pictures), "batches": lines(batches),
+             "losses": json.dumps(rounded(losses)), "norms": json.dumps(rounded(norms)),
+             "scales": json.dumps(rounded(scales)),
+             "weights": lines(dict(name=n, **r) for n, r in picked.items())}
+    (HERE / "golden_steps.json").write_text(
+        "{" + ",\n".join(f'"{k}": {v}' for k, v in parts.items()) + "}\n")
+
+
+main()
