@@ -123,6 +123,8 @@ static bool wanted(const struct job *job, size_t index)
 
 static int embed_all(struct job *job)
 {
+    enum { FLUSH_SECONDS = 300 }; /* what a kill or a power cut may lose on a slow machine */
+    double flushed = nc_seconds();
     size_t total = nc_image_source_count(job->source), done = 0, count = 0;
     for (size_t i = 0; i < total; i++)
         done += !wanted(job, i);
@@ -140,6 +142,10 @@ static int embed_all(struct job *job)
         if (nc_embedding_writer_skipped(job->writer))
             snprintf(note, sizeof note, "%zu skipped", nc_embedding_writer_skipped(job->writer));
         nc_progress_update(progress, done, note);
+        if (status == NC_OK && nc_seconds() - flushed > FLUSH_SECONDS) {
+            status = nc_embedding_writer_flush(job->writer);
+            flushed = nc_seconds();
+        }
     }
     nc_progress_finish(progress);
     return status;

@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #define XXH_INLINE_ALL
@@ -36,18 +35,7 @@ struct nc_embedding_writer {
 
 /* ---- opening ---- */
 
-/* Another process may write here: then its partial files must stay. */
-static int lock_folder(struct nc_embedding_writer *w)
-{
-    w->lock = open(w->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (w->lock < 0)
-        return nc_error(NC_FAILED, "%s: cannot open the folder: %s", w->folder, strerror(errno));
-    if (flock(w->lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
-        return nc_error(NC_FAILED, "%s: another process is writing embeddings there", w->folder);
-    return NC_OK; /* some network file systems have no locks */
-}
-
-/* Removes what a killed run left half-written, and finds the number of the next shard. */
+/* Behind the lock: removes what a killed run left half-written, and finds the number of the next shard. */
 static int scan_folder(struct nc_embedding_writer *w, bool *has_shards)
 {
     *has_shards = false;
@@ -119,7 +107,7 @@ static int start(struct nc_embedding_writer *w, const struct nc_embedding_info *
     if (status == NC_OK)
         status = nc_folder_create(w->folder);
     if (status == NC_OK)
-        status = lock_folder(w);
+        status = nc_folder_lock(w->folder, "writing embeddings", &w->lock);
     if (status == NC_OK)
         status = scan_folder(w, &has_shards);
     if (status == NC_OK && has_shards) {

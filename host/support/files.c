@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -116,7 +117,7 @@ void nc_file_unmap(struct nc_mapping *mapping)
 struct nc_writer {
     FILE *file;
     char *path;
-    char *partial;
+    char *partial; /* NULL: written to directly */
     uint64_t position;
     int failure; /* errno of the first failed write */
 };
@@ -130,21 +131,30 @@ static void writer_free(struct nc_writer *writer)
     free(writer);
 }
 
+/* A rename would replace the device or pipe itself. */
+static bool is_special(const char *path)
+{
+    struct stat information;
+    return stat(path, &information) == 0 && !S_ISREG(information.st_mode) &&
+           !S_ISDIR(information.st_mode);
+}
+
 int nc_writer_create(const char *path, struct nc_writer **out)
 {
     *out = NULL;
     struct nc_writer *writer = calloc(1, sizeof *writer);
+    bool direct = is_special(path);
     if (writer) {
         writer->path = strdup(path);
-        if (asprintf(&writer->partial, "%s.partial-%ld", path, (long)getpid()) < 0)
+        if (direct || asprintf(&writer->partial, "%s.partial-%ld", path, (long)getpid()) < 0)
             writer->partial = NULL;
     }
-    if (!writer || !writer->path || !writer->partial) {
+    if (!writer || !writer->path || (!writer->partial && !direct)) {
         if (writer)
             writer_free(writer);
         return nc_error(NC_FAILED, "%s: no memory", path);
     }
-    writer->file = fopen(writer->partial, "wbe");
+    writer->file = fopen(direct ? path : writer->partial, "wbe");
     if (!writer->file) {
         int status = write_error(path, errno);
         writer_free(writer);
@@ -207,13 +217,14 @@ int nc_writer_commit(struct nc_writer *writer)
     if (fclose(writer->file) != 0 && !writer->failure)
         writer->failure = errno;
     writer->file = NULL;
-    if (!writer->failure && rename(writer->partial, writer->path) != 0)
+    if (!writer->failure && writer->partial && rename(writer->partial, writer->path) != 0)
         writer->failure = errno;
     int status = NC_OK;
     if (writer->failure) {
-        unlink(writer->partial);
+        if (writer->partial)
+            unlink(writer->partial);
         status = write_error(writer->path, writer->failure);
-    } else {
+    } else if (writer->partial) {
         sync_folder_of(writer->path);
     }
     writer_free(writer);
@@ -224,7 +235,8 @@ void nc_writer_abort(struct nc_writer *writer)
 {
     if (!writer)
         return;
-    unlink(writer->partial);
+    if (writer->partial)
+        unlink(writer->partial);
     writer_free(writer);
 }
 
@@ -262,6 +274,18 @@ int nc_folder_create(const char *path)
     }
     free(copy);
     return status;
+}
+
+int nc_folder_lock(const char *path, const char *doing, int *lock)
+{
+    *lock = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (*lock < 0)
+        return nc_error(NC_FAILED, "%s: cannot open the folder: %s", path, strerror(errno));
+    if (flock(*lock, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+        return NC_OK;
+    close(*lock);
+    *lock = -1;
+    return nc_error(NC_FAILED, "%s: another process is %s there", path, doing);
 }
 
 int nc_folder_remove(const char *path)

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* A run, from opening the files to the last checkpoint. */
 struct run {
@@ -24,6 +25,7 @@ struct run {
     struct nc_metrics *metrics;
     struct nc_progress *progress;
     char *config_text;
+    int lock; /* on the run folder, or -1 */
     uint32_t *order; /* [training_count] this epoch's */
     uint64_t batches; /* of an epoch */
     struct nc_position at;
@@ -151,6 +153,8 @@ static int start(struct run *run)
                           folder);
     if (status == NC_OK)
         status = nc_folder_create(folder);
+    if (status == NC_OK)
+        status = nc_folder_lock(folder, "training", &run->lock);
     if (status == NC_OK)
         status = nc_checkpoint_clear(folder);
     if (status == NC_OK)
@@ -333,7 +337,7 @@ static void fill_result(const struct run *run, struct nc_train_result *result)
 
 int nc_train(const struct nc_train_options *options, struct nc_train_result *result)
 {
-    struct run run = {.options = options, .config = options->config};
+    struct run run = {.options = options, .config = options->config, .lock = -1};
     struct handlers before;
     *result = (struct nc_train_result){0};
     catch_signals(&before);
@@ -356,6 +360,8 @@ int nc_train(const struct nc_train_options *options, struct nc_train_result *res
         fill_result(&run, result);
     }
     nc_metrics_close(run.metrics);
+    if (run.lock >= 0)
+        close(run.lock);
     nc_step_destroy(run.step);
     nc_arena_destroy(run.arena);
     nc_examples_free(&run.examples);

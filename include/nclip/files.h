@@ -25,7 +25,8 @@ int nc_file_map(const char *path, struct nc_mapping *mapping);
 void nc_file_unmap(struct nc_mapping *mapping); /* sets it to {0}; {0} is allowed */
 
 /* A file that appears under its name by rename, when complete. Until commit
- * its bytes are in "<path>.partial-<pid>" beside it. The first failed write is
+ * its bytes are in "<path>.partial-<pid>" beside it. What is there and is no file (a
+ * device, a pipe) is written to directly, never replaced. The first failed write is
  * remembered: later calls do nothing and commit reports it. */
 struct nc_writer;
 int nc_writer_create(const char *path, struct nc_writer **writer);
@@ -47,6 +48,10 @@ int nc_file_write(const char *path, const void *data, size_t size);
 int nc_folder_publish(const char *staged, const char *final);
 int nc_folder_create(const char *path); /* with parents; existing is fine */
 int nc_folder_remove(const char *path); /* with content; missing is fine */
+
+/* Keeps other processes out of a folder until *lock is closed. NC_FAILED with "PATH: another
+ * process is DOING there" when one has it. Where a file system has no locks all may enter. */
+int nc_folder_lock(const char *path, const char *doing, int *lock);
 
 bool nc_file_exists(const char *path);
 bool nc_folder_exists(const char *path);

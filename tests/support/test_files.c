@@ -215,6 +215,37 @@ static void a_full_disk_is_reported_and_cleaned_up(void **state)
     free(path);
 }
 
+/* As root, a rename would take the device's place. */
+static void a_device_is_written_to(void **state)
+{
+    struct stat information;
+    char *pipe = inside(state, "pipe");
+    assert_int_equal(nc_file_write("/dev/null", "x", 1), NC_OK);
+    assert_int_equal(nc_file_write("/dev/full", "x", 1), NC_FAILED);
+    assert_int_equal(stat("/dev/full", &information), 0);
+    assert_true(S_ISCHR(information.st_mode));
+    assert_int_equal(mkfifo(pipe, 0600), 0);
+    int reader = open(pipe, O_RDONLY | O_NONBLOCK);
+    assert_int_equal(nc_file_write(pipe, "hello", 5), NC_OK);
+    char text[8];
+    assert_int_equal(read(reader, text, sizeof text), 5);
+    close(reader);
+    assert_int_equal(entries(*state), 1);
+    unlink(pipe);
+    free(pipe);
+}
+
+static void one_process_locks_a_folder(void **state)
+{
+    int first, second;
+    assert_int_equal(nc_folder_lock(*state, "reading", &first), NC_OK);
+    assert_int_equal(nc_folder_lock(*state, "reading", &second), NC_FAILED);
+    assert_non_null(strstr(nc_error_message(), "another process is reading there"));
+    close(first);
+    assert_int_equal(nc_folder_lock(*state, "reading", &second), NC_OK);
+    close(second);
+}
+
 static void folders_are_created_and_removed(void **state)
 {
     char *deep = inside(state, "a/b//c/"), *top = inside(state, "a"), *file = inside(state, "file");
@@ -351,6 +382,8 @@ int main(void)
         TEST(a_file_appears_at_commit),
         TEST(a_torn_write_is_never_seen),
         TEST(a_full_disk_is_reported_and_cleaned_up),
+        TEST(a_device_is_written_to),
+        TEST(one_process_locks_a_folder),
         TEST(folders_are_created_and_removed),
         TEST(a_folder_is_published_in_one_step),
         TEST(readers_never_miss_a_published_folder),
