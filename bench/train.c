@@ -7,6 +7,7 @@
 #include "../host/train/step.h"
 #include "nclip/arena.h"
 #include "nclip/error.h"
+#include "nclip/process.h"
 #include "nclip/progress.h"
 
 #include <cjson/cJSON.h>
@@ -42,19 +43,6 @@ struct measurement {
     struct timed_part parts[MOST_PARTS];
     size_t part_count;
 };
-
-static size_t peak_resident(void)
-{
-    char line[256];
-    size_t kilobytes = 0;
-    FILE *file = fopen("/proc/self/status", "re");
-    while (file && fgets(line, sizeof line, file))
-        if (sscanf(line, "VmHWM: %zu kB", &kilobytes) == 1)
-            break;
-    if (file)
-        fclose(file);
-    return kilobytes * 1024;
-}
 
 static int load_config(const struct request *r, struct nc_config **config)
 {
@@ -146,7 +134,7 @@ static int measure(const struct request *r, struct workload *w, const struct nc_
     }
     if (status == NC_OK)
         status = run_steps(r, w, order, timed, step, m);
-    m->peak_bytes = peak_resident();
+    m->peak_bytes = nc_process_peak_bytes();
     nc_step_destroy(step);
     nc_arena_destroy(arena);
     free(trainable);

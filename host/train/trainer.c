@@ -4,6 +4,7 @@
 #include "nclip/error.h"
 #include "nclip/files.h"
 #include "nclip/metrics.h"
+#include "nclip/process.h"
 #include "nclip/progress.h"
 
 #include <math.h>
@@ -309,20 +310,6 @@ static int loop(struct run *run)
     return nc_metrics_flush(run->metrics);
 }
 
-/* The process's peak resident memory; 0 where the system does not say. */
-static size_t peak_memory(void)
-{
-    char line[256];
-    size_t kilobytes = 0;
-    FILE *file = fopen("/proc/self/status", "re");
-    while (file && fgets(line, sizeof line, file))
-        if (sscanf(line, "VmHWM: %zu kB", &kilobytes) == 1)
-            break;
-    if (file)
-        fclose(file);
-    return kilobytes * 1024;
-}
-
 static void fill_result(const struct run *run, struct nc_train_result *result)
 {
     result->steps = run->at.step;
@@ -332,7 +319,7 @@ static void fill_result(const struct run *run, struct nc_train_result *result)
     result->best_validation_loss = run->at.best_validation_loss;
     result->seconds = nc_seconds() - run->started;
     result->captions_per_second = run->captions_done / result->seconds;
-    result->peak_bytes = peak_memory();
+    result->peak_bytes = nc_process_peak_bytes();
 }
 
 int nc_train(const struct nc_train_options *options, struct nc_train_result *result)
