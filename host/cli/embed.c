@@ -6,9 +6,9 @@
 #include "nclip/image.h"
 #include "nclip/image_source.h"
 #include "nclip/progress.h"
+#include "nclip/signals.h"
 
 #include <cjson/cJSON.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,14 +23,6 @@ static const struct nc_help help = {
         "Pictures that cannot be read are skipped and listed in STORE/skipped.jsonl.",
     .examples = "nclip embed --model clip-vit-large-patch14 --images coco/train2014 --out store",
 };
-
-/* The handler's only voice; read between batches. */
-static volatile sig_atomic_t stop_signal;
-
-static void note_signal(int number)
-{
-    stop_signal = number;
-}
 
 struct job {
     struct nc_model *model;
@@ -130,7 +122,7 @@ static int embed_all(struct job *job)
         done += !wanted(job, i);
     struct nc_progress *progress = nc_progress_start("embed", "pictures", done, total);
     int status = NC_OK;
-    for (size_t i = 0; i < total && status == NC_OK && !stop_signal; i++) {
+    for (size_t i = 0; i < total && status == NC_OK && !nc_signals_stop(); i++) {
         if (wanted(job, i))
             job->index[count++] = i;
         if (!count || (count < job->batch && i + 1 < total))
@@ -199,10 +191,10 @@ static enum nc_type type_of(const char *name)
     return strcmp(name, "fp32") == 0 ? NC_FLOAT32 : strcmp(name, "bf16") == 0 ? NC_BFLOAT16 : NC_FLOAT16;
 }
 
-static int open_store(struct job *job, const struct request *r, struct nc_model *model)
+static int open_store(struct job *job, const struct request *r)
 {
     char hash[17];
-    int status = nc_model_vision_hash(model, hash);
+    int status = nc_model_vision_hash(job->model, hash);
     if (status != NC_OK)
         return status;
     char *preprocessing = nc_preprocess_describe(&job->preprocess);
@@ -210,7 +202,7 @@ static int open_store(struct job *job, const struct request *r, struct nc_model 
         return nc_error(NC_FAILED, "embed: no memory");
     struct nc_embedding_info info = {
         .model_hash = hash, .preprocessing = preprocessing, .normalized = true,
-        .dimension = nc_model_shape(model)->embedding, .type = type_of(r->type)};
+        .dimension = nc_model_shape(job->model)->embedding, .type = type_of(r->type)};
     status = nc_embedding_writer_open(r->out, &info, 0, &job->writer);
     free(preprocessing);
     return status;
@@ -224,7 +216,7 @@ static int open_job(struct job *job, const struct request *r)
     if (status == NC_OK)
         status = nc_image_source_open(r->images, &job->source);
     if (status == NC_OK)
-        status = open_store(job, r, job->model);
+        status = open_store(job, r);
     if (status == NC_OK)
         status = allocate(job, nc_model_shape(job->model));
     if (status == NC_OK)
@@ -266,21 +258,16 @@ static int embed(const struct request *r)
     struct job job = {.batch = r->batch ? r->batch : 1};
     double began = nc_seconds();
     int status = open_job(&job, r);
-    /* oneDNN's kernels may use the stack pointer as any register: a handler needs its own stack. */
-    static _Alignas(64) char handler_stack[1 << 17];
-    stack_t stack = {.ss_sp = handler_stack, .ss_size = sizeof handler_stack};
-    sigaltstack(&stack, NULL);
-    struct sigaction action = {.sa_handler = note_signal, .sa_flags = SA_RESETHAND | SA_ONSTACK};
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    nc_signals_catch();
     if (status == NC_OK)
         status = embed_all(&job);
     status = close_store(&job, status);
-    if (status == NC_OK && stop_signal)
+    if (status == NC_OK && nc_signals_stop())
         status = nc_error(NC_FAILED, "stopped by a signal with %zu pictures in %s; the same command goes on",
                           job.rows, r->out);
     if (status == NC_OK)
         report(&job, r->out, nc_seconds() - began, r->json);
+    nc_signals_release();
     close_job(&job);
     return status;
 }

@@ -6,9 +6,9 @@
 #include "nclip/metrics.h"
 #include "nclip/process.h"
 #include "nclip/progress.h"
+#include "nclip/signals.h"
 
 #include <math.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -34,39 +34,6 @@ struct run {
     double captions_done; /* in this call */
     double started;
 };
-
-/* ---- Being told to stop ---------------------------------------------------------------- */
-
-/* A handler has no other way to speak. It is only ever set, and read once a step. */
-static volatile sig_atomic_t stop_signal;
-
-static void note_signal(int number)
-{
-    stop_signal = number;
-}
-
-struct handlers {
-    struct sigaction interrupt, terminate;
-};
-
-static void catch_signals(struct handlers *before)
-{
-    /* oneDNN's kernels may use the stack pointer as any register: a handler needs its own stack. */
-    static _Alignas(64) char handler_stack[1 << 17];
-    stack_t stack = {.ss_sp = handler_stack, .ss_size = sizeof handler_stack};
-    sigaltstack(&stack, NULL);
-    struct sigaction action = {.sa_handler = note_signal, .sa_flags = SA_RESETHAND | SA_ONSTACK};
-    sigemptyset(&action.sa_mask);
-    stop_signal = 0;
-    sigaction(SIGINT, &action, &before->interrupt);
-    sigaction(SIGTERM, &action, &before->terminate);
-}
-
-static void release_signals(const struct handlers *before)
-{
-    sigaction(SIGINT, &before->interrupt, NULL);
-    sigaction(SIGTERM, &before->terminate, NULL);
-}
 
 /* ---- Opening ----------------------------------------------------------------------------- */
 
@@ -298,13 +265,13 @@ static int loop(struct run *run)
             int status = train_batch(run);
             if (status != NC_OK)
                 return status;
-            if (stop_signal)
+            if (nc_signals_stop())
                 return stopped(run);
         }
         int status = end_epoch(run);
         if (status != NC_OK)
             return status;
-        if (stop_signal && run->at.epoch < run->config->epochs)
+        if (nc_signals_stop() && run->at.epoch < run->config->epochs)
             return stopped(run);
     }
     return nc_metrics_flush(run->metrics);
@@ -325,9 +292,8 @@ static void fill_result(const struct run *run, struct nc_train_result *result)
 int nc_train(const struct nc_train_options *options, struct nc_train_result *result)
 {
     struct run run = {.options = options, .config = options->config, .lock = -1};
-    struct handlers before;
     *result = (struct nc_train_result){0};
-    catch_signals(&before);
+    nc_signals_catch();
     int status = open_inputs(&run);
     if (status == NC_OK && !options->quiet)
         report_examples(&run);
@@ -357,6 +323,6 @@ int nc_train(const struct nc_train_options *options, struct nc_train_result *res
     free(run.trainable);
     nc_model_close(run.model);
     nc_ops_destroy(run.ops);
-    release_signals(&before);
+    nc_signals_release();
     return status;
 }

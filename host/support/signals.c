@@ -1,0 +1,38 @@
+#include "nclip/signals.h"
+
+#include <signal.h>
+
+/* A handler has no other way to speak: it only sets this. */
+static volatile sig_atomic_t stop;
+
+static struct sigaction before_interrupt, before_terminate;
+
+static void note(int number)
+{
+    (void)number;
+    stop = 1;
+}
+
+void nc_signals_catch(void)
+{
+    /* oneDNN's kernels may use the stack pointer as any register: a handler needs its own stack. */
+    static _Alignas(64) char handler_stack[1 << 17];
+    stack_t stack = {.ss_sp = handler_stack, .ss_size = sizeof handler_stack};
+    sigaltstack(&stack, NULL);
+    struct sigaction action = {.sa_handler = note, .sa_flags = SA_RESETHAND | SA_ONSTACK};
+    sigemptyset(&action.sa_mask);
+    stop = 0;
+    sigaction(SIGINT, &action, &before_interrupt);
+    sigaction(SIGTERM, &action, &before_terminate);
+}
+
+bool nc_signals_stop(void)
+{
+    return stop;
+}
+
+void nc_signals_release(void)
+{
+    sigaction(SIGINT, &before_interrupt, NULL);
+    sigaction(SIGTERM, &before_terminate, NULL);
+}
