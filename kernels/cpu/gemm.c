@@ -283,7 +283,7 @@ static dnnl_status_t make_product(struct nc_cpu_gemm *gemm, struct entry *entry)
         status = dnnl_memory_create(&entry->c, &c, gemm->engine, DNNL_MEMORY_NONE);
     if (status == dnnl_success && key->bias)
         status = dnnl_memory_create(&entry->bias, &bias, gemm->engine, DNNL_MEMORY_NONE);
-    if (status == dnnl_success && key->residual)
+    if (status == dnnl_success && key->residual == ELSEWHERE)
         status = dnnl_memory_create(&entry->residual, &c, gemm->engine, DNNL_MEMORY_NONE);
     if (description)
         dnnl_primitive_desc_destroy(description);

@@ -189,10 +189,7 @@ static void extra_scores(struct nc_backend *backend, const struct nc_infonce *n,
                 sum += nc_load_of(n->extra, left + k, NC_BFLOAT16, rest) *
                        nc_load_of(n->image, right + k, NC_BFLOAT16, rest);
         }
-        double total = 0;
-        for (size_t lane = 0; lane < NC_LANES; lane++)
-            total += sum[lane];
-        score[e] = (float)(scale * total);
+        score[e] = scale * nc_sum(sum);
     }
 }
 
