@@ -39,22 +39,12 @@ struct job {
     size_t rows, skipped; /* of the store, when it is closed */
 };
 
-/* Reads, decodes and preprocesses picture `slot`; a failure is its reason to be skipped. */
+/* A picture that cannot be read, decoded or preprocessed has its reason to be skipped. */
 static void prepare(struct job *job, size_t slot)
 {
-    uint8_t *bytes = NULL;
-    size_t size;
-    struct nc_image image = {0};
-    const char *key = nc_image_source_key(job->source, job->index[slot]);
-    int status = nc_image_source_read(job->source, job->index[slot], &bytes, &size);
-    if (status == NC_OK)
-        status = nc_image_decode(key, bytes, size, &image);
-    if (status == NC_OK)
-        status = nc_image_preprocess(&job->preprocess, &image, NULL, job->pixels + slot * job->values);
-    if (status != NC_OK)
+    if (nc_image_source_preprocess(job->source, job->index[slot], &job->preprocess,
+                                   job->pixels + slot * job->values) != NC_OK)
         job->reasons[slot] = strdup(nc_error_message());
-    nc_image_free(&image);
-    free(bytes);
 }
 
 /* A row that the store's type cannot hold is the picture's failure, not the run's. */

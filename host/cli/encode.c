@@ -66,25 +66,6 @@ static int encode_texts(struct nc_encoder *encoder, const char *path, size_t emb
     return status;
 }
 
-static int load_picture(const struct nc_image_source *source, size_t index,
-                        const struct nc_preprocess *preprocess, float *pixels)
-{
-    uint8_t *bytes = NULL;
-    size_t size;
-    struct nc_image image = {0};
-    int status = nc_image_source_read(source, index, &bytes, &size);
-    if (status == NC_OK)
-        status = nc_image_decode(nc_image_source_key(source, index), bytes, size, &image);
-    if (status == NC_OK) {
-        status = nc_image_preprocess(preprocess, &image, NULL, pixels);
-        if (status != NC_OK)
-            status = nc_error_prefix(status, "%s", nc_image_source_key(source, index));
-    }
-    nc_image_free(&image);
-    free(bytes);
-    return status;
-}
-
 static int encode_images(struct nc_encoder *encoder, const struct nc_model *model, const char *path,
                          bool raw, const char *out)
 {
@@ -108,7 +89,7 @@ static int encode_images(struct nc_encoder *encoder, const struct nc_model *mode
     for (size_t i = 0; i < count && status == NC_OK; i += BATCH) {
         size_t part = count - i < BATCH ? count - i : BATCH;
         for (size_t k = 0; k < part && status == NC_OK; k++)
-            status = load_picture(source, i + k, &preprocess, pixels + k * values);
+            status = nc_image_source_preprocess(source, i + k, &preprocess, pixels + k * values);
         if (status == NC_OK)
             status = nc_encoder_pictures(encoder, pixels, part, raw, features + i * shape->embedding);
     }

@@ -7,6 +7,8 @@
 #ifndef NCLIP_IMAGE_SOURCE_H
 #define NCLIP_IMAGE_SOURCE_H
 
+#include "nclip/image.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -45,5 +47,10 @@ bool nc_image_source_find(const struct nc_image_source *source, const char *key,
  * unreadable or larger than NC_IMAGE_MAX_BYTES. */
 int nc_image_source_read(const struct nc_image_source *source, size_t index, uint8_t **bytes,
                          size_t *size);
+
+/* Reads, decodes and preprocesses picture `index`: what nc_image_preprocess() makes of all of
+ * it. Messages name the picture. As thread-safe as reading. */
+int nc_image_source_preprocess(const struct nc_image_source *source, size_t index,
+                               const struct nc_preprocess *preprocess, float *out);
 
 #endif
