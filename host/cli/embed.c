@@ -176,11 +176,6 @@ struct request {
     bool json;
 };
 
-static enum nc_type type_of(const char *name)
-{
-    return strcmp(name, "fp32") == 0 ? NC_FLOAT32 : strcmp(name, "bf16") == 0 ? NC_BFLOAT16 : NC_FLOAT16;
-}
-
 static int open_store(struct job *job, const struct request *r)
 {
     char hash[17];
@@ -192,7 +187,7 @@ static int open_store(struct job *job, const struct request *r)
         return nc_error(NC_FAILED, "embed: no memory");
     struct nc_embedding_info info = {
         .model_hash = hash, .preprocessing = preprocessing, .normalized = true,
-        .dimension = nc_model_shape(job->model)->embedding, .type = type_of(r->type)};
+        .dimension = nc_model_shape(job->model)->embedding, .type = nc_type_named(r->type)};
     status = nc_embedding_writer_open(r->out, &info, 0, &job->writer);
     free(preprocessing);
     return status;
@@ -211,7 +206,7 @@ static int open_job(struct job *job, const struct request *r)
         status = allocate(job, nc_model_shape(job->model));
     if (status == NC_OK)
         status = nc_ops_create(r->device, (int)r->device_number, &job->ops);
-    struct nc_encoder_options options = {.precision = type_of(r->precision), .vision = true,
+    struct nc_encoder_options options = {.precision = nc_type_named(r->precision), .vision = true,
                                          .batch = job->batch};
     return status == NC_OK ? nc_encoder_create(job->ops, job->model, &options, &job->encoder) : status;
 }

@@ -129,7 +129,7 @@ static int run(int argc, char **argv)
     if (status != NC_OK || arguments.help_shown)
         return status;
     struct nc_encoder_options options = {
-        .precision = strcmp(precision, "bf16") == 0 ? NC_BFLOAT16 : NC_FLOAT32,
+        .precision = nc_type_named(precision),
         .text = text != NULL, .vision = images != NULL};
     if (!text == !images)
         status = nc_error(NC_USAGE, "encode: give either --text or --images");

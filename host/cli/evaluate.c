@@ -182,7 +182,7 @@ static int run(int argc, char **argv)
     if (status == NC_OK)
         status = nc_ops_create(device, (int)device_number, &ops);
     struct nc_encoder_options options = {
-        .precision = strcmp(precision, "bf16") == 0 ? NC_BFLOAT16 : NC_FLOAT32, .text = true, .vision = true};
+        .precision = nc_type_named(precision), .text = true, .vision = true};
     if (status == NC_OK)
         status = nc_encoder_create(ops, model, &options, &encoder);
     if (status == NC_OK)

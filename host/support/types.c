@@ -13,6 +13,14 @@ const char *nc_type_name(enum nc_type type)
     return "?";
 }
 
+enum nc_type nc_type_named(const char *name)
+{
+    for (enum nc_type type = NC_FLOAT32; type <= NC_FLOAT16; type++)
+        if (strcmp(name, nc_type_name(type)) == 0)
+            return type;
+    return NC_FLOAT32;
+}
+
 float nc_float16_to_float(uint16_t value)
 {
     uint32_t sign = (uint32_t)(value & 0x8000u) << 16;

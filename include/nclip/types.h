@@ -18,6 +18,7 @@ enum nc_type {
 
 static inline size_t nc_type_size(enum nc_type type) { return type == NC_FLOAT32 ? 4 : 2; }
 const char *nc_type_name(enum nc_type type); /* "fp32", "bf16", "fp16" */
+enum nc_type nc_type_named(const char *name); /* the other way; NC_FLOAT32 for other names */
 
 typedef uint16_t nc_bfloat16; /* the upper half of a float's bits */
 

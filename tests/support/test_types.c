@@ -97,6 +97,9 @@ static void arrays_have_no_alignment(void **state)
     assert_string_equal(nc_type_name(NC_FLOAT32), "fp32");
     assert_string_equal(nc_type_name(NC_BFLOAT16), "bf16");
     assert_string_equal(nc_type_name(NC_FLOAT16), "fp16");
+    for (enum nc_type type = NC_FLOAT32; type <= NC_FLOAT16; type++)
+        assert_int_equal(nc_type_named(nc_type_name(type)), type);
+    assert_int_equal(nc_type_named("int8"), NC_FLOAT32);
 }
 
 int main(void)
