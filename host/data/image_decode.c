@@ -62,6 +62,14 @@ static uint8_t *put_big_endian(uint8_t *out, uint32_t value)
     return out;
 }
 
+int nc_image_check_size(const char *where, size_t width, size_t height)
+{
+    if (width > NC_IMAGE_MAX_EDGE || height > NC_IMAGE_MAX_EDGE || width * height > NC_IMAGE_MAX_PIXELS)
+        return nc_error(NC_BAD_INPUT, "%s: %zu x %zu pixels, more than the %d allowed (%d an edge)",
+                        where, width, height, NC_IMAGE_MAX_PIXELS, NC_IMAGE_MAX_EDGE);
+    return NC_OK;
+}
+
 static int read_png_header(const char *where, const uint8_t *content, size_t size,
                            struct png_header *header)
 {
@@ -73,12 +81,7 @@ static int read_png_header(const char *where, const uint8_t *content, size_t siz
     unsigned samples = header->color < 7 ? channels[header->color] : 0;
     if (!header->width || !header->height || !samples || header->depth > 16)
         return nc_error(NC_BAD_INPUT, "%s: damaged PNG: a wrong header", where);
-    if (header->width > NC_IMAGE_MAX_EDGE || header->height > NC_IMAGE_MAX_EDGE ||
-        header->width * header->height > NC_IMAGE_MAX_PIXELS)
-        return nc_error(NC_BAD_INPUT, "%s: %zu x %zu pixels, more than the %d allowed (%d an edge)",
-                        where, header->width, header->height, NC_IMAGE_MAX_PIXELS,
-                        NC_IMAGE_MAX_EDGE);
-    return NC_OK;
+    return nc_image_check_size(where, header->width, header->height);
 }
 
 /* Checks every chunk and copies what the pixels depend on, with a palette of full

@@ -84,9 +84,9 @@ static void silent(j_common_ptr jpeg)
 static int check_size(const struct decoder *d, size_t bytes)
 {
     size_t width = d->jpeg.image_width, height = d->jpeg.image_height;
-    if (width > NC_IMAGE_MAX_EDGE || height > NC_IMAGE_MAX_EDGE || width * height > NC_IMAGE_MAX_PIXELS)
-        return nc_error(NC_BAD_INPUT, "%s: %zu x %zu pixels, more than the %d allowed (%d an edge)",
-                        d->where, width, height, NC_IMAGE_MAX_PIXELS, NC_IMAGE_MAX_EDGE);
+    int status = nc_image_check_size(d->where, width, height);
+    if (status != NC_OK)
+        return status;
     if ((width / 8) * (height / 8) / 8 > bytes)
         return nc_error(NC_BAD_INPUT, "%s: truncated JPEG: %zu bytes cannot hold %zu x %zu pixels",
                         d->where, bytes, width, height);
