@@ -84,29 +84,18 @@ static void timed_release(struct nc_backend *backend, void *data, size_t bytes)
     of(backend)->inner->release(of(backend)->inner->backend, data, bytes);
 }
 
-static int timed_upload(struct nc_backend *backend, void *destination, const void *host, size_t bytes)
-{
-    struct timed_ops *timed = of(backend);
-    double began = nc_seconds();
-    return record(timed, PART_memory, began, 0,
-                  timed->inner->upload(timed->inner->backend, destination, host, bytes));
-}
-
-static int timed_download(struct nc_backend *backend, void *host, const void *source, size_t bytes)
-{
-    struct timed_ops *timed = of(backend);
-    double began = nc_seconds();
-    return record(timed, PART_memory, began, 0,
-                  timed->inner->download(timed->inner->backend, host, source, bytes));
-}
-
-static int timed_copy(struct nc_backend *backend, void *destination, const void *source, size_t bytes)
-{
-    struct timed_ops *timed = of(backend);
-    double began = nc_seconds();
-    return record(timed, PART_memory, began, 0,
-                  timed->inner->copy(timed->inner->backend, destination, source, bytes));
-}
+#define TIMED_MOVE(name)                                                                       \
+    static int timed_##name(struct nc_backend *backend, void *to, const void *from, size_t bytes) \
+    {                                                                                          \
+        struct timed_ops *timed = of(backend);                                                 \
+        double began = nc_seconds();                                                           \
+        return record(timed, PART_memory, began, 0,                                            \
+                      timed->inner->name(timed->inner->backend, to, from, bytes));             \
+    }
+TIMED_MOVE(upload)
+TIMED_MOVE(download)
+TIMED_MOVE(copy)
+#undef TIMED_MOVE
 
 static int timed_zero(struct nc_backend *backend, void *data, size_t bytes)
 {
