@@ -220,6 +220,11 @@ struct nc_normalize_backward {
  * Masked pairs: with groups given (an id per picture), captions and pictures of one
  * group are no negatives of each other; their positive stays.
  *
+ * Weights: a caption's term counts caption_weight[r] times, a picture's image_weight[c]
+ * times; NULL is 1 for all. With weight 0 a row still is a negative in others' sums. CoN-CLIP's
+ * three cross-entropies are one call over captions and denials against pictures and
+ * distractors, in which the denials' rows count nothing.
+ *
  * Contradictions: `extra[e]` is a caption that is false for picture `extra_image[e]` (an
  * index into this call's pictures). It stands in the column of that picture alone, as one
  * more negative. */
@@ -232,6 +237,7 @@ struct nc_infonce {
     const void *image;  /* [images, width] T, normalised */
     const float *logit_scale; /* one number: the logarithm */
     const int32_t *caption_group, *image_group; /* [captions], [images], or both NULL */
+    const float *caption_weight, *image_weight; /* [captions], [images]; each may be NULL */
     size_t extras;
     const void *extra;          /* [extras, width] T, normalised; or NULL */
     const int32_t *extra_image; /* [extras] */
@@ -250,6 +256,7 @@ struct nc_infonce {
 struct nc_infonce_loss {
     size_t pairs, total;
     const float *row_max, *row_log, *column_max, *column_log, *positive; /* [pairs] each */
+    const float *caption_weight, *image_weight; /* [pairs]; each may be NULL */
     float *loss; /* += one number: the pairs' share */
 };
 

@@ -5,7 +5,7 @@
  * again, turns them into coefficients and multiplies them with the pictures: the pictures
  * are frozen, so that is all.
  *
- *     g(r, c) = (exp(s - row lse[r]) + exp(s - column lse[c]) - 2 [r = c]) / 2N
+ *     g(r, c) = (w[r] exp(s - row lse[r]) + v[c] exp(s - column lse[c]) - (w[r] + v[c]) [r = c]) / 2N
  *     dtext[r] = exp(logit_scale) * sum_c g(r, c) image[c],   dlogit_scale = sum g s
  *
  * For B captions, B pictures and embeddings of D numbers
@@ -231,6 +231,11 @@ int nc_cpu_infonce_forward(struct nc_backend *backend, const struct nc_infonce *
     return NC_OK;
 }
 
+static float weight_of(const float *weights, size_t i)
+{
+    return weights ? weights[i] : 1;
+}
+
 /* Scores become coefficients. Returns the tile's sum of g s, rows added in order. */
 static double make_coefficients(struct nc_backend *backend, const struct nc_infonce *n,
                                 const struct tile *t, double *row_sums)
@@ -241,15 +246,20 @@ static double make_coefficients(struct nc_backend *backend, const struct nc_info
         float *score = t->score + i * STEP;
         size_t positive = positive_column(n, t, i);
         float row_max = n->row_max[t->row + i], row_log = n->row_log[t->row + i];
+        float row_weight = weight_of(n->caption_weight, t->row + i);
         nc_floats sum = {0};
         for (size_t k = 0; k < t->columns; k += NC_LANES) {
             nc_floats s = nc_load(score, k, NC_FLOAT32);
             size_t at = t->column + k, left = t->columns - k;
             nc_floats column_max = nc_load_of(n->column_max, at, NC_FLOAT32, left);
             nc_floats column_log = nc_load_of(n->column_log, at, NC_FLOAT32, left);
-            nc_floats g = nc_exp(s - row_max - row_log) + nc_exp(s - column_max - column_log);
+            nc_floats column_weight = n->image_weight
+                                          ? nc_load_of(n->image_weight, at, NC_FLOAT32, left)
+                                          : nc_all(1);
+            nc_floats g = row_weight * nc_exp(s - row_max - row_log) +
+                          column_weight * nc_exp(s - column_max - column_log);
             if (positive - k < NC_LANES) /* before scaling: near 1 only a difference counts */
-                g[positive - k] -= 2;
+                g[positive - k] -= row_weight + column_weight[positive - k];
             g *= half;
             nc_ints masked = s == -INFINITY;
             g = nc_select(masked, (nc_floats){0}, g);
@@ -273,7 +283,8 @@ static double extras_backward(struct nc_backend *backend, const struct nc_infonc
 #pragma omp parallel for num_threads(backend->threads) schedule(static)
     for (size_t e = 0; e < n->extras; e++) {
         size_t column = (size_t)n->extra_image[e];
-        float g = half * expf(score[e] - n->column_max[column] - n->column_log[column]);
+        float g = half * weight_of(n->image_weight, column) *
+                  expf(score[e] - n->column_max[column] - n->column_log[column]);
         float *dextra = n->dextra + e * n->width;
         for (size_t k = 0; k < n->width; k += NC_LANES) {
             size_t left = n->width - k, at = column * n->width + k;
@@ -325,8 +336,10 @@ int nc_cpu_infonce_loss(struct nc_backend *backend, const struct nc_infonce_loss
     (void)backend;
     double sum = 0;
     for (size_t i = 0; i < n->pairs; i++)
-        sum += ((double)n->row_max[i] - n->positive[i] + n->row_log[i]) +
-               ((double)n->column_max[i] - n->positive[i] + n->column_log[i]);
+        sum += weight_of(n->caption_weight, i) *
+                   ((double)n->row_max[i] - n->positive[i] + n->row_log[i]) +
+               weight_of(n->image_weight, i) *
+                   ((double)n->column_max[i] - n->positive[i] + n->column_log[i]);
     *n->loss += (float)(sum / (2.0 * (double)n->total));
     return NC_OK;
 }

@@ -191,6 +191,11 @@ static double log_sum_exp(const double *s, size_t count, size_t stride, double e
     return most + log(sum);
 }
 
+static double weight(const double *weights, size_t i)
+{
+    return weights ? weights[i] : 1;
+}
+
 void reference_infonce(struct reference_infonce *r)
 {
     size_t n = r->pairs, width = r->width;
@@ -215,7 +220,9 @@ void reference_infonce(struct reference_infonce *r)
                 sum += exp(e[x] - most);
         row[i] = log_sum_exp(s + i * n, n, 1, -INFINITY, 0);
         column[i] = log_sum_exp(s + i, n, n, most, sum);
-        r->loss += (row[i] + column[i] - 2 * s[i * n + i]) / (2 * (double)n);
+        r->loss += (weight(r->caption_weight, i) * (row[i] - s[i * n + i]) +
+                    weight(r->image_weight, i) * (column[i] - s[i * n + i])) /
+                   (2 * (double)n);
     }
     if (r->dtext) {
         memset(r->dtext, 0, n * width * sizeof *r->dtext);
@@ -224,15 +231,16 @@ void reference_infonce(struct reference_infonce *r)
             for (size_t j = 0; j < n; j++) {
                 if (s[i * n + j] == -INFINITY)
                     continue;
-                double g = (exp(s[i * n + j] - row[i]) + exp(s[i * n + j] - column[j]) -
-                            (i == j ? 2 : 0)) / (2 * (double)n);
+                double g = (weight(r->caption_weight, i) * (exp(s[i * n + j] - row[i]) - (i == j)) +
+                            weight(r->image_weight, j) * (exp(s[i * n + j] - column[j]) - (i == j))) /
+                           (2 * (double)n);
                 for (size_t k = 0; k < width; k++)
                     r->dtext[i * width + k] += scale * g * r->image[j * width + k];
                 r->dlogit_scale += g * s[i * n + j];
             }
         for (size_t x = 0; x < r->extras; x++) {
             size_t j = (size_t)r->extra_image[x];
-            double g = exp(e[x] - column[j]) / (2 * (double)n);
+            double g = weight(r->image_weight, j) * exp(e[x] - column[j]) / (2 * (double)n);
             for (size_t k = 0; k < width; k++)
                 r->dextra[x * width + k] = scale * g * r->image[j * width + k];
             r->dlogit_scale += g * e[x];

@@ -40,6 +40,7 @@ struct reference_infonce {
     const double *text, *image, *extra;
     double logit_scale;
     const int32_t *group, *extra_image;
+    const double *caption_weight, *image_weight; /* [pairs]; NULL: 1 */
     double loss;
     double *dtext, *dextra, dlogit_scale; /* = */
 };

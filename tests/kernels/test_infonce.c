@@ -93,7 +93,9 @@ static double loss_of(struct nc_ops *ops, struct batch *b)
     struct nc_infonce_loss loss = {.pairs = b->r.pairs, .total = b->r.pairs,
                                    .row_max = b->n.row_max, .row_log = b->n.row_log,
                                    .column_max = b->n.column_max, .column_log = b->n.column_log,
-                                   .positive = b->n.positive, .loss = b->loss};
+                                   .positive = b->n.positive,
+                                   .caption_weight = b->n.caption_weight,
+                                   .image_weight = b->n.image_weight, .loss = b->loss};
     must(ops->infonce_loss(ops->backend, &loss));
     double *value = from_device(ops, b->loss, 1, NC_FLOAT32), result = *value;
     free(value);
@@ -286,6 +288,102 @@ static void gradients_are_added(void **state)
     close_batch(&b);
 }
 
+/* Weights of both sides, zeros among them; the caller frees. */
+static void give_weights(struct batch *b, double **captions, double **images)
+{
+    size_t pairs = b->r.pairs;
+    *captions = numbers(63, pairs, 1, NC_FLOAT32);
+    *images = numbers(64, pairs, 1, NC_FLOAT32);
+    for (size_t i = 0; i < pairs; i++) {
+        (*captions)[i] = i % 3 ? fabs((*captions)[i]) : 0;
+        (*images)[i] = i % 4 ? fabs((*images)[i]) : 0;
+    }
+    b->r.caption_weight = *captions;
+    b->r.image_weight = *images;
+    reference_infonce(&b->r);
+}
+
+static void weights_count(void **state)
+{
+    struct nc_ops *ops = *state;
+    for (size_t side = 0; side < 3; side++) { /* both, captions alone, pictures alone */
+        struct batch b;
+        double *captions, *images;
+        make_inputs(&b, &shapes[1], logit_scale, NC_FLOAT32);
+        give_weights(&b, &captions, &images);
+        make_call(ops, &b, NC_FLOAT32);
+        size_t pairs = b.r.pairs, count = pairs * b.r.width, extras = b.r.extras * b.r.width;
+        if (side == 2)
+            b.r.caption_weight = NULL;
+        else
+            b.n.caption_weight = on_device(ops, captions, pairs, NC_FLOAT32);
+        if (side == 1)
+            b.r.image_weight = NULL;
+        else
+            b.n.image_weight = on_device(ops, images, pairs, NC_FLOAT32);
+        reference_infonce(&b.r);
+        must(ops->infonce_forward(ops->backend, &b.n));
+        double loss = loss_of(ops, &b) + exp(logit_scale), expected = b.r.loss + exp(logit_scale);
+        must(ops->infonce_backward(ops->backend, &b.n));
+        double *dtext = from_device(ops, b.n.dtext, count, NC_FLOAT32);
+        double *dextra = from_device(ops, b.n.dextra, extras, NC_FLOAT32);
+        double *dscale = from_device(ops, b.n.dlogit_scale, 1, NC_FLOAT32);
+        assert_close("loss", &loss, &expected, 1, 0x1p-24);
+        assert_close("dtext", dtext, b.r.dtext, count, 1e-5);
+        assert_close("dextra", dextra, b.r.dextra, extras, 1e-5);
+        assert_close("dlogit_scale", dscale, &b.r.dlogit_scale, 1, 1e-4);
+        double *all[] = {captions, images, dtext, dextra, dscale};
+        for (size_t k = 0; k < sizeof all / sizeof *all; k++)
+            free(all[k]);
+        close_batch(&b);
+    }
+}
+
+/* -log of what the softmax of scores (of x against `others`) gives to number `target` */
+static double cross_entropy(const double *x, const double *others, size_t count, size_t width,
+                            size_t target, double scale)
+{
+    double sum = 0, positive = 0;
+    for (size_t j = 0; j < count; j++) {
+        double score = 0;
+        for (size_t k = 0; k < width; k++)
+            score += scale * x[k] * others[j * width + k];
+        sum += exp(score);
+        positive = j == target ? score : positive;
+    }
+    return log(sum) - positive;
+}
+
+/* CoN-CLIP's mean of three cross-entropies: pictures over all captions, true captions over all
+ * pictures, distractors over all captions. Captions and pictures first, denials and distractors
+ * behind them. */
+static void con_clip_is_one_weighted_call(void **state)
+{
+    struct nc_ops *ops = *state;
+    enum { HALF = 11, PAIRS = 2 * HALF, WIDTH = 40 };
+    const struct shape shape = {"con-clip", PAIRS, WIDTH, 0, 0};
+    struct batch b;
+    make_inputs(&b, &shape, 2, NC_FLOAT32);
+    double captions[PAIRS], images[PAIRS], expected = 0;
+    for (size_t i = 0; i < PAIRS; i++) {
+        captions[i] = i < HALF ? 4.0 / 3 : 0;
+        images[i] = 4.0 / 3;
+        expected += cross_entropy(b.image + i * WIDTH, b.text, PAIRS, WIDTH, i, exp(2)) / (3.0 * HALF);
+        if (i < HALF)
+            expected += cross_entropy(b.text + i * WIDTH, b.image, PAIRS, WIDTH, i, exp(2)) / (3.0 * HALF);
+    }
+    b.r.caption_weight = captions;
+    b.r.image_weight = images;
+    reference_infonce(&b.r);
+    assert_true(fabs(b.r.loss - expected) < 1e-12);
+    make_call(ops, &b, NC_FLOAT32);
+    b.n.caption_weight = on_device(ops, captions, PAIRS, NC_FLOAT32);
+    b.n.image_weight = on_device(ops, images, PAIRS, NC_FLOAT32);
+    must(ops->infonce_forward(ops->backend, &b.n));
+    assert_true(fabs(loss_of(ops, &b) - expected) < 1e-5);
+    close_batch(&b);
+}
+
 static void a_contradiction_needs_its_picture(void **state)
 {
     struct nc_ops *ops = *state;
@@ -317,7 +415,9 @@ static void reference_agrees_with_differences(void **state)
     (void)state;
     const struct shape small = {"small", 9, 6, 4, 5};
     struct batch b;
+    double *captions, *images;
     make_inputs(&b, &small, 1.5, NC_FLOAT32);
+    give_weights(&b, &captions, &images);
     size_t text = small.pairs * small.width, extra = small.extras * small.width;
     double *x = zeros(text + extra + 1), *gradient = zeros(text + extra + 1);
     memcpy(x, b.text, text * sizeof *x);
@@ -329,6 +429,8 @@ static void reference_agrees_with_differences(void **state)
     assert_true(difference_error(loss, &b.r, x, gradient, text + extra + 1) < 1e-8);
     free(x);
     free(gradient);
+    free(captions);
+    free(images);
     close_batch(&b);
 }
 
@@ -342,6 +444,8 @@ int main(void)
         cmocka_unit_test(one_picture_has_no_loss),
         cmocka_unit_test(large_scales_are_safe),
         cmocka_unit_test(gradients_are_added),
+        cmocka_unit_test(weights_count),
+        cmocka_unit_test(con_clip_is_one_weighted_call),
         cmocka_unit_test(a_contradiction_needs_its_picture),
     };
     return RUN_ON_ALL_BACKENDS(tests);
