@@ -1,0 +1,196 @@
+/* Planning a step: the largest sizes that training will see, and the memory for them. */
+#include "step_parts.h"
+
+#include "nclip/error.h"
+
+#include <stdlib.h>
+
+struct need {
+    size_t captions, rows, tokens, extras; /* of one micro batch */
+    size_t batch_extras;                   /* of one batch */
+};
+
+static size_t most(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Packs every micro batch of a list as training will, and keeps the largest sizes. */
+static int survey(const struct nc_examples *examples, const struct nc_config *config,
+                  const uint32_t *list, size_t count, size_t micro, struct nc_packing *packing,
+                  struct need *need)
+{
+    size_t batch = (size_t)config->batch_size, extras;
+    for (size_t start = 0; start < count; start += batch) {
+        size_t size = count - start < batch ? count - start : batch, batch_extras = 0;
+        for (size_t at = 0; at < size; at += micro) {
+            size_t part = size - at < micro ? size - at : micro;
+            int status = nc_examples_pack(examples, config, list + start + at, part, packing, &extras);
+            if (status != NC_OK)
+                return status;
+            need->captions = most(need->captions, packing->captions);
+            need->rows = most(need->rows, packing->rows);
+            need->tokens = most(need->tokens, packing->tokens);
+            need->extras = most(need->extras, extras);
+            batch_extras += extras;
+        }
+        need->batch_extras = most(need->batch_extras, batch_extras);
+    }
+    return NC_OK;
+}
+
+static size_t longest_text(const struct nc_examples *examples)
+{
+    size_t longest = 1;
+    for (size_t i = 0; i < examples->texts; i++)
+        longest = most(longest, examples->token_start[i + 1] - examples->token_start[i]);
+    return longest;
+}
+
+static int plan_batches(struct nc_step *step, const struct nc_examples *examples, struct need *need)
+{
+    const struct nc_config *config = step->config;
+    size_t texts = step->micro * (config->contradictions ? 2 : 1);
+    *need = (struct need){0};
+    int status = nc_packing_create(texts, texts * longest_text(examples), &step->packing);
+    uint32_t *order = malloc(most(1, examples->training_count) * sizeof *order);
+    if (status == NC_OK && !order)
+        status = nc_error(NC_FAILED, "train: no memory");
+    for (uint64_t epoch = 0; epoch < config->epochs && status == NC_OK; epoch++) {
+        nc_examples_order(examples, config->seed, epoch, order);
+        status = survey(examples, config, order, examples->training_count, step->micro,
+                        &step->packing, need);
+    }
+    if (status == NC_OK)
+        status = survey(examples, config, examples->validation, examples->validation_count,
+                        step->micro, &step->packing, need);
+    free(order);
+    return status;
+}
+
+/* Neighbours in the buffer become one range; padding between them stays zero. */
+static int make_ranges(struct nc_step *step)
+{
+    const struct nc_parameter_table *table = step->table;
+    step->ranges = calloc(table->count, sizeof *step->ranges);
+    if (!step->ranges)
+        return nc_error(NC_FAILED, "train: no memory");
+    bool open = false;
+    for (size_t i = 0; i < table->count; i++) {
+        const struct nc_parameter *row = &table->rows[i];
+        if (row->tower != NC_TOWER_TEXT)
+            continue;
+        bool scale = row->role == NC_LOGIT_SCALE;
+        if (step->trainable[i] && (!open || scale)) {
+            step->ranges[step->range_count++] =
+                (struct nc_range){.offset = row->offset, .logit_scale = scale};
+        }
+        if (step->trainable[i]) {
+            struct nc_range *range = &step->ranges[step->range_count - 1];
+            range->count = row->offset + row->count - range->offset;
+        }
+        open = step->trainable[i] && !scale;
+    }
+    for (size_t i = 0; i < step->range_count; i++) {
+        step->ranges[i].moment = step->moments;
+        step->moments += (step->ranges[i].count + 15) / 16 * 16;
+    }
+    return NC_OK;
+}
+static int reserve(struct nc_step *step, struct nc_arena *arena, const struct need *need)
+{
+    size_t parameters = step->table->tower_elements[NC_TOWER_TEXT];
+    size_t embedding = step->shape->embedding, batch = step->batch;
+    bool parts = step->micro < step->batch;
+    struct nc_infonce loss = nc_step_describe_loss(step, batch, need->batch_extras);
+    size_t features = (batch + need->batch_extras) * embedding;
+    size_t micro = parts ? (need->captions + 1) * embedding : 0;
+    struct {
+        const char *label;
+        size_t bytes;
+        void *slot;
+    } slots[] = {
+        {"parameters (fp32)", parameters * 4, &step->master},
+        {"parameters (bf16)", step->config->precision == NC_BFLOAT16 ? parameters * 2 : 0,
+         &step->shadow},
+        {"gradients", parameters * 4, &step->gradient},
+        {"optimizer", step->moments * 4, &step->first},
+        {"optimizer", step->moments * 4, &step->second},
+        {"features", features * 4, &step->features},
+        {"features", features * 4, &step->dfeatures},
+        {"features", micro * 4, &step->micro_features},
+        {"features", micro * 4, &step->micro_dfeatures},
+        {"image embeddings", batch * embedding * 4, &step->image},
+        {"loss", batch * 4, &step->group},
+        {"loss", most(1, need->batch_extras) * 4, &step->extra_image},
+        {"loss", batch * 4, &step->row_max},
+        {"loss", batch * 4, &step->row_log},
+        {"loss", batch * 4, &step->column_max},
+        {"loss", batch * 4, &step->column_log},
+        {"loss", batch * 4, &step->positive},
+        {"loss", 4, &step->loss},
+        {"loss", 4, &step->factor},
+        {"loss", 8, &step->norm},
+        {"loss", step->ops->infonce_scratch(step->ops->backend, &loss), &step->infonce_scratch},
+    };
+    int status = NC_OK;
+    for (size_t i = 0; i < sizeof slots / sizeof *slots && status == NC_OK; i++)
+        if (slots[i].bytes)
+            status = nc_arena_reserve(arena, slots[i].label, slots[i].bytes, slots[i].slot);
+    return status;
+}
+
+int nc_step_create(struct nc_ops *ops, const struct nc_model_shape *shape,
+                   const struct nc_parameter_table *table, const struct nc_config *config,
+                   const bool *trainable, const struct nc_examples *examples,
+                   struct nc_arena *arena, struct nc_step **out)
+{
+    *out = NULL;
+    struct nc_step *step = calloc(1, sizeof *step);
+    if (!step)
+        return nc_error(NC_FAILED, "train: no memory");
+    step->ops = ops;
+    step->shape = shape;
+    step->table = table;
+    step->config = config;
+    step->trainable = trainable;
+    size_t largest = most(examples->training_count, examples->validation_count);
+    step->batch = config->batch_size < largest ? (size_t)config->batch_size : largest;
+    step->micro = config->micro_batch_size && config->micro_batch_size < step->batch
+                      ? (size_t)config->micro_batch_size : step->batch;
+    struct need need;
+    int status = plan_batches(step, examples, &need);
+    if (status == NC_OK)
+        status = make_ranges(step);
+    if (status == NC_OK)
+        status = reserve(step, arena, &need);
+    if (status == NC_OK) {
+        struct nc_text_capacity capacity = {need.captions, need.rows, need.tokens, true};
+        status = nc_text_tower_create(ops, step->shape, step->table, config->precision, &capacity,
+                                      arena, &step->tower);
+    }
+    step->image_host = malloc(step->batch * step->shape->embedding * sizeof(float));
+    step->index_host = malloc(most(step->batch, need.batch_extras) * sizeof(int32_t));
+    step->row_host = malloc(step->batch * sizeof(size_t));
+    if (status == NC_OK && (!step->image_host || !step->index_host || !step->row_host))
+        status = nc_error(NC_FAILED, "train: no memory");
+    if (status != NC_OK) {
+        nc_step_destroy(step);
+        return status;
+    }
+    *out = step;
+    return NC_OK;
+}
+
+void nc_step_destroy(struct nc_step *step)
+{
+    if (!step)
+        return;
+    nc_text_tower_destroy(step->tower);
+    nc_packing_destroy(&step->packing);
+    free(step->ranges);
+    free(step->image_host);
+    free(step->index_host);
+    free(step->row_host);
+    free(step);
+}
