@@ -23,3 +23,16 @@ target_link_libraries(nclip_dependencies INTERFACE
     ${DNNL_LIBRARY} OpenMP::OpenMP_C ZLIB::ZLIB Threads::Threads
     PkgConfig::JPEG PkgConfig::CJSON PkgConfig::CYAML PkgConfig::MSGPACK
     PkgConfig::STB PkgConfig::XXHASH PkgConfig::UTF8PROC m)
+
+# Many ranks.
+if(NOT NCLIP_MPI STREQUAL OFF)
+    if(NCLIP_MPI STREQUAL ON)
+        find_package(MPI REQUIRED COMPONENTS C)
+    else()
+        find_package(MPI QUIET COMPONENTS C)
+    endif()
+endif()
+if(TARGET MPI::MPI_C)
+    target_link_libraries(nclip_dependencies INTERFACE MPI::MPI_C)
+    target_compile_definitions(nclip_dependencies INTERFACE NCLIP_MPI)
+endif()

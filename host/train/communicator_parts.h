@@ -1,0 +1,18 @@
+/* What the communicators are made of. */
+#ifndef NCLIP_TRAIN_COMMUNICATOR_PARTS_H
+#define NCLIP_TRAIN_COMMUNICATOR_PARTS_H
+
+#include "communicator_watch.h"
+#include "nclip/communicator.h"
+
+/* `launched`: how many processes the launcher says there are. */
+int nc_communicator_mpi_create(size_t launched, struct nc_communicator **communicator);
+
+int nc_communicator_nccl_create(struct nc_communicator *base, struct nc_ops *ops,
+                                struct nc_communicator **communicator);
+
+/* Bytes that a rank sends, counted by the algorithm. */
+uint64_t nc_communicator_sent(const struct nc_communicator *c, enum nc_collective kind,
+                              size_t send_count, size_t count);
+
+#endif
