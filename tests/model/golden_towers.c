@@ -239,6 +239,7 @@ static void one_batch(struct fixture *f, bool share, const struct tolerance *tol
     check(f->ops->download(f->ops->backend, host, f->picture_features, features * 4));
     assert_true(worst_cosine(host, golden(f, "image", features), f->count, shape->embedding) < tolerance->cosine);
 
+    check(nc_text_tower_load(f->text, &packing, NULL));
     check(nc_text_tower_forward(f->text, &text, &packing, false, false, f->features));
     check(f->ops->download(f->ops->backend, host, f->features, features * 4));
     assert_true(worst_cosine(host, golden(f, "text", features), f->count, shape->embedding) < tolerance->cosine);
@@ -257,6 +258,7 @@ static void one_batch(struct fixture *f, bool share, const struct tolerance *tol
     for (size_t first = 0; first < f->count; first += 3) {
         size_t count = f->count - first < 3 ? f->count - first : 3;
         pack(f, first, count, share, &packing);
+        check(nc_text_tower_load(f->text, &packing, NULL));
         check(nc_text_tower_forward(f->text, &text, &packing, true, false, f->features + first * shape->embedding));
         check(nc_text_tower_backward(f->text, &text, &packing, f->dfeatures + first * shape->embedding,
                                      f->trainable, first > 0, f->gradients));
@@ -311,6 +313,7 @@ static void test_frozen(void **state)
     check(nc_vision_tower_forward(f.vision, &vision,
                                   golden(&f, "pixels", f.count * 3 * shape->image_size * shape->image_size),
                                   f.count, false, f.picture_features));
+    check(nc_text_tower_load(f.text, &packing, NULL));
     check(nc_text_tower_forward(f.text, &text, &packing, true, false, f.features));
     run_loss(&f, &loss);
     for (size_t i = 0; i < table->count; i++)
