@@ -175,8 +175,10 @@ static void run_loss(struct fixture *f, struct nc_infonce *loss)
     check(f->ops->fill(f->ops->backend, f->lse, -INFINITY, 4 * f->count));
     check(f->ops->infonce_forward(f->ops->backend, loss));
     check(f->ops->zero(f->ops->backend, f->loss, 4));
-    struct nc_infonce_loss sum = {f->count, f->count, loss->row_max, loss->row_log, loss->column_max,
-                                  loss->column_log, loss->positive, f->loss};
+    struct nc_infonce_loss sum = {.pairs = f->count, .total = f->count, .row_max = loss->row_max,
+                                  .row_log = loss->row_log, .column_max = loss->column_max,
+                                  .column_log = loss->column_log, .positive = loss->positive,
+                                  .loss = f->loss};
     check(f->ops->infonce_loss(f->ops->backend, &sum));
     check(f->ops->zero(f->ops->backend, f->dfeatures, f->count * shape->embedding * 4));
     check(f->ops->zero(f->ops->backend, f->gradients + scale, 4));
