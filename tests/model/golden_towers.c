@@ -175,8 +175,10 @@ static void run_loss(struct fixture *f, struct nc_infonce *loss)
     check(f->ops->fill(f->ops->backend, f->lse, -INFINITY, 4 * f->count));
     check(f->ops->infonce_forward(f->ops->backend, loss));
     check(f->ops->zero(f->ops->backend, f->loss, 4));
-    struct nc_infonce_loss sum = {f->count, f->count, loss->row_max, loss->row_log, loss->column_max,
-                                  loss->column_log, loss->positive, f->loss};
+    struct nc_infonce_loss sum = {.pairs = f->count, .total = f->count, .row_max = loss->row_max,
+                                  .row_log = loss->row_log, .column_max = loss->column_max,
+                                  .column_log = loss->column_log, .positive = loss->positive,
+                                  .loss = f->loss};
     check(f->ops->infonce_loss(f->ops->backend, &sum));
     check(f->ops->zero(f->ops->backend, f->dfeatures, f->count * shape->embedding * 4));
     check(f->ops->zero(f->ops->backend, f->gradients + scale, 4));
@@ -239,6 +241,7 @@ static void one_batch(struct fixture *f, bool share, const struct tolerance *tol
     check(f->ops->download(f->ops->backend, host, f->picture_features, features * 4));
     assert_true(worst_cosine(host, golden(f, "image", features), f->count, shape->embedding) < tolerance->cosine);
 
+    check(nc_text_tower_load(f->text, &packing, NULL));
     check(nc_text_tower_forward(f->text, &text, &packing, false, false, f->features));
     check(f->ops->download(f->ops->backend, host, f->features, features * 4));
     assert_true(worst_cosine(host, golden(f, "text", features), f->count, shape->embedding) < tolerance->cosine);
@@ -257,6 +260,7 @@ static void one_batch(struct fixture *f, bool share, const struct tolerance *tol
     for (size_t first = 0; first < f->count; first += 3) {
         size_t count = f->count - first < 3 ? f->count - first : 3;
         pack(f, first, count, share, &packing);
+        check(nc_text_tower_load(f->text, &packing, NULL));
         check(nc_text_tower_forward(f->text, &text, &packing, true, false, f->features + first * shape->embedding));
         check(nc_text_tower_backward(f->text, &text, &packing, f->dfeatures + first * shape->embedding,
                                      f->trainable, first > 0, f->gradients));
@@ -311,6 +315,7 @@ static void test_frozen(void **state)
     check(nc_vision_tower_forward(f.vision, &vision,
                                   golden(&f, "pixels", f.count * 3 * shape->image_size * shape->image_size),
                                   f.count, false, f.picture_features));
+    check(nc_text_tower_load(f.text, &packing, NULL));
     check(nc_text_tower_forward(f.text, &text, &packing, true, false, f.features));
     run_loss(&f, &loss);
     for (size_t i = 0; i < table->count; i++)
