@@ -124,7 +124,7 @@ static int measure(const struct request *r, struct workload *w, const struct nc_
         status = nc_arena_create(&arena);
     if (status == NC_OK)
         status = nc_step_create(timed_ops_table(timed), &w->shape, &w->table, config, trainable,
-                                &w->examples, arena, &step);
+                                &w->examples, NULL, arena, &step);
     if (status == NC_OK)
         status = nc_arena_commit(arena, timed_ops_table(timed));
     if (status == NC_OK) {

@@ -1,4 +1,5 @@
 #include "nclip/command.h"
+#include "nclip/communicator.h"
 #include "nclip/error.h"
 #include "nclip/nearest.h"
 #include "nclip/threads.h"
@@ -97,7 +98,9 @@ int main(int argc, char **argv)
         if (status == NC_OK)
             status = nc_error(NC_FAILED, "standard output: cannot write: %s", strerror(cause));
     }
-    if (status != NC_OK)
+    /* Of many ranks that were all called wrongly, one says so. */
+    bool silent = nc_error_silenced() || (status == NC_USAGE && nc_communicator_launched_rank() > 0);
+    if (status != NC_OK && !silent)
         fprintf(stderr, "nclip: %s\n",
                 *nc_error_message() ? nc_error_message() : "failed without saying why");
     return status;

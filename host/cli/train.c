@@ -15,12 +15,15 @@ static const struct nc_help help = {
         "metrics.jsonl, TensorBoard events, and best/ and last/, each a complete Hugging Face "
         "folder.\n\nPresets: `default` (corrected recipe), `negationclip` (the paper's recipe to "
         "the letter). Any key of a config can be overridden with --set, for instance --set "
-        "batch_size=256 --set trainable=blocks.0-3,projection.",
+        "batch_size=256 --set trainable=blocks.0-3,projection.\n\nStarted by mpirun or srun, the "
+        "ranks train one model together: the batch, with all its negatives, is divided among them, "
+        "and the result is that of one rank. configs/cluster/ has examples.",
     .examples =
         "nclip train --model clip-vit-large-patch14 --captions negated.json \\\n"
         "            --embeddings store --out runs/first\n"
         "nclip train ... --config negationclip --set seed=1 --out runs/paper\n"
-        "nclip train ... --out runs/paper --resume",
+        "nclip train ... --out runs/paper --resume\n"
+        "mpirun -n 8 nclip train ... --device cuda --out runs/eight",
 };
 
 static void print_json(const struct nc_train_result *result)
@@ -58,12 +61,32 @@ static void print_text(const struct nc_train_options *options, const struct nc_t
         printf("the model is in %s/best\n", options->run_folder);
 }
 
+/* The same on every rank; a failure that not all of them have ends the others. */
+static int train(struct nc_train_options *options, const char *source,
+                 const struct nc_string_list *overrides, struct nc_train_result *result)
+{
+    struct nc_config *config = NULL;
+    int status = nc_config_load(source, overrides->items, overrides->count, &config);
+    options->config = config;
+    if (status == NC_OK)
+        status = nc_train(options, result);
+    nc_config_free(config);
+    if (!options->ranks)
+        return status;
+    if (status != NC_OK && !result->stopped)
+        nc_communicator_abort(options->ranks, status);
+    if (options->ranks->rank)
+        nc_error_silence();
+    nc_communicator_destroy(options->ranks);
+    return status;
+}
+
 static int run(int argc, char **argv)
 {
     struct nc_train_options options = {.device = "cpu"};
     const char *source = "default";
     struct nc_string_list overrides = {0};
-    size_t device_number = 0;
+    size_t device_number = SIZE_MAX;
     bool json = false;
     const struct nc_option table[] = {
         {"--config", "FILE|PRESET", "the recipe (default: default)", NC_OPTION_STRING, &source},
@@ -79,7 +102,7 @@ static int run(int argc, char **argv)
          &overrides},
         {"--device", "NAME", "backend to compute on (default: cpu)", NC_OPTION_STRING,
          &options.device, .choices = nc_ops_names()},
-        {"--device-number", "N", "which of several GPUs (default: 0)", NC_OPTION_SIZE, &device_number},
+        {"--device-number", "N", "which of several GPUs (default: the rank's number on its host, 0 for one alone)", NC_OPTION_SIZE, &device_number},
         {"--resume", NULL, "continue RUN from its last checkpoint, as if never stopped",
          NC_OPTION_FLAG, &options.resume},
         {"--quiet", NULL, "no tables and no progress", NC_OPTION_FLAG, &options.quiet},
@@ -87,23 +110,24 @@ static int run(int argc, char **argv)
         {0},
     };
     struct nc_arguments arguments;
-    struct nc_config *config = NULL;
-    struct nc_train_result result;
+    struct nc_train_result result = {0};
     int status = nc_options_parse(&help, table, argc, argv, &arguments);
     if (status != NC_OK || arguments.help_shown)
         return status;
+    status = nc_communicator_create(&options.ranks);
+    bool first = !options.ranks || options.ranks->rank == 0;
+    if (device_number == SIZE_MAX)
+        device_number = options.ranks ? options.ranks->local_rank : 0;
     options.device_number = (int)device_number;
-    status = nc_config_load(source, overrides.items, overrides.count, &config);
-    options.config = config;
+    options.quiet |= !first;
     if (status == NC_OK)
-        status = nc_train(&options, &result);
-    if (status == NC_OK) {
+        status = train(&options, source, &overrides, &result);
+    if (status == NC_OK && first) {
         if (json)
             print_json(&result);
         else
             print_text(&options, &result);
     }
-    nc_config_free(config);
     nc_arguments_free(&arguments, table);
     return status;
 }

@@ -242,6 +242,22 @@ static int embedding_backward(const struct pass *p)
     return ops->embedding_backward(ops->backend, &embedding);
 }
 
+void nc_text_tower_watch_gradients(struct nc_text_tower *tower, nc_gradients_ready ready,
+                                   void *context)
+{
+    tower->ready = ready;
+    tower->ready_context = context;
+}
+
+/* Parameters lie in the buffer in the order of the forward pass. */
+static int ready_from(const struct pass *p, enum nc_role role, int block)
+{
+    const struct nc_text_tower *tower = p->tower;
+    return tower->ready ? tower->ready(tower->ready_context,
+                                       nc_parameter_offset(tower->table, NC_TOWER_TEXT, role, block))
+                        : NC_OK;
+}
+
 int nc_text_tower_backward(struct nc_text_tower *tower, const struct nc_weights *weights,
                            const struct nc_packing *packing, const float *dfeatures,
                            const bool *trainable, bool accumulate, float *gradients)
@@ -257,6 +273,8 @@ int nc_text_tower_backward(struct nc_text_tower *tower, const struct nc_weights 
     int status = accumulate ? NC_OK : zero_added(&p);
     if (status == NC_OK)
         status = project_backward(&p, dfeatures);
+    if (status == NC_OK)
+        status = ready_from(&p, NC_FINAL_LN_WEIGHT, NC_NO_BLOCK);
     for (int block = layers - 1; block >= lowest && status == NC_OK; block--) {
         bool last = block + 1 == layers;
         size_t rows = last ? packing->captions : packing->rows;
@@ -265,8 +283,10 @@ int nc_text_tower_backward(struct nc_text_tower *tower, const struct nc_weights 
         status = mlp_backward(&p, block, rows, dx, dx_copy);
         if (status == NC_OK)
             status = attention_half_backward(&p, block, dx, dx_copy);
+        if (status == NC_OK)
+            status = ready_from(&p, NC_LN1_WEIGHT, block);
     }
     if (status == NC_OK && embeddings)
         status = embedding_backward(&p);
-    return status;
+    return status == NC_OK ? ready_from(&p, NC_TOKEN_EMBEDDING, NC_NO_BLOCK) : status;
 }

@@ -33,6 +33,8 @@ struct nc_text_tower {
     void *dwide;     /* [rows, max(mlp, 3 width)] T */
     void *dnarrow;   /* [rows, width] T */
     void *scratch;
+    nc_gradients_ready ready; /* or NULL */
+    void *ready_context;
 };
 
 /* The attention of one block, without its buffers. */

@@ -33,6 +33,18 @@ int nc_error_prefix(int status, const char *format, ...)
     return status;
 }
 
+static _Thread_local int silenced;
+
+void nc_error_silence(void)
+{
+    silenced = 1;
+}
+
+int nc_error_silenced(void)
+{
+    return silenced;
+}
+
 const char *nc_error_message(void)
 {
     return message;

@@ -5,7 +5,7 @@
 /* A handler has no other way to speak: it only sets this. */
 static volatile sig_atomic_t stop;
 
-static struct sigaction before_interrupt, before_terminate;
+static struct sigaction before_interrupt, before_terminate, before_user;
 
 static void note(int number)
 {
@@ -24,6 +24,7 @@ void nc_signals_catch(void)
     stop = 0;
     sigaction(SIGINT, &action, &before_interrupt);
     sigaction(SIGTERM, &action, &before_terminate);
+    sigaction(SIGUSR1, &action, &before_user);
 }
 
 bool nc_signals_stop(void)
@@ -35,4 +36,5 @@ void nc_signals_release(void)
 {
     sigaction(SIGINT, &before_interrupt, NULL);
     sigaction(SIGTERM, &before_terminate, NULL);
+    sigaction(SIGUSR1, &before_user, NULL);
 }

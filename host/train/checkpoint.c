@@ -17,17 +17,15 @@ static int no_memory(void)
     return nc_error(NC_FAILED, "checkpoint: no memory");
 }
 
-/* Where the moments of a table row lie, or SIZE_MAX when it does not train. */
-static size_t moment_of(const struct nc_step *step, const struct nc_parameter *row)
+static bool has_moments(const struct nc_step *step, const struct nc_parameter *row)
 {
-    if (row->tower != NC_TOWER_TEXT || !step->trainable[row - step->table->rows])
-        return SIZE_MAX;
-    for (size_t i = 0; i < step->range_count; i++) {
-        const struct nc_range *range = &step->ranges[i];
-        if (row->offset >= range->offset && row->offset < range->offset + range->count)
-            return range->moment + row->offset - range->offset;
-    }
-    return SIZE_MAX;
+    return row->tower == NC_TOWER_TEXT && step->trainable[row - step->table->rows];
+}
+
+/* Rank 0 reads and writes; the others hand it their moments, and get what it has read. */
+static bool is_writer(const struct nc_step *step)
+{
+    return !step->ranks || step->ranks->rank == 0;
 }
 
 static const char *const moment_names[2] = {"first", "second"};
@@ -40,7 +38,7 @@ static int declare_moments(const struct nc_step *step, struct nc_safetensors_wri
     for (int which = 0; which < 2; which++) {
         for (size_t i = 0; i < step->table->count; i++) {
             const struct nc_parameter *row = &step->table->rows[i];
-            if (moment_of(step, row) == SIZE_MAX)
+            if (!has_moments(step, row))
                 continue;
             snprintf(name, sizeof name, "%s.%s", moment_names[which], row->name);
             int status =
@@ -52,7 +50,14 @@ static int declare_moments(const struct nc_step *step, struct nc_safetensors_wri
     return NC_OK;
 }
 
-static int write_moments(struct nc_step *step, const char *path, float *host)
+/* Both moments of all ranks, in host memory. Every rank takes part. */
+static int collect_moments(struct nc_step *step, float *const moments[2])
+{
+    int status = nc_step_read_moments(step, 0, moments[0]);
+    return status == NC_OK ? nc_step_read_moments(step, 1, moments[1]) : status;
+}
+
+static int write_moments(const struct nc_step *step, const char *path, float *const moments[2])
 {
     struct nc_safetensors_writer *writer;
     int status = nc_safetensors_writer_create(path, NULL, &writer);
@@ -60,15 +65,11 @@ static int write_moments(struct nc_step *step, const char *path, float *host)
         return status;
     status = declare_moments(step, writer);
     for (int which = 0; which < 2 && status == NC_OK; which++) {
-        const float *moments = which ? step->second : step->first;
         for (size_t i = 0; i < step->table->count && status == NC_OK; i++) {
             const struct nc_parameter *row = &step->table->rows[i];
-            size_t at = moment_of(step, row), bytes = row->count * sizeof(float);
-            if (at == SIZE_MAX)
-                continue;
-            status = step->ops->download(step->ops->backend, host, moments + at, bytes);
-            if (status == NC_OK)
-                status = nc_safetensors_writer_data(writer, host, bytes);
+            if (has_moments(step, row))
+                status = nc_safetensors_writer_data(writer, moments[which] + row->offset,
+                                                    row->count * sizeof(float));
         }
     }
     if (status != NC_OK) {
@@ -113,9 +114,9 @@ static char *path_in(const char *folder, const char *sub, const char *name)
     return asprintf(&path, "%s/%s%s%s", folder, sub, *name ? "/" : "", name) < 0 ? NULL : path;
 }
 
-int nc_checkpoint_save(const char *run_folder, const struct nc_model *model, struct nc_step *step,
-                       const struct nc_examples *examples, const char *config_text,
-                       const struct nc_position *position)
+static int save_files(const char *run_folder, const struct nc_model *model, struct nc_step *step,
+                      const struct nc_examples *examples, const char *config_text,
+                      const struct nc_position *position, float *const saved[2])
 {
     char name[64];
     snprintf(name, sizeof name, "last.partial-%ld", (long)getpid());
@@ -134,7 +135,7 @@ int nc_checkpoint_save(const char *run_folder, const struct nc_model *model, str
     if (status == NC_OK)
         status = nc_model_save(model, staged, host, NC_FLOAT32);
     if (status == NC_OK)
-        status = write_moments(step, moments, host);
+        status = write_moments(step, moments, saved);
     if (status == NC_OK)
         status = write_position(where, examples, config_text, position);
     if (status == NC_OK)
@@ -151,6 +152,20 @@ int nc_checkpoint_save(const char *run_folder, const struct nc_model *model, str
     free(moments);
     free(where);
     free(host);
+    return status;
+}
+
+int nc_checkpoint_save(const char *run_folder, const struct nc_model *model, struct nc_step *step,
+                       const struct nc_examples *examples, const char *config_text,
+                       const struct nc_position *position)
+{
+    size_t bytes = step->table->tower_elements[NC_TOWER_TEXT] * sizeof(float);
+    float *moments[2] = {malloc(bytes), malloc(bytes)};
+    int status = moments[0] && moments[1] ? collect_moments(step, moments) : no_memory();
+    if (status == NC_OK && is_writer(step))
+        status = save_files(run_folder, model, step, examples, config_text, position, moments);
+    free(moments[0]);
+    free(moments[1]);
     return status;
 }
 
@@ -284,7 +299,7 @@ static int read_position(const char *path, const struct nc_examples *examples,
     return status;
 }
 
-static int read_moments(const char *path, struct nc_step *step)
+static int read_moments(const char *path, const struct nc_step *step, float *const moments[2])
 {
     struct nc_safetensors *file;
     int status = nc_safetensors_open(path, &file);
@@ -292,35 +307,32 @@ static int read_moments(const char *path, struct nc_step *step)
         return status;
     char name[128];
     for (int which = 0; which < 2 && status == NC_OK; which++) {
-        float *moments = which ? step->second : step->first;
         for (size_t i = 0; i < step->table->count && status == NC_OK; i++) {
             const struct nc_parameter *row = &step->table->rows[i];
-            size_t at = moment_of(step, row);
-            if (at == SIZE_MAX)
+            if (!has_moments(step, row))
                 continue;
             snprintf(name, sizeof name, "%s.%s", moment_names[which], row->name);
             const struct nc_safetensor *tensor = nc_safetensors_find(file, name);
             if (!tensor || tensor->type != NC_FLOAT32 || tensor->count != row->count)
                 status = nc_error(NC_BAD_INPUT, "%s: \"%s\" is missing or has another shape", path, name);
             else
-                status = step->ops->upload(step->ops->backend, moments + at, tensor->data,
-                                           tensor->bytes);
+                memcpy(moments[which] + row->offset, tensor->data, tensor->bytes);
         }
     }
     nc_safetensors_close(file);
     return status;
 }
 
-int nc_checkpoint_load(const char *run_folder, struct nc_step *step,
-                       const struct nc_examples *examples, const char *config_text,
-                       struct nc_position *position)
+/* host[0]: parameters; host[1], host[2]: moments */
+static int load_files(const char *run_folder, const struct nc_step *step,
+                      const struct nc_examples *examples, const char *config_text,
+                      struct nc_position *position, float *const host[3])
 {
     char *last = path_in(run_folder, "last", "");
     char *moments = path_in(run_folder, "last", "optimizer.safetensors");
     char *where = path_in(run_folder, "last", "training.json");
     struct nc_model *model = NULL;
-    float *host = malloc(step->table->tower_elements[NC_TOWER_TEXT] * sizeof(float));
-    int status = last && moments && where && host ? NC_OK : no_memory();
+    int status = last && moments && where ? NC_OK : no_memory();
     if (status == NC_OK)
         status = read_position(where, examples, config_text, position);
     if (status == NC_OK)
@@ -329,15 +341,34 @@ int nc_checkpoint_load(const char *run_folder, struct nc_step *step,
                                step->table->tower_elements[NC_TOWER_TEXT])
         status = nc_error(NC_BAD_INPUT, "%s: is a model of another shape than --model", last);
     if (status == NC_OK)
-        status = nc_model_load(model, NC_TOWER_TEXT, host);
+        status = nc_model_load(model, NC_TOWER_TEXT, host[0]);
     if (status == NC_OK)
-        status = nc_step_set_parameters(step, host);
-    if (status == NC_OK)
-        status = read_moments(moments, step);
+        status = read_moments(moments, step, host + 1);
     nc_model_close(model);
     free(last);
     free(moments);
     free(where);
-    free(host);
+    return status;
+}
+
+int nc_checkpoint_load(const char *run_folder, struct nc_step *step,
+                       const struct nc_examples *examples, const char *config_text,
+                       struct nc_position *position)
+{
+    size_t bytes = step->table->tower_elements[NC_TOWER_TEXT] * sizeof(float);
+    float *host[3] = {calloc(1, bytes), calloc(1, bytes), calloc(1, bytes)};
+    int status = host[0] && host[1] && host[2] ? NC_OK : no_memory();
+    if (status == NC_OK && is_writer(step))
+        status = load_files(run_folder, step, examples, config_text, position, host);
+    if (status == NC_OK && step->ranks)
+        status = nc_communicator_share(step->ranks, position, sizeof *position);
+    for (size_t i = 0; i < 3 && status == NC_OK && step->ranks; i++)
+        status = nc_communicator_share(step->ranks, host[i], bytes);
+    if (status == NC_OK)
+        status = nc_step_set_parameters(step, host[0]);
+    for (int which = 0; which < 2 && status == NC_OK; which++)
+        status = nc_step_write_moments(step, which, host[1 + which]);
+    for (size_t i = 0; i < 3; i++)
+        free(host[i]);
     return status;
 }

@@ -17,6 +17,8 @@ struct nc_position {
     double epoch_loss;           /* sum over this epoch's batches, for the printed mean */
 };
 
+/* All ranks call saving and loading; rank 0 alone opens files. */
+
 /* Writes RUN/last in one step. `config_text` and the examples' fingerprint are kept, so
  * that another run's checkpoint is not continued by mistake. */
 int nc_checkpoint_save(const char *run_folder, const struct nc_model *model, struct nc_step *step,

@@ -106,6 +106,13 @@ int nc_communicator_broadcast(struct nc_communicator *c, void *data, size_t byte
     return c->start(c, NC_BROADCAST, NULL, data, 0, bytes, ticket);
 }
 
+int nc_communicator_add(struct nc_communicator *c, double *sum, size_t count, nc_ticket *ticket)
+{
+    if (count > NC_SUM_MOST)
+        return nc_error(NC_FAILED, "ranks: a sum of %zu numbers, %d are the most", count, NC_SUM_MOST);
+    return c->start(c, NC_SUM, NULL, sum, 0, count, ticket);
+}
+
 int nc_communicator_wait(struct nc_communicator *c, nc_ticket ticket)
 {
     return ticket ? c->wait(c, ticket) : NC_OK;
@@ -116,9 +123,7 @@ int nc_communicator_wait(struct nc_communicator *c, nc_ticket ticket)
 int nc_communicator_sum(struct nc_communicator *c, double *values, size_t count)
 {
     nc_ticket ticket;
-    if (count > NC_SUM_MOST)
-        return nc_error(NC_FAILED, "ranks: a sum of %zu numbers, %d are the most", count, NC_SUM_MOST);
-    int status = c->base->start(c->base, NC_SUM, NULL, values, 0, count, &ticket);
+    int status = nc_communicator_add(c->base, values, count, &ticket);
     return status == NC_OK ? nc_communicator_wait(c->base, ticket) : status;
 }
 

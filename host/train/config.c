@@ -116,7 +116,7 @@ void nc_config_free(struct nc_config *config)
     free(config);
 }
 
-int nc_config_text(const struct nc_config *config, char **text)
+static int write_text(const struct nc_config *config, bool all, char **text)
 {
     size_t size = 0;
     *text = NULL;
@@ -124,6 +124,8 @@ int nc_config_text(const struct nc_config *config, char **text)
     if (!stream)
         return nc_error(NC_FAILED, "config: no memory");
     for (size_t i = 0; i < CONFIG_KEYS; i++) {
+        if (!all && config_keys[i].of_the_ranks)
+            continue;
         if (config_keys[i].section)
             fprintf(stream, "%s# ---- %s ----\n", i ? "\n" : "", config_keys[i].section);
         config_key_print(&config_keys[i], config, stream);
@@ -136,10 +138,15 @@ int nc_config_text(const struct nc_config *config, char **text)
     return NC_OK;
 }
 
+int nc_config_text(const struct nc_config *config, char **text)
+{
+    return write_text(config, false, text);
+}
+
 int nc_config_write(const struct nc_config *config, const char *path)
 {
     char *text;
-    int status = nc_config_text(config, &text);
+    int status = write_text(config, true, &text);
     if (status != NC_OK)
         return status;
     status = nc_file_write(path, text, strlen(text));

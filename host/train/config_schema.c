@@ -53,6 +53,12 @@ const struct config_key config_keys[CONFIG_KEYS] = {
     {"share_prefixes", CONFIG_SWITCH, AT(share_prefixes)},
     {"too_long", CONFIG_CHOICE, AT(too_long), .choices = too_long},
     {"seed", CONFIG_COUNT, AT(seed), .most = DBL_MAX},
+    {"shard_optimizer", CONFIG_SWITCH, AT(shard_optimizer), "many ranks", .of_the_ranks = true},
+    {"deterministic", CONFIG_SWITCH, AT(deterministic), .of_the_ranks = true},
+    {"bucket_bytes", CONFIG_COUNT, AT(bucket_bytes), .least = 64, .most = INT32_MAX,
+     .of_the_ranks = true},
+    {"rank_timeout", CONFIG_NUMBER, AT(rank_timeout), .least = 2, .most = 86400,
+     .of_the_ranks = true},
 };
 
 const struct config_key *config_key_find(const char *name)

@@ -25,9 +25,10 @@ struct config_key {
     const char *const *choices; /* ends with NULL */
     double least, most;
     bool not_least, not_most; /* the bound itself is excluded */
+    bool of_the_ranks;        /* of how a run is computed, not of what: may differ on resume */
 };
 
-enum { CONFIG_KEYS = 23 };
+enum { CONFIG_KEYS = 27 };
 extern const struct config_key config_keys[CONFIG_KEYS];
 
 const struct config_key *config_key_find(const char *name); /* NULL: no such key */

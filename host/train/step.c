@@ -20,7 +20,9 @@ int nc_step_set_parameters(struct nc_step *step, const float *master)
         step->micro_features = step->features;
         step->micro_dfeatures = step->dfeatures;
     }
-    int status = ops->upload(ops->backend, step->master, master, count * sizeof(float));
+    int status = step->ranks ? nc_step_ring_start(step) : NC_OK;
+    if (status == NC_OK)
+        status = ops->upload(ops->backend, step->master, master, count * sizeof(float));
     if (status == NC_OK && step->shadow)
         status = ops->convert(ops->backend, step->shadow, NC_BFLOAT16, step->master, NC_FLOAT32, count);
     /* Padding between parameters is never written, and frozen ones have no gradient. */
@@ -34,10 +36,26 @@ int nc_step_set_parameters(struct nc_step *step, const float *master)
     return status == NC_OK ? start_numbers(step) : status;
 }
 
+struct nc_batch nc_step_batch(struct nc_step *step, const struct nc_examples *examples,
+                              const uint32_t *list, size_t count, size_t slot)
+{
+    struct nc_batch batch = {.examples = examples, .list = list, .count = count, .total = count};
+    if (!step->ranks)
+        return batch;
+    struct nc_share *share = &step->shares[slot];
+    nc_share_divide(share, examples, list, count);
+    size_t first = share->first[step->ranks->rank];
+    batch.share = share;
+    batch.list = share->list + first;
+    batch.count = share->first[step->ranks->rank + 1] - first;
+    return batch;
+}
+
 int nc_step_evaluate(struct nc_step *step, const struct nc_examples *examples, const uint32_t *list,
                      size_t count, double *loss)
 {
-    struct nc_batch batch = {.examples = examples, .list = list, .count = count};
+    struct nc_batch batch = nc_step_batch(step, examples, list, count,
+                                          step->submitted % NC_STEPS_IN_FLIGHT);
     float value;
     int status = nc_step_loss_forward(step, &batch, false);
     if (status == NC_OK)
@@ -64,7 +82,8 @@ int nc_step_submit(struct nc_step *step, const struct nc_examples *examples, con
         return nc_error(NC_FAILED, "train: %d steps are in flight already", NC_STEPS_IN_FLIGHT);
     const struct nc_adamw_pace pace = {learning_rate, 1 - pow(config->beta1, (double)number),
                                        1 - pow(config->beta2, (double)number)};
-    struct nc_batch batch = {.examples = examples, .list = list, .count = count, .pace = &pace};
+    struct nc_batch batch = nc_step_batch(step, examples, list, count, slot);
+    batch.pace = &pace;
     step->flights[slot] = (struct nc_flight){examples, list, count, number};
     int status = nc_step_loss_forward(step, &batch, true);
     if (status == NC_OK)
@@ -84,13 +103,13 @@ int nc_step_submit(struct nc_step *step, const struct nc_examples *examples, con
 /* Since the step went wrong nothing was changed: it is made once more, to look at its tensors. */
 static int explain(struct nc_step *step, const struct nc_flight *flight, const char *what)
 {
-    struct nc_batch batch = {.examples = flight->examples, .list = flight->list,
-                             .count = flight->count};
+    struct nc_batch batch = nc_step_batch(step, flight->examples, flight->list, flight->count,
+                                          step->submitted % NC_STEPS_IN_FLIGHT);
     step->collected = step->submitted;
     int status = nc_step_loss_forward(step, &batch, true);
     if (status == NC_OK)
         status = nc_step_loss_backward(step, &batch);
-    return status == NC_OK ? nc_step_not_finite(step, flight->number, what, flight->count) : status;
+    return status == NC_OK ? nc_step_not_finite(step, flight->number, what, batch.count) : status;
 }
 
 int nc_step_collect(struct nc_step *step, struct nc_step_result *result)

@@ -9,6 +9,7 @@
 
 #include "examples.h"
 #include "step_inputs.h"
+#include "step_ranks.h"
 #include "nclip/arena.h"
 #include "nclip/ops.h"
 #include "nclip/towers.h"
@@ -65,18 +66,30 @@ struct nc_step {
     struct nc_step_numbers *arrived[NC_STEPS_IN_FLIGHT]; /* page-locked */
     struct nc_flight flights[NC_STEPS_IN_FLIGHT];
     size_t submitted, collected; /* steps */
+    /* with several ranks */
+    struct nc_communicator *ranks;             /* for the backend's memory; NULL: alone */
+    struct nc_share shares[NC_STEPS_IN_FLIGHT]; /* of the batches in flight */
+    struct nc_step_ring ring;
+    struct nc_step_buckets buckets;
 };
 
 /* Plans everything in `arena` from the batches that will really come: `epochs` orders
- * of the examples, and the validation batches. */
+ * of the examples, and the validation batches. `ranks` (NULL: alone) works on the memory of
+ * `ops` and outlives the step: batches are then divided among the ranks, and every function
+ * below that computes is called by all of them, with the same arguments. */
 int nc_step_create(struct nc_ops *ops, const struct nc_model_shape *shape,
                    const struct nc_parameter_table *table, const struct nc_config *config,
                    const bool *trainable, const struct nc_examples *examples,
-                   struct nc_arena *arena, struct nc_step **step);
+                   struct nc_communicator *ranks, struct nc_arena *arena, struct nc_step **step);
 void nc_step_destroy(struct nc_step *step);
 
 /* After the arena is committed: parameters from `master` (host), moments zero. */
 int nc_step_set_parameters(struct nc_step *step, const float *master);
+
+/* The moments of the optimizer (0: first, 1: second) of all ranks together, in host memory and
+ * in the layout of the parameters; frozen parameters are left alone. */
+int nc_step_read_moments(struct nc_step *step, int which, float *host);
+int nc_step_write_moments(struct nc_step *step, int which, const float *host);
 
 struct nc_step_result {
     double loss, gradient_norm;

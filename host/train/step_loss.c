@@ -130,16 +130,16 @@ struct loss {
     bool gradients;
 };
 
-static int convert_features(struct nc_step *step, const struct loss *loss)
+int nc_step_convert_features(struct nc_step *step, size_t pairs, size_t extras)
 {
     struct nc_ops *ops = step->ops;
     size_t width = step->shape->embedding;
     if (step->config->loss_precision == NC_FLOAT32)
         return NC_OK;
     int status = ops->convert(ops->backend, step->loss_features, NC_BFLOAT16, step->features,
-                              NC_FLOAT32, (loss->pairs + loss->extras) * width);
+                              NC_FLOAT32, (pairs + extras) * width);
     return status == NC_OK ? ops->convert(ops->backend, step->loss_image, NC_BFLOAT16,
-                                          step->inputs.image, NC_FLOAT32, loss->pairs * width)
+                                          step->inputs.image, NC_FLOAT32, pairs * width)
                            : status;
 }
 
@@ -158,7 +158,7 @@ static int compute_loss(struct nc_step *step, void *context)
     struct nc_ops *ops = step->ops;
     const struct loss *loss = context;
     struct nc_infonce n = nc_step_describe_loss(step, loss->pairs, loss->extras);
-    int status = convert_features(step, loss);
+    int status = nc_step_convert_features(step, loss->pairs, loss->extras);
     float *running[] = {step->row_max, step->row_log, step->column_max, step->column_log};
     for (size_t i = 0; i < sizeof running / sizeof *running && status == NC_OK; i++)
         status = ops->fill(ops->backend, running[i], -INFINITY, loss->pairs);
@@ -179,7 +179,11 @@ int nc_step_loss_forward(struct nc_step *step, struct nc_batch *batch, bool grad
 {
     struct part part = {0};
     int status = NC_OK;
+    if (!batch->count && batch->pace) /* no piece that could carry it */
+        status = step->ops->upload(step->ops->backend, step->inputs.pace, batch->pace,
+                                   sizeof *batch->pace);
     while (status == NC_OK && next_part(step, batch, &part)) {
+        nc_communicator_tick(step->ranks);
         status = forward_part(step, batch, &part, true, gradients && batch->count <= step->micro);
         if (status == NC_OK)
             status = move_features(step, batch, &part, step->features, step->micro_features, true);
@@ -187,16 +191,46 @@ int nc_step_loss_forward(struct nc_step *step, struct nc_batch *batch, bool grad
     if (status != NC_OK)
         return status;
     batch->extras = part.first_extra;
+    if (step->ranks)
+        return nc_step_ring_loss(step, batch, gradients);
     struct loss loss = {batch->count, batch->extras, gradients};
     struct nc_part_key key = {.part = NC_PART_LOSS, .flag = gradients, .captions = loss.pairs,
                               .extras = loss.extras};
     return nc_step_record(step, &key, compute_loss, &loss);
 }
 
+/* The last one's gradients go to the other ranks while it is under way, which no recording
+ * could hold. */
+static int backward_part(struct nc_step *step, const struct nc_batch *batch, struct part *part)
+{
+    if (step->ranks && part->first + part->count == batch->count) {
+        nc_text_tower_watch_gradients(step->tower, nc_step_buckets_ready, step);
+        int status = tower_backward(step, part);
+        nc_text_tower_watch_gradients(step->tower, NULL, NULL);
+        return status;
+    }
+    struct nc_part_key key = key_of(NC_PART_BACKWARD, step, part);
+    return nc_step_record(step, &key, tower_backward, part);
+}
+
+static int zero_gradients(struct nc_step *step)
+{
+    struct nc_ops *ops = step->ops;
+    int status = NC_OK;
+    for (size_t i = 0; i < step->range_count && status == NC_OK; i++)
+        status = ops->zero(ops->backend, step->gradient + step->ranges[i].offset,
+                           step->ranges[i].count * sizeof(float));
+    return status;
+}
+
 int nc_step_loss_backward(struct nc_step *step, struct nc_batch *batch)
 {
     struct part part = {0};
     int status = NC_OK;
+    if (step->ranks)
+        nc_step_buckets_begin(step);
+    if (!batch->count)
+        status = zero_gradients(step);
     while (status == NC_OK && next_part(step, batch, &part)) {
         if (batch->count > step->micro) /* the pass before kept nothing */
             status = forward_part(step, batch, &part, false, true);
@@ -205,9 +239,10 @@ int nc_step_loss_backward(struct nc_step *step, struct nc_batch *batch)
         if (status == NC_OK)
             status = move_features(step, batch, &part, step->dfeatures, step->micro_dfeatures, false);
         part.flag = part.first > 0;
-        struct nc_part_key key = key_of(NC_PART_BACKWARD, step, &part);
         if (status == NC_OK)
-            status = nc_step_record(step, &key, tower_backward, &part);
+            status = backward_part(step, batch, &part);
     }
+    if (status == NC_OK && step->ranks)
+        status = nc_step_buckets_finish(step);
     return status;
 }

@@ -30,11 +30,20 @@ struct nc_batch {
     const struct nc_examples *examples;
     const uint32_t *list;
     size_t count, extras; /* captions; contradictions, known after the forward pass */
+    size_t total;         /* captions of all ranks */
+    const struct nc_share *share; /* of the ranks; NULL: alone */
     const struct nc_adamw_pace *pace; /* on its way with the first piece; or NULL */
 };
 
+/* This rank's part of the batch list[0 .. count); `slot` of the steps in flight keeps it. */
+struct nc_batch nc_step_batch(struct nc_step *step, const struct nc_examples *examples,
+                              const uint32_t *list, size_t count, size_t slot);
+
 /* The loss over a batch of `pairs` examples with `extras` contradictions, in the step's buffers. */
 struct nc_infonce nc_step_describe_loss(const struct nc_step *step, size_t pairs, size_t extras);
+
+/* The loss's inputs in its own precision, where that is not the features'. */
+int nc_step_convert_features(struct nc_step *step, size_t pairs, size_t extras);
 
 /* Features of all captions of the batch, then the loss into step->numbers. With `gradients` also
  * those of the features, and a backward pass will follow. */

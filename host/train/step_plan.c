@@ -7,7 +7,8 @@
 
 struct need {
     size_t captions, rows, tokens, extras; /* of one micro batch */
-    size_t batch_extras;                   /* of one batch */
+    size_t batch, batch_extras;            /* of one batch, or this rank's share of it */
+    size_t longest;                        /* captions of any rank's share */
 };
 
 static size_t most(size_t a, size_t b)
@@ -15,17 +16,34 @@ static size_t most(size_t a, size_t b)
     return a > b ? a : b;
 }
 
-/* Packs every micro batch of a list as training will, and keeps the largest sizes. */
-static int survey(const struct nc_examples *examples, const struct nc_config *config,
-                  const uint32_t *list, size_t count, size_t micro, struct nc_packing *packing,
-                  struct need *need)
+/* How large the shares of a list's batches are. */
+static int survey_shares(struct nc_step *step, const struct nc_examples *examples,
+                         const uint32_t *list, size_t count, struct need *need)
 {
-    size_t batch = (size_t)config->batch_size, extras;
-    for (size_t start = 0; start < count; start += batch) {
-        size_t size = count - start < batch ? count - start : batch, batch_extras = 0;
-        for (size_t at = 0; at < size; at += micro) {
-            size_t part = size - at < micro ? size - at : micro;
-            int status = nc_examples_pack(examples, config, list + start + at, part, packing, &extras);
+    size_t size = (size_t)step->config->batch_size;
+    for (size_t start = 0; start < count; start += size) {
+        struct nc_batch batch = nc_step_batch(step, examples, list + start,
+                                              count - start < size ? count - start : size, 0);
+        need->batch = most(need->batch, batch.count);
+        need->longest = most(need->longest, batch.share ? batch.share->most : 0);
+    }
+    return NC_OK;
+}
+
+/* Packs every micro batch of a list as training will, and keeps the largest sizes. */
+static int survey(struct nc_step *step, const struct nc_examples *examples, const uint32_t *list,
+                  size_t count, struct need *need)
+{
+    const struct nc_config *config = step->config;
+    struct nc_packing *packing = &step->packing;
+    size_t size = (size_t)config->batch_size, extras;
+    for (size_t start = 0; start < count; start += size) {
+        struct nc_batch batch = nc_step_batch(step, examples, list + start,
+                                              count - start < size ? count - start : size, 0);
+        size_t batch_extras = 0;
+        for (size_t at = 0; at < batch.count; at += step->micro) {
+            size_t part = batch.count - at < step->micro ? batch.count - at : step->micro;
+            int status = nc_examples_pack(examples, config, batch.list + at, part, packing, &extras);
             if (status != NC_OK)
                 return status;
             need->captions = most(need->captions, packing->captions);
@@ -39,6 +57,22 @@ static int survey(const struct nc_examples *examples, const struct nc_config *co
     return NC_OK;
 }
 
+/* Every batch of every epoch, and of the validation. */
+static int survey_all(struct nc_step *step, const struct nc_examples *examples, uint32_t *order,
+                      int (*look)(struct nc_step *, const struct nc_examples *, const uint32_t *,
+                                  size_t, struct need *),
+                      struct need *need)
+{
+    int status = NC_OK;
+    for (uint64_t epoch = 0; epoch < step->config->epochs && status == NC_OK; epoch++) {
+        nc_examples_order(examples, step->config->seed, epoch, order);
+        status = look(step, examples, order, examples->training_count, need);
+        nc_communicator_tick(step->ranks);
+    }
+    return status == NC_OK ? look(step, examples, examples->validation, examples->validation_count, need)
+                           : status;
+}
+
 static size_t longest_text(const struct nc_examples *examples)
 {
     size_t longest = 1;
@@ -50,21 +84,23 @@ static size_t longest_text(const struct nc_examples *examples)
 static int plan_batches(struct nc_step *step, const struct nc_examples *examples, struct need *need)
 {
     const struct nc_config *config = step->config;
-    size_t texts = step->micro * (config->contradictions ? 2 : 1);
     *need = (struct need){0};
-    int status = nc_packing_create(texts, texts * longest_text(examples), &step->packing);
     uint32_t *order = malloc(most(1, examples->training_count) * sizeof *order);
-    if (status == NC_OK && !order)
-        status = nc_error(NC_FAILED, "train: no memory");
-    for (uint64_t epoch = 0; epoch < config->epochs && status == NC_OK; epoch++) {
-        nc_examples_order(examples, config->seed, epoch, order);
-        status = survey(examples, config, order, examples->training_count, step->micro,
-                        &step->packing, need);
-    }
+    int status = order ? NC_OK : nc_error(NC_FAILED, "train: no memory");
     if (status == NC_OK)
-        status = survey(examples, config, examples->validation, examples->validation_count,
-                        step->micro, &step->packing, need);
+        status = survey_all(step, examples, order, survey_shares, need);
+    need->batch = most(1, need->batch);
+    step->batch = need->batch;
+    step->micro = config->micro_batch_size && config->micro_batch_size < step->batch
+                      ? (size_t)config->micro_batch_size : step->batch;
+    size_t texts = step->micro * (config->contradictions ? 2 : 1);
+    if (status == NC_OK)
+        status = nc_packing_create(texts, texts * longest_text(examples), &step->packing);
+    if (status == NC_OK)
+        status = survey_all(step, examples, order, survey, need);
     free(order);
+    if (!need->captions) /* others have all of them */
+        need->captions = need->rows = need->tokens = 1;
     if (step->ops->record_begin)
         need->rows = (need->rows + NC_PACKING_BUCKET - 1) / NC_PACKING_BUCKET * NC_PACKING_BUCKET;
     return status;
@@ -100,6 +136,16 @@ static int make_ranges(struct nc_step *step)
     return NC_OK;
 }
 
+/* Also of other ranks' captions against this one's pictures. */
+static size_t infonce_scratch(struct nc_step *step, const struct need *need,
+                              const struct nc_infonce *loss)
+{
+    struct nc_ops *ops = step->ops;
+    struct nc_infonce block = *loss;
+    block.captions = most(need->longest, loss->captions);
+    return most(ops->infonce_scratch(ops->backend, loss), ops->infonce_scratch(ops->backend, &block));
+}
+
 static int reserve(struct nc_step *step, struct nc_arena *arena, const struct need *need)
 {
     size_t parameters = step->table->tower_elements[NC_TOWER_TEXT];
@@ -129,15 +175,15 @@ static int reserve(struct nc_step *step, struct nc_arena *arena, const struct ne
         {"loss", batch * 4, &step->inputs.group},
         {"loss", most(1, need->batch_extras) * 4, &step->inputs.extra_image},
         {"loss", sizeof *step->inputs.pace, &step->inputs.pace},
-        {"loss", batch * 4, &step->row_max},
-        {"loss", batch * 4, &step->row_log},
+        {"loss", step->ranks ? 0 : batch * 4, &step->row_max}, /* else they travel */
+        {"loss", step->ranks ? 0 : batch * 4, &step->row_log},
         {"loss", batch * 4, &step->column_max},
         {"loss", batch * 4, &step->column_log},
         {"loss", batch * 4, &step->positive},
         {"loss", sizeof *step->numbers, &step->numbers},
-        {"loss", step->ops->infonce_scratch(step->ops->backend, &loss), &step->infonce_scratch},
+        {"loss", infonce_scratch(step, need, &loss), &step->infonce_scratch},
     };
-    int status = NC_OK;
+    int status = step->ranks ? nc_step_ring_plan(step, need->longest, arena) : NC_OK;
     for (size_t i = 0; i < sizeof slots / sizeof *slots && status == NC_OK; i++)
         if (slots[i].bytes)
             status = nc_arena_reserve(arena, slots[i].label, slots[i].bytes, slots[i].slot);
@@ -147,7 +193,7 @@ static int reserve(struct nc_step *step, struct nc_arena *arena, const struct ne
 int nc_step_create(struct nc_ops *ops, const struct nc_model_shape *shape,
                    const struct nc_parameter_table *table, const struct nc_config *config,
                    const bool *trainable, const struct nc_examples *examples,
-                   struct nc_arena *arena, struct nc_step **out)
+                   struct nc_communicator *ranks, struct nc_arena *arena, struct nc_step **out)
 {
     *out = NULL;
     struct nc_step *step = calloc(1, sizeof *step);
@@ -158,14 +204,19 @@ int nc_step_create(struct nc_ops *ops, const struct nc_model_shape *shape,
     step->table = table;
     step->config = config;
     step->trainable = trainable;
+    step->ranks = ranks;
     size_t largest = most(examples->training_count, examples->validation_count);
-    step->batch = config->batch_size < largest ? (size_t)config->batch_size : largest;
-    step->micro = config->micro_batch_size && config->micro_batch_size < step->batch
-                      ? (size_t)config->micro_batch_size : step->batch;
+    size_t batch = config->batch_size < largest ? (size_t)config->batch_size : largest;
     struct need need;
-    int status = plan_batches(step, examples, &need);
+    int status = NC_OK;
+    for (size_t i = 0; ranks && i < NC_STEPS_IN_FLIGHT && status == NC_OK; i++)
+        status = nc_share_create(ranks->size, batch, examples, &step->shares[i]);
+    if (status == NC_OK)
+        status = plan_batches(step, examples, &need);
     if (status == NC_OK)
         status = make_ranges(step);
+    if (status == NC_OK && ranks)
+        status = nc_step_buckets_plan(step);
     if (status == NC_OK)
         status = reserve(step, arena, &need);
     if (status == NC_OK) {
@@ -195,6 +246,10 @@ void nc_step_destroy(struct nc_step *step)
     nc_text_tower_destroy(step->tower);
     nc_packing_destroy(&step->packing);
     free(step->ranges);
+    free(step->buckets.list);
+    nc_step_ring_free(&step->ring);
+    for (size_t i = 0; i < NC_STEPS_IN_FLIGHT; i++)
+        nc_share_free(&step->shares[i]);
     nc_step_inputs_free(&step->staging);
     for (size_t i = 0; i < NC_STEPS_IN_FLIGHT; i++)
         if (step->arrived[i])

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 /* What is known of a step before its results. */
 struct submitted {
@@ -25,6 +26,8 @@ struct run {
     const struct nc_train_options *options;
     const struct nc_config *config;
     struct nc_ops *ops;
+    struct nc_communicator *ranks; /* for the memory of ops; NULL: alone */
+    bool first;                    /* the rank that writes and speaks */
     struct nc_model *model;
     struct nc_examples examples;
     bool *trainable;
@@ -41,7 +44,49 @@ struct run {
     double last_loss, last_collected; /* loss, time */
     double captions_done; /* in this call */
     double started;
+    bool stopped; /* by a signal */
 };
+
+/* ---- Ranks ------------------------------------------------------------------------------- */
+
+/* Whether any rank has been told to stop: all hear of it at the same step. */
+static int told_to_stop(const struct run *run, bool *stop)
+{
+    double told = nc_signals_stop();
+    int status = run->ranks ? nc_communicator_sum(run->ranks, &told, 1) : NC_OK;
+    *stop = told > 0;
+    return status;
+}
+
+/* Every rank must have read what rank 0 has. */
+static int compare_inputs(const struct run *run)
+{
+    if (!run->ranks)
+        return NC_OK;
+    const uint64_t own[2] = {run->examples.fingerprint,
+                             XXH64(run->config_text, strlen(run->config_text), 0)};
+    uint64_t first[2] = {own[0], own[1]};
+    int status = nc_communicator_share(run->ranks, first, sizeof first);
+    if (status == NC_OK && (first[0] != own[0] || first[1] != own[1]))
+        status = nc_error(NC_BAD_INPUT, "its %s are not those of rank 0 on another host",
+                          first[0] != own[0] ? "captions or embeddings" : "config's values");
+    return status;
+}
+
+static int join(struct run *run)
+{
+    struct nc_communicator *base = run->options->ranks;
+    if (!base)
+        return NC_OK;
+    nc_communicator_set_timeout(base, run->config->rank_timeout);
+    base->deterministic = run->config->deterministic;
+    int status = nc_communicator_for(base, run->ops, &run->ranks);
+    if (status == NC_OK)
+        run->ranks->deterministic = run->config->deterministic;
+    if (status == NC_OK && !run->options->quiet)
+        fprintf(stderr, "%zu ranks over %s\n", run->ranks->size, run->ranks->name);
+    return status;
+}
 
 /* ---- Opening ----------------------------------------------------------------------------- */
 
@@ -65,6 +110,8 @@ static int open_inputs(struct run *run)
     const struct nc_train_options *o = run->options;
     int status = nc_ops_create(o->device, o->device_number, &run->ops);
     if (status == NC_OK)
+        status = join(run);
+    if (status == NC_OK)
         status = nc_model_open(o->model_folder, &run->model);
     if (status == NC_OK)
         status = nc_trainable_parse((const char *const *)run->config->trainable,
@@ -74,6 +121,8 @@ static int open_inputs(struct run *run)
         status = nc_examples_load(run->model, run->config, o->captions, o->embeddings, &run->examples);
     if (status == NC_OK)
         status = nc_config_text(run->config, &run->config_text);
+    if (status == NC_OK)
+        status = compare_inputs(run);
     if (status != NC_OK)
         return status;
     size_t count = run->examples.training_count, batch = (size_t)run->config->batch_size;
@@ -90,7 +139,8 @@ static int plan_memory(struct run *run, struct nc_train_result *result)
     int status = nc_arena_create(&run->arena);
     if (status == NC_OK)
         status = nc_step_create(run->ops, nc_model_shape(run->model), nc_model_table(run->model),
-                                run->config, run->trainable, &run->examples, run->arena, &run->step);
+                                run->config, run->trainable, &run->examples, run->ranks, run->arena,
+                                &run->step);
     if (status == NC_OK)
         status = nc_arena_commit(run->arena, run->ops);
     if (status != NC_OK)
@@ -118,13 +168,14 @@ static int load_base(struct run *run)
     return status;
 }
 
-static int start(struct run *run)
+/* Whether there is a checkpoint to go on from. */
+static int open_folder(struct run *run, bool *there)
 {
     const char *folder = run->options->run_folder;
-    char *last = nc_path_join(folder, "last"), *config = nc_path_join(folder, "config.yaml");
-    int status = last && config ? NC_OK : nc_error(NC_FAILED, "train: no memory");
-    bool there = status == NC_OK && nc_folder_exists(last);
-    if (status == NC_OK && there && !run->options->resume)
+    char *last = nc_path_join(folder, "last");
+    int status = last ? NC_OK : nc_error(NC_FAILED, "train: no memory");
+    *there = status == NC_OK && nc_folder_exists(last);
+    if (status == NC_OK && *there && !run->options->resume)
         status = nc_error(NC_BAD_INPUT, "%s: holds a run already; --resume continues it, or choose another --out",
                           folder);
     if (status == NC_OK)
@@ -133,9 +184,27 @@ static int start(struct run *run)
         status = nc_folder_lock(folder, "training", &run->lock);
     if (status == NC_OK)
         status = nc_checkpoint_clear(folder);
+    free(last);
+    return status;
+}
+
+static int start(struct run *run)
+{
+    const char *folder = run->options->run_folder;
+    char *config = nc_path_join(folder, "config.yaml");
+    int status = config ? NC_OK : nc_error(NC_FAILED, "train: no memory");
+    bool there = false;
+    if (status == NC_OK && run->first)
+        status = open_folder(run, &there);
+    if (status == NC_OK && run->ranks)
+        status = nc_communicator_share(run->ranks, &there, sizeof there);
     if (status == NC_OK)
         status = there ? nc_checkpoint_load(folder, run->step, &run->examples, run->config_text, &run->at)
                        : load_base(run);
+    if (!run->first) {
+        free(config);
+        return status;
+    }
     /* A kill after an epoch's last/ may have come before its best/. */
     bool epoch_saved = there && !run->at.batch && run->at.epoch;
     if (status == NC_OK && epoch_saved &&
@@ -145,7 +214,6 @@ static int start(struct run *run)
         status = nc_config_write(run->config, config);
     if (status == NC_OK)
         status = nc_metrics_open(folder, run->at.step, &run->metrics);
-    free(last);
     free(config);
     return status;
 }
@@ -154,7 +222,7 @@ static int start(struct run *run)
 
 static int save(struct run *run)
 {
-    int status = nc_metrics_flush(run->metrics);
+    int status = run->first ? nc_metrics_flush(run->metrics) : NC_OK;
     return status == NC_OK ? nc_checkpoint_save(run->options->run_folder, run->model, run->step,
                                                 &run->examples, run->config_text, &run->at)
                            : status;
@@ -192,6 +260,8 @@ static int collect(struct run *run)
     run->captions_done += (double)s->captions;
     at->batch++;
     at->epoch_loss += result.loss;
+    if (!run->first)
+        return NC_OK;
     struct nc_metric values[] = {{"epoch", (double)s->epoch},
                                  {"loss", result.loss},
                                  {"logit_scale", result.logit_scale},
@@ -208,16 +278,18 @@ static int collect(struct run *run)
 
 /* The rest of the epoch, or up to a signal. A backend with queues computes one step while the
  * next is laid out; nothing is in flight when this returns. */
-static int train_batches(struct run *run)
+static int train_batches(struct run *run, bool *stop)
 {
     size_t ahead = run->ops->host_memory ? 0 : NC_STEPS_IN_FLIGHT - 1;
     uint64_t number = run->at.step, batch = run->at.batch;
-    int status = NC_OK;
+    int status = told_to_stop(run, stop);
     run->last_collected = nc_seconds();
-    while (status == NC_OK && batch < run->batches && !nc_signals_stop()) {
+    while (status == NC_OK && batch < run->batches && !*stop) {
         status = submit(run, ++number, batch++);
         while (status == NC_OK && nc_step_pending(run->step) > ahead)
             status = collect(run);
+        if (status == NC_OK)
+            status = told_to_stop(run, stop);
     }
     while (status == NC_OK && nc_step_pending(run->step))
         status = collect(run);
@@ -261,7 +333,8 @@ static int end_epoch(struct run *run)
             at->best_epoch = epoch;
         }
         struct nc_metric values[] = {{"epoch", (double)epoch}, {"validation_loss", validation_loss}};
-        status = nc_metrics_write(run->metrics, "validation", at->step, values, 2);
+        if (run->first)
+            status = nc_metrics_write(run->metrics, "validation", at->step, values, 2);
         if (status != NC_OK)
             return status;
     }
@@ -275,7 +348,8 @@ static int end_epoch(struct run *run)
     at->batch = 0;
     at->epoch_loss = 0;
     int status = save(run);
-    return status == NC_OK && best ? nc_checkpoint_promote(run->options->run_folder) : status;
+    return status == NC_OK && best && run->first ? nc_checkpoint_promote(run->options->run_folder)
+                                                 : status;
 }
 
 static int stopped(struct run *run)
@@ -283,6 +357,7 @@ static int stopped(struct run *run)
     int status = save(run);
     if (status != NC_OK)
         return status;
+    run->stopped = true;
     return nc_error(NC_FAILED, "stopped by a signal after step %llu; the checkpoint is in %s/last, and "
                     "the same command with --resume goes on", (unsigned long long)run->at.step,
                     run->options->run_folder);
@@ -292,17 +367,20 @@ static int loop(struct run *run)
 {
     while (run->at.epoch < run->config->epochs) {
         nc_examples_order(&run->examples, run->config->seed, run->at.epoch, run->order);
-        int status = train_batches(run);
-        if (status == NC_OK && nc_signals_stop())
+        bool stop = false;
+        int status = train_batches(run, &stop);
+        if (status == NC_OK && stop)
             return stopped(run);
         if (status == NC_OK)
             status = end_epoch(run);
+        if (status == NC_OK)
+            status = told_to_stop(run, &stop);
         if (status != NC_OK)
             return status;
-        if (nc_signals_stop() && run->at.epoch < run->config->epochs)
+        if (stop && run->at.epoch < run->config->epochs)
             return stopped(run);
     }
-    return nc_metrics_flush(run->metrics);
+    return run->first ? nc_metrics_flush(run->metrics) : NC_OK;
 }
 
 static void fill_result(const struct run *run, struct nc_train_result *result)
@@ -319,7 +397,8 @@ static void fill_result(const struct run *run, struct nc_train_result *result)
 
 int nc_train(const struct nc_train_options *options, struct nc_train_result *result)
 {
-    struct run run = {.options = options, .config = options->config, .lock = -1};
+    struct run run = {.options = options, .config = options->config, .lock = -1,
+                      .first = !options->ranks || options->ranks->rank == 0};
     *result = (struct nc_train_result){0};
     nc_signals_catch();
     int status = open_inputs(&run);
@@ -340,6 +419,7 @@ int nc_train(const struct nc_train_options *options, struct nc_train_result *res
         nc_progress_finish(run.progress);
         fill_result(&run, result);
     }
+    result->stopped = run.stopped;
     nc_metrics_close(run.metrics);
     if (run.lock >= 0)
         close(run.lock);
@@ -350,6 +430,8 @@ int nc_train(const struct nc_train_options *options, struct nc_train_result *res
     free(run.config_text);
     free(run.trainable);
     nc_model_close(run.model);
+    if ((status == NC_OK || run.stopped) && run.ranks != options->ranks)
+        nc_communicator_destroy(run.ranks);
     nc_ops_destroy(run.ops);
     nc_signals_release();
     return status;

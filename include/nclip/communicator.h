@@ -30,6 +30,7 @@ struct nc_ops;
 struct nc_watch;
 
 enum { NC_HOST_NAME = 64 };
+enum { NC_SUM_MOST = 64 };
 enum { NC_COMMUNICATOR_TIMEOUT = 15 }; /* seconds, the default */
 
 typedef uint64_t nc_ticket; /* of an operation under way; 0: none */
@@ -113,11 +114,13 @@ int nc_communicator_exchange(struct nc_communicator *communicator, const void *s
 /* data[bytes] = as rank 0 has it. */
 int nc_communicator_broadcast(struct nc_communicator *communicator, void *data, size_t bytes,
                               nc_ticket *ticket);
+/* sum[count] += those of the other ranks, in double and in the order of the ranks; at most
+ * NC_SUM_MOST. */
+int nc_communicator_add(struct nc_communicator *communicator, double *sum, size_t count,
+                        nc_ticket *ticket);
 int nc_communicator_wait(struct nc_communicator *communicator, nc_ticket ticket);
 
-/* In host memory whatever the communicator, and waited for. values[count] = the sums over
- * all ranks, added in the order of the ranks; at most NC_SUM_MOST. */
-enum { NC_SUM_MOST = 64 };
+/* In host memory whatever the communicator, and waited for. */
 int nc_communicator_sum(struct nc_communicator *communicator, double *values, size_t count);
 /* Host data from rank 0 to all. */
 int nc_communicator_share(struct nc_communicator *communicator, void *data, size_t bytes);

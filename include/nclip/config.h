@@ -46,6 +46,11 @@ struct nc_config {
     bool share_prefixes;       /* compute equal beginnings of captions once per batch */
     enum nc_too_long too_long;
     uint64_t seed;
+    /* many ranks; these may differ when a run is continued */
+    bool shard_optimizer;  /* each rank keeps the moments of its slice and updates it */
+    bool deterministic;    /* sums over ranks in a fixed order: the same bits in each run */
+    uint64_t bucket_bytes; /* of gradients that are summed over the ranks at once */
+    double rank_timeout;   /* seconds without a sign of life after which a rank ends the run */
 };
 
 /* `source` is a preset's name (before a file of the same name) or a YAML file. `overrides` are
@@ -57,7 +62,8 @@ void nc_config_free(struct nc_config *config);
 
 /* The resolved config as YAML (reading it back gives the same config). */
 int nc_config_write(const struct nc_config *config, const char *path);
-/* Same YAML in memory: *text is malloc'd, zero-terminated. For hashes and comparisons on resume. */
+/* Same YAML in memory, without the keys that may differ when a run is continued: *text is malloc'd,
+ * zero-terminated. For hashes and comparisons on resume. */
 int nc_config_text(const struct nc_config *config, char **text);
 
 /* Names of the presets that are compiled in, ending with NULL. */

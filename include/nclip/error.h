@@ -29,6 +29,10 @@ int nc_error(int status, const char *format, ...) __attribute__((format(printf, 
  * For a caller that knows the file or the item the callee could not name. */
 int nc_error_prefix(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Another process tells of the failure: this one's main() is to say nothing. */
+void nc_error_silence(void);
+int nc_error_silenced(void);
+
 /* The calling thread's last message; "" before the first. Valid until the
  * thread's next nc_error(). */
 const char *nc_error_message(void);

@@ -1,4 +1,5 @@
-/* Being told to stop: SIGINT and SIGTERM become a question that long work asks now and then.
+/* Being told to stop: SIGINT and SIGTERM, and SIGUSR1, which schedulers send as a warning and
+ * mpirun passes on, become a question that long work asks now and then.
  *
  *     nc_signals_catch();
  *     while (... && !nc_signals_stop()) ...

@@ -68,6 +68,12 @@ int nc_text_tower_backward(struct nc_text_tower *tower, const struct nc_weights 
                            const struct nc_packing *packing, const float *dfeatures,
                            const bool *trainable, bool accumulate, float *gradients);
 
+/* Has `ready` called during backward passes (from the last block down): gradients[from ..
+ * tower_elements) will not change any more in that pass. NULL ends it. */
+typedef int (*nc_gradients_ready)(void *context, size_t from);
+void nc_text_tower_watch_gradients(struct nc_text_tower *tower, nc_gradients_ready ready,
+                                   void *context);
+
 /* Tokens of a caption that matter: up to and with its end-of-text token, by the
  * checkpoint's rule; all of them when there is none. */
 size_t nc_caption_end(const struct nc_model_shape *shape, const int32_t *tokens, size_t count);

@@ -19,6 +19,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "nclip/communicator.h"
 #include "nclip/config.h"
 #include "nclip/model.h"
 
@@ -43,6 +44,7 @@ struct nc_train_options {
     int device_number;
     bool resume;        /* continue from run_folder/last, bit for bit as if never stopped */
     bool quiet;         /* no progress, no tables */
+    struct nc_communicator *ranks; /* of this run, for host memory; NULL: alone */
 };
 
 struct nc_train_result {
@@ -51,10 +53,13 @@ struct nc_train_result {
     double seconds, captions_per_second; /* of this call */
     size_t planned_bytes, peak_bytes;    /* memory: as printed before the first step; as the
                                             system counted it (0: not known) */
+    bool stopped;                        /* by a signal, on all ranks alike */
 };
 
-/* SIGINT and SIGTERM during the call write a checkpoint at the next step and end it
- * with NC_FAILED, saying how to go on. */
+/* SIGINT, SIGTERM and SIGUSR1 during the call, of any rank, write a checkpoint at the next step
+ * and end it with NC_FAILED, saying how to go on. On several ranks every rank makes this call;
+ * rank 0 alone writes the run folder and speaks. A rank whose call fails without `stopped`
+ * has to end the others (nc_communicator_abort). */
 int nc_train(const struct nc_train_options *options, struct nc_train_result *result);
 
 #endif

@@ -154,7 +154,7 @@ static void open_run(struct run *run, const char *backend, const char *const *ch
     free(embeddings);
     assert_int_equal(run->examples.training_count, cJSON_GetArraySize(list_of("captions")));
     check(nc_arena_create(&run->arena));
-    check(nc_step_create(run->ops, shape, table, run->config, run->trainable, &run->examples,
+    check(nc_step_create(run->ops, shape, table, run->config, run->trainable, &run->examples, NULL,
                          run->arena, &run->step));
     check(nc_arena_commit(run->arena, run->ops));
     run->weights = malloc(table->tower_elements[NC_TOWER_TEXT] * sizeof *run->weights);
