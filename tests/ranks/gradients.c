@@ -1,0 +1,181 @@
+/* The loss and every gradient of one batch, on however many ranks it is started.
+ *
+ *     gradients OUT MODEL CAPTIONS STORE COUNT [KEY=VALUE ...]   writes loss and gradients
+ *     gradients --compare|--compare-whole A B MODEL              both within 1e-6: each tensor in
+ *                                                                its L2 norm, or all together
+ */
+#include "../../host/train/step_parts.h"
+
+#include "nclip/error.h"
+#include "nclip/files.h"
+#include "nclip/threads.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const double tolerance = 1e-6;
+
+static struct nc_communicator *ranks;
+
+static void check(int status)
+{
+    if (status == NC_OK)
+        return;
+    if (ranks)
+        nc_communicator_abort(ranks, status);
+    fprintf(stderr, "gradients: %s\n", nc_error_message());
+    exit(1);
+}
+
+/* ---- Computing -------------------------------------------------------------------------- */
+
+static void write_result(const char *path, double loss, const float *gradient, size_t count)
+{
+    struct nc_writer *writer;
+    check(nc_writer_create(path, &writer));
+    check(nc_writer_write(writer, &loss, sizeof loss));
+    check(nc_writer_write(writer, gradient, count * sizeof *gradient));
+    check(nc_writer_commit(writer));
+}
+
+/* With a sharded optimizer each rank has its slices: all of them, then, on every rank. */
+static void gather(struct nc_step *step)
+{
+    nc_ticket ticket = 0;
+    for (size_t i = 0; i < step->buckets.count && step->config->shard_optimizer; i++)
+        check(nc_communicator_all_gather(ranks, step->gradient + step->buckets.list[i].offset,
+                                         step->buckets.list[i].count, &ticket));
+    if (ticket)
+        check(nc_communicator_wait(ranks, ticket));
+}
+
+static void compute(char **arguments, const char *const *overrides, size_t override_count)
+{
+    struct nc_ops *ops;
+    struct nc_config *config;
+    struct nc_model *model;
+    struct nc_examples examples;
+    struct nc_arena *arena;
+    struct nc_step *step;
+    bool *trainable;
+    check(nc_communicator_create(&ranks));
+    check(nc_config_load("default", overrides, override_count, &config));
+    if (ranks)
+        ranks->deterministic = config->deterministic;
+    check(nc_ops_create("cpu", 0, &ops));
+    check(nc_model_open(arguments[1], &model));
+    const struct nc_parameter_table *table = nc_model_table(model);
+    size_t elements = table->tower_elements[NC_TOWER_TEXT];
+    check(nc_trainable_parse((const char *const *)config->trainable, config->trainable_count, table,
+                             nc_model_shape(model), &trainable));
+    check(nc_examples_load(model, config, arguments[2], arguments[3], &examples));
+    size_t count = strtoul(arguments[4], NULL, 10);
+    if (!count || count > examples.training_count)
+        check(nc_error(NC_USAGE, "%zu captions, and there are %zu", count, examples.training_count));
+    check(nc_arena_create(&arena));
+    check(nc_step_create(ops, nc_model_shape(model), table, config, trainable, &examples, ranks,
+                         arena, &step));
+    check(nc_arena_commit(arena, ops));
+    float *host = calloc(elements, sizeof *host);
+    uint32_t *order = calloc(examples.training_count, sizeof *order);
+    if (!host || !order)
+        check(nc_error(NC_FAILED, "no memory"));
+    nc_examples_order(&examples, config->seed, 0, order);
+    check(nc_model_load(model, NC_TOWER_TEXT, host));
+    check(nc_step_set_parameters(step, host));
+    struct nc_batch batch = nc_step_batch(step, &examples, order, count, 0);
+    check(nc_step_loss_forward(step, &batch, true));
+    check(nc_step_loss_backward(step, &batch));
+    gather(step);
+    if (!ranks || ranks->rank == 0)
+        write_result(arguments[0], step->numbers->loss, step->gradient, elements);
+    nc_step_destroy(step);
+    nc_arena_destroy(arena);
+    nc_examples_free(&examples);
+    nc_model_close(model);
+    nc_ops_destroy(ops);
+    nc_config_free(config);
+    free(trainable);
+    free(order);
+    free(host);
+    nc_communicator_destroy(ranks);
+}
+
+/* ---- Comparing -------------------------------------------------------------------------- */
+
+static float *read_result(const char *path, size_t elements, double *loss)
+{
+    char *data;
+    size_t size;
+    check(nc_file_read(path, SIZE_MAX / 2, &data, &size));
+    if (size != sizeof *loss + elements * sizeof(float))
+        check(nc_error(NC_BAD_INPUT, "%s: %zu bytes", path, size));
+    float *gradient = malloc(elements * sizeof *gradient);
+    if (!gradient)
+        check(nc_error(NC_FAILED, "no memory"));
+    memcpy(loss, data, sizeof *loss);
+    memcpy(gradient, data + sizeof *loss, elements * sizeof *gradient);
+    free(data);
+    return gradient;
+}
+
+/* Query, key and value are one tensor, as in OpenAI's checkpoints: the gradient of a key's bias
+ * alone is zero but for rounding, since softmax does not see it. */
+static bool goes_on(const struct nc_parameter *row)
+{
+    return row->role == NC_QUERY_WEIGHT || row->role == NC_KEY_WEIGHT ||
+           row->role == NC_QUERY_BIAS || row->role == NC_KEY_BIAS;
+}
+
+static int compare(const char *first, const char *second, const char *folder, bool whole)
+{
+    struct nc_model *model;
+    check(nc_model_open(folder, &model));
+    const struct nc_parameter_table *table = nc_model_table(model);
+    double losses[2], worst = 0, error = 0, norm = 0, all_error = 0, all_norm = 0;
+    float *a = read_result(first, table->tower_elements[NC_TOWER_TEXT], &losses[0]);
+    float *b = read_result(second, table->tower_elements[NC_TOWER_TEXT], &losses[1]);
+    double loss = fabs(losses[1] - losses[0]) / fabs(losses[0]);
+    const char *name = "";
+    for (size_t i = 0; i < table->count; i++) {
+        const struct nc_parameter *row = &table->rows[i];
+        if (row->tower != NC_TOWER_TEXT)
+            continue;
+        for (size_t k = row->offset; k < row->offset + row->count; k++) {
+            error += ((double)b[k] - a[k]) * ((double)b[k] - a[k]);
+            norm += (double)a[k] * a[k];
+        }
+        if (goes_on(row))
+            continue;
+        if (!(norm > 0)) {
+            printf("%s: the gradient of %s is zero\n", first, row->name);
+            return 1;
+        }
+        if (!(sqrt(error / norm) <= worst)) {
+            worst = sqrt(error / norm);
+            name = row->name;
+        }
+        all_error += error;
+        all_norm += norm;
+        error = norm = 0;
+    }
+    double all = sqrt(all_error / all_norm);
+    printf("%s, %s: loss %.9g differs by %.1e, the gradient by %.1e, a tensor of it by up to %.1e (%s)\n",
+           first, second, losses[0], loss, all, worst, name);
+    return loss <= tolerance && (whole ? all : worst) <= tolerance ? 0 : 1;
+}
+
+int main(int argc, char **argv)
+{
+    nc_threads_wait_passively(argv);
+    if (argc == 5 && strncmp(argv[1], "--compare", 9) == 0)
+        return compare(argv[2], argv[3], argv[4], strcmp(argv[1], "--compare-whole") == 0);
+    if (argc < 6) {
+        fprintf(stderr, "gradients: too few arguments\n");
+        return 2;
+    }
+    compute(argv + 1, (const char *const *)argv + 6, (size_t)argc - 6);
+    return 0;
+}

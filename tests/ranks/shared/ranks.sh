@@ -1,0 +1,44 @@
+# Sourced by the tests of this folder.
+#   ranks N COMMAND...     runs it on N ranks of this host
+#   make_inputs            pictures, store and captions.jsonl: 8 captions a picture, of all lengths,
+#                          half of them with a contradiction
+
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_btl=self,vader,tcp
+export OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive
+model=$PWD/../configs/quickstart/model
+. "$PWD/cli/shared/pictures.sh"
+
+ranks() {
+    count=$1
+    shift
+    timeout 120 mpirun --bind-to none -n "$count" "$@"
+}
+
+make_inputs() {
+    draw_pictures pictures
+    "$nclip" embed --model "$model" --images pictures --out store >embed.log 2>&1
+    for shape in $shapes; do
+        for color in $colors; do
+            image=$color-$shape
+            contrary=black
+            [ $color != black ] || contrary=yellow
+            while read -r caption; do
+                echo "{\"image\": \"$image.png\", \"caption\": \"$caption\"}"
+            done <<END
+$color $shape
+a picture of a $color $shape
+there is no $contrary shape in this picture, but a $color one, and it is a $shape
+the shape is not $contrary
+END
+            while read -r caption; do
+                echo "{\"image\": \"$image.png\", \"caption\": \"$caption\", \"contradiction\": \"this picture has no $color $shape\"}"
+            done <<END
+a $shape
+this is a $shape of the color $color and not of the color $contrary
+one $color shape, no others
+it is $color
+END
+        done
+    done >captions.jsonl
+}
