@@ -342,7 +342,7 @@ static void lead(struct nc_watch *w, struct pollfd *fds)
 /* Rank 0 cannot speak any more: the lowest rank that is left does, and its end ends the others. */
 _Noreturn static void speak_for_first(struct nc_watch *w, const char *text)
 {
-    usleep((useconds_t)(w->rank < 20 ? w->rank - 1 : 20) * 500000);
+    sleep(w->rank < 8 ? 3 * ((unsigned)w->rank - 1) : 20);
     speak(0, w->first_host, text);
     leave(w, NC_FAILED);
 }
