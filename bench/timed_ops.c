@@ -28,7 +28,8 @@
     X(infonce_forward, nc_infonce, 0)                                                          \
     X(infonce_backward, nc_infonce, 0)                                                         \
     X(infonce_loss, nc_infonce_loss, 0)                                                        \
-    X(adamw, nc_adamw, 0)
+    X(adamw, nc_adamw, 0)                                                                      \
+    X(clip, nc_clip, 0)
 
 enum part {
 #define PART(name, type, flops) PART_##name,
@@ -137,6 +138,38 @@ static int timed_squared_norm(struct nc_backend *backend, const float *data, siz
                   timed->inner->squared_norm(timed->inner->backend, data, count, sum));
 }
 
+/* Queues go on as they are: what they move is not waited for. */
+static int timed_allocate_host(struct nc_backend *backend, size_t bytes, void **out)
+{
+    return of(backend)->inner->allocate_host(of(backend)->inner->backend, bytes, out);
+}
+
+static void timed_release_host(struct nc_backend *backend, void *data, size_t bytes)
+{
+    of(backend)->inner->release_host(of(backend)->inner->backend, data, bytes);
+}
+
+static int timed_copy_queued(struct nc_backend *backend, enum nc_queue queue, void *to,
+                             const void *from, size_t bytes)
+{
+    return of(backend)->inner->copy_queued(of(backend)->inner->backend, queue, to, from, bytes);
+}
+
+static int timed_mark(struct nc_backend *backend, enum nc_queue queue, unsigned mark)
+{
+    return of(backend)->inner->mark(of(backend)->inner->backend, queue, mark);
+}
+
+static int timed_queue_wait(struct nc_backend *backend, enum nc_queue queue, unsigned mark)
+{
+    return of(backend)->inner->queue_wait(of(backend)->inner->backend, queue, mark);
+}
+
+static int timed_host_wait(struct nc_backend *backend, unsigned mark)
+{
+    return of(backend)->inner->host_wait(of(backend)->inner->backend, mark);
+}
+
 static size_t timed_attention_scratch(struct nc_backend *backend, const struct nc_attention *d)
 {
     return of(backend)->inner->attention_scratch(of(backend)->inner->backend, d);
@@ -173,6 +206,9 @@ int timed_ops_create(struct nc_ops *inner, struct timed_ops **out)
         .allocate = timed_allocate, .release = timed_release, .upload = timed_upload,
         .download = timed_download, .copy = timed_copy, .zero = timed_zero, .fill = timed_fill,
         .synchronize = timed_synchronize, .convert = timed_convert,
+        .allocate_host = timed_allocate_host, .release_host = timed_release_host,
+        .copy_queued = timed_copy_queued, .mark = timed_mark, .queue_wait = timed_queue_wait,
+        .host_wait = timed_host_wait, /* nothing is recorded: each operation is timed */
         .squared_norm = timed_squared_norm, .attention_scratch = timed_attention_scratch,
         .layernorm_scratch = timed_layernorm_scratch,
         .embedding_scratch = timed_embedding_scratch, .infonce_scratch = timed_infonce_scratch};

@@ -70,12 +70,12 @@ static int run_steps(const struct request *r, const struct workload *w, const ui
                      struct timed_ops *timed, struct nc_step *step, struct measurement *m)
 {
     for (size_t i = 0; i <= r->steps; i++) {
-        double loss, norm;
+        struct nc_step_result result;
         if (i == 1)
             timed_ops_reset(timed);
         double began = nc_seconds();
         int status = nc_step_train(step, &w->examples, order + i * r->batch, r->batch, i + 1, 1e-6,
-                                   &loss, &norm);
+                                   &result);
         if (status != NC_OK)
             return status;
         if (!i)

@@ -46,16 +46,16 @@ static void trie_insert(struct nc_packing *packing, int32_t parent, int32_t toke
 int nc_packing_create(size_t captions, size_t tokens, struct nc_packing *packing)
 {
     *packing = (struct nc_packing){0};
-    if (captions >= INT32_MAX || tokens > INT32_MAX)
+    if (captions >= INT32_MAX || tokens > INT32_MAX - NC_PACKING_BUCKET)
         return nc_error(NC_FAILED,
                         "a batch of %zu captions with %zu tokens is too large; a smaller "
                         "batch_size fits", captions, tokens);
     size_t trie_capacity = 16;
     while (trie_capacity < 2 * tokens)
         trie_capacity *= 2;
-    size_t held = tokens ? tokens : 1, ends = captions + 1;
-    packing->token = malloc(held * sizeof(int32_t));
-    packing->position = malloc(held * sizeof(int32_t));
+    size_t held = tokens ? tokens : 1, rows = held + NC_PACKING_BUCKET, ends = captions + 1;
+    packing->token = malloc(rows * sizeof(int32_t));
+    packing->position = malloc(rows * sizeof(int32_t));
     packing->path = malloc(held * sizeof(int32_t));
     packing->row_start = malloc(ends * sizeof(int32_t));
     packing->path_start = malloc(ends * sizeof(int32_t));
@@ -95,6 +95,7 @@ void nc_packing_clear(struct nc_packing *packing)
     packing->rows = 0;
     packing->tokens = 0;
     packing->longest = 0;
+    packing->shared = false;
     packing->row_start[0] = 0;
     packing->path_start[0] = 0;
     memset(packing->trie_row, 0xff, packing->trie_capacity * sizeof(int32_t)); /* NO_ROW */
@@ -131,6 +132,7 @@ int nc_packing_add(struct nc_packing *packing, const int32_t *tokens, size_t cou
             trie_insert(packing, parent, tokens[i], row);
         parent = row;
     }
+    packing->shared |= shared > 0;
     packing->last_row[packing->captions++] = parent;
     packing->tokens += count;
     packing->row_start[packing->captions] = (int32_t)packing->rows;
@@ -138,4 +140,12 @@ int nc_packing_add(struct nc_packing *packing, const int32_t *tokens, size_t cou
     if (packing->longest < count)
         packing->longest = count;
     return NC_OK;
+}
+
+void nc_packing_pad(struct nc_packing *packing)
+{
+    for (; packing->rows % NC_PACKING_BUCKET; packing->rows++) {
+        packing->token[packing->rows] = 0;
+        packing->position[packing->rows] = 0;
+    }
 }

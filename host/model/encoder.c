@@ -183,6 +183,8 @@ static int text_batch(struct nc_encoder *encoder, const char *const *texts, size
     for (size_t i = 0; i < count && status == NC_OK; i++)
         status = pack(encoder, texts[i], &skipped[i]);
     if (status == NC_OK)
+        status = nc_text_tower_load(encoder->text, &encoder->packing, NULL);
+    if (status == NC_OK)
         status = nc_text_tower_forward(encoder->text, &weights, &encoder->packing, false, raw,
                                        encoder->features);
     if (status == NC_OK && encoder->packing.captions)

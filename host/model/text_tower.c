@@ -171,25 +171,35 @@ void nc_text_tower_destroy(struct nc_text_tower *tower)
     free(tower);
 }
 
-static int upload_packing(struct nc_text_tower *tower, const struct nc_packing *packing)
+int nc_text_tower_load(struct nc_text_tower *tower, const struct nc_packing *packing,
+                       const struct nc_packing *staged)
 {
     struct nc_ops *ops = tower->ops;
+    const struct nc_text_capacity *capacity = &tower->capacity;
+    if (packing->captions > capacity->captions || packing->rows > capacity->rows ||
+        packing->tokens > capacity->tokens)
+        return nc_error(NC_FAILED, "text tower: a batch of %zu captions in %zu rows is larger than planned",
+                        packing->captions, packing->rows);
+    if (packing->longest > tower->shape->context)
+        return nc_error(NC_BAD_INPUT, "text tower: a caption of %zu tokens is longer than the model's context of %zu",
+                        packing->longest, tower->shape->context);
+    const struct nc_packing *from = staged ? staged : packing;
     struct {
         int32_t *to;
         const int32_t *from;
         size_t count;
     } parts[] = {
-        {tower->token, packing->token, packing->rows},
-        {tower->position, packing->position, packing->rows},
-        {tower->row_start, packing->row_start, packing->captions + 1},
-        {tower->path_start, packing->path_start, packing->captions + 1},
-        {tower->path, packing->path, packing->tokens},
-        {tower->last_row, packing->last_row, packing->captions},
+        {tower->token, from->token, packing->rows},
+        {tower->position, from->position, packing->rows},
+        {tower->row_start, from->row_start, packing->captions + 1},
+        {tower->path_start, from->path_start, packing->captions + 1},
+        {tower->path, from->path, packing->tokens},
+        {tower->last_row, from->last_row, packing->captions},
     };
     int status = NC_OK;
     for (size_t i = 0; i < sizeof parts / sizeof *parts && status == NC_OK; i++)
-        status = ops->upload(ops->backend, parts[i].to, parts[i].from,
-                             parts[i].count * sizeof(int32_t));
+        status = (staged ? ops->copy : ops->upload)(ops->backend, parts[i].to, parts[i].from,
+                                                    parts[i].count * sizeof(int32_t));
     return status;
 }
 
@@ -202,7 +212,7 @@ struct nc_attention nc_text_tower_attention(const struct nc_text_tower *tower,
         .longest = packing->longest, .heads = shape->heads,
         .head_size = shape->width / shape->heads, .row_start = tower->row_start,
         .path_start = tower->path_start, .path = tower->path,
-        .shared = packing->rows != packing->tokens, .last_only = block + 1 == shape->layers};
+        .shared = packing->shared, .last_only = block + 1 == shape->layers};
 }
 
 /* The end-of-text rows of the last block's output, to features. */
@@ -262,20 +272,11 @@ int nc_text_tower_forward(struct nc_text_tower *tower, const struct nc_weights *
 {
     struct nc_ops *ops = tower->ops;
     const struct nc_tower_shape *shape = &tower->shape->text;
-    const struct nc_text_capacity *capacity = &tower->capacity;
-    if (packing->captions > capacity->captions || packing->rows > capacity->rows ||
-        packing->tokens > capacity->tokens || (keep && !capacity->backward))
-        return nc_error(NC_FAILED, "text tower: a batch of %zu captions in %zu rows is larger than planned",
-                        packing->captions, packing->rows);
-    if (packing->longest > tower->shape->context)
-        return nc_error(NC_BAD_INPUT, "text tower: a caption of %zu tokens is longer than the model's context of %zu",
-                        packing->longest, tower->shape->context);
+    if (keep && !tower->capacity.backward)
+        return nc_error(NC_FAILED, "text tower: it was planned without a backward pass");
     if (!packing->captions)
         return NC_OK;
-    int status = upload_packing(tower, packing);
-    if (status != NC_OK)
-        return status;
-
+    int status;
     size_t token_table =
         nc_parameter_offset(tower->table, NC_TOWER_TEXT, NC_TOKEN_EMBEDDING, NC_NO_BLOCK);
     size_t position_table =

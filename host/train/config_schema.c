@@ -42,6 +42,7 @@ const struct config_key config_keys[CONFIG_KEYS] = {
     /* exp(88) is the last that a float holds */
     {"logit_scale_max", CONFIG_NUMBER, AT(logit_scale_max), .most = 88},
     {"precision", CONFIG_CHOICE, AT(precision), .choices = precisions},
+    {"loss_precision", CONFIG_CHOICE, AT(loss_precision), .choices = precisions},
     {"trainable", CONFIG_LIST, AT(trainable)},
     {"validation_fraction", CONFIG_NUMBER, AT(validation_fraction), "data", .most = 1,
      .not_most = true},

@@ -27,7 +27,7 @@ struct config_key {
     bool not_least, not_most; /* the bound itself is excluded */
 };
 
-enum { CONFIG_KEYS = 22 };
+enum { CONFIG_KEYS = 23 };
 extern const struct config_key config_keys[CONFIG_KEYS];
 
 const struct config_key *config_key_find(const char *name); /* NULL: no such key */

@@ -1,8 +1,15 @@
 #include "step_parts.h"
 
+#include "marks.h"
 #include "nclip/error.h"
 
 #include <math.h>
+
+static int start_numbers(struct nc_step *step)
+{
+    const struct nc_step_numbers numbers = {.factor = 1};
+    return step->ops->upload(step->ops->backend, step->numbers, &numbers, sizeof numbers);
+}
 
 int nc_step_set_parameters(struct nc_step *step, const float *master)
 {
@@ -24,49 +31,92 @@ int nc_step_set_parameters(struct nc_step *step, const float *master)
         status = ops->zero(ops->backend, step->first, step->moments * sizeof(float));
     if (status == NC_OK)
         status = ops->zero(ops->backend, step->second, step->moments * sizeof(float));
-    return status;
-}
-
-static int download_loss(struct nc_step *step, double *loss)
-{
-    float value;
-    int status = step->ops->download(step->ops->backend, &value, step->loss, sizeof value);
-    *loss = value;
-    return status;
+    return status == NC_OK ? start_numbers(step) : status;
 }
 
 int nc_step_evaluate(struct nc_step *step, const struct nc_examples *examples, const uint32_t *list,
                      size_t count, double *loss)
 {
-    struct nc_infonce infonce;
-    int status = nc_step_loss_forward(step, examples, list, count, false, &infonce);
-    return status == NC_OK ? download_loss(step, loss) : status;
+    struct nc_batch batch = {.examples = examples, .list = list, .count = count};
+    float value;
+    int status = nc_step_loss_forward(step, &batch, false);
+    if (status == NC_OK)
+        status = step->ops->download(step->ops->backend, &value, &step->numbers->loss, sizeof value);
+    if (status == NC_OK)
+        *loss = value;
+    return status;
+}
+
+/* ---- Steps in flight ------------------------------------------------------------------- */
+
+size_t nc_step_pending(const struct nc_step *step)
+{
+    return step->submitted - step->collected;
+}
+
+int nc_step_submit(struct nc_step *step, const struct nc_examples *examples, const uint32_t *list,
+                   size_t count, uint64_t number, double learning_rate)
+{
+    struct nc_ops *ops = step->ops;
+    const struct nc_config *config = step->config;
+    size_t slot = step->submitted % NC_STEPS_IN_FLIGHT;
+    if (nc_step_pending(step) == NC_STEPS_IN_FLIGHT)
+        return nc_error(NC_FAILED, "train: %d steps are in flight already", NC_STEPS_IN_FLIGHT);
+    const struct nc_adamw_pace pace = {learning_rate, 1 - pow(config->beta1, (double)number),
+                                       1 - pow(config->beta2, (double)number)};
+    struct nc_batch batch = {.examples = examples, .list = list, .count = count, .pace = &pace};
+    step->flights[slot] = (struct nc_flight){examples, list, count, number};
+    int status = nc_step_loss_forward(step, &batch, true);
+    if (status == NC_OK)
+        status = nc_step_loss_backward(step, &batch);
+    if (status == NC_OK)
+        status = nc_step_update(step);
+    if (status == NC_OK)
+        status = ops->copy_queued(ops->backend, NC_COMPUTE, step->arrived[slot], step->numbers,
+                                  sizeof *step->numbers);
+    if (status == NC_OK)
+        status = ops->mark(ops->backend, NC_COMPUTE, NC_MARK_RESULT + (unsigned)slot);
+    if (status == NC_OK)
+        step->submitted++;
+    return status;
+}
+
+/* Since the step went wrong nothing was changed: it is made once more, to look at its tensors. */
+static int explain(struct nc_step *step, const struct nc_flight *flight, const char *what)
+{
+    struct nc_batch batch = {.examples = flight->examples, .list = flight->list,
+                             .count = flight->count};
+    step->collected = step->submitted;
+    int status = nc_step_loss_forward(step, &batch, true);
+    if (status == NC_OK)
+        status = nc_step_loss_backward(step, &batch);
+    return status == NC_OK ? nc_step_not_finite(step, flight->number, what, flight->count) : status;
+}
+
+int nc_step_collect(struct nc_step *step, struct nc_step_result *result)
+{
+    struct nc_ops *ops = step->ops;
+    size_t slot = step->collected % NC_STEPS_IN_FLIGHT;
+    if (!nc_step_pending(step))
+        return nc_error(NC_FAILED, "train: no step is in flight");
+    int status = ops->host_wait(ops->backend, NC_MARK_RESULT + (unsigned)slot);
+    if (status != NC_OK)
+        return status;
+    step->collected++;
+    const struct nc_step_numbers *numbers = step->arrived[slot];
+    *result = (struct nc_step_result){numbers->loss, sqrt(numbers->squared_norm),
+                                      numbers->logit_scale};
+    if (!isfinite(result->loss))
+        return explain(step, &step->flights[slot], "loss");
+    if (!isfinite(result->gradient_norm))
+        return explain(step, &step->flights[slot], "gradient");
+    return NC_OK;
 }
 
 int nc_step_train(struct nc_step *step, const struct nc_examples *examples, const uint32_t *list,
-                  size_t count, uint64_t number, double learning_rate, double *loss,
-                  double *gradient_norm)
+                  size_t count, uint64_t number, double learning_rate,
+                  struct nc_step_result *result)
 {
-    struct nc_infonce infonce;
-    int status = nc_step_loss_forward(step, examples, list, count, true, &infonce);
-    if (status == NC_OK)
-        status = download_loss(step, loss);
-    if (status != NC_OK)
-        return status;
-    if (!isfinite(*loss))
-        return nc_step_not_finite(step, number, "loss", count);
-    status = nc_step_loss_backward(step, examples, list, count, &infonce);
-    if (status == NC_OK)
-        status = nc_step_gradient_norm(step, gradient_norm);
-    if (status != NC_OK)
-        return status;
-    if (!isfinite(*gradient_norm))
-        return nc_step_not_finite(step, number, "gradient", count);
-    return nc_step_update(step, number, learning_rate, *gradient_norm);
-}
-
-int nc_step_logit_scale(struct nc_step *step, float *value)
-{
-    size_t offset = nc_parameter_offset(step->table, NC_TOWER_TEXT, NC_LOGIT_SCALE, NC_NO_BLOCK);
-    return step->ops->download(step->ops->backend, value, step->master + offset, sizeof *value);
+    int status = nc_step_submit(step, examples, list, count, number, learning_rate);
+    return status == NC_OK ? nc_step_collect(step, result) : status;
 }

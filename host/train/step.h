@@ -1,8 +1,14 @@
-/* One optimizer step: features, loss, gradients, update; and the loss alone. */
+/* One optimizer step: features, loss, gradients, update; and the loss alone.
+ *
+ * A step is submitted, and its results are collected later: a backend with queues of its own
+ * computes meanwhile, and the host lays out the next batch. What is the same from step to step
+ * is recorded where the backend can (ops.h): the tower's passes for each size of a batch, the
+ * loss, the update. */
 #ifndef NCLIP_TRAIN_STEP_H
 #define NCLIP_TRAIN_STEP_H
 
 #include "examples.h"
+#include "step_inputs.h"
 #include "nclip/arena.h"
 #include "nclip/ops.h"
 #include "nclip/towers.h"
@@ -12,6 +18,24 @@ struct nc_range {
     size_t offset, count; /* elements of the text tower's buffer */
     size_t moment;        /* where its moments start */
     bool logit_scale;
+};
+
+/* The numbers of a step that the host reads, in the backend's memory and on their way. */
+struct nc_step_numbers {
+    double squared_norm; /* of the gradient */
+    float loss;
+    float logit_scale; /* after the update */
+    float factor;      /* that the gradient was multiplied by; see nc_clip */
+};
+
+enum { NC_STEPS_IN_FLIGHT = 2 };
+
+/* A step that was submitted and not collected. */
+struct nc_flight {
+    const struct nc_examples *examples;
+    const uint32_t *list;
+    size_t count;
+    uint64_t number;
 };
 
 struct nc_step {
@@ -31,15 +55,16 @@ struct nc_step {
     float *features, *dfeatures;             /* [batch + extras, embedding] */
     float *micro_features, *micro_dfeatures; /* [micro + micro extras, embedding]; with one
                                                 micro batch the same as features */
-    float *image;                            /* [batch, embedding] */
-    int32_t *group, *extra_image;
-    float *row_max, *row_log, *column_max, *column_log, *positive, *loss, *factor;
-    double *norm;
+    void *loss_features, *loss_image;        /* the same two in bf16, or NULL: as they are */
+    struct nc_batch_inputs inputs;
+    float *row_max, *row_log, *column_max, *column_log, *positive;
+    struct nc_step_numbers *numbers;
     void *infonce_scratch;
-    /* host staging */
-    float *image_host;
-    int32_t *index_host;
-    size_t *row_host;
+    /* on the way in and out */
+    struct nc_step_inputs staging;
+    struct nc_step_numbers *arrived[NC_STEPS_IN_FLIGHT]; /* page-locked */
+    struct nc_flight flights[NC_STEPS_IN_FLIGHT];
+    size_t submitted, collected; /* steps */
 };
 
 /* Plans everything in `arena` from the batches that will really come: `epochs` orders
@@ -53,15 +78,30 @@ void nc_step_destroy(struct nc_step *step);
 /* After the arena is committed: parameters from `master` (host), moments zero. */
 int nc_step_set_parameters(struct nc_step *step, const float *master);
 
-/* One update with examples list[0 .. count). `number` counts from 1. */
-int nc_step_train(struct nc_step *step, const struct nc_examples *examples, const uint32_t *list,
-                  size_t count, uint64_t number, double learning_rate, double *loss,
-                  double *gradient_norm);
+struct nc_step_result {
+    double loss, gradient_norm;
+    float logit_scale; /* after the update */
+};
 
-/* The loss of examples list[0 .. count) without an update. */
+/* One update with examples list[0 .. count), which must stay as they are until it is collected.
+ * `number` counts from 1. At most NC_STEPS_IN_FLIGHT are in flight. */
+int nc_step_submit(struct nc_step *step, const struct nc_examples *examples, const uint32_t *list,
+                   size_t count, uint64_t number, double learning_rate);
+
+/* Steps submitted and not collected. */
+size_t nc_step_pending(const struct nc_step *step);
+
+/* Waits for the oldest pending step. Where its loss or gradient is not finite the error names the
+ * first tensor that is not, and no parameter has changed since that step began. */
+int nc_step_collect(struct nc_step *step, struct nc_step_result *result);
+
+/* Both at once; nothing may be pending. */
+int nc_step_train(struct nc_step *step, const struct nc_examples *examples, const uint32_t *list,
+                  size_t count, uint64_t number, double learning_rate,
+                  struct nc_step_result *result);
+
+/* The loss of examples list[0 .. count) without an update; nothing may be pending. */
 int nc_step_evaluate(struct nc_step *step, const struct nc_examples *examples, const uint32_t *list,
                      size_t count, double *loss);
-
-int nc_step_logit_scale(struct nc_step *step, float *value);
 
 #endif

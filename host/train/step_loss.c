@@ -1,4 +1,4 @@
-/* The loss of a batch and its gradients: pictures, micro batches through the tower, InfoNCE. */
+/* The loss of a batch and its gradients: micro batches through the tower, InfoNCE between. */
 #include "step_parts.h"
 
 #include "nclip/error.h"
@@ -10,75 +10,50 @@ struct nc_infonce nc_step_describe_loss(const struct nc_step *step, size_t pairs
     const struct nc_config *config = step->config;
     size_t embedding = step->shape->embedding;
     size_t scale = nc_parameter_offset(step->table, NC_TOWER_TEXT, NC_LOGIT_SCALE, NC_NO_BLOCK);
+    enum nc_type type = config->loss_precision;
+    const char *text = type == NC_FLOAT32 ? (void *)step->features : step->loss_features;
     return (struct nc_infonce){
-        .type = NC_FLOAT32, .captions = pairs, .images = pairs, .width = embedding, .total = pairs,
-        .text = step->features, .image = step->image,
+        .type = type, .captions = pairs, .images = pairs, .width = embedding, .total = pairs,
+        .text = text, .image = type == NC_FLOAT32 ? (void *)step->inputs.image : step->loss_image,
         .logit_scale = step->master ? step->master + scale : NULL,
-        .caption_group = config->mask_same_image ? step->group : NULL,
-        .image_group = config->mask_same_image ? step->group : NULL, .extras = extras,
-        .extra = extras && step->features ? step->features + pairs * embedding : NULL,
-        .extra_image = step->extra_image, .row_max = step->row_max, .row_log = step->row_log,
-        .column_max = step->column_max, .column_log = step->column_log,
+        .caption_group = config->mask_same_image ? step->inputs.group : NULL,
+        .image_group = config->mask_same_image ? step->inputs.group : NULL, .extras = extras,
+        .extra = extras && text ? text + pairs * embedding * nc_type_size(type) : NULL,
+        .extra_image = step->inputs.extra_image, .row_max = step->row_max,
+        .row_log = step->row_log, .column_max = step->column_max, .column_log = step->column_log,
         .positive = step->positive, .dtext = step->dfeatures,
         .dextra = step->dfeatures ? step->dfeatures + pairs * embedding : NULL,
         .dlogit_scale = step->gradient ? step->gradient + scale : NULL,
         .scratch = step->infonce_scratch};
 }
 
-static int upload_pictures(struct nc_step *step, const struct nc_examples *examples,
-                           const uint32_t *list, size_t count, size_t *extras)
-{
-    struct nc_ops *ops = step->ops;
-    size_t embedding = step->shape->embedding;
-    for (size_t i = 0; i < count; i++)
-        step->row_host[i] = examples->embedding[list[i]];
-    nc_embedding_store_gather(examples->store, step->row_host, count, NC_FLOAT32, step->image_host);
-    if (!nc_embedding_store_info(examples->store)->normalized) {
-        for (size_t i = 0; i < count; i++) {
-            float *row = step->image_host + i * embedding;
-            double sum = 0;
-            for (size_t k = 0; k < embedding; k++)
-                sum += (double)row[k] * row[k];
-            float factor = sum > 0 ? (float)(1 / sqrt(sum)) : 0;
-            for (size_t k = 0; k < embedding; k++)
-                row[k] *= factor;
-        }
-    }
-    int status = ops->upload(ops->backend, step->image, step->image_host,
-                             count * embedding * sizeof(float));
-    for (size_t i = 0; i < count; i++)
-        step->index_host[i] = examples->image[list[i]];
-    if (status == NC_OK)
-        status = ops->upload(ops->backend, step->group, step->index_host, count * sizeof(int32_t));
-    if (status == NC_OK)
-        status = ops->synchronize(ops->backend);
-    *extras = 0;
-    for (size_t i = 0; i < count; i++)
-        if (examples->contradiction[list[i]] != NC_NO_CONTRADICTION)
-            step->index_host[(*extras)++] = (int32_t)i;
-    if (status == NC_OK && *extras)
-        status = ops->upload(ops->backend, step->extra_image, step->index_host,
-                             *extras * sizeof(int32_t));
-    return status;
-}
+/* ---- Micro batches through the tower ---------------------------------------------------- */
 
-/* One micro batch through the tower, or its gradients back through it. The batch keeps
- * captions and contradictions apart; a micro batch holds its share of both. */
+/* The batch keeps captions and contradictions apart; a micro batch holds its share of both. */
 struct part {
     size_t first, count;        /* examples of the batch */
     size_t first_extra, extras; /* contradictions of the batch */
-    size_t pairs;               /* captions of the batch: where contradictions start */
+    bool flag;                  /* forward: kept for backward; backward: added to what is there */
 };
 
-static int move_features(struct nc_step *step, const struct part *part, float *batch, float *micro,
-                         bool to_batch)
+static struct nc_part_key key_of(enum nc_step_part what, const struct nc_step *step,
+                                 const struct part *part)
+{
+    const struct nc_packing *p = &step->packing;
+    return (struct nc_part_key){.part = what, .flag = part->flag, .captions = p->captions,
+                                .rows = p->rows, .longest = (uint32_t)p->longest,
+                                .shared = p->shared};
+}
+
+static int move_features(struct nc_step *step, const struct nc_batch *batch,
+                         const struct part *part, float *whole, float *micro, bool to_batch)
 {
     struct nc_ops *ops = step->ops;
     size_t width = step->shape->embedding, row = width * sizeof(float);
-    if (batch == micro)
+    if (whole == micro)
         return NC_OK;
-    float *captions = batch + part->first * width;
-    float *extras = batch + (part->pairs + part->first_extra) * width;
+    float *captions = whole + part->first * width;
+    float *extras = whole + (batch->count + part->first_extra) * width;
     float *micro_extras = micro + part->count * width;
     int status = ops->copy(ops->backend, to_batch ? captions : micro, to_batch ? micro : captions,
                            part->count * row);
@@ -88,75 +63,151 @@ static int move_features(struct nc_step *step, const struct part *part, float *b
     return status;
 }
 
-static int forward_part(struct nc_step *step, const struct nc_examples *examples,
-                        const uint32_t *list, struct part *part, bool keep)
+/* Fewer different sizes: fewer recordings, which are then replayed more often. */
+static void round_up(struct nc_step *step)
 {
-    struct nc_weights weights = nc_step_weights(step);
-    int status = nc_examples_pack(examples, step->config, list + part->first, part->count,
-                                  &step->packing, &part->extras);
-    if (status == NC_OK)
-        status = nc_text_tower_forward(step->tower, &weights, &step->packing, keep, false,
-                                       step->micro_features);
-    return status;
+    enum { TOKENS = 16 };
+    struct nc_packing *p = &step->packing;
+    size_t longest = (p->longest + TOKENS - 1) / TOKENS * TOKENS;
+    nc_packing_pad(p);
+    p->longest = longest < step->shape->context ? longest : step->shape->context;
 }
 
-/* Features of all captions of the batch, then the sums of the loss. */
-int nc_step_loss_forward(struct nc_step *step, const struct nc_examples *examples,
-                        const uint32_t *list, size_t count, bool keep, struct nc_infonce *loss)
+/* Packs the micro batch and puts it in place; with its pictures where they are not there yet. */
+static int load_part(struct nc_step *step, const struct nc_batch *batch, struct part *part,
+                     bool pictures)
+{
+    int status = nc_examples_pack(batch->examples, step->config, batch->list + part->first,
+                                  part->count, &step->packing, &part->extras);
+    if (status != NC_OK)
+        return status;
+    if (step->ops->record_begin)
+        round_up(step);
+    return nc_step_inputs_load(&step->staging, batch->examples, batch->list + part->first,
+                               part->count, part->first, part->first_extra, &step->packing,
+                               pictures && !part->first ? batch->pace : NULL,
+                               pictures ? &step->inputs : NULL, step->tower);
+}
+
+static int tower_forward(struct nc_step *step, void *context)
+{
+    const struct part *part = context;
+    struct nc_weights weights = nc_step_weights(step);
+    return nc_text_tower_forward(step->tower, &weights, &step->packing, part->flag, false,
+                                 step->micro_features);
+}
+
+static int tower_backward(struct nc_step *step, void *context)
+{
+    const struct part *part = context;
+    struct nc_weights weights = nc_step_weights(step);
+    return nc_text_tower_backward(step->tower, &weights, &step->packing, step->micro_dfeatures,
+                                  step->trainable, part->flag, step->gradient);
+}
+
+static int forward_part(struct nc_step *step, const struct nc_batch *batch, struct part *part,
+                        bool pictures, bool keep)
+{
+    int status = load_part(step, batch, part, pictures);
+    part->flag = keep;
+    struct nc_part_key key = key_of(NC_PART_FORWARD, step, part);
+    return status == NC_OK ? nc_step_record(step, &key, tower_forward, part) : status;
+}
+
+static bool next_part(const struct nc_step *step, const struct nc_batch *batch, struct part *part)
+{
+    part->first += part->count;
+    part->first_extra += part->extras;
+    size_t left = batch->count - part->first;
+    part->count = left < step->micro ? left : step->micro;
+    return left > 0;
+}
+
+/* ---- The loss --------------------------------------------------------------------------- */
+
+struct loss {
+    size_t pairs, extras;
+    bool gradients;
+};
+
+static int convert_features(struct nc_step *step, const struct loss *loss)
 {
     struct nc_ops *ops = step->ops;
-    size_t extras;
-    int status = upload_pictures(step, examples, list, count, &extras);
-    struct part part = {.pairs = count};
-    for (; part.first < count && status == NC_OK; part.first += part.count) {
-        part.count = count - part.first < step->micro ? count - part.first : step->micro;
-        status = forward_part(step, examples, list, &part, keep && count <= step->micro);
+    size_t width = step->shape->embedding;
+    if (step->config->loss_precision == NC_FLOAT32)
+        return NC_OK;
+    int status = ops->convert(ops->backend, step->loss_features, NC_BFLOAT16, step->features,
+                              NC_FLOAT32, (loss->pairs + loss->extras) * width);
+    return status == NC_OK ? ops->convert(ops->backend, step->loss_image, NC_BFLOAT16,
+                                          step->inputs.image, NC_FLOAT32, loss->pairs * width)
+                           : status;
+}
+
+static int loss_gradients(struct nc_step *step, const struct nc_infonce *n)
+{
+    struct nc_ops *ops = step->ops;
+    int status = ops->zero(ops->backend, step->dfeatures,
+                           (n->captions + n->extras) * n->width * sizeof(float));
+    if (status == NC_OK)
+        status = ops->zero(ops->backend, n->dlogit_scale, sizeof(float));
+    return status == NC_OK ? ops->infonce_backward(ops->backend, n) : status;
+}
+
+static int compute_loss(struct nc_step *step, void *context)
+{
+    struct nc_ops *ops = step->ops;
+    const struct loss *loss = context;
+    struct nc_infonce n = nc_step_describe_loss(step, loss->pairs, loss->extras);
+    int status = convert_features(step, loss);
+    float *running[] = {step->row_max, step->row_log, step->column_max, step->column_log};
+    for (size_t i = 0; i < sizeof running / sizeof *running && status == NC_OK; i++)
+        status = ops->fill(ops->backend, running[i], -INFINITY, loss->pairs);
+    if (status == NC_OK)
+        status = ops->infonce_forward(ops->backend, &n);
+    if (status == NC_OK)
+        status = ops->zero(ops->backend, &step->numbers->loss, sizeof(float));
+    struct nc_infonce_loss sum = {.pairs = loss->pairs, .total = loss->pairs,
+                                  .row_max = step->row_max, .row_log = step->row_log,
+                                  .column_max = step->column_max, .column_log = step->column_log,
+                                  .positive = step->positive, .loss = &step->numbers->loss};
+    if (status == NC_OK)
+        status = ops->infonce_loss(ops->backend, &sum);
+    return status == NC_OK && loss->gradients ? loss_gradients(step, &n) : status;
+}
+
+int nc_step_loss_forward(struct nc_step *step, struct nc_batch *batch, bool gradients)
+{
+    struct part part = {0};
+    int status = NC_OK;
+    while (status == NC_OK && next_part(step, batch, &part)) {
+        status = forward_part(step, batch, &part, true, gradients && batch->count <= step->micro);
         if (status == NC_OK)
-            status = move_features(step, &part, step->features, step->micro_features, true);
-        part.first_extra += part.extras;
+            status = move_features(step, batch, &part, step->features, step->micro_features, true);
     }
     if (status != NC_OK)
         return status;
-    *loss = nc_step_describe_loss(step, count, extras);
-    float *running[] = {step->row_max, step->row_log, step->column_max, step->column_log};
-    for (size_t i = 0; i < sizeof running / sizeof *running && status == NC_OK; i++)
-        status = ops->fill(ops->backend, running[i], -INFINITY, count);
-    if (status == NC_OK)
-        status = ops->infonce_forward(ops->backend, loss);
-    if (status == NC_OK)
-        status = ops->zero(ops->backend, step->loss, sizeof(float));
-    struct nc_infonce_loss sum = {.pairs = count, .total = count, .row_max = step->row_max,
-                                  .row_log = step->row_log, .column_max = step->column_max,
-                                  .column_log = step->column_log, .positive = step->positive,
-                                  .loss = step->loss};
-    return status == NC_OK ? ops->infonce_loss(ops->backend, &sum) : status;
+    batch->extras = part.first_extra;
+    struct loss loss = {batch->count, batch->extras, gradients};
+    struct nc_part_key key = {.part = NC_PART_LOSS, .flag = gradients, .captions = loss.pairs,
+                              .extras = loss.extras};
+    return nc_step_record(step, &key, compute_loss, &loss);
 }
 
-int nc_step_loss_backward(struct nc_step *step, const struct nc_examples *examples,
-                         const uint32_t *list, size_t count, const struct nc_infonce *loss)
+int nc_step_loss_backward(struct nc_step *step, struct nc_batch *batch)
 {
-    struct nc_ops *ops = step->ops;
-    struct nc_weights weights = nc_step_weights(step);
-    int status = ops->zero(ops->backend, step->dfeatures,
-                           (count + loss->extras) * step->shape->embedding * sizeof(float));
-    if (status == NC_OK)
-        status = ops->zero(ops->backend, loss->dlogit_scale, sizeof(float));
-    if (status == NC_OK)
-        status = ops->infonce_backward(ops->backend, loss);
-    struct part part = {.pairs = count};
-    for (; part.first < count && status == NC_OK; part.first += part.count) {
-        part.count = count - part.first < step->micro ? count - part.first : step->micro;
-        if (count > step->micro)
-            status = forward_part(step, examples, list, &part, true);
+    struct part part = {0};
+    int status = NC_OK;
+    while (status == NC_OK && next_part(step, batch, &part)) {
+        if (batch->count > step->micro) /* the pass before kept nothing */
+            status = forward_part(step, batch, &part, false, true);
         else
-            part.extras = loss->extras;
+            part.extras = batch->extras;
         if (status == NC_OK)
-            status = move_features(step, &part, step->dfeatures, step->micro_dfeatures, false);
+            status = move_features(step, batch, &part, step->dfeatures, step->micro_dfeatures, false);
+        part.flag = part.first > 0;
+        struct nc_part_key key = key_of(NC_PART_BACKWARD, step, &part);
         if (status == NC_OK)
-            status = nc_text_tower_backward(step->tower, &weights, &step->packing,
-                                            step->micro_dfeatures, step->trainable, part.first > 0,
-                                            step->gradient);
-        part.first_extra += part.extras;
+            status = nc_step_record(step, &key, tower_backward, &part);
     }
     return status;
 }

@@ -9,29 +9,47 @@ static inline struct nc_weights nc_step_weights(const struct nc_step *step)
     return (struct nc_weights){step->master, step->shadow};
 }
 
+/* step_record.c */
+
+/* What a recording's key is made of, besides which part of a step it is. */
+enum nc_step_part { NC_PART_FORWARD, NC_PART_LOSS, NC_PART_BACKWARD, NC_PART_UPDATE };
+struct nc_part_key {
+    uint32_t part, flag; /* flag: kept, with gradients, accumulated */
+    uint64_t captions, rows, extras;
+    uint32_t longest, shared;
+};
+
+/* Either replays what stands under `key`, or makes the calls of `body` (and may record them). */
+int nc_step_record(struct nc_step *step, const struct nc_part_key *key,
+                   int (*body)(struct nc_step *step, void *context), void *context);
+
 /* step_loss.c */
+
+/* A batch as it is being computed. */
+struct nc_batch {
+    const struct nc_examples *examples;
+    const uint32_t *list;
+    size_t count, extras; /* captions; contradictions, known after the forward pass */
+    const struct nc_adamw_pace *pace; /* on its way with the first piece; or NULL */
+};
 
 /* The loss over a batch of `pairs` examples with `extras` contradictions, in the step's buffers. */
 struct nc_infonce nc_step_describe_loss(const struct nc_step *step, size_t pairs, size_t extras);
 
-/* Features of all captions of the batch, then the sums of the loss, which end in step->loss.
- * `keep`: a backward pass will follow. */
-int nc_step_loss_forward(struct nc_step *step, const struct nc_examples *examples,
-                         const uint32_t *list, size_t count, bool keep, struct nc_infonce *loss);
+/* Features of all captions of the batch, then the loss into step->numbers. With `gradients` also
+ * those of the features, and a backward pass will follow. */
+int nc_step_loss_forward(struct nc_step *step, struct nc_batch *batch, bool gradients);
 
-/* = step->gradient, from the last forward pass over the same examples. */
-int nc_step_loss_backward(struct nc_step *step, const struct nc_examples *examples,
-                          const uint32_t *list, size_t count, const struct nc_infonce *loss);
+/* = step->gradient, from the last forward pass with gradients over the same batch. */
+int nc_step_loss_backward(struct nc_step *step, struct nc_batch *batch);
 
 /* step_update.c */
 
-/* Of all trained parameters together. */
-int nc_step_gradient_norm(struct nc_step *step, double *norm);
+/* The gradient's norm, the clipping factor, AdamW over the trained ranges. */
+int nc_step_update(struct nc_step *step);
 
-/* AdamW over the trained ranges, with the gradient clipped to the config's norm. */
-int nc_step_update(struct nc_step *step, uint64_t number, double learning_rate, double norm);
-
-/* Something is not a number: returns the error that names the first tensor that shows it. */
+/* Something is not a number: returns the error that names the first tensor that shows it. The
+ * batch has been run forward and backward once more before. */
 int nc_step_not_finite(struct nc_step *step, uint64_t number, const char *what, size_t pairs);
 
 #endif

@@ -65,6 +65,8 @@ static int plan_batches(struct nc_step *step, const struct nc_examples *examples
         status = survey(examples, config, examples->validation, examples->validation_count,
                         step->micro, &step->packing, need);
     free(order);
+    if (step->ops->record_begin)
+        need->rows = (need->rows + NC_PACKING_BUCKET - 1) / NC_PACKING_BUCKET * NC_PACKING_BUCKET;
     return status;
 }
 
@@ -97,11 +99,12 @@ static int make_ranges(struct nc_step *step)
     }
     return NC_OK;
 }
+
 static int reserve(struct nc_step *step, struct nc_arena *arena, const struct need *need)
 {
     size_t parameters = step->table->tower_elements[NC_TOWER_TEXT];
     size_t embedding = step->shape->embedding, batch = step->batch;
-    bool parts = step->micro < step->batch;
+    bool parts = step->micro < step->batch, rounded = step->config->loss_precision != NC_FLOAT32;
     struct nc_infonce loss = nc_step_describe_loss(step, batch, need->batch_extras);
     size_t features = (batch + need->batch_extras) * embedding;
     size_t micro = parts ? (need->captions + 1) * embedding : 0;
@@ -120,17 +123,18 @@ static int reserve(struct nc_step *step, struct nc_arena *arena, const struct ne
         {"features", features * 4, &step->dfeatures},
         {"features", micro * 4, &step->micro_features},
         {"features", micro * 4, &step->micro_dfeatures},
-        {"image embeddings", batch * embedding * 4, &step->image},
-        {"loss", batch * 4, &step->group},
-        {"loss", most(1, need->batch_extras) * 4, &step->extra_image},
+        {"features", rounded ? features * 2 : 0, &step->loss_features},
+        {"image embeddings", batch * embedding * 4, &step->inputs.image},
+        {"image embeddings", rounded ? batch * embedding * 2 : 0, &step->loss_image},
+        {"loss", batch * 4, &step->inputs.group},
+        {"loss", most(1, need->batch_extras) * 4, &step->inputs.extra_image},
+        {"loss", sizeof *step->inputs.pace, &step->inputs.pace},
         {"loss", batch * 4, &step->row_max},
         {"loss", batch * 4, &step->row_log},
         {"loss", batch * 4, &step->column_max},
         {"loss", batch * 4, &step->column_log},
         {"loss", batch * 4, &step->positive},
-        {"loss", 4, &step->loss},
-        {"loss", 4, &step->factor},
-        {"loss", 8, &step->norm},
+        {"loss", sizeof *step->numbers, &step->numbers},
         {"loss", step->ops->infonce_scratch(step->ops->backend, &loss), &step->infonce_scratch},
     };
     int status = NC_OK;
@@ -169,11 +173,13 @@ int nc_step_create(struct nc_ops *ops, const struct nc_model_shape *shape,
         status = nc_text_tower_create(ops, step->shape, step->table, config->precision, &capacity,
                                       arena, &step->tower);
     }
-    step->image_host = malloc(step->batch * step->shape->embedding * sizeof(float));
-    step->index_host = malloc(most(step->batch, need.batch_extras) * sizeof(int32_t));
-    step->row_host = malloc(step->batch * sizeof(size_t));
-    if (status == NC_OK && (!step->image_host || !step->index_host || !step->row_host))
-        status = nc_error(NC_FAILED, "train: no memory");
+    if (status == NC_OK) {
+        struct nc_piece_capacity capacity = {step->micro, need.captions, need.rows, need.tokens,
+                                             shape->embedding};
+        status = nc_step_inputs_plan(&step->staging, ops, &capacity, arena);
+    }
+    for (size_t i = 0; i < NC_STEPS_IN_FLIGHT && status == NC_OK; i++)
+        status = ops->allocate_host(ops->backend, sizeof *step->arrived[i], (void **)&step->arrived[i]);
     if (status != NC_OK) {
         nc_step_destroy(step);
         return status;
@@ -189,8 +195,9 @@ void nc_step_destroy(struct nc_step *step)
     nc_text_tower_destroy(step->tower);
     nc_packing_destroy(&step->packing);
     free(step->ranges);
-    free(step->image_host);
-    free(step->index_host);
-    free(step->row_host);
+    nc_step_inputs_free(&step->staging);
+    for (size_t i = 0; i < NC_STEPS_IN_FLIGHT; i++)
+        if (step->arrived[i])
+            step->ops->release_host(step->ops->backend, step->arrived[i], sizeof *step->arrived[i]);
     free(step);
 }

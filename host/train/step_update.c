@@ -1,31 +1,62 @@
-/* The gradient's norm, the optimizer, and what to say when a number is none. */
+/* The gradient's norm, clipping, the optimizer; and what to say when a number is none. */
 #include "step_parts.h"
 
 #include "nclip/error.h"
 
 #include <math.h>
 
-static int squared_norm(struct nc_step *step, const float *data, size_t count, double *sum)
+static int clip(struct nc_step *step)
 {
     struct nc_ops *ops = step->ops;
-    int status = ops->zero(ops->backend, step->norm, sizeof(double));
-    if (status == NC_OK)
-        status = ops->squared_norm(ops->backend, data, count, step->norm);
-    return status == NC_OK ? ops->download(ops->backend, sum, step->norm, sizeof *sum) : status;
+    double *sum = &step->numbers->squared_norm;
+    int status = ops->zero(ops->backend, sum, sizeof *sum);
+    for (size_t i = 0; i < step->range_count && status == NC_OK; i++)
+        status = ops->squared_norm(ops->backend, step->gradient + step->ranges[i].offset,
+                                   step->ranges[i].count, sum);
+    struct nc_clip clip = {.squared_norm = sum, .limit = step->config->gradient_clip,
+                           .factor = &step->numbers->factor};
+    return status == NC_OK ? ops->clip(ops->backend, &clip) : status;
 }
 
-int nc_step_gradient_norm(struct nc_step *step, double *norm)
+static int update(struct nc_step *step, void *context)
 {
-    double sum = 0, part;
-    for (size_t i = 0; i < step->range_count; i++) {
-        int status = squared_norm(step, step->gradient + step->ranges[i].offset,
-                                  step->ranges[i].count, &part);
-        if (status != NC_OK)
-            return status;
-        sum += part;
+    (void)context;
+    struct nc_ops *ops = step->ops;
+    const struct nc_config *config = step->config;
+    size_t scale = nc_parameter_offset(step->table, NC_TOWER_TEXT, NC_LOGIT_SCALE, NC_NO_BLOCK);
+    int status = clip(step);
+    for (size_t i = 0; i < step->range_count && status == NC_OK; i++) {
+        const struct nc_range *range = &step->ranges[i];
+        struct nc_adamw adamw = {
+            .count = range->count, .parameter = step->master + range->offset,
+            .gradient = step->gradient + range->offset, .first = step->first + range->moment,
+            .second = step->second + range->moment,
+            .shadow = step->shadow ? step->shadow + range->offset : NULL, .beta1 = config->beta1,
+            .beta2 = config->beta2, .epsilon = config->epsilon,
+            .weight_decay = config->weight_decay, .pace = step->inputs.pace,
+            .gradient_factor = &step->numbers->factor,
+            .limit = range->logit_scale ? (float)config->logit_scale_max : 0};
+        status = ops->adamw(ops->backend, &adamw);
     }
-    *norm = sqrt(sum);
-    return NC_OK;
+    return status == NC_OK ? ops->copy(ops->backend, &step->numbers->logit_scale,
+                                       step->master + scale, sizeof(float))
+                           : status;
+}
+
+int nc_step_update(struct nc_step *step)
+{
+    struct nc_part_key key = {.part = NC_PART_UPDATE};
+    return nc_step_record(step, &key, update, NULL);
+}
+
+static int squared_norm(struct nc_step *step, const float *data, size_t count, double *value)
+{
+    struct nc_ops *ops = step->ops;
+    double *sum = &step->numbers->squared_norm;
+    int status = ops->zero(ops->backend, sum, sizeof *sum);
+    if (status == NC_OK)
+        status = ops->squared_norm(ops->backend, data, count, sum);
+    return status == NC_OK ? ops->download(ops->backend, value, sum, sizeof *value) : status;
 }
 
 /* Something is not a number: names the first tensor that shows it. */
@@ -53,7 +84,7 @@ int nc_step_not_finite(struct nc_step *step, uint64_t number, const char *what, 
         struct {
             const char *name;
             const float *data;
-        } inputs[] = {{"the image embeddings of the batch", step->image},
+        } inputs[] = {{"the image embeddings of the batch", step->inputs.image},
                       {"the text features of the batch", step->features}};
         for (size_t i = 0; i < 2; i++) {
             int status = squared_norm(step, inputs[i].data, pairs * step->shape->embedding, &sum);
@@ -65,30 +96,4 @@ int nc_step_not_finite(struct nc_step *step, uint64_t number, const char *what, 
         }
     }
     return nc_error(NC_FAILED, "step %llu: the %s is not finite", (unsigned long long)number, what);
-}
-
-int nc_step_update(struct nc_step *step, uint64_t number, double learning_rate, double norm)
-{
-    struct nc_ops *ops = step->ops;
-    const struct nc_config *config = step->config;
-    bool clip = config->gradient_clip > 0 && norm > config->gradient_clip;
-    float factor = clip ? (float)(config->gradient_clip / norm) : 1.0f;
-    int status = NC_OK;
-    if (clip)
-        status = ops->upload(ops->backend, step->factor, &factor, sizeof factor);
-    for (size_t i = 0; i < step->range_count && status == NC_OK; i++) {
-        const struct nc_range *range = &step->ranges[i];
-        struct nc_adamw adamw = {
-            .count = range->count, .parameter = step->master + range->offset,
-            .gradient = step->gradient + range->offset, .first = step->first + range->moment,
-            .second = step->second + range->moment,
-            .shadow = step->shadow ? step->shadow + range->offset : NULL,
-            .learning_rate = learning_rate, .beta1 = config->beta1,
-            .beta2 = config->beta2, .epsilon = config->epsilon,
-            .weight_decay = config->weight_decay, .step = number,
-            .gradient_factor = clip ? step->factor : NULL,
-            .limit = range->logit_scale ? (float)config->logit_scale_max : 0};
-        status = ops->adamw(ops->backend, &adamw);
-    }
-    return status;
 }

@@ -13,6 +13,13 @@
 #include <string.h>
 #include <unistd.h>
 
+/* What is known of a step before its results. */
+struct submitted {
+    uint64_t step, epoch; /* both from 1 */
+    size_t captions, done; /* of the step, of the run behind it */
+    double rate;
+};
+
 /* A run, from opening the files to the last checkpoint. */
 struct run {
     const struct nc_train_options *options;
@@ -29,8 +36,9 @@ struct run {
     int lock; /* on the run folder, or -1 */
     uint32_t *order; /* [training_count] this epoch's */
     uint64_t batches; /* of an epoch */
-    struct nc_position at;
-    double last_loss;
+    struct nc_position at; /* of the steps that are collected; drained before it is saved */
+    struct submitted submitted[NC_STEPS_IN_FLIGHT];
+    double last_loss, last_collected; /* loss, time */
     double captions_done; /* in this call */
     double started;
 };
@@ -158,38 +166,61 @@ static size_t batch_size_at(const struct run *run, size_t total, uint64_t batch)
     return total - start < size ? total - start : size;
 }
 
-static int train_batch(struct run *run)
+static int submit(struct run *run, uint64_t number, uint64_t batch)
+{
+    const struct nc_position *at = &run->at;
+    size_t start = (size_t)(batch * run->config->batch_size);
+    size_t count = batch_size_at(run, run->examples.training_count, batch);
+    double rate = nc_learning_rate(run->config, number - 1, run->batches * run->config->epochs);
+    run->submitted[number % NC_STEPS_IN_FLIGHT] = (struct submitted){
+        number, at->epoch + 1, count,
+        (size_t)at->epoch * run->examples.training_count + start + count, rate};
+    return nc_step_submit(run->step, &run->examples, run->order + start, count, number, rate);
+}
+
+static int collect(struct run *run)
 {
     struct nc_position *at = &run->at;
-    size_t start = (size_t)(at->batch * run->config->batch_size);
-    size_t count = batch_size_at(run, run->examples.training_count, at->batch);
-    double began = nc_seconds(), loss, norm;
-    double rate = nc_learning_rate(run->config, at->step, run->batches * run->config->epochs);
-    int status = nc_step_train(run->step, &run->examples, run->order + start, count, at->step + 1,
-                               rate, &loss, &norm);
-    float logit_scale = 0;
-    if (status == NC_OK)
-        status = nc_step_logit_scale(run->step, &logit_scale);
+    struct nc_step_result result;
+    int status = nc_step_collect(run->step, &result);
     if (status != NC_OK)
         return status;
-    double seconds = nc_seconds() - began;
-    run->last_loss = loss;
-    run->captions_done += (double)count;
-    at->step++;
+    double now = nc_seconds(), seconds = now - run->last_collected;
+    const struct submitted *s = &run->submitted[++at->step % NC_STEPS_IN_FLIGHT];
+    run->last_collected = now;
+    run->last_loss = result.loss;
+    run->captions_done += (double)s->captions;
     at->batch++;
-    at->epoch_loss += loss;
-    struct nc_metric values[] = {{"epoch", (double)(at->epoch + 1)},
-                                 {"loss", loss},
-                                 {"logit_scale", logit_scale},
-                                 {"learning_rate", rate},
-                                 {"gradient_norm", norm},
-                                 {"captions_per_second", (double)count / seconds}};
+    at->epoch_loss += result.loss;
+    struct nc_metric values[] = {{"epoch", (double)s->epoch},
+                                 {"loss", result.loss},
+                                 {"logit_scale", result.logit_scale},
+                                 {"learning_rate", s->rate},
+                                 {"gradient_norm", result.gradient_norm},
+                                 {"captions_per_second", (double)s->captions / seconds}};
     status = nc_metrics_write(run->metrics, "train", at->step, values, sizeof values / sizeof *values);
     char note[96];
-    snprintf(note, sizeof note, "epoch %llu/%llu  loss %.4f", (unsigned long long)at->epoch + 1,
-             (unsigned long long)run->config->epochs, loss);
-    nc_progress_update(run->progress, (size_t)(at->epoch * run->examples.training_count + start + count),
-                       note);
+    snprintf(note, sizeof note, "epoch %llu/%llu  loss %.4f", (unsigned long long)s->epoch,
+             (unsigned long long)run->config->epochs, result.loss);
+    nc_progress_update(run->progress, s->done, note);
+    return status;
+}
+
+/* The rest of the epoch, or up to a signal. A backend with queues computes one step while the
+ * next is laid out; nothing is in flight when this returns. */
+static int train_batches(struct run *run)
+{
+    size_t ahead = run->ops->host_memory ? 0 : NC_STEPS_IN_FLIGHT - 1;
+    uint64_t number = run->at.step, batch = run->at.batch;
+    int status = NC_OK;
+    run->last_collected = nc_seconds();
+    while (status == NC_OK && batch < run->batches && !nc_signals_stop()) {
+        status = submit(run, ++number, batch++);
+        while (status == NC_OK && nc_step_pending(run->step) > ahead)
+            status = collect(run);
+    }
+    while (status == NC_OK && nc_step_pending(run->step))
+        status = collect(run);
     return status;
 }
 
@@ -261,14 +292,11 @@ static int loop(struct run *run)
 {
     while (run->at.epoch < run->config->epochs) {
         nc_examples_order(&run->examples, run->config->seed, run->at.epoch, run->order);
-        while (run->at.batch < run->batches) {
-            int status = train_batch(run);
-            if (status != NC_OK)
-                return status;
-            if (nc_signals_stop())
-                return stopped(run);
-        }
-        int status = end_epoch(run);
+        int status = train_batches(run);
+        if (status == NC_OK && nc_signals_stop())
+            return stopped(run);
+        if (status == NC_OK)
+            status = end_epoch(run);
         if (status != NC_OK)
             return status;
         if (nc_signals_stop() && run->at.epoch < run->config->epochs)

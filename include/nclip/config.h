@@ -33,6 +33,7 @@ struct nc_config {
     double gradient_clip;      /* largest global norm; 0: none */
     double logit_scale_max;    /* clamp of the logarithm; 0: none */
     enum nc_type precision;    /* fp32, bf16 */
+    enum nc_type loss_precision; /* of the loss's products: fp32, bf16 */
     char **trainable;          /* names and block ranges, see train.h */
     unsigned trainable_count;
     /* data */

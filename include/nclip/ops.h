@@ -73,6 +73,7 @@ struct nc_linear_backward_weight {
 
 /* Causal self-attention over a packed batch (packing.h): the query at a caption's own
  * row attends to the caption's path up to and with that row.
+ * Rows from row_start[captions] on lie on no path (padding): their out and dqkv are 0.
  * `last_only`: just one query per caption, at its last row, is computed; out, lse and
  * dout then have `captions` rows. The last block of a text tower needs no more. */
 struct nc_attention {
@@ -268,13 +269,43 @@ struct nc_adamw {
     const float *gradient;
     float *first, *second; /* moments, [count] each */
     nc_bfloat16 *shadow;   /* = parameter as bf16, or NULL */
-    double learning_rate, beta1, beta2, epsilon, weight_decay; /* 1 - beta2 in double, as there */
-    uint64_t step;                /* from 1, for the bias correction */
-    const float *gradient_factor; /* one number that the gradient is multiplied by
-                                     (clipping), or NULL for 1; a pointer, so that no
-                                     backend must wait for the host */
+    double beta1, beta2, epsilon, weight_decay; /* 1 - beta2 in double, as there */
+    const struct nc_adamw_pace *pace; /* in the backend's memory */
+    const float *gradient_factor; /* one number that the gradient is multiplied by (clipping), or
+                                     NULL for 1; where it is not finite nothing is changed */
     float limit; /* parameters are clamped to at most this afterwards; 0: no limit */
 };
+
+/* What changes from step to step. The backend reads it from its own memory, so that a recorded
+ * step can be replayed and the host need not be waited for. */
+struct nc_adamw_pace {
+    double learning_rate;
+    double correction1, correction2; /* 1 - beta1^step, 1 - beta2^step; step counts from 1 */
+};
+
+/* What the gradient is multiplied by so that its norm is at most `limit` (0: no limit): 1, or
+ * limit / norm. NaN where the norm is not finite, and where *factor was NaN before: after a step
+ * that went wrong no other changes anything until *factor is written anew. */
+struct nc_clip {
+    const double *squared_norm;
+    double limit;
+    float *factor; /* = */
+};
+
+/* ---- Queues and recordings ---------------------------------------------------------
+ * Operations run in the compute queue, in call order. Copies of page-locked host memory can
+ * also go into the copy queue, which runs beside it. A mark is a point in a queue that the
+ * other queue, or the host, can wait for; setting it again moves it, and one that was never
+ * set is not waited for. A backend without queues does everything at once, and then marks
+ * mean nothing. */
+enum nc_queue { NC_COMPUTE, NC_COPY };
+enum { NC_MARKS = 16 };
+
+/* Calls that are made again and again with the same arguments can be recorded: the model
+ * makes them between record_begin and record_end, under a key that stands for all of their
+ * arguments, or leaves them and record_end out where record_begin has replayed them. */
+enum nc_recording { NC_MAKE_CALLS, NC_REPLAYED };
+enum { NC_RECORDING_KEY = 64 }; /* most bytes of a key */
 
 /* ---- The table -------------------------------------------------------------------- */
 
@@ -293,6 +324,20 @@ struct nc_ops {
     int (*zero)(struct nc_backend *, void *data, size_t bytes);
     int (*fill)(struct nc_backend *, float *data, float value, size_t count);
     int (*synchronize)(struct nc_backend *);
+
+    /* Page-locked host memory, which queued copies need on the host's side. */
+    int (*allocate_host)(struct nc_backend *, size_t bytes, void **out);
+    void (*release_host)(struct nc_backend *, void *data, size_t bytes);
+    /* Between the backend's memory and allocate_host's, or within one; does not wait. */
+    int (*copy_queued)(struct nc_backend *, enum nc_queue, void *destination, const void *source,
+                       size_t bytes);
+    int (*mark)(struct nc_backend *, enum nc_queue, unsigned mark);
+    int (*queue_wait)(struct nc_backend *, enum nc_queue, unsigned mark);
+    int (*host_wait)(struct nc_backend *, unsigned mark);
+    /* Both NULL: this backend records nothing. Between them only operations, copy, zero, fill
+     * and convert may be called. */
+    int (*record_begin)(struct nc_backend *, const void *key, size_t key_bytes, enum nc_recording *);
+    int (*record_end)(struct nc_backend *);
 
     int (*convert)(struct nc_backend *, void *destination, enum nc_type destination_type,
                    const void *source, enum nc_type source_type, size_t count);
@@ -328,6 +373,7 @@ struct nc_ops {
     int (*infonce_loss)(struct nc_backend *, const struct nc_infonce_loss *);
 
     int (*adamw)(struct nc_backend *, const struct nc_adamw *);
+    int (*clip)(struct nc_backend *, const struct nc_clip *);
     /* *sum += sum of squares of `count` numbers (accumulated in fp64 on the way). */
     int (*squared_norm)(struct nc_backend *, const float *data, size_t count, double *sum);
 };

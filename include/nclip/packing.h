@@ -22,6 +22,7 @@ struct nc_packing {
     size_t rows;           /* tokens that are computed */
     size_t tokens;         /* tokens of all captions: path_start[captions] */
     size_t longest;        /* tokens of the longest caption */
+    bool shared;           /* some row lies on more than one path */
     int32_t *token;        /* [rows] id */
     int32_t *position;     /* [rows] place in the caption, from 0 */
     int32_t *row_start;    /* [captions + 1] own rows of caption b: row_start[b] .. row_start[b+1];
@@ -48,5 +49,13 @@ void nc_packing_clear(struct nc_packing *packing);
  * token (see nc_caption_end). NC_FAILED when the capacity is spent. */
 int nc_packing_add(struct nc_packing *packing, const int32_t *tokens, size_t count,
                    bool share_prefixes);
+
+/* Rows are padded to multiples of this. */
+enum { NC_PACKING_BUCKET = 128 };
+
+/* Adds rows on no path up to the next multiple, so that batches of about one size can be
+ * replayed (ops.h). They are computed, and change nothing as long as the activations hold
+ * numbers there. No caption may be added afterwards. */
+void nc_packing_pad(struct nc_packing *packing);
 
 #endif

@@ -49,7 +49,13 @@ int nc_text_tower_create(struct nc_ops *ops, const struct nc_model_shape *shape,
                          struct nc_text_tower **tower);
 void nc_text_tower_destroy(struct nc_text_tower *tower);
 
-/* features[captions, embedding] fp32 in the backend's memory: = projected, L2-normalised
+/* Puts a batch's rows into the tower: from the packing's arrays in host memory, or with `staged`
+ * from copies of them in the backend's memory (of which the arrays alone count). */
+int nc_text_tower_load(struct nc_text_tower *tower, const struct nc_packing *packing,
+                       const struct nc_packing *staged);
+
+/* Runs over the batch that was loaded last; of `packing` only the counts are read.
+ * features[captions, embedding] fp32 in the backend's memory: = projected, L2-normalised
  * (`raw`: not normalised). `keep`: a backward pass will follow. */
 int nc_text_tower_forward(struct nc_text_tower *tower, const struct nc_weights *weights,
                           const struct nc_packing *packing, bool keep, bool raw, float *features);

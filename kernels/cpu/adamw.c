@@ -22,14 +22,13 @@ struct factors {
 
 static struct factors factors_of(const struct nc_adamw *a)
 {
-    double step = (double)a->step;
     return (struct factors){
-        .keep = (float)(1 - a->learning_rate * a->weight_decay),
+        .keep = (float)(1 - a->pace->learning_rate * a->weight_decay),
         .beta1_rest = (float)(1 - a->beta1),
         .beta2 = (float)a->beta2,
         .beta2_rest = (float)(1 - a->beta2),
-        .step_size = (float)(a->learning_rate / (1 - pow(a->beta1, step))),
-        .root = (float)sqrt(1 - pow(a->beta2, step)),
+        .step_size = (float)(a->pace->learning_rate / a->pace->correction1),
+        .root = (float)sqrt(a->pace->correction2),
         .epsilon = (float)a->epsilon,
         .gradient = a->gradient_factor ? *a->gradient_factor : 1.0f,
         .limit = a->limit != 0 ? a->limit : INFINITY,
@@ -59,9 +58,22 @@ static void update(const struct nc_adamw *a, const struct factors *f, size_t fir
 int nc_cpu_adamw(struct nc_backend *backend, const struct nc_adamw *a)
 {
     struct factors factors = factors_of(a);
+    if (!isfinite(factors.gradient))
+        return NC_OK;
 #pragma omp parallel for num_threads(backend->threads) schedule(static) if (a->count > PIECE)
     for (size_t first = 0; first < a->count; first += PIECE)
         update(a, &factors, first, a->count - first < PIECE ? a->count : first + PIECE);
+    return NC_OK;
+}
+
+int nc_cpu_clip(struct nc_backend *backend, const struct nc_clip *c)
+{
+    (void)backend;
+    double norm = sqrt(*c->squared_norm);
+    if (!isfinite(norm) || isnan(*c->factor))
+        *c->factor = NAN;
+    else
+        *c->factor = c->limit > 0 && norm > c->limit ? (float)(c->limit / norm) : 1.0f;
     return NC_OK;
 }
 

@@ -212,6 +212,13 @@ static struct tiles attend(const struct nc_span *span, bool causal, size_t first
     return tiles;
 }
 
+int nc_cpu_zero_padding(struct nc_backend *backend, const struct nc_attention *a, void *data,
+                        size_t values)
+{
+    size_t first = (size_t)a->row_start[a->captions], row = values * nc_type_size(a->type);
+    return nc_cpu_zero(backend, (char *)data + first * row, (a->rows - first) * row);
+}
+
 int nc_cpu_attention_forward(struct nc_backend *backend, const struct nc_attention *a)
 {
     int status = nc_cpu_attention_check("attention_forward", a->heads, a->head_size);
@@ -245,7 +252,7 @@ int nc_cpu_attention_forward(struct nc_backend *backend, const struct nc_attenti
             }
         }
     }
-    return NC_OK;
+    return a->last_only ? NC_OK : nc_cpu_zero_padding(backend, a, a->out, a->heads * a->head_size);
 }
 
 int nc_cpu_attention_full(struct nc_backend *backend, const struct nc_attention_full *a)

@@ -44,6 +44,10 @@ static inline size_t nc_cpu_output_row(const struct nc_attention *attention,
     return attention->last_only ? caption : nc_span_row(span, token);
 }
 
+/* Zeros in the rows that lie on no path, of `values` numbers each. */
+int nc_cpu_zero_padding(struct nc_backend *backend, const struct nc_attention *attention, void *data,
+                        size_t values);
+
 /* The calling thread's part of the workspace. */
 float *nc_cpu_thread_workspace(struct nc_backend *backend);
 

@@ -390,5 +390,5 @@ int nc_cpu_attention_backward(struct nc_backend *backend, const struct nc_attent
     }
     if (sums.shared)
         write_shared(backend, a, &sums);
-    return NC_OK;
+    return nc_cpu_zero_padding(backend, a, a->dqkv, 3 * a->heads * a->head_size);
 }

@@ -18,6 +18,12 @@ static const struct nc_ops cpu_operations = {
     .zero = nc_cpu_zero,
     .fill = nc_cpu_fill,
     .synchronize = nc_cpu_synchronize,
+    .allocate_host = nc_cpu_allocate,
+    .release_host = nc_cpu_release,
+    .copy_queued = nc_cpu_copy_queued,
+    .mark = nc_cpu_mark,
+    .queue_wait = nc_cpu_mark,
+    .host_wait = nc_cpu_host_wait,
     .convert = nc_cpu_convert,
     .linear = nc_cpu_linear,
     .linear_backward_input = nc_cpu_linear_backward_input,
@@ -43,6 +49,7 @@ static const struct nc_ops cpu_operations = {
     .infonce_backward = nc_cpu_infonce_backward,
     .infonce_loss = nc_cpu_infonce_loss,
     .adamw = nc_cpu_adamw,
+    .clip = nc_cpu_clip,
     .squared_norm = nc_cpu_squared_norm,
 };
 

@@ -28,6 +28,10 @@ int nc_cpu_copy(struct nc_backend *backend, void *destination, const void *sourc
 int nc_cpu_zero(struct nc_backend *backend, void *data, size_t bytes);
 int nc_cpu_fill(struct nc_backend *backend, float *data, float value, size_t count);
 int nc_cpu_synchronize(struct nc_backend *backend);
+int nc_cpu_copy_queued(struct nc_backend *backend, enum nc_queue queue, void *destination,
+                       const void *source, size_t bytes);
+int nc_cpu_mark(struct nc_backend *backend, enum nc_queue queue, unsigned mark);
+int nc_cpu_host_wait(struct nc_backend *backend, unsigned mark);
 int nc_cpu_convert(struct nc_backend *backend, void *destination, enum nc_type destination_type,
                    const void *source, enum nc_type source_type, size_t count);
 
@@ -77,6 +81,7 @@ int nc_cpu_infonce_loss(struct nc_backend *backend, const struct nc_infonce_loss
 
 /* adamw.c */
 int nc_cpu_adamw(struct nc_backend *backend, const struct nc_adamw *adamw);
+int nc_cpu_clip(struct nc_backend *backend, const struct nc_clip *clip);
 int nc_cpu_squared_norm(struct nc_backend *backend, const float *data, size_t count, double *sum);
 
 #endif

@@ -95,6 +95,26 @@ int nc_cpu_synchronize(struct nc_backend *backend)
     return NC_OK;
 }
 
+/* One queue, in which everything is done at once. */
+int nc_cpu_copy_queued(struct nc_backend *backend, enum nc_queue queue, void *destination,
+                       const void *source, size_t bytes)
+{
+    (void)queue;
+    return nc_cpu_copy(backend, destination, source, bytes);
+}
+
+int nc_cpu_mark(struct nc_backend *backend, enum nc_queue queue, unsigned mark)
+{
+    (void)backend, (void)queue, (void)mark;
+    return NC_OK;
+}
+
+int nc_cpu_host_wait(struct nc_backend *backend, unsigned mark)
+{
+    (void)backend, (void)mark;
+    return NC_OK;
+}
+
 NC_INLINE void convert(void *destination, enum nc_type to, const void *source, enum nc_type from,
                        size_t count)
 {

@@ -4,6 +4,16 @@
 
 enum { COUNT = 1000 };
 
+static const struct nc_adamw_pace *pace(struct nc_ops *ops, double rate, double beta1, double beta2,
+                                        uint64_t step)
+{
+    const struct nc_adamw_pace host = {rate, 1 - pow(beta1, (double)step), 1 - pow(beta2, (double)step)};
+    struct nc_adamw_pace *data = bytes_on_device(ops, sizeof *data);
+    must(ops->upload(ops->backend, data, &host, sizeof host));
+    must(ops->synchronize(ops->backend));
+    return data;
+}
+
 /* Five steps; what the parameters changed by, and both moments. */
 static void five_steps_are_as_close_as_torch(void **state)
 {
@@ -17,13 +27,14 @@ static void five_steps_are_as_close_as_torch(void **state)
                              .first = on_device(ops, m, COUNT, NC_FLOAT32),
                              .second = on_device(ops, v, COUNT, NC_FLOAT32),
                              .shadow = on_device(ops, NULL, COUNT, NC_BFLOAT16),
-                             .learning_rate = 1e-3, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8,
+                             .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8,
                              .weight_decay = decays[i]};
-        for (a.step = 1; a.step <= 5; a.step++) {
-            double *g = numbers(70 + a.step, COUNT, 0.01, NC_FLOAT32);
+        for (uint64_t step = 1; step <= 5; step++) {
+            double *g = numbers(70 + step, COUNT, 0.01, NC_FLOAT32);
             a.gradient = on_device(ops, g, COUNT, NC_FLOAT32);
+            a.pace = pace(ops, 1e-3, 0.9, 0.999, step);
             must(ops->adamw(ops->backend, &a));
-            struct reference_adamw r = {COUNT, p, m, v, g, 1e-3, 0.9, 0.999, 1e-8, decays[i], a.step};
+            struct reference_adamw r = {COUNT, p, m, v, g, 1e-3, 0.9, 0.999, 1e-8, decays[i], step};
             reference_adamw(&r);
             free(g);
         }
@@ -61,8 +72,8 @@ static void late_steps_gradient_factor_and_limit(void **state)
                              .gradient = on_device(ops, g, count, NC_FLOAT32),
                              .first = on_device(ops, m, count, NC_FLOAT32),
                              .second = on_device(ops, v, count, NC_FLOAT32),
-                             .learning_rate = 0.1, .beta1 = 0.8, .beta2 = 0.98, .epsilon = 1e-6,
-                             .weight_decay = 0.2, .step = 1000000,
+                             .beta1 = 0.8, .beta2 = 0.98, .epsilon = 1e-6, .weight_decay = 0.2,
+                             .pace = pace(ops, 0.1, 0.8, 0.98, 1000000),
                              .gradient_factor = on_device(ops, &factor, 1, NC_FLOAT32),
                              .limit = 0.5f};
         must(ops->adamw(ops->backend, &a));
@@ -88,12 +99,60 @@ static void nan_stays_nan(void **state)
     struct nc_adamw a = {.count = 1, .parameter = on_device(ops, &one, 1, NC_FLOAT32),
                          .gradient = on_device(ops, &nan, 1, NC_FLOAT32),
                          .first = on_device(ops, &zero, 1, NC_FLOAT32),
-                         .second = on_device(ops, &zero, 1, NC_FLOAT32), .learning_rate = 0.1,
-                         .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8, .step = 1, .limit = 4};
+                         .second = on_device(ops, &zero, 1, NC_FLOAT32), .beta1 = 0.9,
+                         .beta2 = 0.999, .epsilon = 1e-8, .pace = pace(ops, 0.1, 0.9, 0.999, 1),
+                         .limit = 4};
     must(ops->adamw(ops->backend, &a));
     double *p = from_device(ops, a.parameter, 1, NC_FLOAT32);
     assert_true(isnan(*p));
     free(p);
+}
+
+static double clip(struct nc_ops *ops, double squared_norm, double limit, double before)
+{
+    double *sum = bytes_on_device(ops, sizeof *sum);
+    must(ops->upload(ops->backend, sum, &squared_norm, sizeof squared_norm));
+    struct nc_clip c = {sum, limit, on_device(ops, &before, 1, NC_FLOAT32)};
+    must(ops->clip(ops->backend, &c));
+    double *got = from_device(ops, c.factor, 1, NC_FLOAT32), factor = *got;
+    free(got);
+    return factor;
+}
+
+static void factor_brings_the_norm_to_its_limit(void **state)
+{
+    struct nc_ops *ops = *state;
+    assert_true(clip(ops, 16, 0, 0.5) == 1);
+    assert_true(clip(ops, 16, 4, 0.5) == 1);
+    assert_true(clip(ops, 16, 1, 0.5) == 0.25);
+    assert_true(clip(ops, 0, 1, 1) == 1);
+    assert_true(isnan(clip(ops, NAN, 0, 1)));
+    assert_true(isnan(clip(ops, INFINITY, 1, 1)));
+    assert_true(isnan(clip(ops, 16, 1, NAN))); /* for good */
+}
+
+static void without_a_factor_nothing_changes(void **state)
+{
+    struct nc_ops *ops = *state;
+    enum { FEW = 70 };
+    double *p = numbers(75, FEW, 1, NC_FLOAT32), *m = numbers(76, FEW, 0.1, NC_FLOAT32);
+    double *g = numbers(78, FEW, 1, NC_FLOAT32), nan = NAN;
+    struct nc_adamw a = {.count = FEW, .parameter = on_device(ops, p, FEW, NC_FLOAT32),
+                         .gradient = on_device(ops, g, FEW, NC_FLOAT32),
+                         .first = on_device(ops, m, FEW, NC_FLOAT32),
+                         .second = on_device(ops, m, FEW, NC_FLOAT32),
+                         .shadow = on_device(ops, p, FEW, NC_BFLOAT16), .beta1 = 0.9,
+                         .beta2 = 0.999, .epsilon = 1e-8, .pace = pace(ops, 0.1, 0.9, 0.999, 1),
+                         .gradient_factor = on_device(ops, &nan, 1, NC_FLOAT32)};
+    must(ops->adamw(ops->backend, &a));
+    double *got[] = {from_device(ops, a.parameter, FEW, NC_FLOAT32),
+                     from_device(ops, a.first, FEW, NC_FLOAT32),
+                     from_device(ops, a.second, FEW, NC_FLOAT32)};
+    for (size_t k = 0; k < FEW; k++)
+        assert_true(got[0][k] == p[k] && got[1][k] == m[k] && got[2][k] == m[k]);
+    double *all[] = {p, m, g, got[0], got[1], got[2]};
+    for (size_t k = 0; k < sizeof all / sizeof *all; k++)
+        free(all[k]);
 }
 
 static void squares_are_summed_in_double(void **state)
@@ -121,6 +180,8 @@ int main(void)
         cmocka_unit_test(five_steps_are_as_close_as_torch),
         cmocka_unit_test(late_steps_gradient_factor_and_limit),
         cmocka_unit_test(nan_stays_nan),
+        cmocka_unit_test(factor_brings_the_norm_to_its_limit),
+        cmocka_unit_test(without_a_factor_nothing_changes),
         cmocka_unit_test(squares_are_summed_in_double),
     };
     return RUN_ON_ALL_BACKENDS(tests);

@@ -210,15 +210,14 @@ static void take_steps(struct run *run, struct differences *worst)
         nc_examples_order(&run->examples, run->config->seed, epoch, run->order);
         for (size_t start = 0; start < total; start += size, step++) {
             size_t count = total - start < size ? total - start : size;
-            double rate = nc_learning_rate(run->config, step, steps), got_loss, got_norm;
-            float got_scale;
+            double rate = nc_learning_rate(run->config, step, steps);
+            struct nc_step_result result;
             assert_batch(run, batch, start, count);
             check(nc_step_train(run->step, &run->examples, run->order + start, count, step + 1,
-                                rate, &got_loss, &got_norm));
-            check(nc_step_logit_scale(run->step, &got_scale));
-            note(fabs(got_loss - loss->valuedouble), step, &worst->loss, &worst->loss_step);
-            note(fabs(got_norm / norm->valuedouble - 1), step, &worst->norm, &worst->norm_step);
-            note(fabs(got_scale - scale->valuedouble), step, &worst->scale, &worst->scale_step);
+                                rate, &result));
+            note(fabs(result.loss - loss->valuedouble), step, &worst->loss, &worst->loss_step);
+            note(fabs(result.gradient_norm / norm->valuedouble - 1), step, &worst->norm, &worst->norm_step);
+            note(fabs(result.logit_scale - scale->valuedouble), step, &worst->scale, &worst->scale_step);
             batch = batch->next;
             loss = loss->next;
             norm = norm->next;
