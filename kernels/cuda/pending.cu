@@ -44,20 +44,6 @@ int nc_cuda_attention_full(struct nc_backend *, const struct nc_attention_full *
     return refuse("attention_full");
 }
 
-/* layernorm.cu */
-int nc_cuda_layernorm_forward(struct nc_backend *, const struct nc_layernorm *)
-{
-    return refuse("layernorm_forward");
-}
-size_t nc_cuda_layernorm_scratch(struct nc_backend *, size_t, size_t)
-{
-    return 0;
-}
-int nc_cuda_layernorm_backward(struct nc_backend *, const struct nc_layernorm_backward *)
-{
-    return refuse("layernorm_backward");
-}
-
 /* activation.cu */
 int nc_cuda_activation_forward(struct nc_backend *, const struct nc_activation_forward *)
 {
