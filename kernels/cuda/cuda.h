@@ -30,7 +30,39 @@ struct nc_backend {
     cudaStream_t compute, copy;
     bool capturing; /* set by whoever captures `compute` */
     struct nc_cuda_gemm *gemm;
+    struct nc_cuda_fault *fault;      /* on the device: the first thing that a kernel found wrong */
+    struct nc_cuda_fault *fault_seen; /* on the host, pinned */
+    double *partial;                  /* on the device, NC_CUDA_PARTIALS: sums on their way */
 };
+
+enum { NC_CUDA_PARTIALS = 1024 };
+
+/* An index that points nowhere. Only kernels see it: they leave out what it asks for and note it
+ * here; the next `synchronize` or `download` returns it as an error. */
+enum nc_cuda_wrong {
+    NC_CUDA_NOTHING_WRONG,
+    NC_CUDA_WRONG_TOKEN,
+    NC_CUDA_WRONG_POSITION,
+    NC_CUDA_WRONG_ROW,
+    NC_CUDA_WRONG_PICTURE,
+};
+
+struct nc_cuda_fault {
+    int32_t wrong; /* enum nc_cuda_wrong */
+    int32_t value;
+};
+
+/* Whether 0 <= value < limit; notes it where not. */
+static __device__ __forceinline__ bool
+nc_cuda_valid(struct nc_cuda_fault *fault, enum nc_cuda_wrong wrong, int32_t value, size_t limit)
+{
+    if (value >= 0 && (size_t)value < limit)
+        return true;
+    if (nc_atomic_cas(&fault->wrong, (int32_t)NC_CUDA_NOTHING_WRONG, (int32_t)wrong) ==
+        NC_CUDA_NOTHING_WRONG)
+        fault->value = value;
+    return false;
+}
 
 /* What a call of CUDA's runtime said, as an error of ours: NC_OK for cudaSuccess. backend.cu */
 int nc_cuda_check(cudaError_t error, const char *what);

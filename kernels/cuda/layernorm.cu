@@ -154,7 +154,7 @@ static __device__ __forceinline__ void barrier_between_warps(void)
 /* Blocks a multiprocessor shall hold: as many as their registers allow without spilling. */
 static constexpr int resident(int pieces, size_t dy_size, bool frozen)
 {
-    return frozen ? 2 : pieces <= 6 && dy_size == 2 ? 2 : 1;
+    return (frozen ? pieces <= 8 || dy_size == 2 : pieces <= 6 && dy_size == 2) ? 2 : 1;
 }
 
 /* Block b takes rows b WARPS + warp, then every gridDim.x WARPS further one. Its sums of

@@ -44,48 +44,6 @@ int nc_cuda_attention_full(struct nc_backend *, const struct nc_attention_full *
     return refuse("attention_full");
 }
 
-/* activation.cu */
-int nc_cuda_activation_forward(struct nc_backend *, const struct nc_activation_forward *)
-{
-    return refuse("activation_forward");
-}
-int nc_cuda_activation_backward(struct nc_backend *, const struct nc_activation_backward *)
-{
-    return refuse("activation_backward");
-}
-
-/* embedding.cu */
-int nc_cuda_embedding_forward(struct nc_backend *, const struct nc_embedding *)
-{
-    return refuse("embedding_forward");
-}
-size_t nc_cuda_embedding_scratch(struct nc_backend *, size_t)
-{
-    return 0;
-}
-int nc_cuda_embedding_backward(struct nc_backend *, const struct nc_embedding_backward *)
-{
-    return refuse("embedding_backward");
-}
-
-/* rows.cu */
-int nc_cuda_gather(struct nc_backend *, const struct nc_gather *)
-{
-    return refuse("gather");
-}
-int nc_cuda_scatter(struct nc_backend *, const struct nc_scatter *)
-{
-    return refuse("scatter");
-}
-int nc_cuda_normalize_forward(struct nc_backend *, const struct nc_normalize *)
-{
-    return refuse("normalize_forward");
-}
-int nc_cuda_normalize_backward(struct nc_backend *, const struct nc_normalize_backward *)
-{
-    return refuse("normalize_backward");
-}
-
 /* infonce.cu */
 size_t nc_cuda_infonce_scratch(struct nc_backend *, const struct nc_infonce *)
 {
@@ -102,14 +60,4 @@ int nc_cuda_infonce_backward(struct nc_backend *, const struct nc_infonce *)
 int nc_cuda_infonce_loss(struct nc_backend *, const struct nc_infonce_loss *)
 {
     return refuse("infonce_loss");
-}
-
-/* adamw.cu */
-int nc_cuda_adamw(struct nc_backend *, const struct nc_adamw *)
-{
-    return refuse("adamw");
-}
-int nc_cuda_squared_norm(struct nc_backend *, const float *, size_t, double *)
-{
-    return refuse("squared_norm");
 }
