@@ -18,56 +18,81 @@
 
 enum { THREADS = 256 };
 
-/* The numbers of a step, in fp32 only once they are complete. */
-struct factors {
-    float keep, beta1_rest, beta2, beta2_rest, step_size, root, epsilon, limit;
+/* What the host knows of a step; the rest is read from the device (nc_adamw_pace). */
+struct rates {
+    double decay;
+    float beta1_rest, beta2, beta2_rest, epsilon, limit;
 };
 
-static struct factors factors_of(const struct nc_adamw *a)
+static struct rates rates_of(const struct nc_adamw *a)
 {
-    double step = (double)a->step;
+    struct rates r;
+    r.decay = a->weight_decay;
+    r.beta1_rest = (float)(1 - a->beta1);
+    r.beta2 = (float)a->beta2;
+    r.beta2_rest = (float)(1 - a->beta2);
+    r.epsilon = (float)a->epsilon;
+    r.limit = a->limit != 0 ? a->limit : INFINITY;
+    return r;
+}
+
+/* The numbers of a step, in fp32 only once they are complete. */
+struct factors {
+    float keep, step_size, root, gradient;
+};
+
+static __device__ __forceinline__ struct factors factors_of(const struct rates &r,
+                                                            const struct nc_adamw_pace *pace,
+                                                            const float *gradient_factor)
+{
     struct factors f;
-    f.keep = (float)(1 - a->learning_rate * a->weight_decay);
-    f.beta1_rest = (float)(1 - a->beta1);
-    f.beta2 = (float)a->beta2;
-    f.beta2_rest = (float)(1 - a->beta2);
-    f.step_size = (float)(a->learning_rate / (1 - pow(a->beta1, step)));
-    f.root = (float)sqrt(1 - pow(a->beta2, step));
-    f.epsilon = (float)a->epsilon;
-    f.limit = a->limit != 0 ? a->limit : INFINITY;
+    f.keep = (float)(1 - pace->learning_rate * r.decay);
+    f.step_size = (float)(pace->learning_rate / pace->correction1);
+    f.root = (float)sqrt(pace->correction2);
+    f.gradient = gradient_factor ? *gradient_factor : 1.0f;
     return f;
 }
 
-static __device__ __forceinline__ void update(const struct factors &f, float factor, float &p,
-                                              float g, float &m, float &v)
+static __device__ __forceinline__ void update(const struct rates &r, const struct factors &f,
+                                              float &p, float g, float &m, float &v)
 {
-    g *= factor;
+    g *= f.gradient;
     p *= f.keep;
-    m += (g - m) * f.beta1_rest;
-    v = v * f.beta2 + g * f.beta2_rest * g;
-    p -= m * f.step_size / (sqrtf(v) / f.root + f.epsilon);
-    p = p > f.limit ? f.limit : p; /* NaN passes */
+    m += (g - m) * r.beta1_rest;
+    v = v * r.beta2 + g * r.beta2_rest * g;
+    p -= m * f.step_size / (sqrtf(v) / f.root + r.epsilon);
+    p = p > r.limit ? r.limit : p; /* NaN passes */
 }
 
-/* lanes: 4 where every array is aligned to 16 bytes, else 1. */
+/* lanes: 4 where every array is aligned to 16 bytes, else 1. The factors take quotients and a root
+ * in double, so one thread makes them for its block, while the others' loads are under way. */
 template <int lanes>
 static __global__ void __launch_bounds__(THREADS)
     adamw_kernel(size_t count, float *__restrict__ parameter, const float *__restrict__ gradient,
                  float *__restrict__ first, float *__restrict__ second,
                  nc_bfloat16 *__restrict__ shadow, const float *__restrict__ gradient_factor,
-                 struct factors f)
+                 const struct nc_adamw_pace *__restrict__ pace, struct rates r)
 {
-    float factor = gradient_factor ? *gradient_factor : 1.0f;
+    NC_SHARED(struct factors, made);
+    if (threadIdx.x == 0)
+        *made = factors_of(r, pace, gradient_factor);
     size_t at = ((size_t)blockIdx.x * THREADS + threadIdx.x) * lanes;
-    if (lanes == 4 && at + 4 <= count) {
-        float p[4], g[4], m[4], v[4];
+    bool four = lanes == 4 && at + 4 <= count;
+    float p[4], g[4], m[4], v[4];
+    if (four) {
         nc_load4_stream(p, parameter + at);
         nc_load4_stream(g, gradient + at);
         nc_load4_stream(m, first + at);
         nc_load4_stream(v, second + at);
+    }
+    nc_barrier();
+    const struct factors f = *made;
+    if (!isfinite(f.gradient))
+        return;
+    if (four) {
 #pragma unroll
         for (int i = 0; i < 4; i++)
-            update(f, factor, p[i], g[i], m[i], v[i]);
+            update(r, f, p[i], g[i], m[i], v[i]);
         nc_store4_stream(parameter + at, p);
         nc_store4_stream(first + at, m);
         nc_store4_stream(second + at, v);
@@ -76,13 +101,13 @@ static __global__ void __launch_bounds__(THREADS)
         return;
     }
     for (size_t i = at; i < count && i < at + lanes; i++) {
-        float p = parameter[i], m = first[i], v = second[i];
-        update(f, factor, p, gradient[i], m, v);
-        parameter[i] = p;
-        first[i] = m;
-        second[i] = v;
+        float own = parameter[i], mean = first[i], square = second[i];
+        update(r, f, own, gradient[i], mean, square);
+        parameter[i] = own;
+        first[i] = mean;
+        second[i] = square;
         if (shadow)
-            nc_store1(shadow + i, p);
+            nc_store1(shadow + i, own);
     }
 }
 
@@ -104,12 +129,28 @@ int nc_cuda_adamw(struct nc_backend *backend, const struct nc_adamw *a)
     if (blocks > (size_t)INT32_MAX)
         return nc_error(NC_FAILED, "adamw: %zu parameters are too many for cuda", a->count);
     if (wide)
-        return NC_LAUNCH(adamw_kernel<4>, (unsigned)blocks, THREADS, 0, backend->compute, a->count,
-                         a->parameter, a->gradient, a->first, a->second, a->shadow,
-                         a->gradient_factor, factors_of(a));
-    return NC_LAUNCH(adamw_kernel<1>, (unsigned)blocks, THREADS, 0, backend->compute, a->count,
-                     a->parameter, a->gradient, a->first, a->second, a->shadow, a->gradient_factor,
-                     factors_of(a));
+        return NC_LAUNCH(adamw_kernel<4>, (unsigned)blocks, THREADS, sizeof(struct factors),
+                         backend->compute, a->count, a->parameter, a->gradient, a->first, a->second,
+                         a->shadow, a->gradient_factor, a->pace, rates_of(a));
+    return NC_LAUNCH(adamw_kernel<1>, (unsigned)blocks, THREADS, sizeof(struct factors),
+                     backend->compute, a->count, a->parameter, a->gradient, a->first, a->second,
+                     a->shadow, a->gradient_factor, a->pace, rates_of(a));
+}
+
+/* ---- Clipping ------------------------------------------------------------------------------ */
+
+static __global__ void clip_kernel(const double *squared_norm, double limit, float *factor)
+{
+    double norm = sqrt(*squared_norm);
+    if (!isfinite(norm) || isnan(*factor))
+        *factor = NAN;
+    else
+        *factor = limit > 0 && norm > limit ? (float)(limit / norm) : 1.0f;
+}
+
+int nc_cuda_clip(struct nc_backend *backend, const struct nc_clip *c)
+{
+    return NC_LAUNCH(clip_kernel, 1, 1, 0, backend->compute, c->squared_norm, c->limit, c->factor);
 }
 
 /* ---- The sum of squares -------------------------------------------------------------------- */

@@ -23,6 +23,15 @@ static void fill_table(struct nc_ops *ops)
     ops->zero = nc_cuda_zero;
     ops->fill = nc_cuda_fill;
     ops->synchronize = nc_cuda_synchronize;
+    ops->allocate_host = nc_cuda_allocate_host;
+    ops->release_host = nc_cuda_release_host;
+    ops->copy_queued = nc_cuda_copy_queued;
+    ops->mark = nc_cuda_mark;
+    ops->queue_wait = nc_cuda_queue_wait;
+    ops->host_wait = nc_cuda_host_wait;
+    ops->elapsed = nc_cuda_elapsed;
+    ops->record_begin = nc_cuda_record_begin;
+    ops->record_end = nc_cuda_record_end;
     ops->convert = nc_cuda_convert;
     ops->linear = nc_cuda_linear;
     ops->linear_backward_input = nc_cuda_linear_backward_input;
@@ -48,6 +57,7 @@ static void fill_table(struct nc_ops *ops)
     ops->infonce_backward = nc_cuda_infonce_backward;
     ops->infonce_loss = nc_cuda_infonce_loss;
     ops->adamw = nc_cuda_adamw;
+    ops->clip = nc_cuda_clip;
     ops->squared_norm = nc_cuda_squared_norm;
 }
 
@@ -57,6 +67,8 @@ void nc_cuda_destroy(struct nc_backend *backend)
         return;
     if (backend->compute)
         (void)cudaStreamSynchronize(backend->compute);
+    nc_cuda_recorder_destroy(backend);
+    nc_cuda_queues_destroy(backend);
     nc_cuda_gemm_destroy(backend->gemm);
     (void)cudaFree(backend->partial);
     (void)cudaFree(backend->fault);
@@ -135,6 +147,10 @@ int nc_cuda_create(int device, struct nc_ops *ops)
     if (status == NC_OK)
         status = nc_cuda_check(cudaStreamCreateWithFlags(&backend->copy, cudaStreamNonBlocking),
                                "creating a stream");
+    if (status == NC_OK)
+        status = nc_cuda_queues_create(backend);
+    if (status == NC_OK)
+        status = nc_cuda_recorder_create(backend);
     if (status == NC_OK)
         status = allocate_state(backend);
     if (status == NC_OK)

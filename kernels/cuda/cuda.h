@@ -6,14 +6,14 @@
  * look at what a pointer of their struct points to: shapes are checked by the host, indices by
  * the kernels.
  *
- * Capture. A caller may record a whole step as a CUDA graph: cudaStreamBeginCapture on
- * backend->compute, the operations, cudaStreamEndCapture. While capturing is true
+ * Capture. What the model records (recording.cu) is captured as a CUDA graph from
+ * backend->compute. While capturing is true
  *   - nothing may be allocated, released, uploaded from or downloaded to ordinary host memory,
  *     and nobody may wait: the operations do none of that;
- *   - products choose no algorithm by timing (gemm.cu): run the step once before, so that
+ *   - products choose no algorithm by timing (gemm.cu): the calls were made once before, so that
  *     every shape is known; a shape that is not takes cuBLASLt's first choice;
- *   - numbers given by value (a learning rate, a step, a shape) are frozen into the graph;
- *   - a graph refers to the backend's workspace: launch it on backend->compute only. */
+ *   - numbers given by value (a shape, a factor) are frozen into the graph;
+ *   - a graph refers to the backend's workspace: it is launched on backend->compute only. */
 #ifndef NCLIP_KERNELS_CUDA_CUDA_H
 #define NCLIP_KERNELS_CUDA_CUDA_H
 
@@ -28,7 +28,9 @@ struct nc_backend {
     int multiprocessors;
     int major, minor; /* compute capability */
     cudaStream_t compute, copy;
-    bool capturing; /* set by whoever captures `compute` */
+    bool capturing;     /* `compute`, by recording.cu */
+    cudaEvent_t marks[NC_MARKS];
+    struct nc_cuda_recorder *recorder;
     struct nc_cuda_gemm *gemm;
     struct nc_cuda_fault *fault;      /* on the device: the first thing that a kernel found wrong */
     struct nc_cuda_fault *fault_seen; /* on the host, pinned */
@@ -79,6 +81,25 @@ int nc_cuda_synchronize(struct nc_backend *backend);
 int nc_cuda_convert(struct nc_backend *backend, void *destination, enum nc_type destination_type,
                     const void *source, enum nc_type source_type, size_t count);
 
+/* queues.cu */
+int nc_cuda_queues_create(struct nc_backend *backend);
+void nc_cuda_queues_destroy(struct nc_backend *backend);
+int nc_cuda_allocate_host(struct nc_backend *backend, size_t bytes, void **out);
+void nc_cuda_release_host(struct nc_backend *backend, void *data, size_t bytes);
+int nc_cuda_copy_queued(struct nc_backend *backend, enum nc_queue queue, void *destination,
+                        const void *source, size_t bytes);
+int nc_cuda_mark(struct nc_backend *backend, enum nc_queue queue, unsigned mark);
+int nc_cuda_queue_wait(struct nc_backend *backend, enum nc_queue queue, unsigned mark);
+int nc_cuda_host_wait(struct nc_backend *backend, unsigned mark);
+int nc_cuda_elapsed(struct nc_backend *backend, unsigned first, unsigned second, double *seconds);
+
+/* recording.cu */
+int nc_cuda_recorder_create(struct nc_backend *backend);
+void nc_cuda_recorder_destroy(struct nc_backend *backend);
+int nc_cuda_record_begin(struct nc_backend *backend, const void *key, size_t key_bytes,
+                         enum nc_recording *recording);
+int nc_cuda_record_end(struct nc_backend *backend);
+
 /* gemm.cu */
 int nc_cuda_gemm_create(struct nc_backend *backend, struct nc_cuda_gemm **gemm);
 void nc_cuda_gemm_destroy(struct nc_cuda_gemm *gemm);
@@ -127,6 +148,7 @@ int nc_cuda_infonce_loss(struct nc_backend *backend, const struct nc_infonce_los
 
 /* adamw.cu */
 int nc_cuda_adamw(struct nc_backend *backend, const struct nc_adamw *adamw);
+int nc_cuda_clip(struct nc_backend *backend, const struct nc_clip *clip);
 int nc_cuda_squared_norm(struct nc_backend *backend, const float *data, size_t count, double *sum);
 
 #endif
