@@ -16,8 +16,8 @@
  * Precision: bf16 with fp32 accumulation; fp32 in full fp32, never tf32: it is the reference. */
 #include "product.h"
 
+#include "cublaslt_library.h"
 #include <cstdlib>
-#include <cublasLt.h>
 
 enum {
     ENTRIES = 256, /* shapes, and buckets, that are remembered */
@@ -27,6 +27,8 @@ enum {
     WORKSPACE = 32 << 20, /* bytes; what NVIDIA recommends for Hopper */
     SMALLEST_BUCKET = 64, /* rows */
 };
+
+static const struct nc_cublaslt *lt; /* the library, once a backend was opened */
 
 struct key {
     enum nc_cuda_product_kind kind;
@@ -69,7 +71,7 @@ static int check(cublasStatus_t status, const struct key *key, const char *opera
     if (status == CUBLAS_STATUS_SUCCESS)
         return NC_OK;
     return nc_error(NC_FAILED, "%s: cuBLASLt refused rows %zu, in %zu, out %zu: %s", operation,
-                    key->rows, key->in, key->out, cublasLtGetStatusString(status));
+                    key->rows, key->in, key->out, lt->cublasLtGetStatusString(status));
 }
 
 /* ---- Descriptors --------------------------------------------------------------------------- */
@@ -77,13 +79,13 @@ static int check(cublasStatus_t status, const struct key *key, const char *opera
 static void entry_clear(struct entry *entry)
 {
     if (entry->operation)
-        cublasLtMatmulDescDestroy(entry->operation);
+        lt->cublasLtMatmulDescDestroy(entry->operation);
     if (entry->a)
-        cublasLtMatrixLayoutDestroy(entry->a);
+        lt->cublasLtMatrixLayoutDestroy(entry->a);
     if (entry->b)
-        cublasLtMatrixLayoutDestroy(entry->b);
+        lt->cublasLtMatrixLayoutDestroy(entry->b);
     if (entry->d)
-        cublasLtMatrixLayoutDestroy(entry->d);
+        lt->cublasLtMatrixLayoutDestroy(entry->d);
     *entry = {};
 }
 
@@ -99,10 +101,10 @@ static cublasStatus_t set_epilogue(struct entry *entry)
                                   : key->sums ? CUBLASLT_EPILOGUE_BGRADB
                                               : CUBLASLT_EPILOGUE_DEFAULT;
     int32_t type = data_type(key->d_type); /* backward: fp32 */
-    cublasStatus_t status = cublasLtMatmulDescSetAttribute(
+    cublasStatus_t status = lt->cublasLtMatmulDescSetAttribute(
         entry->operation, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof epilogue);
     if (status == CUBLAS_STATUS_SUCCESS && (key->bias || key->sums))
-        status = cublasLtMatmulDescSetAttribute(
+        status = lt->cublasLtMatmulDescSetAttribute(
             entry->operation, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, &type, sizeof type);
     return status;
 }
@@ -121,22 +123,22 @@ static cublasStatus_t describe(struct entry *entry, const struct key *key)
     size_t d_rows = key->kind == NC_FORWARD ? out : in;
     size_t d_columns = key->kind == NC_BACKWARD_WEIGHT ? out : rows;
     cublasStatus_t status =
-        cublasLtMatmulDescCreate(&entry->operation, CUBLAS_COMPUTE_32F, CUDA_R_32F);
+        lt->cublasLtMatmulDescCreate(&entry->operation, CUBLAS_COMPUTE_32F, CUDA_R_32F);
     if (status == CUBLAS_STATUS_SUCCESS)
-        status = cublasLtMatmulDescSetAttribute(entry->operation, CUBLASLT_MATMUL_DESC_TRANSA,
-                                                &first, sizeof first);
+        status = lt->cublasLtMatmulDescSetAttribute(entry->operation, CUBLASLT_MATMUL_DESC_TRANSA,
+                                                    &first, sizeof first);
     if (status == CUBLAS_STATUS_SUCCESS)
-        status = cublasLtMatmulDescSetAttribute(entry->operation, CUBLASLT_MATMUL_DESC_TRANSB,
-                                                &second, sizeof second);
+        status = lt->cublasLtMatmulDescSetAttribute(entry->operation, CUBLASLT_MATMUL_DESC_TRANSB,
+                                                    &second, sizeof second);
     if (status == CUBLAS_STATUS_SUCCESS)
         status = set_epilogue(entry);
     if (status == CUBLAS_STATUS_SUCCESS)
-        status = cublasLtMatrixLayoutCreate(&entry->a, type, in, a_columns, (int64_t)in);
+        status = lt->cublasLtMatrixLayoutCreate(&entry->a, type, in, a_columns, (int64_t)in);
     if (status == CUBLAS_STATUS_SUCCESS)
-        status = cublasLtMatrixLayoutCreate(&entry->b, type, b_rows, rows, (int64_t)b_rows);
+        status = lt->cublasLtMatrixLayoutCreate(&entry->b, type, b_rows, rows, (int64_t)b_rows);
     if (status == CUBLAS_STATUS_SUCCESS)
-        status = cublasLtMatrixLayoutCreate(&entry->d, data_type(key->d_type), d_rows, d_columns,
-                                            (int64_t)d_rows);
+        status = lt->cublasLtMatrixLayoutCreate(&entry->d, data_type(key->d_type), d_rows,
+                                                d_columns, (int64_t)d_rows);
     return status;
 }
 
@@ -162,12 +164,13 @@ static cublasStatus_t multiply(struct nc_backend *backend, struct nc_cuda_produc
     const float one = 1, beta = p->addend ? 1.0f : 0.0f;
     cublasStatus_t status = CUBLAS_STATUS_SUCCESS;
     if (entry->key.bias || entry->key.sums)
-        status = cublasLtMatmulDescSetAttribute(entry->operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER,
-                                                &vector, sizeof vector);
+        status = lt->cublasLtMatmulDescSetAttribute(
+            entry->operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &vector, sizeof vector);
     if (status == CUBLAS_STATUS_SUCCESS)
-        status = cublasLtMatmul(products->handle, entry->operation, &one, a, entry->a, b, entry->b,
-                                &beta, p->addend ? p->addend : d, entry->d, d, entry->d, algorithm,
-                                products->workspace, WORKSPACE, backend->compute);
+        status =
+            lt->cublasLtMatmul(products->handle, entry->operation, &one, a, entry->a, b, entry->b,
+                               &beta, p->addend ? p->addend : d, entry->d, d, entry->d, algorithm,
+                               products->workspace, WORKSPACE, backend->compute);
     return status;
 }
 
@@ -183,14 +186,14 @@ static int propose(struct nc_cuda_products *products, struct entry *entry,
         CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES};
     uint32_t alignment = entry->key.alignment;
     for (cublasLtMatmulPreferenceAttributes_t attribute : alignments)
-        cublasLtMatmulPreferenceSetAttribute(products->preference, attribute, &alignment,
-                                             sizeof alignment);
+        lt->cublasLtMatmulPreferenceSetAttribute(products->preference, attribute, &alignment,
+                                                 sizeof alignment);
     const void *vector = entry->key.bias ? p->bias : p->column_sums; /* for its alignment */
     if (entry->key.bias || entry->key.sums)
-        cublasLtMatmulDescSetAttribute(entry->operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &vector,
-                                       sizeof vector);
+        lt->cublasLtMatmulDescSetAttribute(entry->operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER,
+                                           &vector, sizeof vector);
     int found = 0;
-    cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
+    cublasStatus_t status = lt->cublasLtMatmulAlgoGetHeuristic(
         products->handle, entry->operation, entry->a, entry->b, entry->d, entry->d,
         products->preference, CANDIDATES, results, &found);
     int usable = 0;
@@ -204,8 +207,9 @@ static bool fits(struct nc_cuda_products *products, struct entry *entry,
                  const cublasLtMatmulAlgo_t *algorithm)
 {
     cublasLtMatmulHeuristicResult_t result;
-    return cublasLtMatmulAlgoCheck(products->handle, entry->operation, entry->a, entry->b, entry->d,
-                                   entry->d, algorithm, &result) == CUBLAS_STATUS_SUCCESS &&
+    return lt->cublasLtMatmulAlgoCheck(products->handle, entry->operation, entry->a, entry->b,
+                                       entry->d, entry->d, algorithm,
+                                       &result) == CUBLAS_STATUS_SUCCESS &&
            result.workspaceSize <= WORKSPACE;
 }
 
@@ -466,21 +470,26 @@ int nc_cuda_products_create(struct nc_backend *backend, struct nc_cuda_products 
     products->timing = !timing || timing[0] != '0';
     uint64_t workspace = WORKSPACE;
     uint32_t schemes = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE; /* no atomics, fp32 */
-    cublasStatus_t status = cublasLtCreate(&products->handle);
+    int result = nc_cublaslt_load(&lt);
+    if (result != NC_OK) {
+        free(products);
+        return result;
+    }
+    cublasStatus_t status = lt->cublasLtCreate(&products->handle);
     if (status == CUBLAS_STATUS_SUCCESS)
-        status = cublasLtMatmulPreferenceCreate(&products->preference);
+        status = lt->cublasLtMatmulPreferenceCreate(&products->preference);
     if (status == CUBLAS_STATUS_SUCCESS)
-        status = cublasLtMatmulPreferenceSetAttribute(products->preference,
-                                                      CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
-                                                      &workspace, sizeof workspace);
+        status = lt->cublasLtMatmulPreferenceSetAttribute(products->preference,
+                                                          CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
+                                                          &workspace, sizeof workspace);
     if (status == CUBLAS_STATUS_SUCCESS)
-        status = cublasLtMatmulPreferenceSetAttribute(products->preference,
-                                                      CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
-                                                      &schemes, sizeof schemes);
-    int result = status == CUBLAS_STATUS_SUCCESS
-                     ? nc_cuda_allocate(backend, WORKSPACE, &products->workspace)
-                     : nc_error(NC_FAILED, "cuda: cuBLASLt does not start: %s",
-                                cublasLtGetStatusString(status));
+        status = lt->cublasLtMatmulPreferenceSetAttribute(
+            products->preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &schemes,
+            sizeof schemes);
+    result = status == CUBLAS_STATUS_SUCCESS
+                 ? nc_cuda_allocate(backend, WORKSPACE, &products->workspace)
+                 : nc_error(NC_FAILED, "cuda: cuBLASLt does not start: %s",
+                            lt->cublasLtGetStatusString(status));
     if (result != NC_OK) {
         nc_cuda_products_destroy(products);
         return result;
@@ -496,9 +505,9 @@ void nc_cuda_products_destroy(struct nc_cuda_products *products)
     for (size_t i = 0; i < ENTRIES; i++)
         entry_clear(&products->entries[i]);
     if (products->preference)
-        cublasLtMatmulPreferenceDestroy(products->preference);
+        lt->cublasLtMatmulPreferenceDestroy(products->preference);
     if (products->handle)
-        cublasLtDestroy(products->handle);
+        lt->cublasLtDestroy(products->handle);
     (void)cudaFree(products->workspace);
     free(products);
 }
