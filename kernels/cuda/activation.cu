@@ -118,6 +118,33 @@ static __global__ void __launch_bounds__(THREADS)
     }
 }
 
+/* A row a block in y's direction, four columns a thread; `wide` where rows are aligned. */
+template <enum nc_activation activation>
+static __global__ void __launch_bounds__(THREADS)
+    bias_kernel(const float *__restrict__ x, const float *__restrict__ bias, size_t width,
+                bool wide, nc_bfloat16 *__restrict__ y)
+{
+    size_t column = ((size_t)blockIdx.y * THREADS + threadIdx.x) * 4;
+    size_t first = blockIdx.x * width + column;
+    if (wide && column + 4 <= width) {
+        float v[4], b[4] = {};
+        nc_load4(v, x + first);
+        if (bias)
+            nc_unpack(b, nc_load16_constant(bias + column));
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            v[i] += b[i];
+            v[i] *= gate<activation, nc_bfloat16>(v[i]);
+        }
+        nc_store4(y + first, v);
+        return;
+    }
+    for (size_t i = 0; i < 4 && column + i < width; i++) {
+        float v = x[first + i] + (bias ? bias[column + i] : 0.0f);
+        nc_store1(y + first + i, v * gate<activation, nc_bfloat16>(v));
+    }
+}
+
 /* ---- Launchers -------------------------------------------------------------------------- */
 
 template <typename T> static int blocks_of(const char *operation, size_t count, unsigned *blocks)
@@ -171,4 +198,18 @@ static int backward(struct nc_backend *backend, const struct nc_activation_backw
 int nc_cuda_activation_backward(struct nc_backend *backend, const struct nc_activation_backward *a)
 {
     return a->type == NC_FLOAT32 ? backward<float>(backend, a) : backward<nc_bfloat16>(backend, a);
+}
+
+int nc_cuda_bias_activation(struct nc_backend *backend, enum nc_activation activation,
+                            const float *x, const float *bias, size_t rows, size_t width,
+                            nc_bfloat16 *y)
+{
+    bool wide = width % 4 == 0 && (uintptr_t)x % 16 == 0 && (uintptr_t)bias % 16 == 0 &&
+                (uintptr_t)y % 8 == 0;
+    dim3 grid((unsigned)rows, (unsigned)((width + 4 * THREADS - 1) / (4 * THREADS)));
+    if (activation == NC_QUICK_GELU)
+        return NC_LAUNCH(bias_kernel<NC_QUICK_GELU>, grid, THREADS, 0, backend->compute, x, bias,
+                         width, wide, y);
+    return NC_LAUNCH(bias_kernel<NC_GELU>, grid, THREADS, 0, backend->compute, x, bias, width, wide,
+                     y);
 }

@@ -12,6 +12,13 @@ int nc_cuda_check(cudaError_t error, const char *what)
                     cudaGetErrorName(error));
 }
 
+bool nc_cuda_capturing(const struct nc_backend *backend)
+{
+    cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+    return cudaStreamIsCapturing(backend->compute, &status) != cudaSuccess ||
+           status != cudaStreamCaptureStatusNone;
+}
+
 static void fill_table(struct nc_ops *ops)
 {
     ops->host_memory = false;

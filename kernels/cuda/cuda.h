@@ -7,7 +7,7 @@
  * the kernels.
  *
  * Capture. What the model records (recording.cu) is captured as a CUDA graph from
- * backend->compute. While capturing is true
+ * backend->compute. Meanwhile
  *   - nothing may be allocated, released, uploaded from or downloaded to ordinary host memory,
  *     and nobody may wait: the operations do none of that;
  *   - products choose no algorithm by timing (gemm.cu): the calls were made once before, so that
@@ -28,7 +28,6 @@ struct nc_backend {
     int multiprocessors;
     int major, minor; /* compute capability */
     cudaStream_t compute, copy;
-    bool capturing;     /* `compute`, by recording.cu */
     cudaEvent_t marks[NC_MARKS];
     struct nc_cuda_recorder *recorder;
     struct nc_cuda_gemm *gemm;
@@ -66,8 +65,9 @@ nc_cuda_valid(struct nc_cuda_fault *fault, enum nc_cuda_wrong wrong, int32_t val
     return false;
 }
 
-/* What a call of CUDA's runtime said, as an error of ours: NC_OK for cudaSuccess. backend.cu */
+/* backend.cu. What a call of CUDA's runtime said, as an error of ours: NC_OK for cudaSuccess. */
 int nc_cuda_check(cudaError_t error, const char *what);
+bool nc_cuda_capturing(const struct nc_backend *backend); /* whether `compute` is recorded now */
 
 /* memory.cu */
 int nc_cuda_allocate(struct nc_backend *backend, size_t bytes, void **out);
@@ -126,6 +126,11 @@ int nc_cuda_activation_forward(struct nc_backend *backend,
                                const struct nc_activation_forward *activation);
 int nc_cuda_activation_backward(struct nc_backend *backend,
                                 const struct nc_activation_backward *activation);
+
+/* y[rows, width] bf16 = act(x + bias), x fp32; bias [width] or NULL. */
+int nc_cuda_bias_activation(struct nc_backend *backend, enum nc_activation activation,
+                            const float *x, const float *bias, size_t rows, size_t width,
+                            nc_bfloat16 *y);
 
 /* embedding.cu */
 int nc_cuda_embedding_forward(struct nc_backend *backend, const struct nc_embedding *embedding);

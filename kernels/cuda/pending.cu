@@ -6,26 +6,6 @@ static int refuse(const char *operation)
     return nc_error(NC_FAILED, "%s: cuda has no kernel for it yet", operation);
 }
 
-/* gemm.cu */
-int nc_cuda_gemm_create(struct nc_backend *, struct nc_cuda_gemm **gemm)
-{
-    *gemm = NULL;
-    return NC_OK;
-}
-void nc_cuda_gemm_destroy(struct nc_cuda_gemm *) {}
-int nc_cuda_linear(struct nc_backend *, const struct nc_linear *)
-{
-    return refuse("linear");
-}
-int nc_cuda_linear_backward_input(struct nc_backend *, const struct nc_linear_backward_input *)
-{
-    return refuse("linear_backward_input");
-}
-int nc_cuda_linear_backward_weight(struct nc_backend *, const struct nc_linear_backward_weight *)
-{
-    return refuse("linear_backward_weight");
-}
-
 /* attention.cu */
 size_t nc_cuda_attention_scratch(struct nc_backend *, const struct nc_attention *)
 {

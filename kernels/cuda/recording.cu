@@ -70,7 +70,7 @@ int nc_cuda_record_begin(struct nc_backend *backend, const void *key, size_t key
     if (key_bytes == 0 || key_bytes > NC_RECORDING_KEY)
         return nc_error(NC_FAILED, "cuda: a recording's key of %zu bytes; it can have %d",
                         key_bytes, (int)NC_RECORDING_KEY);
-    if (backend->capturing)
+    if (recorder->current)
         return nc_error(NC_FAILED, "cuda: a recording inside of another");
     struct recording *r = find(recorder, key, key_bytes);
     r->used = ++recorder->clock;
@@ -86,19 +86,16 @@ int nc_cuda_record_begin(struct nc_backend *backend, const void *key, size_t key
     int status = nc_cuda_check(
         cudaStreamBeginCapture(backend->compute, cudaStreamCaptureModeThreadLocal),
         "starting a recording");
-    if (status == NC_OK) {
-        backend->capturing = true;
+    if (status == NC_OK)
         recorder->current = r;
-    }
     return status;
 }
 
 int nc_cuda_record_end(struct nc_backend *backend)
 {
     struct recording *r = backend->recorder->current;
-    if (!backend->capturing)
+    if (!r)
         return NC_OK; /* the first time */
-    backend->capturing = false;
     backend->recorder->current = NULL;
     cudaGraph_t graph = NULL;
     int status = nc_cuda_check(cudaStreamEndCapture(backend->compute, &graph), "ending a recording");
