@@ -4,6 +4,7 @@
 
 #include "nclip/command.h"
 
+extern const struct nc_command bench_kernels;
 extern const struct nc_command bench_train;
 
 #endif

@@ -1,5 +1,6 @@
 #include "matrix_peak.h"
 
+#include "kernel_inputs.h"
 #include "nclip/error.h"
 #include "nclip/progress.h"
 
@@ -23,32 +24,22 @@ static int time_product(struct nc_ops *ops, const struct nc_linear *product, dou
 
 int matrix_peak(struct nc_ops *ops, enum nc_type type, double *flops_per_second)
 {
-    static const size_t shapes[][3] = { /* rows, in, out */
-        {2048, 2048, 2048}, {4096, 768, 3072}, {4096, 3072, 768}, {6656, 768, 2304}};
-    enum { ELEMENTS = 6656 * 3072 }; /* covers every operand above */
-    void *x = NULL, *weight = NULL, *y = NULL;
-    size_t bytes = ELEMENTS * nc_type_size(type);
-    int status = ops->allocate(ops->backend, bytes, &x);
-    if (status == NC_OK)
-        status = ops->allocate(ops->backend, bytes, &weight);
-    if (status == NC_OK)
-        status = ops->allocate(ops->backend, bytes, &y);
-    if (status == NC_OK)
-        status = ops->zero(ops->backend, x, bytes);
-    if (status == NC_OK)
-        status = ops->zero(ops->backend, weight, bytes);
+    static const size_t shapes[][3] = { /* rows, in, out; the first fills a GPU only */
+        {8192, 8192, 8192}, {2048, 2048, 2048}, {4096, 768, 3072}, {4096, 3072, 768}, {6656, 768, 2304}};
+    size_t first = ops->host_memory ? 1 : 0, elements = first ? 6656 * 3072 : 8192 * 8192;
+    struct kernel_inputs in;
+    kernel_inputs_open(&in, ops);
+    const void *x = kernel_numbers(&in, elements, type, 1); /* zeros would draw less power and run faster */
+    const void *weight = kernel_numbers(&in, elements, type, 1);
+    void *y = kernel_memory(&in, elements * nc_type_size(type));
+    int status = in.status;
     *flops_per_second = 0;
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes && status == NC_OK; i++) {
+    for (size_t i = first; i < sizeof shapes / sizeof *shapes && status == NC_OK; i++) {
         struct nc_linear product = {.type = type, .rows = shapes[i][0], .in = shapes[i][1],
                                     .out = shapes[i][2], .x = x, .weight = weight, .y = y,
                                     .y_type = type};
         status = time_product(ops, &product, flops_per_second);
     }
-    if (x)
-        ops->release(ops->backend, x, bytes);
-    if (weight)
-        ops->release(ops->backend, weight, bytes);
-    if (y)
-        ops->release(ops->backend, y, bytes);
+    kernel_inputs_close(&in);
     return status;
 }

@@ -5,7 +5,7 @@
 #include "nclip/ops.h"
 
 /* *flops_per_second: the best of several large square and tall products, each the best of
- * several runs. Takes about a second on two cores. */
+ * several runs, on random numbers. Takes about two seconds on two cores. */
 int matrix_peak(struct nc_ops *ops, enum nc_type type, double *flops_per_second);
 
 #endif

@@ -44,6 +44,7 @@ enum part {
 struct timed_ops {
     struct nc_ops table;
     struct nc_ops *inner;
+    bool on;
     struct timed_part parts[PARTS];
 };
 
@@ -55,6 +56,8 @@ static struct timed_ops *of(struct nc_backend *backend)
 
 static int record(struct timed_ops *timed, enum part which, double began, double flops, int status)
 {
+    if (!timed->on)
+        return status;
     if (status == NC_OK && !timed->inner->host_memory)
         status = timed->inner->synchronize(timed->inner->backend);
     struct timed_part *part = &timed->parts[which];
@@ -170,6 +173,27 @@ static int timed_host_wait(struct nc_backend *backend, unsigned mark)
     return of(backend)->inner->host_wait(of(backend)->inner->backend, mark);
 }
 
+static int timed_elapsed(struct nc_backend *backend, unsigned first, unsigned second, double *seconds)
+{
+    return of(backend)->inner->elapsed(of(backend)->inner->backend, first, second, seconds);
+}
+
+/* While operations are timed they are called one by one. */
+static int timed_record_begin(struct nc_backend *backend, const void *key, size_t bytes,
+                              enum nc_recording *recording)
+{
+    struct timed_ops *timed = of(backend);
+    *recording = NC_MAKE_CALLS;
+    return timed->on ? NC_OK
+                     : timed->inner->record_begin(timed->inner->backend, key, bytes, recording);
+}
+
+static int timed_record_end(struct nc_backend *backend)
+{
+    struct timed_ops *timed = of(backend);
+    return timed->on ? NC_OK : timed->inner->record_end(timed->inner->backend);
+}
+
 static size_t timed_attention_scratch(struct nc_backend *backend, const struct nc_attention *d)
 {
     return of(backend)->inner->attention_scratch(of(backend)->inner->backend, d);
@@ -208,11 +232,13 @@ int timed_ops_create(struct nc_ops *inner, struct timed_ops **out)
         .synchronize = timed_synchronize, .convert = timed_convert,
         .allocate_host = timed_allocate_host, .release_host = timed_release_host,
         .copy_queued = timed_copy_queued, .mark = timed_mark, .queue_wait = timed_queue_wait,
-        .host_wait = timed_host_wait, /* nothing is recorded: each operation is timed */
+        .host_wait = timed_host_wait, .elapsed = timed_elapsed,
+        .record_begin = inner->record_begin ? timed_record_begin : NULL,
+        .record_end = inner->record_end ? timed_record_end : NULL,
         .squared_norm = timed_squared_norm, .attention_scratch = timed_attention_scratch,
         .layernorm_scratch = timed_layernorm_scratch,
         .embedding_scratch = timed_embedding_scratch, .infonce_scratch = timed_infonce_scratch};
-    timed_ops_reset(timed);
+    timed_ops_start(timed, false);
     return NC_OK;
 }
 
@@ -226,8 +252,9 @@ struct nc_ops *timed_ops_table(struct timed_ops *timed)
     return &timed->table;
 }
 
-void timed_ops_reset(struct timed_ops *timed)
+void timed_ops_start(struct timed_ops *timed, bool on)
 {
+    timed->on = on;
     static const char *const names[PARTS] = {
 #define NAME(name, type, flops) [PART_##name] = #name,
         OPERATIONS(NAME)

@@ -1,6 +1,6 @@
 /* A table of operations that measures another: each call's seconds, and the flops of
- * dense products. On a backend that returns early each call is waited for, so the sum of
- * the parts is then more than an unmeasured step takes. */
+ * dense products. On a backend that returns early each call is then waited for and nothing is
+ * recorded, so the sum of the parts is more than an unmeasured step takes. */
 #ifndef NCLIP_BENCH_TIMED_OPS_H
 #define NCLIP_BENCH_TIMED_OPS_H
 
@@ -21,9 +21,11 @@ int timed_ops_create(struct nc_ops *inner, struct timed_ops **timed);
 void timed_ops_destroy(struct timed_ops *timed);
 
 struct nc_ops *timed_ops_table(struct timed_ops *timed);
-void timed_ops_reset(struct timed_ops *timed);
+/* Starts at zero; measures from now on, or with `on` false passes calls on as they are, which is
+ * how it begins. */
+void timed_ops_start(struct timed_ops *timed, bool on);
 
-/* The parts with at least one call since the reset, the longest first. `room` parts. */
+/* The parts with at least one call since the start, the longest first. `room` parts. */
 size_t timed_ops_parts(const struct timed_ops *timed, struct timed_part *parts, size_t room);
 
 #endif

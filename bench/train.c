@@ -20,16 +20,20 @@ static const struct nc_help help = {
         "Times training steps of CLIP's text tower on cached picture embeddings: captions a second, "
         "the share of the machine's matrix peak (measured just before), and each operation's part. "
         "Parameters and embeddings are random, and so are the captions' words unless --captions "
-        "names a file; their lengths are those of real captions. The first step, which builds "
-        "oneDNN's programs, is not counted.",
-    .examples = "nclip-bench train --shape ViT-L/14 --batch 512 --precision bf16",
+        "names a file; their lengths are those of real captions. Steps follow each other as in "
+        "training; the first, which builds and chooses programs, are not counted. The operations' "
+        "parts are of one more step.\n\n"
+        "With --epochs whole epochs over --pairs captions are timed, a fifth of them held out and "
+        "validated on after each, without checkpoints.",
+    .examples = "nclip-bench train --shape ViT-L/14 --batch 512 --precision bf16\n"
+                "nclip-bench train --device cuda --pairs 229000 --epochs 15",
 };
 
 enum { MOST_PARTS = 32 };
 
 struct request {
     const char *shape, *precision, *captions, *tokenizer, *device, *tokens_out;
-    size_t batch, micro_batch, steps;
+    size_t batch, micro_batch, steps, pairs, epochs;
     bool share_prefixes, json;
 };
 
@@ -39,6 +43,8 @@ struct measurement {
     double tokens;   /* of a caption, in the mean */
     double rows;     /* computed tokens of a step, in the mean */
     size_t captions; /* of all counted steps */
+    size_t steps;
+    double parts_seconds; /* of the step that was taken apart */
     size_t planned_bytes, peak_bytes;
     struct timed_part parts[MOST_PARTS];
     size_t part_count;
@@ -46,12 +52,14 @@ struct measurement {
 
 static int load_config(const struct request *r, struct nc_config **config)
 {
-    char batch[64], micro[64], precision[64], share[64];
+    char batch[64], micro[64], precision[64], share[64], epochs[64];
     snprintf(batch, sizeof batch, "batch_size=%zu", r->batch);
     snprintf(micro, sizeof micro, "micro_batch_size=%zu", r->micro_batch);
     snprintf(precision, sizeof precision, "precision=%s", r->precision);
     snprintf(share, sizeof share, "share_prefixes=%s", r->share_prefixes ? "true" : "false");
-    const char *overrides[] = {batch, micro, precision, share, "drop_last=true", "epochs=1",
+    snprintf(epochs, sizeof epochs, "epochs=%zu", r->epochs ? r->epochs : 1);
+    const char *overrides[] = {batch, micro, precision, share, epochs,
+                               r->epochs ? "drop_last=false" : "drop_last=true",
                                "validation_fraction=0", "trainable=all", "gradient_clip=1"};
     return nc_config_load("default", overrides, sizeof overrides / sizeof *overrides, config);
 }
@@ -66,25 +74,72 @@ static int set_parameters(const struct workload *w, struct nc_step *step)
     return status;
 }
 
+/* Steps one behind the other, as training runs them. Seconds of all of them, the first one left
+ * out, which builds and chooses programs; on a backend that records, the first three. */
 static int run_steps(const struct request *r, const struct workload *w, const uint32_t *order,
-                     struct timed_ops *timed, struct nc_step *step, struct measurement *m)
+                     struct nc_step *step, size_t uncounted, struct measurement *m)
 {
-    for (size_t i = 0; i <= r->steps; i++) {
-        struct nc_step_result result;
-        if (i == 1)
-            timed_ops_reset(timed);
-        double began = nc_seconds();
-        int status = nc_step_train(step, &w->examples, order + i * r->batch, r->batch, i + 1, 1e-6,
-                                   &result);
-        if (status != NC_OK)
-            return status;
-        if (!i)
-            continue;
-        m->seconds += nc_seconds() - began;
-        m->captions += r->batch;
+    struct nc_step_result result;
+    double began = 0;
+    int status = NC_OK;
+    for (size_t i = 0; i < uncounted + r->steps && status == NC_OK; i++) {
+        if (i == uncounted)
+            began = nc_seconds();
+        size_t at = i % (r->steps + 1);
+        status = nc_step_submit(step, &w->examples, order + at * r->batch, r->batch, i + 1, 1e-6);
+        bool ahead = i + 1 != uncounted && i + 1 != uncounted + r->steps;
+        while (status == NC_OK && nc_step_pending(step) > ahead)
+            status = nc_step_collect(step, &result);
     }
+    m->seconds = nc_seconds() - began;
+    m->captions = r->steps * r->batch;
+    m->steps = r->steps;
+    return status;
+}
+
+/* Whole epochs, with the held-out captions after each. */
+static int run_epochs(const struct workload *w, const struct nc_config *config, uint32_t *order,
+                      struct nc_step *step, struct measurement *m)
+{
+    const struct nc_examples *e = &w->examples;
+    size_t batch = (size_t)config->batch_size, number = 0;
+    struct nc_step_result result;
+    double began = nc_seconds(), loss;
+    int status = NC_OK;
+    for (uint64_t epoch = 0; epoch < config->epochs && status == NC_OK; epoch++) {
+        nc_examples_order(e, config->seed, epoch, order);
+        for (size_t at = 0; at < e->training_count && status == NC_OK; at += batch) {
+            size_t count = e->training_count - at < batch ? e->training_count - at : batch;
+            status = nc_step_submit(step, e, order + at, count, ++number, 1e-6);
+            bool last = at + count == e->training_count;
+            while (status == NC_OK && nc_step_pending(step) > !last)
+                status = nc_step_collect(step, &result);
+        }
+        for (size_t at = 0; at < e->validation_count && status == NC_OK; at += batch) {
+            size_t count = e->validation_count - at < batch ? e->validation_count - at : batch;
+            status = nc_step_evaluate(step, e, e->validation + at, count, &loss);
+        }
+        fprintf(stderr, "epoch %llu of %llu: %.1f s\n", (unsigned long long)epoch + 1,
+                (unsigned long long)config->epochs, nc_seconds() - began);
+    }
+    m->seconds = nc_seconds() - began;
+    m->captions = e->training_count * (size_t)config->epochs;
+    m->steps = number;
+    return status;
+}
+
+/* One step more, each of its operations by itself. */
+static int time_parts(const struct request *r, const struct workload *w, const uint32_t *order,
+                      struct timed_ops *timed, struct nc_step *step, struct measurement *m)
+{
+    struct nc_step_result result;
+    timed_ops_start(timed, true);
+    double began = nc_seconds();
+    int status = nc_step_train(step, &w->examples, order, r->batch, 1000000, 1e-6, &result);
+    m->parts_seconds = nc_seconds() - began;
     m->part_count = timed_ops_parts(timed, m->parts, MOST_PARTS);
-    return NC_OK;
+    timed_ops_start(timed, false);
+    return status;
 }
 
 static int count_rows(const struct request *r, const struct workload *w, const uint32_t *order,
@@ -94,10 +149,11 @@ static int count_rows(const struct request *r, const struct workload *w, const u
     const struct nc_examples *e = &w->examples;
     int status = nc_packing_create(r->batch, e->token_start[e->texts], &packing);
     *rows = 0;
-    for (size_t i = 1; i <= r->steps && status == NC_OK; i++) {
+    size_t batches = e->training_count / r->batch;
+    for (size_t i = 0; i < batches && status == NC_OK; i++) {
         size_t extras;
         status = nc_examples_pack(e, config, order + i * r->batch, r->batch, &packing, &extras);
-        *rows += (double)packing.rows / (double)r->steps;
+        *rows += (double)packing.rows / (double)batches;
     }
     nc_packing_destroy(&packing);
     return status;
@@ -132,8 +188,12 @@ static int measure(const struct request *r, struct workload *w, const struct nc_
         nc_arena_print(arena, stderr);
         status = set_parameters(w, step);
     }
+    if (status == NC_OK) {
+        status = r->epochs ? run_epochs(w, config, order, step, m)
+                           : run_steps(r, w, order, step, ops->record_begin ? 3 : 1, m);
+    }
     if (status == NC_OK)
-        status = run_steps(r, w, order, timed, step, m);
+        status = time_parts(r, w, order, timed, step, m);
     m->peak_bytes = nc_process_peak_bytes();
     nc_step_destroy(step);
     nc_arena_destroy(arena);
@@ -143,11 +203,12 @@ static int measure(const struct request *r, struct workload *w, const struct nc_
     return status;
 }
 
+/* Of all counted steps. */
 static double product_flops(const struct measurement *m)
 {
     double flops = 0;
     for (size_t i = 0; i < m->part_count; i++)
-        flops += m->parts[i].flops;
+        flops += m->parts[i].flops * (double)m->steps;
     return flops;
 }
 
@@ -156,24 +217,24 @@ static void print_text(const struct request *r, const struct measurement *m)
     double flops = product_flops(m), named = 0;
     printf("%s, %s, batch %zu, %s: %.1f captions/s (%.2f s a step)\n", r->shape, r->precision, r->batch,
            r->share_prefixes ? "shared prefixes" : "nothing shared", (double)m->captions / m->seconds,
-           m->seconds / (double)r->steps);
+           m->seconds / (double)m->steps);
     printf("captions of %.1f tokens, %.0f rows computed a step\n", m->tokens, m->rows);
     printf("dense products %.0f GFLOP/s over the whole step, %.0f%% of the %.0f measured before it\n",
            flops / m->seconds * 1e-9, 100 * flops / m->seconds / m->peak, m->peak * 1e-9);
     printf("memory %.2f GiB planned, %.2f GiB at the peak\n\n", (double)m->planned_bytes / 0x1p30,
            (double)m->peak_bytes / 0x1p30);
-    printf("%-24s %8s %7s %7s %10s %8s\n", "operation", "s/step", "share", "calls", "GFLOP/s", "of peak");
+    printf("%-24s %9s %7s %7s %10s %8s\n", "operation", "ms", "share", "calls", "GFLOP/s", "of peak");
     for (size_t i = 0; i < m->part_count; i++) {
         const struct timed_part *p = &m->parts[i];
         named += p->seconds;
-        printf("%-24s %8.3f %6.1f%% %7zu", p->name, p->seconds / (double)r->steps,
-               100 * p->seconds / m->seconds, p->calls / r->steps);
+        printf("%-24s %9.3f %6.1f%% %7zu", p->name, 1e3 * p->seconds,
+               100 * p->seconds / m->parts_seconds, p->calls);
         if (p->flops > 0)
             printf(" %10.0f %7.0f%%", p->flops / p->seconds * 1e-9, 100 * p->flops / p->seconds / m->peak);
         printf("\n");
     }
-    printf("%-24s %8.3f %6.1f%%\n", "everything else", (m->seconds - named) / (double)r->steps,
-           100 * (m->seconds - named) / m->seconds);
+    printf("%-24s %9.3f %6.1f%%\n", "everything else", 1e3 * (m->parts_seconds - named),
+           100 * (m->parts_seconds - named) / m->parts_seconds);
 }
 
 static void print_json(const struct request *r, const struct measurement *m)
@@ -187,12 +248,17 @@ static void print_json(const struct request *r, const struct measurement *m)
     cJSON_AddStringToObject(root, "captions", r->captions ? "from a file" : "generated");
     cJSON_AddNumberToObject(root, "batch", (double)r->batch);
     cJSON_AddNumberToObject(root, "micro_batch", (double)r->micro_batch);
-    cJSON_AddNumberToObject(root, "steps", (double)r->steps);
+    cJSON_AddNumberToObject(root, "steps", (double)m->steps);
+    if (r->epochs) {
+        cJSON_AddNumberToObject(root, "epochs", (double)r->epochs);
+        cJSON_AddNumberToObject(root, "pairs", (double)r->pairs);
+        cJSON_AddNumberToObject(root, "seconds", m->seconds);
+    }
     cJSON_AddBoolToObject(root, "share_prefixes", r->share_prefixes);
     cJSON_AddNumberToObject(root, "tokens_per_caption", m->tokens);
     cJSON_AddNumberToObject(root, "rows_per_step", m->rows);
     cJSON_AddNumberToObject(root, "captions_per_second", (double)m->captions / m->seconds);
-    cJSON_AddNumberToObject(root, "seconds_per_step", m->seconds / (double)r->steps);
+    cJSON_AddNumberToObject(root, "seconds_per_step", m->seconds / (double)m->steps);
     cJSON_AddNumberToObject(root, "matrix_peak_gflops", m->peak * 1e-9);
     cJSON_AddNumberToObject(root, "matrix_peak_share", product_flops(m) / m->seconds / m->peak);
     cJSON_AddNumberToObject(root, "planned_bytes", (double)m->planned_bytes);
@@ -200,7 +266,7 @@ static void print_json(const struct request *r, const struct measurement *m)
     for (size_t i = 0; i < m->part_count; i++) {
         cJSON *part = cJSON_CreateObject();
         cJSON_AddStringToObject(part, "name", m->parts[i].name);
-        cJSON_AddNumberToObject(part, "seconds_per_step", m->parts[i].seconds / (double)r->steps);
+        cJSON_AddNumberToObject(part, "seconds_per_step", m->parts[i].seconds);
         if (m->parts[i].flops > 0)
             cJSON_AddNumberToObject(part, "gflops", m->parts[i].flops / m->parts[i].seconds * 1e-9);
         cJSON_AddItemToArray(parts, part);
@@ -222,7 +288,10 @@ static int bench(const struct request *r)
     if (status == NC_OK)
         status = nc_ops_create(r->device, 0, &ops);
     if (status == NC_OK)
-        status = workload_create(r->shape, (r->steps + 1) * r->batch, r->captions, r->tokenizer, &workload);
+        status = workload_create(r->shape, r->epochs ? r->pairs : (r->steps + 1) * r->batch, r->captions,
+                                 r->tokenizer, &workload);
+    if (status == NC_OK && r->epochs)
+        status = workload_hold_out(&workload, 0.2);
     if (status == NC_OK && r->tokens_out)
         status = workload_write_tokens(&workload, r->tokens_out);
     if (status == NC_OK)
@@ -242,14 +311,16 @@ static int run(int argc, char **argv)
 {
     static const char *const precisions[] = {"fp32", "bf16", NULL};
     struct request r = {.shape = "ViT-L/14", .precision = "bf16", .device = "cpu", .batch = 512,
-                        .steps = 3};
+                        .steps = 0, .pairs = 229000};
     const struct nc_option table[] = {
         {"--shape", "NAME", "whose text tower (default: ViT-L/14)", NC_OPTION_STRING, &r.shape,
          .choices = workload_shapes},
         {"--precision", "TYPE", "default: bf16", NC_OPTION_STRING, &r.precision, .choices = precisions},
         {"--batch", "N", "captions a step (default: 512)", NC_OPTION_SIZE, &r.batch},
         {"--micro-batch", "N", "captions computed at once (default: all)", NC_OPTION_SIZE, &r.micro_batch},
-        {"--steps", "N", "counted steps (default: 3)", NC_OPTION_SIZE, &r.steps},
+        {"--steps", "N", "counted steps (default: 3; on a GPU 100)", NC_OPTION_SIZE, &r.steps},
+        {"--epochs", "N", "whole epochs with validation instead of steps", NC_OPTION_SIZE, &r.epochs},
+        {"--pairs", "N", "captions of an epoch (default: 229000, the paper's)", NC_OPTION_SIZE, &r.pairs},
         {"--share-prefixes", NULL, "compute equal beginnings of captions once, as nclip train does",
          NC_OPTION_FLAG, &r.share_prefixes},
         {"--captions", "FILE", "real captions: COCO JSON or JSONL", NC_OPTION_STRING, &r.captions},
@@ -263,8 +334,10 @@ static int run(int argc, char **argv)
     int status = nc_options_parse(&help, table, argc, argv, &arguments);
     if (status != NC_OK || arguments.help_shown)
         return status;
-    if (r.batch < 2 || r.steps < 1)
-        status = nc_error(NC_USAGE, "--batch must be at least 2 and --steps at least 1");
+    if (!r.steps)
+        r.steps = strcmp(r.device, "cpu") == 0 ? 3 : 100;
+    if (r.batch < 2 || (r.epochs && r.pairs < 2 * r.batch))
+        status = nc_error(NC_USAGE, "--batch must be at least 2, and --pairs two batches");
     else
         status = bench(&r);
     nc_arguments_free(&arguments, table);

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { START = 49406, END = 49407, SEED = 7 };
+enum { START = WORKLOAD_START, END = 49407, SEED = 7 };
 
 const char *const workload_shapes[] = {"ViT-B/32", "ViT-B/16", "ViT-L/14", "ViT-L/14@336", NULL};
 
@@ -34,7 +34,7 @@ static const unsigned lengths[] = {2, 8, 25, 70, 130, 175, 180, 140, 100, 62, 38
                                    24, 16, 10, 7, 5, 3, 2, 2, 1};
 enum { SHORTEST = 7, LENGTHS = sizeof lengths / sizeof *lengths };
 
-static size_t draw_length(uint64_t *state)
+size_t workload_draw_length(uint64_t *state)
 {
     uint64_t at = nc_random_below(state, 1000);
     for (size_t i = 0; i < LENGTHS; i++) {
@@ -46,7 +46,7 @@ static size_t draw_length(uint64_t *state)
 }
 
 /* Rank r with probability about 1 / (r log(vocabulary)). */
-static int32_t draw_token(uint64_t *state)
+int32_t workload_draw_token(uint64_t *state)
 {
     enum { WORDS = START - 512 };
     unsigned octave = (unsigned)nc_random_below(state, 16);
@@ -62,11 +62,11 @@ static int generate_tokens(struct nc_examples *e, size_t count)
         return nc_error(NC_FAILED, "bench: no memory");
     size_t at = 0;
     for (size_t i = 0; i < count; i++) {
-        size_t length = draw_length(&state);
+        size_t length = workload_draw_length(&state);
         e->token_start[i] = at;
         e->tokens[at++] = START;
         for (size_t k = 2; k < length; k++)
-            e->tokens[at++] = draw_token(&state);
+            e->tokens[at++] = workload_draw_token(&state);
         e->tokens[at++] = END;
     }
     e->token_start[count] = at;
@@ -197,6 +197,19 @@ int workload_create(const char *shape, size_t count, const char *captions, const
         return status;
     }
     w->mean_tokens = (double)w->examples.token_start[count] / (double)count;
+    return NC_OK;
+}
+
+int workload_hold_out(struct workload *w, double fraction)
+{
+    struct nc_examples *e = &w->examples;
+    e->validation_count = (size_t)(fraction * (double)e->count);
+    e->training_count = e->count - e->validation_count;
+    e->validation = malloc((e->validation_count + 1) * sizeof *e->validation);
+    if (!e->validation)
+        return nc_error(NC_FAILED, "bench: no memory");
+    for (size_t i = 0; i < e->validation_count; i++)
+        e->validation[i] = (uint32_t)(e->training_count + i);
     return NC_OK;
 }
 

@@ -25,10 +25,19 @@ int workload_create(const char *shape, size_t count, const char *captions, const
                     struct workload *workload);
 void workload_destroy(struct workload *workload);
 
+/* Holds out the last examples for validation. */
+int workload_hold_out(struct workload *workload, double fraction);
+
 /* Random parameters of the text tower, malloc'd. */
 int workload_parameters(const struct workload *workload, float **master);
 
 /* One JSON array of token ids a line: what the peers read. Appears by rename. */
 int workload_write_tokens(const struct workload *workload, const char *path);
+
+/* A caption's length, start and end included, as in COCO; a token by Zipf's law. `state` as in
+ * host/train/random.h. */
+enum { WORKLOAD_START = 49406 };
+size_t workload_draw_length(uint64_t *state);
+int32_t workload_draw_token(uint64_t *state);
 
 #endif

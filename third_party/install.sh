@@ -2,12 +2,19 @@
 # Installs the Debian packages that nclip builds with, where they are missing.
 # Without the right to install, it names them in one line and stops.
 #   sh third_party/install.sh [EXTRA-PACKAGE ...]
+#   sh third_party/install.sh --list            only names them
 set -eu
 
 packages="cmake pkg-config libdnnl-dev libcjson-dev libcyaml-dev libmsgpack-dev libstb-dev
 libxxhash-dev libutf8proc-dev libcmocka-dev zlib1g-dev"
 # its name differs between Debian and Ubuntu; libjpeg-dev stands for both
 pkg-config --exists libjpeg 2>/dev/null || packages="$packages libjpeg-dev"
+
+if [ "${1:-}" = --list ]; then
+    pkg-config --exists libjpeg 2>/dev/null && packages="$packages libjpeg62-turbo-dev"
+    echo $packages # shellcheck disable=SC2086
+    exit 0
+fi
 
 missing=
 for package in $packages "$@"; do

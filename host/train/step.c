@@ -8,7 +8,9 @@
 static int start_numbers(struct nc_step *step)
 {
     const struct nc_step_numbers numbers = {.factor = 1};
-    return step->ops->upload(step->ops->backend, step->numbers, &numbers, sizeof numbers);
+    struct nc_ops *ops = step->ops;
+    int status = ops->upload(ops->backend, step->numbers, &numbers, sizeof numbers);
+    return status == NC_OK ? ops->synchronize(ops->backend) : status;
 }
 
 int nc_step_set_parameters(struct nc_step *step, const float *master)

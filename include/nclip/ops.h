@@ -29,6 +29,10 @@
 #include "nclip/model.h"
 #include "nclip/types.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* ---- Linear layers --------------------------------------------------------------
  * weight is [out, in] as in PyTorch. Never hand-written: oneDNN or cuBLASLt. */
 
@@ -296,8 +300,8 @@ struct nc_clip {
  * Operations run in the compute queue, in call order. Copies of page-locked host memory can
  * also go into the copy queue, which runs beside it. A mark is a point in a queue that the
  * other queue, or the host, can wait for; setting it again moves it, and one that was never
- * set is not waited for. A backend without queues does everything at once, and then marks
- * mean nothing. */
+ * set is not waited for. A backend without queues does everything at once; its marks only
+ * keep the time. */
 enum nc_queue { NC_COMPUTE, NC_COPY };
 enum { NC_MARKS = 16 };
 
@@ -334,6 +338,8 @@ struct nc_ops {
     int (*mark)(struct nc_backend *, enum nc_queue, unsigned mark);
     int (*queue_wait)(struct nc_backend *, enum nc_queue, unsigned mark);
     int (*host_wait)(struct nc_backend *, unsigned mark);
+    /* Seconds between two marks of one queue, both set and waited for. */
+    int (*elapsed)(struct nc_backend *, unsigned first, unsigned second, double *seconds);
     /* Both NULL: this backend records nothing. Between them only operations, copy, zero, fill
      * and convert may be called. */
     int (*record_begin)(struct nc_backend *, const void *key, size_t key_bytes, enum nc_recording *);
@@ -386,4 +392,7 @@ void nc_ops_destroy(struct nc_ops *ops);
 /* Names of the backends of this build, ending with NULL. */
 const char *const *nc_ops_names(void);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

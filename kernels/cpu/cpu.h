@@ -7,7 +7,10 @@
 #ifndef NCLIP_KERNELS_CPU_H
 #define NCLIP_KERNELS_CPU_H
 
+#include "../backends.h"
 #include "nclip/ops.h"
+
+#include <time.h>
 
 struct nc_cpu_gemm; /* gemm.c: oneDNN's engine, stream and primitives */
 
@@ -19,6 +22,7 @@ struct nc_backend {
     struct nc_cpu_gemm *gemm;
     char *workspace; /* threads * workspace_bytes: each thread's own, for attention's tiles */
     size_t workspace_bytes;
+    struct timespec marks[NC_MARKS];
 };
 
 /* memory.c */
@@ -31,6 +35,8 @@ int nc_cpu_synchronize(struct nc_backend *backend);
 int nc_cpu_copy_queued(struct nc_backend *backend, enum nc_queue queue, void *destination,
                        const void *source, size_t bytes);
 int nc_cpu_mark(struct nc_backend *backend, enum nc_queue queue, unsigned mark);
+int nc_cpu_queue_wait(struct nc_backend *backend, enum nc_queue queue, unsigned mark);
+int nc_cpu_elapsed(struct nc_backend *backend, unsigned first, unsigned second, double *seconds);
 int nc_cpu_host_wait(struct nc_backend *backend, unsigned mark);
 int nc_cpu_convert(struct nc_backend *backend, void *destination, enum nc_type destination_type,
                    const void *source, enum nc_type source_type, size_t count);

@@ -151,14 +151,22 @@ static double relative(const float *a, const float *b, size_t count)
     return norm > 0 ? sqrt(difference / norm) : sqrt(difference);
 }
 
-static void pack(const struct fixture *f, size_t first, size_t count, bool share, struct nc_packing *packing)
+/* How a batch is laid out. */
+struct layout {
+    bool share, pad;
+};
+
+static void pack(const struct fixture *f, size_t first, size_t count, struct layout layout,
+                 struct nc_packing *packing)
 {
     nc_packing_clear(packing);
     for (size_t i = first; i < first + count; i++) {
         size_t end = nc_caption_end(nc_model_shape(f->model), f->captions[i], f->length[i]);
         assert_int_equal(end, f->length[i]);
-        check(nc_packing_add(packing, f->captions[i], end, share));
+        check(nc_packing_add(packing, f->captions[i], end, layout.share));
     }
+    if (layout.pad)
+        nc_packing_pad(packing);
 }
 
 static void run_loss(struct fixture *f, struct nc_infonce *loss)
@@ -222,7 +230,7 @@ static void compare_gradients(const struct fixture *f, double tolerance)
     free(host);
 }
 
-static void one_batch(struct fixture *f, bool share, const struct tolerance *tolerance)
+static void one_batch(struct fixture *f, struct layout layout, const struct tolerance *tolerance)
 {
     const struct nc_model_shape *shape = nc_model_shape(f->model);
     size_t features = f->count * shape->embedding;
@@ -231,9 +239,9 @@ static void one_batch(struct fixture *f, bool share, const struct tolerance *tol
     struct nc_infonce loss;
     float *host = malloc(features * 4), value;
     check(nc_packing_create(f->count, MOST_TOKENS, &packing));
-    pack(f, 0, f->count, share, &packing);
-    if (share)
-        assert_true(packing.rows < packing.tokens);
+    pack(f, 0, f->count, layout, &packing);
+    assert_true(packing.shared == layout.share);
+    assert_true(layout.pad == (packing.rows % NC_PACKING_BUCKET == 0));
 
     check(nc_vision_tower_forward(f->vision, &vision,
                                   golden(f, "pixels", f->count * 3 * shape->image_size * shape->image_size),
@@ -259,7 +267,7 @@ static void one_batch(struct fixture *f, bool share, const struct tolerance *tol
     /* The same batch in micro batches: features first, then each part again. */
     for (size_t first = 0; first < f->count; first += 3) {
         size_t count = f->count - first < 3 ? f->count - first : 3;
-        pack(f, first, count, share, &packing);
+        pack(f, first, count, layout, &packing);
         check(nc_text_tower_load(f->text, &packing, NULL));
         check(nc_text_tower_forward(f->text, &text, &packing, true, false, f->features + first * shape->embedding));
         check(nc_text_tower_backward(f->text, &text, &packing, f->dfeatures + first * shape->embedding,
@@ -275,10 +283,10 @@ static void all_models(enum nc_type type, const struct tolerance *tolerance)
     static const char *const models[] = {"quick_gelu", "gelu"};
     for (const char *const *backend = nc_ops_names(); *backend; backend++) {
         for (size_t i = 0; i < 2; i++) {
-            for (int share = 0; share < 2; share++) {
+            for (int variant = 0; variant < 4; variant++) {
                 struct fixture f;
                 open_fixture(&f, *backend, models[i], type);
-                one_batch(&f, share, tolerance);
+                one_batch(&f, (struct layout){variant % 2, variant / 2}, tolerance);
                 close_fixture(&f);
             }
         }
@@ -311,7 +319,7 @@ static void test_frozen(void **state)
     struct nc_weights text = weights(&f, NC_TOWER_TEXT), vision = weights(&f, NC_TOWER_VISION);
     const struct nc_model_shape *shape = nc_model_shape(f.model);
     check(nc_packing_create(f.count, MOST_TOKENS, &packing));
-    pack(&f, 0, f.count, true, &packing);
+    pack(&f, 0, f.count, (struct layout){.share = true}, &packing);
     check(nc_vision_tower_forward(f.vision, &vision,
                                   golden(&f, "pixels", f.count * 3 * shape->image_size * shape->image_size),
                                   f.count, false, f.picture_features));

@@ -1,0 +1,159 @@
+/* What the files of the CUDA backend share: its state, and the functions behind its table of
+ * operations. Each is the operation of the same name in nclip/ops.h.
+ *
+ * Every operation enqueues its kernels on backend->compute and returns; none waits for the
+ * device but `synchronize` and `download`. Arguments live on the device, so operations never
+ * look at what a pointer of their struct points to: shapes are checked by the host, indices by
+ * the kernels.
+ *
+ * Capture. What the model records (recording.cu) is captured as a CUDA graph from
+ * backend->compute. Meanwhile
+ *   - nothing may be allocated, released, uploaded from or downloaded to ordinary host memory,
+ *     and nobody may wait: the operations do none of that;
+ *   - products choose no algorithm by timing (gemm.cu): the calls were made once before, so that
+ *     every shape is known; a shape that is not takes cuBLASLt's first choice;
+ *   - numbers given by value (a shape, a factor) are frozen into the graph;
+ *   - a graph refers to the backend's workspace: it is launched on backend->compute only. */
+#ifndef NCLIP_KERNELS_CUDA_CUDA_H
+#define NCLIP_KERNELS_CUDA_CUDA_H
+
+#include "device.h"
+
+#include "../backends.h"
+
+struct nc_cuda_gemm; /* gemm.cu: cuBLASLt's handle, workspace and chosen algorithms */
+
+struct nc_backend {
+    int device;
+    int multiprocessors;
+    int major, minor; /* compute capability */
+    cudaStream_t compute, copy;
+    cudaEvent_t marks[NC_MARKS];
+    struct nc_cuda_recorder *recorder;
+    struct nc_cuda_gemm *gemm;
+    struct nc_cuda_fault *fault;      /* on the device: the first thing that a kernel found wrong */
+    struct nc_cuda_fault *fault_seen; /* on the host, pinned */
+    double *partial;                  /* on the device, NC_CUDA_PARTIALS: sums on their way */
+};
+
+enum { NC_CUDA_PARTIALS = 1024 };
+
+/* An index that points nowhere. Only kernels see it: they leave out what it asks for and note it
+ * here; the next `synchronize` or `download` returns it as an error. */
+enum nc_cuda_wrong {
+    NC_CUDA_NOTHING_WRONG,
+    NC_CUDA_WRONG_TOKEN,
+    NC_CUDA_WRONG_POSITION,
+    NC_CUDA_WRONG_ROW,
+    NC_CUDA_WRONG_PICTURE,
+};
+
+struct nc_cuda_fault {
+    int32_t wrong; /* enum nc_cuda_wrong */
+    int32_t value;
+};
+
+/* Whether 0 <= value < limit; notes it where not. */
+static __device__ __forceinline__ bool
+nc_cuda_valid(struct nc_cuda_fault *fault, enum nc_cuda_wrong wrong, int32_t value, size_t limit)
+{
+    if (value >= 0 && (size_t)value < limit)
+        return true;
+    if (nc_atomic_cas(&fault->wrong, (int32_t)NC_CUDA_NOTHING_WRONG, (int32_t)wrong) ==
+        NC_CUDA_NOTHING_WRONG)
+        fault->value = value;
+    return false;
+}
+
+/* backend.cu. What a call of CUDA's runtime said, as an error of ours: NC_OK for cudaSuccess. */
+int nc_cuda_check(cudaError_t error, const char *what);
+bool nc_cuda_capturing(const struct nc_backend *backend); /* whether `compute` is recorded now */
+
+/* memory.cu */
+int nc_cuda_allocate(struct nc_backend *backend, size_t bytes, void **out);
+void nc_cuda_release(struct nc_backend *backend, void *data, size_t bytes);
+int nc_cuda_upload(struct nc_backend *backend, void *destination, const void *host, size_t bytes);
+int nc_cuda_download(struct nc_backend *backend, void *host, const void *source, size_t bytes);
+int nc_cuda_copy(struct nc_backend *backend, void *destination, const void *source, size_t bytes);
+int nc_cuda_zero(struct nc_backend *backend, void *data, size_t bytes);
+int nc_cuda_fill(struct nc_backend *backend, float *data, float value, size_t count);
+int nc_cuda_synchronize(struct nc_backend *backend);
+int nc_cuda_convert(struct nc_backend *backend, void *destination, enum nc_type destination_type,
+                    const void *source, enum nc_type source_type, size_t count);
+
+/* queues.cu */
+int nc_cuda_queues_create(struct nc_backend *backend);
+void nc_cuda_queues_destroy(struct nc_backend *backend);
+int nc_cuda_allocate_host(struct nc_backend *backend, size_t bytes, void **out);
+void nc_cuda_release_host(struct nc_backend *backend, void *data, size_t bytes);
+int nc_cuda_copy_queued(struct nc_backend *backend, enum nc_queue queue, void *destination,
+                        const void *source, size_t bytes);
+int nc_cuda_mark(struct nc_backend *backend, enum nc_queue queue, unsigned mark);
+int nc_cuda_queue_wait(struct nc_backend *backend, enum nc_queue queue, unsigned mark);
+int nc_cuda_host_wait(struct nc_backend *backend, unsigned mark);
+int nc_cuda_elapsed(struct nc_backend *backend, unsigned first, unsigned second, double *seconds);
+
+/* recording.cu */
+int nc_cuda_recorder_create(struct nc_backend *backend);
+void nc_cuda_recorder_destroy(struct nc_backend *backend);
+int nc_cuda_record_begin(struct nc_backend *backend, const void *key, size_t key_bytes,
+                         enum nc_recording *recording);
+int nc_cuda_record_end(struct nc_backend *backend);
+
+/* gemm.cu */
+int nc_cuda_gemm_create(struct nc_backend *backend, struct nc_cuda_gemm **gemm);
+void nc_cuda_gemm_destroy(struct nc_cuda_gemm *gemm);
+int nc_cuda_linear(struct nc_backend *backend, const struct nc_linear *linear);
+int nc_cuda_linear_backward_input(struct nc_backend *backend,
+                                  const struct nc_linear_backward_input *linear);
+int nc_cuda_linear_backward_weight(struct nc_backend *backend,
+                                   const struct nc_linear_backward_weight *linear);
+
+/* attention.cu */
+size_t nc_cuda_attention_scratch(struct nc_backend *backend, const struct nc_attention *attention);
+int nc_cuda_attention_forward(struct nc_backend *backend, const struct nc_attention *attention);
+int nc_cuda_attention_backward(struct nc_backend *backend, const struct nc_attention *attention);
+int nc_cuda_attention_full(struct nc_backend *backend, const struct nc_attention_full *attention);
+
+/* layernorm.cu */
+int nc_cuda_layernorm_forward(struct nc_backend *backend, const struct nc_layernorm *norm);
+size_t nc_cuda_layernorm_scratch(struct nc_backend *backend, size_t rows, size_t width);
+int nc_cuda_layernorm_backward(struct nc_backend *backend,
+                               const struct nc_layernorm_backward *norm);
+
+/* activation.cu */
+int nc_cuda_activation_forward(struct nc_backend *backend,
+                               const struct nc_activation_forward *activation);
+int nc_cuda_activation_backward(struct nc_backend *backend,
+                                const struct nc_activation_backward *activation);
+
+/* y[rows, width] bf16 = act(x + bias), x fp32; bias [width] or NULL. */
+int nc_cuda_bias_activation(struct nc_backend *backend, enum nc_activation activation,
+                            const float *x, const float *bias, size_t rows, size_t width,
+                            nc_bfloat16 *y);
+
+/* embedding.cu */
+int nc_cuda_embedding_forward(struct nc_backend *backend, const struct nc_embedding *embedding);
+size_t nc_cuda_embedding_scratch(struct nc_backend *backend, size_t rows);
+int nc_cuda_embedding_backward(struct nc_backend *backend,
+                               const struct nc_embedding_backward *embedding);
+
+/* rows.cu */
+int nc_cuda_gather(struct nc_backend *backend, const struct nc_gather *gather);
+int nc_cuda_scatter(struct nc_backend *backend, const struct nc_scatter *scatter);
+int nc_cuda_normalize_forward(struct nc_backend *backend, const struct nc_normalize *normalize);
+int nc_cuda_normalize_backward(struct nc_backend *backend,
+                               const struct nc_normalize_backward *normalize);
+
+/* infonce.cu */
+size_t nc_cuda_infonce_scratch(struct nc_backend *backend, const struct nc_infonce *infonce);
+int nc_cuda_infonce_forward(struct nc_backend *backend, const struct nc_infonce *infonce);
+int nc_cuda_infonce_backward(struct nc_backend *backend, const struct nc_infonce *infonce);
+int nc_cuda_infonce_loss(struct nc_backend *backend, const struct nc_infonce_loss *loss);
+
+/* adamw.cu */
+int nc_cuda_adamw(struct nc_backend *backend, const struct nc_adamw *adamw);
+int nc_cuda_clip(struct nc_backend *backend, const struct nc_clip *clip);
+int nc_cuda_squared_norm(struct nc_backend *backend, const float *data, size_t count, double *sum);
+
+#endif

@@ -1,0 +1,111 @@
+/* Recordings as CUDA graphs, one for each key (nclip/ops.h, "Recordings"). A launch from the host
+ * costs some microseconds, and a step of a text tower has some hundreds of them; a graph has one.
+ *
+ * The first time that a key is seen its calls are made as they are: products then choose their
+ * algorithms, which takes time and cannot be done in a capture. The second time they are captured.
+ * At most RECORDINGS are kept: the one that was not used for longest makes room. */
+#include "cuda.h"
+
+#include <cstdlib>
+#include <cstring>
+
+enum { RECORDINGS = 64 };
+
+struct recording {
+    unsigned char key[NC_RECORDING_KEY];
+    size_t key_bytes; /* 0: free */
+    uint64_t used;
+    cudaGraphExec_t graph; /* NULL: seen once */
+};
+
+struct nc_cuda_recorder {
+    struct recording recordings[RECORDINGS];
+    struct recording *current; /* being captured */
+    uint64_t clock;
+};
+
+int nc_cuda_recorder_create(struct nc_backend *backend)
+{
+    backend->recorder = (struct nc_cuda_recorder *)calloc(1, sizeof *backend->recorder);
+    return backend->recorder ? NC_OK : nc_error(NC_FAILED, "cuda: no memory");
+}
+
+static void forget(struct recording *r)
+{
+    if (r->graph)
+        (void)cudaGraphExecDestroy(r->graph);
+    memset(r, 0, sizeof *r);
+}
+
+void nc_cuda_recorder_destroy(struct nc_backend *backend)
+{
+    if (!backend->recorder)
+        return;
+    for (size_t i = 0; i < RECORDINGS; i++)
+        forget(&backend->recorder->recordings[i]);
+    free(backend->recorder);
+    backend->recorder = NULL;
+}
+
+/* The key's place, or one that is made free for it. */
+static struct recording *find(struct nc_cuda_recorder *recorder, const void *key, size_t bytes)
+{
+    struct recording *oldest = &recorder->recordings[0];
+    for (size_t i = 0; i < RECORDINGS; i++) {
+        struct recording *r = &recorder->recordings[i];
+        if (r->key_bytes == bytes && memcmp(r->key, key, bytes) == 0)
+            return r;
+        if (r->used < oldest->used)
+            oldest = r;
+    }
+    forget(oldest);
+    return oldest;
+}
+
+int nc_cuda_record_begin(struct nc_backend *backend, const void *key, size_t key_bytes,
+                         enum nc_recording *recording)
+{
+    struct nc_cuda_recorder *recorder = backend->recorder;
+    *recording = NC_MAKE_CALLS;
+    if (key_bytes == 0 || key_bytes > NC_RECORDING_KEY)
+        return nc_error(NC_FAILED, "cuda: a recording's key of %zu bytes; it can have %d",
+                        key_bytes, (int)NC_RECORDING_KEY);
+    if (recorder->current)
+        return nc_error(NC_FAILED, "cuda: a recording inside of another");
+    struct recording *r = find(recorder, key, key_bytes);
+    r->used = ++recorder->clock;
+    if (r->graph) {
+        *recording = NC_REPLAYED;
+        return nc_cuda_check(cudaGraphLaunch(r->graph, backend->compute), "replaying a recording");
+    }
+    if (!r->key_bytes) {
+        memcpy(r->key, key, key_bytes);
+        r->key_bytes = key_bytes;
+        return NC_OK;
+    }
+    int status = nc_cuda_check(
+        cudaStreamBeginCapture(backend->compute, cudaStreamCaptureModeThreadLocal),
+        "starting a recording");
+    if (status == NC_OK)
+        recorder->current = r;
+    return status;
+}
+
+int nc_cuda_record_end(struct nc_backend *backend)
+{
+    struct recording *r = backend->recorder->current;
+    if (!r)
+        return NC_OK; /* the first time */
+    backend->recorder->current = NULL;
+    cudaGraph_t graph = NULL;
+    int status = nc_cuda_check(cudaStreamEndCapture(backend->compute, &graph), "ending a recording");
+    if (status == NC_OK)
+        status = nc_cuda_check(cudaGraphInstantiate(&r->graph, graph, 0), "keeping a recording");
+    if (graph)
+        (void)cudaGraphDestroy(graph);
+    if (status != NC_OK) {
+        forget(r);
+        return status;
+    }
+    return nc_cuda_check(cudaGraphLaunch(r->graph, backend->compute), "replaying a recording");
+}
