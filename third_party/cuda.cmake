@@ -53,3 +53,15 @@ elseif(NCLIP_CUDA STREQUAL "ON")
 else()
     message(STATUS "nclip: this build computes on the CPU only: ${cuda_missing}")
 endif()
+
+# GPUs of several ranks: NCCL, which is loaded when it is needed, and MPI, over which the ranks
+# find each other.
+set(NCLIP_WITH_NCCL OFF)
+if(NCLIP_WITH_CUDA AND TARGET MPI::MPI_C)
+    find_path(NCCL_INCLUDE_DIR nccl.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
+    find_library(NCCL_LIBRARY NAMES nccl libnccl.so.2 HINTS ${CUDAToolkit_LIBRARY_DIR})
+    if(NCCL_INCLUDE_DIR AND NCCL_LIBRARY)
+        get_filename_component(NCLIP_NCCL_FOLDER ${NCCL_LIBRARY} DIRECTORY)
+        set(NCLIP_WITH_NCCL ON)
+    endif()
+endif()

@@ -1,9 +1,9 @@
 #include "nclip/communicator.h"
 
+#include "../../kernels/backends.h"
 #include "communicator_parts.h"
 #include "nclip/error.h"
 #include "nclip/ops.h"
-#include "nclip/progress.h"
 
 #include <stdlib.h>
 
@@ -65,7 +65,8 @@ int nc_communicator_for(struct nc_communicator *base, struct nc_ops *ops,
     if (!base || ops->host_memory)
         return NC_OK;
 #ifdef NCLIP_NCCL
-    return nc_communicator_nccl_create(base, ops, communicator);
+    return nc_communicator_nccl_create(base, nc_cuda_stream(ops->backend), base->timeout + 5,
+                                       communicator);
 #else
     return nc_error(NC_USAGE, "--device %s on %zu ranks needs NCCL, and this nclip was built without it",
                     ops->name, base->size);
@@ -170,6 +171,7 @@ void nc_communicator_tick(struct nc_communicator *c)
 
 void nc_communicator_set_timeout(struct nc_communicator *c, double seconds)
 {
+    c->base->timeout = seconds;
     nc_watch_set_timeout(c->base->watch, seconds);
 }
 

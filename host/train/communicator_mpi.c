@@ -387,6 +387,7 @@ int nc_communicator_mpi_create(size_t launched, struct nc_communicator **out)
     }
     struct utsname names;
     *c = (struct nc_communicator){.name = "mpi", .size = launched, .host_memory = true, .base = c,
+                                  .timeout = NC_COMMUNICATOR_TIMEOUT,
                                   .transport = t, .start = start, .wait = wait_for,
                                   .destroy = destroy};
     snprintf(c->host, sizeof c->host, "%.63s", uname(&names) == 0 ? names.nodename : "unknown");

@@ -8,7 +8,9 @@
 /* `launched`: how many processes the launcher says there are. */
 int nc_communicator_mpi_create(size_t launched, struct nc_communicator **communicator);
 
-int nc_communicator_nccl_create(struct nc_communicator *base, struct nc_ops *ops,
+/* `stream` is the backend's, a cudaStream_t. NCCL is given up after `timeout` seconds in which
+ * nothing of it ends. */
+int nc_communicator_nccl_create(struct nc_communicator *base, void *stream, double timeout,
                                 struct nc_communicator **communicator);
 
 /* Bytes that a rank sends, counted by the algorithm. */

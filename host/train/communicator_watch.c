@@ -20,7 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BEAT_MILLISECONDS = 500, CONNECT_SECONDS = 60, PATIENCE = 10 };
+enum { BEAT_MILLISECONDS = 500, CONNECT_SECONDS = 60, PATIENCE = 10, LINGER_SECONDS = 10 };
 
 /* What rank 0 knows of a rank. */
 struct peer {
@@ -80,10 +80,36 @@ static void speak(size_t rank, const char *host, const char *text)
         return; /* there is nobody to tell */
 }
 
+/* A host that cannot be reached: mpirun, told to end its processes there, would wait for ever to
+ * be heard; left alone, its own keepalive finds out (configs/cluster/). So rank 0 has spoken, and
+ * for a while goes on as if nothing were. */
+static void linger(struct nc_watch *w)
+{
+    struct wire_message beat = {.head = {.kind = WIRE_BEAT}};
+    double until = nc_seconds() + LINGER_SECONDS;
+    while (nc_seconds() < until) {
+        for (size_t i = 1; i < w->size; i++)
+            wire_send(&w->peers[i].wire, &beat);
+        usleep(BEAT_MILLISECONDS * 1000);
+    }
+}
+
+/* Whether nobody of a rank's host, another than this one, has spoken lately. */
+static bool host_is_silent(const struct nc_watch *w, size_t rank, double now)
+{
+    const char *host = w->peers[rank].host;
+    bool silent = strcmp(host, w->host) != 0;
+    for (size_t i = 1; i < w->size; i++)
+        silent &= strcmp(w->peers[i].host, host) != 0 || now - w->peers[i].heard > 0.5 * w->timeout;
+    return silent;
+}
+
 /* Rank 0's verdict. */
 _Noreturn static void condemn(struct nc_watch *w, size_t rank, int status, const char *text)
 {
     speak(rank, rank ? w->peers[rank].host : w->host, text);
+    if (rank && w->peers[rank].wire.fd >= 0 && host_is_silent(w, rank, nc_seconds()))
+        linger(w);
     struct wire_message end = {.head = {.kind = WIRE_END, .status = (uint32_t)status}};
     for (size_t i = 1; i < w->size; i++)
         wire_send(&w->peers[i].wire, &end);

@@ -62,6 +62,7 @@ struct nc_communicator {
     size_t local_rank, local_size; /* among the ranks of this host */
     char host[NC_HOST_NAME];
     bool host_memory;             /* buffers are in host memory */
+    double timeout;               /* nc_communicator_set_timeout */
     bool deterministic;           /* sums are taken in the order of the ranks; may be set */
     struct nc_communicator *base; /* the one for host memory: itself, or what NCCL was made from */
     struct nc_transport *transport;

@@ -6,6 +6,11 @@ static cudaStream_t stream_of(const struct nc_backend *backend, enum nc_queue qu
     return queue == NC_COPY ? backend->copy : backend->compute;
 }
 
+void *nc_cuda_stream(const struct nc_backend *backend)
+{
+    return backend->compute;
+}
+
 int nc_cuda_queues_create(struct nc_backend *backend)
 {
     for (unsigned i = 0; i < NC_MARKS; i++) {

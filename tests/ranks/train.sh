@@ -36,23 +36,6 @@ train() { # ranks, run folder, arguments
 bits() { # metrics without times
     sed 's/, "captions_per_second": [^}]*//' "$1/metrics.jsonl"
 }
-# Steps, epochs and rates are equal; losses, norms and scales to a relative difference.
-agree() {
-    paste "$1/metrics.jsonl" "$2/metrics.jsonl" | awk -v most="$3" -v names="$1, $2" -F '[{}]' '
-    {
-        if (split($2, a, ", ") != split($4, b, ", ")) { print names ": other lines"; exit 1 }
-        for (i in a) {
-            split(a[i], x, ": "); split(b[i], y, ": ")
-            if (x[1] != y[1]) { print names ": " $0; exit 1 }
-            if (x[1] == "\"captions_per_second\"") continue
-            d = x[2] == y[2] ? 0 : (x[2] > y[2] ? x[2] - y[2] : y[2] - x[2]) / x[2]
-            if (d > worst) worst = d
-            if (d > most) { print names ": " x[1] " of line " NR ": " x[2] " and " y[2]; exit 1 }
-        }
-    }
-    END { if (!NR) exit 1; printf "%s: metrics agree to %.1e\n", names, worst }' || fail "$1 and $2 disagree"
-}
-
 train 1 one
 train 2 two
 train 4 four

@@ -2,6 +2,8 @@
 #   ranks N COMMAND...     runs it on N ranks of this host
 #   make_inputs            pictures, store and captions.jsonl: 8 captions a picture, of all lengths,
 #                          half of them with a contradiction
+#   agree A B LIMIT        the metrics of two runs: steps, epochs and rates are equal; losses, norms
+#                          and scales to a relative difference
 
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_btl=self,vader,tcp
@@ -41,4 +43,20 @@ it is $color
 END
         done
     done >captions.jsonl
+}
+
+agree() {
+    paste "$1/metrics.jsonl" "$2/metrics.jsonl" | awk -v most="$3" -v names="$1, $2" -F '[{}]' '
+    {
+        if (split($2, a, ", ") != split($4, b, ", ")) { print names ": other lines"; exit 1 }
+        for (i in a) {
+            split(a[i], x, ": "); split(b[i], y, ": ")
+            if (x[1] != y[1]) { print names ": " $0; exit 1 }
+            if (x[1] == "\"captions_per_second\"") continue
+            d = x[2] == y[2] ? 0 : (x[2] > y[2] ? x[2] - y[2] : y[2] - x[2]) / x[2]
+            if (d > worst) worst = d
+            if (d > most) { print names ": " x[1] " of line " NR ": " x[2] " and " y[2]; exit 1 }
+        }
+    }
+    END { if (!NR) exit 1; printf "%s: metrics agree to %.1e\n", names, worst }' || fail "$1 and $2 disagree"
 }

@@ -1,0 +1,24 @@
+/* Of CUDA's runtime, what communicator_nccl.c uses: streams and events, on threads. */
+#ifndef NCLIP_TESTS_RANKS_CUDA_RUNTIME_API_H
+#define NCLIP_TESTS_RANKS_CUDA_RUNTIME_API_H
+
+typedef enum { cudaSuccess = 0, cudaErrorUnknown = 999, cudaErrorNotReady = 600 } cudaError_t;
+typedef struct emulated_stream *cudaStream_t;
+typedef struct emulated_event *cudaEvent_t;
+enum { cudaStreamNonBlocking = 1, cudaEventDisableTiming = 2 };
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags);
+cudaError_t cudaStreamDestroy(cudaStream_t stream);
+cudaError_t cudaStreamSynchronize(cudaStream_t stream);
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags);
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned flags);
+cudaError_t cudaEventDestroy(cudaEvent_t event);
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
+cudaError_t cudaEventQuery(cudaEvent_t event);
+cudaError_t cudaEventSynchronize(cudaEvent_t event);
+const char *cudaGetErrorString(cudaError_t error);
+
+/* A kernel: `run` in its turn of the stream. */
+void emulated_launch(cudaStream_t stream, void (*run)(void *), void *argument);
+
+#endif
