@@ -50,7 +50,7 @@ struct nc_watch {
     _Atomic int stopping;
     pthread_mutex_t lock;
     int fail_status; /* under the lock; with fail_text */
-    bool failed, reported;
+    bool failed, reported, spoken;
     double failed_at;
     char fail_text[WIRE_TEXT + 1];
     void (*end)(void *);
@@ -85,7 +85,7 @@ static void speak(size_t rank, const char *host, const char *text)
  * for a while goes on as if nothing were. */
 static void linger(struct nc_watch *w)
 {
-    struct wire_message beat = {.head = {.kind = WIRE_BEAT}};
+    struct wire_message beat = {.head = {.kind = WIRE_SPOKEN}};
     double until = nc_seconds() + LINGER_SECONDS;
     while (nc_seconds() < until) {
         for (size_t i = 1; i < w->size; i++)
@@ -381,7 +381,10 @@ static void obey(struct nc_watch *w)
         w->heard = nc_seconds();
         if (message.head.kind == WIRE_END)
             leave(w, (int)message.head.status);
+        w->spoken |= message.head.kind == WIRE_SPOKEN;
     }
+    if (result == WIRE_GONE && w->spoken)
+        leave(w, NC_FAILED);
     if (result == WIRE_GONE && !w->stopping)
         speak_for_first(w, "its process ended without a word: killed, perhaps for lack of memory");
 }

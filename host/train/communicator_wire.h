@@ -9,6 +9,7 @@ enum wire_kind {
     WIRE_BEAT,               /* text is what the rank waits in */
     WIRE_FAIL,               /* status, text is the message */
     WIRE_END,                /* status */
+    WIRE_SPOKEN,             /* an end will follow, and the message is out */
     WIRE_BYE,
 };
 
