@@ -158,7 +158,7 @@ int captions_append(struct captions_reader *reader, const char *where, const cJS
     if (!items)
         return captions_no_memory(reader);
     captions->items = items;
-    struct nc_caption caption = {.text = keep(reader, text)};
+    struct nc_caption caption = {.text = keep(reader, text), .distractor = NC_NO_PICTURE};
     if (contradiction)
         caption.contradiction = keep(reader, contradiction);
     if (!caption.text || (contradiction && !caption.contradiction))

@@ -16,7 +16,9 @@ struct coco {
     struct nc_string_map *ids; /* id -> index into `files` */
     const char **files;
     size_t file_count, file_capacity;
-    const char **image_ids; /* of each caption */
+    struct ids {
+        const char *image, *distractor; /* NULL: none */
+    } *caption_ids; /* of each caption */
     size_t id_capacity;
 };
 
@@ -80,14 +82,20 @@ static int read_annotation(struct coco *coco, size_t index, const cJSON *object)
     char where[512];
     struct nc_captions *captions = coco->reader->captions;
     snprintf(where, sizeof where, "%s: annotations[%zu]", coco->reader->path, index);
-    const char **ids =
-        captions_grow(coco->image_ids, captions->count, &coco->id_capacity, sizeof *ids);
+    struct ids *ids =
+        captions_grow(coco->caption_ids, captions->count, &coco->id_capacity, sizeof *ids);
     if (!ids)
         return captions_no_memory(coco->reader);
-    coco->image_ids = ids;
+    coco->caption_ids = ids;
     int status = captions_append(coco->reader, where, object);
-    if (status == NC_OK)
-        status = read_id(coco, where, object, "image_id", &ids[captions->count - 1]);
+    if (status != NC_OK)
+        return status;
+    struct ids *own = &ids[captions->count - 1];
+    *own = (struct ids){0};
+    status = read_id(coco, where, object, "image_id", &own->image);
+    const cJSON *distractor = cJSON_GetObjectItemCaseSensitive(object, "distractor_id");
+    if (status == NC_OK && distractor && !cJSON_IsNull(distractor))
+        status = read_id(coco, where, object, "distractor_id", &own->distractor);
     return status;
 }
 
@@ -172,23 +180,30 @@ static int read_members(struct coco *coco)
     return NC_OK;
 }
 
+static int resolve_one(struct coco *coco, size_t caption, const char *key, const char *id,
+                       size_t *picture)
+{
+    char where[512];
+    size_t file;
+    snprintf(where, sizeof where, "%s: annotations[%zu]", coco->reader->path, caption);
+    if (!nc_string_map_find(coco->ids, id, &file))
+        return nc_error(NC_BAD_INPUT, "%s: its %s %s is not among the images", where, key, id);
+    return captions_image(coco->reader, where, coco->files[file], picture);
+}
+
 /* Once all images are known. */
 static int resolve(struct coco *coco)
 {
     struct nc_captions *captions = coco->reader->captions;
-    char where[512];
-    for (size_t i = 0; i < captions->count; i++) {
-        size_t file;
-        snprintf(where, sizeof where, "%s: annotations[%zu]", coco->reader->path, i);
-        if (!nc_string_map_find(coco->ids, coco->image_ids[i], &file))
-            return nc_error(NC_BAD_INPUT, "%s: its image_id %s is not among the images", where,
-                            coco->image_ids[i]);
-        int status =
-            captions_image(coco->reader, where, coco->files[file], &captions->items[i].image);
-        if (status != NC_OK)
-            return status;
+    int status = NC_OK;
+    for (size_t i = 0; i < captions->count && status == NC_OK; i++) {
+        const struct ids *ids = &coco->caption_ids[i];
+        status = resolve_one(coco, i, "image_id", ids->image, &captions->items[i].image);
+        if (status == NC_OK && ids->distractor)
+            status = resolve_one(coco, i, "distractor_id", ids->distractor,
+                                 &captions->items[i].distractor);
     }
-    return NC_OK;
+    return status;
 }
 
 int captions_read_coco(struct captions_reader *reader)
@@ -202,6 +217,6 @@ int captions_read_coco(struct captions_reader *reader)
     nc_string_map_destroy(coco.ids);
     text_pool_free(coco.pool);
     free(coco.files);
-    free(coco.image_ids);
+    free(coco.caption_ids);
     return status;
 }

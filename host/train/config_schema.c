@@ -12,15 +12,17 @@
 
 static const char *const schedules[] = {"constant", "cosine", NULL};
 static const char *const splits[] = {"caption", "image", NULL};
+static const char *const losses[] = {"clip", "con_clip", NULL};
 static const char *const precisions[] = {"fp32", "bf16", NULL};
 static const char *const too_long[] = {"truncate", "error", "skip", NULL};
 
 /* A choice is stored through an int. */
 _Static_assert(sizeof(enum nc_schedule) == sizeof(int) && sizeof(enum nc_split) == sizeof(int) &&
+                   sizeof(enum nc_loss) == sizeof(int) &&
                    sizeof(enum nc_type) == sizeof(int) && sizeof(enum nc_too_long) == sizeof(int),
                "enums are as large as int");
 _Static_assert(NC_SCHEDULE_CONSTANT == 0 && NC_SCHEDULE_COSINE == 1 && NC_SPLIT_CAPTION == 0 &&
-                   NC_SPLIT_IMAGE == 1 && NC_FLOAT32 == 0 && NC_BFLOAT16 == 1 &&
+                   NC_SPLIT_IMAGE == 1 && NC_LOSS_CLIP == 0 && NC_LOSS_CON_CLIP == 1 && NC_FLOAT32 == 0 && NC_BFLOAT16 == 1 &&
                    NC_TOO_LONG_TRUNCATE == 0 && NC_TOO_LONG_ERROR == 1 && NC_TOO_LONG_SKIP == 2,
                "the strings stand in the order of the enums");
 
@@ -42,6 +44,7 @@ const struct config_key config_keys[CONFIG_KEYS] = {
     /* exp(88) is the last that a float holds */
     {"logit_scale_max", CONFIG_NUMBER, AT(logit_scale_max), .most = 88},
     {"precision", CONFIG_CHOICE, AT(precision), .choices = precisions},
+    {"loss", CONFIG_CHOICE, AT(loss), .choices = losses},
     {"loss_precision", CONFIG_CHOICE, AT(loss_precision), .choices = precisions},
     {"trainable", CONFIG_LIST, AT(trainable)},
     {"validation_fraction", CONFIG_NUMBER, AT(validation_fraction), "data", .most = 1,

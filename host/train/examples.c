@@ -93,7 +93,7 @@ static void *array(size_t count, size_t size)
  * and an embedding. `text_of[i]` is the text of caption i, and behind all captions
  * that of contradiction i. */
 static int collect(const struct nc_captions *captions, struct text *texts, size_t text_count,
-                   const uint32_t *contradiction_of, const size_t *row_of_image,
+                   const uint32_t *contradiction_of, const size_t *row_of_image, bool distractors,
                    struct nc_examples *e)
 {
     size_t total = 0;
@@ -106,8 +106,12 @@ static int collect(const struct nc_captions *captions, struct text *texts, size_
     e->contradiction = array(captions->count, sizeof *e->contradiction);
     e->embedding = array(captions->count, sizeof *e->embedding);
     e->image = array(captions->count, sizeof *e->image);
+    if (distractors) {
+        e->distractor_embedding = array(captions->count, sizeof *e->distractor_embedding);
+        e->distractor_image = array(captions->count, sizeof *e->distractor_image);
+    }
     if (!e->tokens || !e->token_start || !e->caption || !e->contradiction || !e->embedding ||
-        !e->image)
+        !e->image || (distractors && (!e->distractor_embedding || !e->distractor_image)))
         return nc_error(NC_FAILED, "captions: no memory");
     size_t at = 0;
     for (size_t i = 0; i < text_count; i++) {
@@ -124,14 +128,22 @@ static int collect(const struct nc_captions *captions, struct text *texts, size_
         e->negation_lost += texts[i].negation_lost;
         size_t row = row_of_image[captions->items[i].image];
         uint32_t other = contradiction_of[i];
+        size_t distractor = captions->items[i].distractor;
+        size_t other_row = distractor == NC_NO_PICTURE ? SIZE_MAX : row_of_image[distractor];
+        bool denied = other != NC_NO_CONTRADICTION && texts[other].count;
         if (row == SIZE_MAX) {
             e->without_embedding++;
         } else if (!texts[i].count) {
             e->skipped_too_long++;
+        } else if (distractors && (!denied || other_row == SIZE_MAX)) {
+            e->without_distractor++;
         } else {
+            if (distractors) {
+                e->distractor_embedding[e->count] = other_row;
+                e->distractor_image[e->count] = (int32_t)distractor;
+            }
             e->caption[e->count] = (uint32_t)i;
-            e->contradiction[e->count] =
-                other != NC_NO_CONTRADICTION && texts[other].count ? other : NC_NO_CONTRADICTION;
+            e->contradiction[e->count] = denied ? other : NC_NO_CONTRADICTION;
             e->embedding[e->count] = row;
             e->image[e->count] = (int32_t)captions->items[i].image;
             e->count++;
@@ -188,7 +200,10 @@ static uint64_t fingerprint(const struct nc_examples *e)
     hash = XXH64(e->token_start, (e->texts + 1) * sizeof *e->token_start, hash);
     hash = XXH64(e->caption, e->count * sizeof *e->caption, hash);
     hash = XXH64(e->contradiction, e->count * sizeof *e->contradiction, hash);
-    return XXH64(e->embedding, e->count * sizeof *e->embedding, hash);
+    hash = XXH64(e->embedding, e->count * sizeof *e->embedding, hash);
+    return e->distractor_embedding
+               ? XXH64(e->distractor_embedding, e->count * sizeof *e->distractor_embedding, hash)
+               : hash;
 }
 
 int nc_examples_load(const struct nc_model *model, const struct nc_config *config,
@@ -208,6 +223,9 @@ int nc_examples_load(const struct nc_model *model, const struct nc_config *confi
         status = nc_embedding_store_expect(e->store, hash, nc_model_shape(model)->embedding);
     if (status == NC_OK)
         status = nc_captions_load(captions_path, &captions);
+    bool distractors = config->loss == NC_LOSS_CON_CLIP;
+    if (status == NC_OK && distractors && !config->contradictions)
+        status = nc_error(NC_BAD_INPUT, "loss con_clip is made of contradictions: set contradictions to true");
     if (status != NC_OK)
         goto cleanup;
     if (captions.count > UINT32_MAX / 2 || captions.image_count > INT32_MAX) {
@@ -238,8 +256,12 @@ int nc_examples_load(const struct nc_model *model, const struct nc_config *confi
     }
     status = tokenize(model, config, texts, text_count);
     if (status == NC_OK)
-        status = collect(&captions, texts, text_count, contradiction_of, row_of_image, e);
-    if (status == NC_OK && !e->count)
+        status = collect(&captions, texts, text_count, contradiction_of, row_of_image,
+                         distractors, e);
+    if (status == NC_OK && !e->count && e->without_distractor)
+        status = nc_error(NC_BAD_INPUT, "%s: no caption has both a contradiction and a distractor whose "
+                          "picture is in the store, which loss con_clip needs", captions_path);
+    else if (status == NC_OK && !e->count)
         status = missing ? nc_error(NC_BAD_INPUT,
                                     "%s: none of its pictures is in the store %s (for one, \"%s\"); "
                                     "keys are paths relative to the folder that nclip embed was given",
@@ -269,6 +291,8 @@ void nc_examples_free(struct nc_examples *e)
     free(e->contradiction);
     free(e->embedding);
     free(e->image);
+    free(e->distractor_embedding);
+    free(e->distractor_image);
     free(e->training);
     free(e->validation);
     nc_embedding_store_close(e->store);

@@ -20,11 +20,14 @@ struct nc_examples {
     uint32_t *contradiction; /* [count] text, or NC_NO_CONTRADICTION */
     size_t *embedding;       /* [count] row of the store */
     int32_t *image;          /* [count] the picture's number: same picture, same number */
+    size_t *distractor_embedding; /* [count] row of the store; only with a loss that wants them, */
+    int32_t *distractor_image;    /* else NULL: [count] its number */
     struct nc_embedding_store *store;
     /* held out */
     uint32_t *training, *validation; /* indices of examples */
     size_t training_count, validation_count;
     /* for people */
+    size_t without_distractor; /* left out: no contradiction, or no picture for it */
     size_t captions_in_file, without_embedding, skipped_too_long, truncated, negation_lost;
     uint64_t fingerprint; /* of all of the above that training depends on */
 };

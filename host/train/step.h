@@ -58,6 +58,7 @@ struct nc_step {
                                                 micro batch the same as features */
     void *loss_features, *loss_image;        /* the same two in bf16, or NULL: as they are */
     struct nc_batch_inputs inputs;
+    float *caption_weight, *image_weight; /* of the loss's terms; NULL: all alike */
     float *row_max, *row_log, *column_max, *column_log, *positive;
     struct nc_step_numbers *numbers;
     void *infonce_scratch;

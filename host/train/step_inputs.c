@@ -24,9 +24,9 @@ static struct nc_piece_layout lay_out(const struct nc_piece_capacity *c)
     l.path_start = part(&l.bytes, c->texts + 1, sizeof(int32_t));
     l.path = part(&l.bytes, c->tokens, sizeof(int32_t));
     l.last_row = part(&l.bytes, c->texts, sizeof(int32_t));
-    l.group = part(&l.bytes, c->examples, sizeof(int32_t));
+    l.group = part(&l.bytes, c->sides * c->examples, sizeof(int32_t));
     l.extra_image = part(&l.bytes, c->examples, sizeof(int32_t));
-    l.image = part(&l.bytes, c->examples * c->embedding, sizeof(float));
+    l.image = part(&l.bytes, c->sides * c->examples * c->embedding, sizeof(float));
     return l;
 }
 
@@ -35,8 +35,9 @@ int nc_step_inputs_plan(struct nc_step_inputs *inputs, struct nc_ops *ops,
 {
     *inputs = (struct nc_step_inputs){.ops = ops, .layout = lay_out(capacity),
                                       .blocks = ops->host_memory ? 1 : NC_PIECE_BLOCKS,
-                                      .embedding = capacity->embedding};
-    inputs->row = malloc(capacity->examples * sizeof *inputs->row);
+                                      .embedding = capacity->embedding,
+                                      .sides = capacity->sides};
+    inputs->row = malloc(capacity->sides * capacity->examples * sizeof *inputs->row);
     if (!inputs->row)
         return nc_error(NC_FAILED, "train: no memory");
     int status = NC_OK;
@@ -83,10 +84,15 @@ static size_t fill_pictures(struct nc_step_inputs *inputs, char *block,
         group[i] = examples->image[list[i]];
         if (examples->contradiction[list[i]] != NC_NO_CONTRADICTION)
             extra_image[extras++] = (int32_t)(first + i);
+        if (inputs->sides == 1)
+            continue;
+        inputs->row[count + i] = examples->distractor_embedding[list[i]];
+        group[count + i] = examples->distractor_image[list[i]];
     }
-    nc_embedding_store_gather(examples->store, inputs->row, count, NC_FLOAT32, image);
+    size_t pictures = inputs->sides * count;
+    nc_embedding_store_gather(examples->store, inputs->row, pictures, NC_FLOAT32, image);
     if (!nc_embedding_store_info(examples->store)->normalized)
-        for (size_t i = 0; i < count; i++)
+        for (size_t i = 0; i < pictures; i++)
             normalize(image + i * inputs->embedding, inputs->embedding);
     return extras;
 }
@@ -104,17 +110,20 @@ static void fill_rows(const struct nc_piece_layout *l, char *block, const struct
 /* ---- The backend's side ---------------------------------------------------------------- */
 
 static int place_pictures(const struct nc_step_inputs *inputs, const char *block, size_t count,
-                          size_t first, size_t extras, size_t first_extra, bool paced,
+                          size_t first, size_t pairs, size_t extras, size_t first_extra, bool paced,
                           const struct nc_batch_inputs *batch)
 {
     struct nc_ops *ops = inputs->ops;
     const struct nc_piece_layout *l = &inputs->layout;
+    size_t row = inputs->embedding * sizeof(float), others = inputs->sides == 2 ? count : 0;
     struct {
         void *to;
         size_t from, bytes;
     } parts[] = {
-        {batch->image + first * inputs->embedding, l->image, count * inputs->embedding * sizeof(float)},
+        {batch->image + first * inputs->embedding, l->image, count * row},
         {batch->group + first, l->group, count * sizeof(int32_t)},
+        {batch->image + (pairs + first) * inputs->embedding, l->image + count * row, others * row},
+        {batch->group + pairs + first, l->group + count * sizeof(int32_t), others * sizeof(int32_t)},
         {batch->extra_image + first_extra, l->extra_image, extras * sizeof(int32_t)},
         {batch->pace, l->pace, paced ? sizeof *batch->pace : 0},
     };
@@ -137,9 +146,10 @@ static int place_rows(const struct nc_piece_layout *l, char *block, const struct
 }
 
 int nc_step_inputs_load(struct nc_step_inputs *inputs, const struct nc_examples *examples,
-                        const uint32_t *list, size_t count, size_t first, size_t first_extra,
-                        const struct nc_packing *packing, const struct nc_adamw_pace *pace,
-                        const struct nc_batch_inputs *batch, struct nc_text_tower *tower)
+                        const uint32_t *list, size_t count, size_t first, size_t pairs,
+                        size_t first_extra, const struct nc_packing *packing,
+                        const struct nc_adamw_pace *pace, const struct nc_batch_inputs *batch,
+                        struct nc_text_tower *tower)
 {
     struct nc_ops *ops = inputs->ops;
     size_t turn = inputs->turn++ % inputs->blocks, extras = 0;
@@ -154,7 +164,8 @@ int nc_step_inputs_load(struct nc_step_inputs *inputs, const struct nc_examples 
         extras = fill_pictures(inputs, host, examples, list, count, first);
     fill_rows(&inputs->layout, host, packing);
     if (host != device) {
-        size_t pictures = inputs->layout.image + count * inputs->embedding * sizeof(float);
+        size_t pictures = inputs->layout.image +
+                          inputs->sides * count * inputs->embedding * sizeof(float);
         size_t bytes = batch ? pictures : inputs->layout.group; /* rows come first */
         status = ops->copy_queued(ops->backend, NC_COPY, device, host, bytes);
         if (status == NC_OK)
@@ -163,7 +174,8 @@ int nc_step_inputs_load(struct nc_step_inputs *inputs, const struct nc_examples 
             status = ops->queue_wait(ops->backend, NC_COMPUTE, over);
     }
     if (status == NC_OK && batch)
-        status = place_pictures(inputs, device, count, first, extras, first_extra, pace != NULL, batch);
+        status = place_pictures(inputs, device, count, first, pairs, extras, first_extra,
+                                pace != NULL, batch);
     if (status == NC_OK)
         status = place_rows(&inputs->layout, device, packing, tower);
     return status == NC_OK ? ops->mark(ops->backend, NC_COMPUTE, placed) : status;

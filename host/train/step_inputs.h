@@ -14,7 +14,7 @@
 
 /* The most that one piece holds. */
 struct nc_piece_capacity {
-    size_t examples, texts, rows, tokens, embedding;
+    size_t examples, sides, texts, rows, tokens, embedding;
 };
 
 /* Where a piece's parts start in its block. */
@@ -32,13 +32,15 @@ struct nc_step_inputs {
     char *host[NC_PIECE_BLOCKS]; /* with host memory the same as device */
     size_t blocks, turn;
     size_t embedding;
-    size_t *row; /* [examples] of the store, for a gather */
+    size_t sides; /* pictures of an example: 2 with distractors */
+    size_t *row;  /* [sides * examples] of the store, for a gather */
 };
 
-/* Where the loss's inputs go; a piece fills its share from `first` on. */
+/* Where the loss's inputs go; a piece fills its share from `first` on, with distractors also
+ * behind the batch's pictures. */
 struct nc_batch_inputs {
-    float *image;         /* [batch, embedding], normalised */
-    int32_t *group;       /* [batch] the picture's number */
+    float *image;         /* [sides * batch, embedding], normalised */
+    int32_t *group;       /* [sides * batch] the picture's number */
     int32_t *extra_image; /* [extras] */
     struct nc_adamw_pace *pace;
 };
@@ -47,12 +49,12 @@ int nc_step_inputs_plan(struct nc_step_inputs *inputs, struct nc_ops *ops,
                         const struct nc_piece_capacity *capacity, struct nc_arena *arena);
 void nc_step_inputs_free(struct nc_step_inputs *inputs);
 
-/* The piece of examples list[0 .. count), numbers `first` and following of their batch, packed
- * into `packing`: its rows go into the tower, and unless `batch` is NULL its pictures to their
+/* The piece of examples list[0 .. count), numbers `first` and following of the `pairs` of their
+ * batch, packed into `packing`: its rows go into the tower, and unless `batch` is NULL its pictures to their
  * place there, with contradictions from number `first_extra` on. Returns before they have. */
 int nc_step_inputs_load(struct nc_step_inputs *inputs, const struct nc_examples *examples,
-                        const uint32_t *list, size_t count, size_t first, size_t first_extra,
-                        const struct nc_packing *packing, const struct nc_adamw_pace *pace,
+                        const uint32_t *list, size_t count, size_t first, size_t pairs,
+                        size_t first_extra, const struct nc_packing *packing, const struct nc_adamw_pace *pace,
                         const struct nc_batch_inputs *batch, struct nc_text_tower *tower);
 
 #endif

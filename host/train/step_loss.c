@@ -11,15 +11,18 @@ struct nc_infonce nc_step_describe_loss(const struct nc_step *step, size_t pairs
     size_t embedding = step->shape->embedding;
     size_t scale = nc_parameter_offset(step->table, NC_TOWER_TEXT, NC_LOGIT_SCALE, NC_NO_BLOCK);
     enum nc_type type = config->loss_precision;
+    size_t captions = nc_step_sides(step) * pairs;
+    extras = captions > pairs ? 0 : extras; /* contradictions are captions like others then */
     const char *text = type == NC_FLOAT32 ? (void *)step->features : step->loss_features;
     return (struct nc_infonce){
-        .type = type, .captions = pairs, .images = pairs, .width = embedding, .total = pairs,
+        .type = type, .captions = captions, .images = captions, .width = embedding, .total = captions,
         .text = text, .image = type == NC_FLOAT32 ? (void *)step->inputs.image : step->loss_image,
         .logit_scale = step->master ? step->master + scale : NULL,
         .caption_group = config->mask_same_image ? step->inputs.group : NULL,
         .image_group = config->mask_same_image ? step->inputs.group : NULL, .extras = extras,
         .extra = extras && text ? text + pairs * embedding * nc_type_size(type) : NULL,
-        .extra_image = step->inputs.extra_image, .row_max = step->row_max,
+        .extra_image = step->inputs.extra_image, .caption_weight = step->caption_weight,
+        .image_weight = step->image_weight, .row_max = step->row_max,
         .row_log = step->row_log, .column_max = step->column_max, .column_log = step->column_log,
         .positive = step->positive, .dtext = step->dfeatures,
         .dextra = step->dfeatures ? step->dfeatures + pairs * embedding : NULL,
@@ -84,7 +87,7 @@ static int load_part(struct nc_step *step, const struct nc_batch *batch, struct 
     if (step->ops->record_begin)
         round_up(step);
     return nc_step_inputs_load(&step->staging, batch->examples, batch->list + part->first,
-                               part->count, part->first, part->first_extra, &step->packing,
+                               part->count, part->first, batch->count, part->first_extra, &step->packing,
                                pictures && !part->first ? batch->pace : NULL,
                                pictures ? &step->inputs : NULL, step->tower);
 }
@@ -139,8 +142,23 @@ int nc_step_convert_features(struct nc_step *step, size_t pairs, size_t extras)
     int status = ops->convert(ops->backend, step->loss_features, NC_BFLOAT16, step->features,
                               NC_FLOAT32, (pairs + extras) * width);
     return status == NC_OK ? ops->convert(ops->backend, step->loss_image, NC_BFLOAT16,
-                                          step->inputs.image, NC_FLOAT32, pairs * width)
+                                          step->inputs.image, NC_FLOAT32,
+                                          nc_step_sides(step) * pairs * width)
                            : status;
+}
+
+int nc_step_weigh(struct nc_step *step, size_t pairs, float *captions, float *images)
+{
+    struct nc_ops *ops = step->ops;
+    float third = 4.0f / 3; /* of a term that InfoNCE counts 1 / (2 * 2 * pairs) */
+    int status = NC_OK;
+    if (captions)
+        status = ops->fill(ops->backend, captions, third, pairs);
+    if (captions && status == NC_OK)
+        status = ops->fill(ops->backend, captions + pairs, 0, pairs);
+    if (images && status == NC_OK)
+        status = ops->fill(ops->backend, images, third, 2 * pairs);
+    return status;
 }
 
 static int loss_gradients(struct nc_step *step, const struct nc_infonce *n)
@@ -159,17 +177,20 @@ static int compute_loss(struct nc_step *step, void *context)
     const struct loss *loss = context;
     struct nc_infonce n = nc_step_describe_loss(step, loss->pairs, loss->extras);
     int status = nc_step_convert_features(step, loss->pairs, loss->extras);
+    if (status == NC_OK)
+        status = nc_step_weigh(step, loss->pairs, step->caption_weight, step->image_weight);
     float *running[] = {step->row_max, step->row_log, step->column_max, step->column_log};
     for (size_t i = 0; i < sizeof running / sizeof *running && status == NC_OK; i++)
-        status = ops->fill(ops->backend, running[i], -INFINITY, loss->pairs);
+        status = ops->fill(ops->backend, running[i], -INFINITY, n.captions);
     if (status == NC_OK)
         status = ops->infonce_forward(ops->backend, &n);
     if (status == NC_OK)
         status = ops->zero(ops->backend, &step->numbers->loss, sizeof(float));
-    struct nc_infonce_loss sum = {.pairs = loss->pairs, .total = loss->pairs,
-                                  .row_max = step->row_max, .row_log = step->row_log,
-                                  .column_max = step->column_max, .column_log = step->column_log,
-                                  .positive = step->positive, .loss = &step->numbers->loss};
+    struct nc_infonce_loss sum = {.pairs = n.captions, .total = n.total, .row_max = n.row_max,
+                                  .row_log = n.row_log, .column_max = n.column_max,
+                                  .column_log = n.column_log, .positive = n.positive,
+                                  .caption_weight = n.caption_weight,
+                                  .image_weight = n.image_weight, .loss = &step->numbers->loss};
     if (status == NC_OK)
         status = ops->infonce_loss(ops->backend, &sum);
     return status == NC_OK && loss->gradients ? loss_gradients(step, &n) : status;

@@ -39,6 +39,17 @@ struct nc_batch {
 struct nc_batch nc_step_batch(struct nc_step *step, const struct nc_examples *examples,
                               const uint32_t *list, size_t count, size_t slot);
 
+/* Captions, and pictures, that an example brings to the loss. CoN-CLIP's are two: captions and
+ * behind all of them their contradictions, pictures and behind all of them the distractors. Its
+ * three cross-entropies are InfoNCE over both, in which the contradictions' rows count nothing. */
+static inline size_t nc_step_sides(const struct nc_step *step)
+{
+    return step->config->loss == NC_LOSS_CON_CLIP ? 2 : 1;
+}
+
+/* Writes the weights of CoN-CLIP's terms for `pairs` examples; either may be NULL. */
+int nc_step_weigh(struct nc_step *step, size_t pairs, float *captions, float *images);
+
 /* The loss over a batch of `pairs` examples with `extras` contradictions, in the step's buffers. */
 struct nc_infonce nc_step_describe_loss(const struct nc_step *step, size_t pairs, size_t extras);
 

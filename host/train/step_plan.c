@@ -142,7 +142,7 @@ static size_t infonce_scratch(struct nc_step *step, const struct need *need,
 {
     struct nc_ops *ops = step->ops;
     struct nc_infonce block = *loss;
-    block.captions = most(need->longest, loss->captions);
+    block.captions = most(nc_step_sides(step) * need->longest, loss->captions);
     return most(ops->infonce_scratch(ops->backend, loss), ops->infonce_scratch(ops->backend, &block));
 }
 
@@ -150,6 +150,7 @@ static int reserve(struct nc_step *step, struct nc_arena *arena, const struct ne
 {
     size_t parameters = step->table->tower_elements[NC_TOWER_TEXT];
     size_t embedding = step->shape->embedding, batch = step->batch;
+    size_t sides = nc_step_sides(step), terms = sides * batch;
     bool parts = step->micro < step->batch, rounded = step->config->loss_precision != NC_FLOAT32;
     struct nc_infonce loss = nc_step_describe_loss(step, batch, need->batch_extras);
     size_t features = (batch + need->batch_extras) * embedding;
@@ -170,20 +171,22 @@ static int reserve(struct nc_step *step, struct nc_arena *arena, const struct ne
         {"features", micro * 4, &step->micro_features},
         {"features", micro * 4, &step->micro_dfeatures},
         {"features", rounded ? features * 2 : 0, &step->loss_features},
-        {"image embeddings", batch * embedding * 4, &step->inputs.image},
-        {"image embeddings", rounded ? batch * embedding * 2 : 0, &step->loss_image},
-        {"loss", batch * 4, &step->inputs.group},
+        {"image embeddings", terms * embedding * 4, &step->inputs.image},
+        {"image embeddings", rounded ? terms * embedding * 2 : 0, &step->loss_image},
+        {"loss", terms * 4, &step->inputs.group},
+        {"loss", sides > 1 ? terms * 4 : 0, &step->caption_weight},
+        {"loss", sides > 1 ? terms * 4 : 0, &step->image_weight},
         {"loss", most(1, need->batch_extras) * 4, &step->inputs.extra_image},
         {"loss", sizeof *step->inputs.pace, &step->inputs.pace},
-        {"loss", step->ranks ? 0 : batch * 4, &step->row_max}, /* else they travel */
-        {"loss", step->ranks ? 0 : batch * 4, &step->row_log},
-        {"loss", batch * 4, &step->column_max},
-        {"loss", batch * 4, &step->column_log},
-        {"loss", batch * 4, &step->positive},
+        {"loss", step->ranks ? 0 : terms * 4, &step->row_max}, /* else they travel */
+        {"loss", step->ranks ? 0 : terms * 4, &step->row_log},
+        {"loss", terms * 4, &step->column_max},
+        {"loss", terms * 4, &step->column_log},
+        {"loss", terms * 4, &step->positive},
         {"loss", sizeof *step->numbers, &step->numbers},
         {"loss", infonce_scratch(step, need, &loss), &step->infonce_scratch},
     };
-    int status = step->ranks ? nc_step_ring_plan(step, need->longest, arena) : NC_OK;
+    int status = step->ranks ? nc_step_ring_plan(step, sides * need->longest, arena) : NC_OK;
     for (size_t i = 0; i < sizeof slots / sizeof *slots && status == NC_OK; i++)
         if (slots[i].bytes)
             status = nc_arena_reserve(arena, slots[i].label, slots[i].bytes, slots[i].slot);
@@ -225,8 +228,8 @@ int nc_step_create(struct nc_ops *ops, const struct nc_model_shape *shape,
                                       arena, &step->tower);
     }
     if (status == NC_OK) {
-        struct nc_piece_capacity capacity = {step->micro, need.captions, need.rows, need.tokens,
-                                             shape->embedding};
+        struct nc_piece_capacity capacity = {step->micro, nc_step_sides(step), need.captions,
+                                             need.rows, need.tokens, shape->embedding};
         status = nc_step_inputs_plan(&step->staging, ops, &capacity, arena);
     }
     for (size_t i = 0; i < NC_STEPS_IN_FLIGHT && status == NC_OK; i++)

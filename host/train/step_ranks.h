@@ -18,7 +18,7 @@ struct nc_batch;
  * the backward pass their finished sums do, and a turn behind them their gradient, which
  * grows at each rank and ends at home. While a block is computed the next is on its way. */
 struct nc_step_ring {
-    size_t longest;  /* most captions of a rank in any batch */
+    size_t longest;  /* most captions of a rank in any batch; CoN-CLIP counts contradictions too */
     size_t stride;   /* the same, a multiple of 16 */
     void *text[2];   /* [longest, embedding] in the loss's precision */
     float *own_sums; /* [2, stride]: row_max and row_log of the rank's own captions */
@@ -26,6 +26,7 @@ struct nc_step_ring {
     float *dtext[2]; /* [longest, embedding] */
     float *part;     /* [longest, embedding] this rank's part of it */
     float *unused;   /* [stride] where no positive comes up */
+    float *weight;   /* [stride] of a visitor's captions; NULL: all alike */
     int32_t *group;  /* [ranks, stride] the pictures' numbers, of all captions */
     int32_t *group_host, *identity_host;
     int32_t *identity; /* [stride] 0, 1, 2, ... */

@@ -31,12 +31,14 @@ int nc_step_ring_plan(struct nc_step *step, size_t longest, struct nc_arena *are
         {sums, &ring->sums[0]},
         {sums, &ring->sums[1]},
         {ring->stride * sizeof(float), &ring->unused},
+        {nc_step_sides(step) > 1 ? ring->stride * sizeof(float) : 0, &ring->weight},
         {ranks * ring->stride * sizeof(int32_t), &ring->group},
         {ring->stride * sizeof(int32_t), &ring->identity},
     };
     int status = NC_OK;
     for (size_t i = 0; i < sizeof slots / sizeof *slots && status == NC_OK; i++)
-        status = nc_arena_reserve(arena, "other ranks' features", slots[i].bytes, slots[i].slot);
+        if (slots[i].bytes)
+            status = nc_arena_reserve(arena, "other ranks' features", slots[i].bytes, slots[i].slot);
     return status;
 }
 
@@ -80,7 +82,7 @@ static size_t captions_in(const struct turn *t, size_t number)
 {
     const size_t *first = t->batch->share->first;
     size_t rank = visitor(t, number);
-    return first[rank + 1] - first[rank];
+    return nc_step_sides(t->step) * (first[rank + 1] - first[rank]);
 }
 
 static const void *text_in(const struct turn *t, size_t number)
@@ -142,7 +144,8 @@ static struct nc_infonce block_of(const struct turn *t)
     const struct nc_step_ring *ring = &t->step->ring;
     size_t rank = visitor(t, t->number);
     n.captions = captions_in(t, t->number);
-    n.first_caption = t->batch->share->first[rank];
+    n.first_caption = nc_step_sides(t->step) * t->batch->share->first[rank];
+    n.caption_weight = ring->weight;
     n.text = text_in(t, t->number);
     n.caption_group = n.caption_group ? ring->group + rank * ring->stride : NULL;
     n.row_max = sums_in(t, t->number);
@@ -212,6 +215,8 @@ static int backward_turn(struct turn *t)
     struct nc_infonce n = block_of(t);
     if (t->number)
         n.dtext = t->number == 1 ? ring->dtext[1] : ring->part;
+    if (status == NC_OK && t->number && n.caption_weight)
+        status = nc_step_weigh(t->step, n.captions / 2, ring->weight, NULL);
     if (status == NC_OK && t->number && n.captions)
         status = ops->zero(ops->backend, n.dtext, n.captions * n.width * sizeof(float));
     if (status == NC_OK && !empty(&n))
@@ -250,9 +255,12 @@ static int upload_groups(struct nc_step *step, const struct nc_batch *batch)
     if (!step->config->mask_same_image)
         return NC_OK;
     for (size_t rank = 0; rank < share->size; rank++)
-        for (size_t i = share->first[rank]; i < share->first[rank + 1]; i++)
-            ring->group_host[rank * ring->stride + i - share->first[rank]] =
-                batch->examples->image[share->list[i]];
+        for (size_t i = share->first[rank], at = rank * ring->stride; i < share->first[rank + 1]; i++, at++) {
+            ring->group_host[at] = batch->examples->image[share->list[i]];
+            if (nc_step_sides(step) > 1)
+                ring->group_host[at + share->first[rank + 1] - share->first[rank]] =
+                    batch->examples->distractor_image[share->list[i]];
+        }
     return step->ops->upload(step->ops->backend, ring->group, ring->group_host,
                              count * sizeof *ring->group_host);
 }
@@ -273,7 +281,8 @@ static int sum_loss(struct nc_step *step, const struct nc_infonce *n)
     struct nc_infonce_loss sum = {.pairs = n->captions, .total = n->total, .row_max = n->row_max,
                                   .row_log = n->row_log, .column_max = n->column_max,
                                   .column_log = n->column_log, .positive = n->positive,
-                                  .loss = &step->numbers->loss};
+                                  .caption_weight = n->caption_weight,
+                                  .image_weight = n->image_weight, .loss = &step->numbers->loss};
     nc_ticket ticket;
     int status = ops->zero(ops->backend, sum.loss, sizeof(float));
     if (status == NC_OK && sum.pairs)
@@ -289,14 +298,16 @@ int nc_step_ring_loss(struct nc_step *step, const struct nc_batch *batch, bool g
 {
     size_t rank = step->ranks->rank;
     struct nc_infonce own = nc_step_describe_loss(step, batch->count, batch->extras);
-    own.total = batch->total;
-    own.first_caption = own.first_image = batch->share->first[rank];
+    own.total = nc_step_sides(step) * batch->total;
+    own.first_caption = own.first_image = nc_step_sides(step) * batch->share->first[rank];
     struct turn ahead = {.step = step, .batch = batch, .own = &own}, back = ahead;
     int status = upload_groups(step, batch);
     if (status == NC_OK && batch->count)
         status = nc_step_convert_features(step, batch->count, batch->extras);
+    if (status == NC_OK && batch->count)
+        status = nc_step_weigh(step, batch->count, step->caption_weight, step->image_weight);
     if (status == NC_OK)
-        status = start_sums(step, batch->count);
+        status = start_sums(step, own.captions);
     if (status == NC_OK)
         status = forward(&ahead);
     if (status == NC_OK)

@@ -97,6 +97,8 @@ static void report_examples(const struct run *run)
             e->training_count, e->validation_count);
     if (e->without_embedding)
         fprintf(stderr, "; %zu left out, their pictures are not in the store", e->without_embedding);
+    if (e->without_distractor)
+        fprintf(stderr, "; %zu left out, without contradiction or distractor", e->without_distractor);
     if (e->skipped_too_long)
         fprintf(stderr, "; %zu left out, too long", e->skipped_too_long);
     if (e->truncated)

@@ -1,9 +1,11 @@
 /* Captions for training: COCO caption JSON or JSONL.
  *
  *     COCO   {"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": [{"image_id": 1,
- *             "caption": "...", "updated_caption": "...", "contradiction": "..."}]}
- *     JSONL  {"image": "a.jpg", "caption": "...", "contradiction": "..."}
+ *             "caption": "...", "updated_caption": "...", "contradiction": "...",
+ *             "distractor_id": 2}]}
+ *     JSONL  {"image": "a.jpg", "caption": "...", "contradiction": "...", "distractor": "b.jpg"}
  *
+ * A distractor is a picture that the contradiction is true for.
  * `updated_caption` is used where it stands and is not null, else `caption`. COCO's ids are
  * numbers or strings (42 and "42" are the same); other members are passed over. Which format it
  * is, is seen from the first object's keys. "-" is standard input.
@@ -14,17 +16,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define NC_NO_PICTURE SIZE_MAX
+
 struct nc_caption {
     const char *text;          /* zero-terminated, owned by the set */
     const char *contradiction; /* or NULL */
     size_t image;              /* index into nc_captions.images */
+    size_t distractor;         /* likewise, or NC_NO_PICTURE */
 };
 
 struct nc_captions {
     struct nc_caption *items; /* in the file's order */
     size_t count;
-    const char **images; /* file names of the pictures that have a caption, each once, in the order
-                            in which the captions name them */
+    const char **images; /* file names of the pictures that have a caption or are a distractor,
+                            each once, in the order in which the captions name them */
     size_t image_count;
     void *owned;
 };

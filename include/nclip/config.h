@@ -14,6 +14,13 @@
 
 #include "nclip/types.h"
 
+/* Which loss trains. NC_LOSS_CLIP: symmetric InfoNCE, contradictions as negatives of their own
+ * picture. NC_LOSS_CON_CLIP: CoN-CLIP's (Singh et al. 2025) mean of three cross-entropies, over the
+ * captions, their contradictions, the pictures and the contradictions' own pictures
+ * ("distractors"): pictures among all captions, true captions among all pictures, distractors
+ * among all captions, where the contradiction is the right one. */
+enum nc_loss { NC_LOSS_CLIP, NC_LOSS_CON_CLIP };
+
 enum nc_schedule { NC_SCHEDULE_CONSTANT, NC_SCHEDULE_COSINE };   /* "constant", "cosine" */
 enum nc_split { NC_SPLIT_CAPTION, NC_SPLIT_IMAGE };              /* "caption", "image" */
 enum nc_too_long { NC_TOO_LONG_TRUNCATE, NC_TOO_LONG_ERROR, NC_TOO_LONG_SKIP };
@@ -33,6 +40,7 @@ struct nc_config {
     double gradient_clip;      /* largest global norm; 0: none */
     double logit_scale_max;    /* clamp of the logarithm; 0: none */
     enum nc_type precision;    /* fp32, bf16 */
+    enum nc_loss loss;
     enum nc_type loss_precision; /* of the loss's products: fp32, bf16 */
     char **trainable;          /* names and block ranges, see train.h */
     unsigned trainable_count;

@@ -1,7 +1,8 @@
 /* A hundred optimizer steps of the quick start's model against PyTorch and transformers in
  * fp32: each loss, gradient norm and logit scale, and a sample of the weights they lead to.
  * Whole batches and micro batches, through the loop's own parts: captions and embeddings from
- * files, the order of each epoch, the schedule, the step. Values: make_steps_golden.py. */
+ * files, the order of each epoch, the schedule, the step. Forty more of CoN-CLIP's loss. Values:
+ * make_steps_golden.py. */
 #include "../../host/train/step.h"
 #include "../support/temporary_folder.h"
 
@@ -93,19 +94,30 @@ static void write_embeddings(size_t dimension, const char *hash)
     free(path);
 }
 
-static int make_inputs(void **state)
+static int make_inputs(const char *golden_file)
 {
-    (void)state;
     struct nc_model *model;
     char hash[17];
     folder = temporary_folder_create();
-    check(nc_json_load("train/golden_steps.json", &golden));
+    check(nc_json_load(golden_file, &golden));
     check(nc_model_open(MODEL, &model));
     check(nc_model_vision_hash(model, hash));
     write_captions();
     write_embeddings(nc_model_shape(model)->embedding, hash);
     nc_model_close(model);
     return 0;
+}
+
+static int open_steps(void **state)
+{
+    (void)state;
+    return make_inputs("train/golden_steps.json");
+}
+
+static int open_con_clip(void **state)
+{
+    (void)state;
+    return make_inputs("train/golden_con_clip.json");
 }
 
 static int remove_inputs(void **state)
@@ -333,6 +345,15 @@ static void test_every_setting_counts(void **state)
     }
 }
 
+static void test_con_clip(void **state)
+{
+    (void)state;
+    compare_run((const char *const[]){NULL});
+    compare_run((const char *const[]){"micro_batch_size=7", NULL});
+    struct differences worst = differences_of("cpu", (const char *const[]){"loss=clip", NULL});
+    assert_true(worst.loss > 2 * LOSS && worst.weight > 2 * WEIGHT);
+}
+
 int main(int count, char **arguments)
 {
     (void)count;
@@ -343,5 +364,7 @@ int main(int count, char **arguments)
         cmocka_unit_test(test_without_shared_prefixes),
         cmocka_unit_test(test_every_setting_counts),
     };
-    return cmocka_run_group_tests(tests, make_inputs, remove_inputs);
+    const struct CMUnitTest con_clip[] = {cmocka_unit_test(test_con_clip)};
+    return cmocka_run_group_tests(tests, open_steps, remove_inputs) +
+           cmocka_run_group_tests(con_clip, open_con_clip, remove_inputs);
 }

@@ -1,5 +1,6 @@
 """Makes tests/train/golden_steps.json: 100 optimizer steps of the quick start's text tower in
-PyTorch and transformers, fp32, with everything a recipe can ask for.
+PyTorch and transformers, fp32, with everything a recipe can ask for; and golden_con_clip.json, 40
+steps of CoN-CLIP's loss as its authors' code computes it.
 
     python3 tests/train/make_steps_golden.py            (torch, transformers)
 
@@ -20,17 +21,18 @@ from transformers import CLIPModel, CLIPTokenizer
 
 HERE = pathlib.Path(__file__).resolve().parent
 MODEL = HERE.parent.parent / "configs" / "quickstart" / "model"
-PICTURES, CAPTIONS, STEPS = 40, 104, 100
+PICTURES, CAPTIONS = 40, 104
 # Limits of gradient and scale that some steps reach and others do not.
 RECIPE = dict(batch_size=32, learning_rate=1e-3, schedule="cosine", warmup_steps=10, epochs=25,
               beta1=0.9, beta2=0.98, epsilon=1e-6, weight_decay=0.1, gradient_clip=3.5,
               logit_scale_max=2.643, precision="fp32", trainable="all", validation_fraction=0,
               drop_last="false", mask_same_image="true", contradictions="true", seed=42)
+CON_CLIP = dict(RECIPE, loss="con_clip", epochs=10, mask_same_image="false", gradient_clip=0)
 SAMPLES = 6  # of each tensor
 MASK = 2**64 - 1
 
 
-def make_data():
+def make_data(con_clip):
     choose = random.Random(5)
     colours = "red green blue yellow black gray teal brown".split()
     shapes = "circle rectangle triangle shape".split()
@@ -43,8 +45,10 @@ def make_data():
         told = choose.choice([f"{start} {colour} {shape}", f"{start} {shape}",
                               f"{start} {shape} that is not {choose.choice(colours)}"])
         caption = {"image": f"{picture:02}.png", "caption": told}
-        if choose.random() < 0.6:
+        if con_clip or choose.random() < 0.6:
             caption["contradiction"] = f"{start} {shape} that is not {colour}"
+        if con_clip:
+            caption["distractor"] = f"{(picture + 1 + choose.randrange(PICTURES - 1)) % PICTURES:02}.png"
         captions.append(caption)
     # Whole numbers, so that the file holds them exactly; whoever reads them divides by the norm.
     pictures = [[choose.randint(-99, 99) for _ in range(64)] for _ in range(PICTURES)]
@@ -79,21 +83,37 @@ class Stream:
             items[i - 1], items[j] = items[j], items[i - 1]
 
 
-def make_batches():
+def make_batches(recipe):
     batches = []
-    for epoch in range(RECIPE["epochs"]):
+    for epoch in range(recipe["epochs"]):
         order = list(range(CAPTIONS))
-        Stream(RECIPE["seed"], 2, epoch).shuffle(order)
-        batches += [order[i:i + RECIPE["batch_size"]] for i in range(0, CAPTIONS, RECIPE["batch_size"])]
-    assert len(batches) == STEPS
+        Stream(recipe["seed"], 2, epoch).shuffle(order)
+        batches += [order[i:i + recipe["batch_size"]] for i in range(0, CAPTIONS, recipe["batch_size"])]
     return batches
 
 
-def learning_rate(step):
-    warmup, peak = RECIPE["warmup_steps"], RECIPE["learning_rate"]
+def learning_rate(recipe, step, steps):
+    warmup, peak = recipe["warmup_steps"], recipe["learning_rate"]
     if step < warmup:
         return peak * (step + 1) / warmup
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / (STEPS - warmup))) * peak
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup))) * peak
+
+
+def con_clip_loss(model, tokenizer, captions, image, batch):
+    """The mean of three cross-entropies (Singh et al. 2025): pictures over captions and denials,
+    captions over pictures and distractors, distractors over denials and captions."""
+    chosen = [captions[i] for i in batch]
+    texts = [c["caption"] for c in chosen] + [c["contradiction"] for c in chosen]
+    tokens = tokenizer(texts, padding=True, return_tensors="pt")
+    text = F.normalize(model.text_projection(model.text_model(**tokens).pooler_output), dim=-1)
+    pictures = image[[int(c[key][:2]) for key in ("image", "distractor") for c in chosen]]
+    count, scale = len(chosen), model.logit_scale.exp()
+    target = torch.arange(count)
+    reversed_text = torch.cat([text[count:], text[:count]])
+    loss = (F.cross_entropy(scale * pictures[:count] @ text.T, target) +
+            F.cross_entropy(scale * text[:count] @ pictures.T, target) +
+            F.cross_entropy(scale * pictures[count:] @ reversed_text.T, target)) / 3
+    return loss, 0, count
 
 
 def batch_loss(model, tokenizer, captions, image, batch):
@@ -116,33 +136,34 @@ def batch_loss(model, tokenizer, captions, image, batch):
     return (rows.mean() + columns.mean()) / 2, int(masked.sum()), len(denied)
 
 
-def train(dtype, captions, pictures, batches):
+def train(dtype, recipe, captions, pictures, batches):
+    compute = con_clip_loss if recipe is CON_CLIP else batch_loss
     model = CLIPModel.from_pretrained(MODEL, attn_implementation="eager").to(dtype).eval()
     tokenizer = CLIPTokenizer.from_pretrained(MODEL)
     image = F.normalize(torch.tensor(pictures, dtype=torch.float64), dim=-1).to(dtype)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name.startswith(("text_model", "text_projection", "logit_scale")))
     trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
-    optimizer = torch.optim.AdamW(trained.values(), lr=RECIPE["learning_rate"],
-                                  betas=(RECIPE["beta1"], RECIPE["beta2"]), eps=RECIPE["epsilon"],
-                                  weight_decay=RECIPE["weight_decay"])
+    optimizer = torch.optim.AdamW(trained.values(), lr=recipe["learning_rate"],
+                                  betas=(recipe["beta1"], recipe["beta2"]), eps=recipe["epsilon"],
+                                  weight_decay=recipe["weight_decay"])
     losses, norms, scales, hidden, extras = [], [], [], 0, 0
     for step, batch in enumerate(batches):
-        optimizer.param_groups[0]["lr"] = learning_rate(step)
-        loss, masked, denied = batch_loss(model, tokenizer, captions, image, batch)
+        optimizer.param_groups[0]["lr"] = learning_rate(recipe, step, len(batches))
+        loss, masked, denied = compute(model, tokenizer, captions, image, batch)
         hidden, extras = hidden + masked, extras + denied
         optimizer.zero_grad()
         loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(trained.values(), RECIPE["gradient_clip"])
+        norm = torch.nn.utils.clip_grad_norm_(trained.values(), recipe["gradient_clip"] or math.inf)
         optimizer.step()
         with torch.no_grad():
-            model.logit_scale.clamp_(max=RECIPE["logit_scale_max"])
+            model.logit_scale.clamp_(max=recipe["logit_scale_max"])
         losses.append(loss.item())
         norms.append(norm.item())
         scales.append(model.logit_scale.item())
     print(f"{dtype}: loss {losses[0]:.4f} to {losses[-1]:.4f}, {hidden} masked pairs, {extras} contradictions, "
-          f"clipped in {sum(n > RECIPE['gradient_clip'] for n in norms)} steps, "
-          f"clamped in {sum(s >= RECIPE['logit_scale_max'] - 1e-6 for s in scales)}")
+          f"clipped in {sum(n > (recipe['gradient_clip'] or math.inf) for n in norms)} steps, "
+          f"clamped in {sum(s >= recipe['logit_scale_max'] - 1e-6 for s in scales)}")
     return losses, norms, scales, {n: p.detach().reshape(-1) for n, p in trained.items()}
 
 
@@ -150,12 +171,12 @@ def difference(a, b):
     return max(abs(x - y) for x, y in zip(a, b))
 
 
-def main():
-    captions, pictures = make_data()
-    batches = make_batches()
+def write(file, recipe):
+    captions, pictures = make_data(recipe is CON_CLIP)
+    batches = make_batches(recipe)
     torch.set_num_threads(1)
-    losses, norms, scales, weights = train(torch.float32, captions, pictures, batches)
-    exact = train(torch.float64, captions, pictures, batches)
+    losses, norms, scales, weights = train(torch.float32, recipe, captions, pictures, batches)
+    exact = train(torch.float64, recipe, captions, pictures, batches)
     apart = {n: ((w - exact[3][n]).norm() / exact[3][n].norm()).item() for n, w in weights.items()
              if "k_proj.bias" not in n}
     print(f"fp32 from fp64: losses {difference(losses, exact[0]):.2g}, norms "
@@ -171,13 +192,14 @@ def main():
     for row in picked.values():
         row.update(norm=float(f"{row['norm']:.9g}"), value=rounded(row["value"]))
     lines = lambda rows: "[\n" + ",\n".join(json.dumps(r, separators=(",", ":")) for r in rows) + "]"
-    parts = {"settings": json.dumps([f"{k}={v}" for k, v in RECIPE.items()]),
+    parts = {"settings": json.dumps([f"{k}={v}" for k, v in recipe.items()]),
              "captions": lines(captions), "pictures": lines(pictures), "batches": lines(batches),
              "losses": json.dumps(rounded(losses)), "norms": json.dumps(rounded(norms)),
              "scales": json.dumps(rounded(scales)),
              "weights": lines(dict(name=n, **r) for n, r in picked.items())}
-    (HERE / "golden_steps.json").write_text(
+    (HERE / file).write_text(
         "{" + ",\n".join(f'"{k}": {v}' for k, v in parts.items()) + "}\n")
 
 
-main()
+write("golden_steps.json", RECIPE)
+write("golden_con_clip.json", CON_CLIP)
