@@ -192,8 +192,12 @@ static int forward(struct turn *t)
 static int add(const struct turn *t, size_t count, const float *part, float *to)
 {
     struct nc_ops *ops = t->step->ops;
-    struct nc_scatter scatter = {.count = count, .width = t->own->width, .rows = count,
-                                 .row = t->step->ring.identity, .dy = part, .dx = to};
+    struct nc_scatter scatter = {.count = count,
+                                 .width = t->own->width,
+                                 .rows = count,
+                                 .row = t->step->ring.identity,
+                                 .dy = part,
+                                 .dx = to};
     return count ? ops->scatter(ops->backend, &scatter) : NC_OK;
 }
 
@@ -237,7 +241,8 @@ static int backward(struct turn *t)
         status = pass_dtext(t, t->number - 1);
     if (status == NC_OK)
         status = wait_for(t, t->dtext);
-    return status == NC_OK ? add(t, n->captions, t->step->ring.dtext[t->number % 2], n->dtext) : status;
+    return status == NC_OK ? add(t, n->captions, t->step->ring.dtext[t->number % 2], n->dtext)
+                           : status;
 }
 
 /* ---- The loss --------------------------------------------------------------------------- */
@@ -270,9 +275,13 @@ static int start_sums(struct nc_step *step, size_t count)
 static int sum_loss(struct nc_step *step, const struct nc_infonce *n)
 {
     struct nc_ops *ops = step->ops;
-    struct nc_infonce_loss sum = {.pairs = n->captions, .total = n->total, .row_max = n->row_max,
-                                  .row_log = n->row_log, .column_max = n->column_max,
-                                  .column_log = n->column_log, .positive = n->positive,
+    struct nc_infonce_loss sum = {.pairs = n->captions,
+                                  .total = n->total,
+                                  .row_max = n->row_max,
+                                  .row_log = n->row_log,
+                                  .column_max = n->column_max,
+                                  .column_log = n->column_log,
+                                  .positive = n->positive,
                                   .loss = &step->numbers->loss};
     nc_ticket ticket;
     int status = ops->zero(ops->backend, sum.loss, sizeof(float));
