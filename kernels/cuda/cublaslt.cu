@@ -17,6 +17,9 @@
 #include "product.h"
 
 #include "cublaslt_library.h"
+#include "nclip/devices.h"
+
+#include <cstdio>
 #include <cstdlib>
 
 enum {
@@ -459,6 +462,16 @@ int nc_cuda_product(struct nc_backend *backend, struct nc_cuda_products *product
 
 /* ---- Opening
  * ------------------------------------------------------------------------------------------ */
+
+void nc_cuda_products_version(char *text)
+{
+    const struct nc_cublaslt *library;
+    *text = 0;
+    if (nc_cublaslt_load(&library) != NC_OK)
+        return;
+    size_t version = library->cublasLtGetVersion(); /* 13.1.2 is 130102 */
+    snprintf(text, NC_VERSION_SIZE, "%zu.%zu.%zu", version / 10000, version / 100 % 100, version % 100);
+}
 
 int nc_cuda_products_create(struct nc_backend *backend, struct nc_cuda_products **out)
 {

@@ -30,6 +30,7 @@ struct nc_backend {
     cudaStream_t compute, copy;
     cudaEvent_t marks[NC_MARKS];
     struct nc_cuda_recorder *recorder;
+    struct nc_cuda_vision *vision; /* which full attention; attention_vision.cu */
     struct nc_cuda_gemm *gemm;
     struct nc_cuda_fault *fault;      /* on the device: the first thing that a kernel found wrong */
     struct nc_cuda_fault *fault_seen; /* on the host, pinned */
@@ -113,6 +114,14 @@ int nc_cuda_linear_backward_weight(struct nc_backend *backend,
 size_t nc_cuda_attention_scratch(struct nc_backend *backend, const struct nc_attention *attention);
 int nc_cuda_attention_forward(struct nc_backend *backend, const struct nc_attention *attention);
 int nc_cuda_attention_backward(struct nc_backend *backend, const struct nc_attention *attention);
+
+/* attention_full.cu */
+int nc_cuda_attention_full_own(struct nc_backend *backend,
+                               const struct nc_attention_full *attention);
+
+/* attention_vision.cu */
+int nc_cuda_vision_create(struct nc_backend *backend);
+void nc_cuda_vision_destroy(struct nc_backend *backend);
 int nc_cuda_attention_full(struct nc_backend *backend, const struct nc_attention_full *attention);
 
 /* layernorm.cu */

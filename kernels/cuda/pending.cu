@@ -19,7 +19,7 @@ int nc_cuda_attention_backward(struct nc_backend *, const struct nc_attention *)
 {
     return refuse("attention_backward");
 }
-int nc_cuda_attention_full(struct nc_backend *, const struct nc_attention_full *)
+int nc_cuda_attention_full_own(struct nc_backend *, const struct nc_attention_full *)
 {
     return refuse("attention_full");
 }

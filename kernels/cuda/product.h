@@ -32,6 +32,9 @@ struct nc_cuda_products; /* the library's handle, workspace and chosen algorithm
 int nc_cuda_products_create(struct nc_backend *backend, struct nc_cuda_products **products);
 void nc_cuda_products_destroy(struct nc_cuda_products *products);
 
+/* The library's version as text of NC_VERSION_SIZE (nclip/devices.h); "" where it is not there. */
+void nc_cuda_products_version(char *text);
+
 /* *summed: whether column_sums were made on the way; not every shape and type can. */
 int nc_cuda_product(struct nc_backend *backend, struct nc_cuda_products *products,
                     const struct nc_cuda_product *product, bool *summed);

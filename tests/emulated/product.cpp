@@ -11,6 +11,11 @@ struct nc_cuda_products {
     std::shared_ptr<struct nc_ops> cpu; /* graphs may outlive the backend */
 };
 
+void nc_cuda_products_version(char *text)
+{
+    *text = 0;
+}
+
 int nc_cuda_products_create(struct nc_backend *backend, struct nc_cuda_products **out)
 {
     (void)backend;
