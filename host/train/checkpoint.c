@@ -307,6 +307,8 @@ static int read_moments(const char *path, struct nc_step *step)
                                            tensor->bytes);
         }
     }
+    if (status == NC_OK)
+        status = step->ops->synchronize(step->ops->backend); /* the file's bytes are read until then */
     nc_safetensors_close(file);
     return status;
 }
