@@ -15,6 +15,7 @@ struct nc_piece {
     size_t first, count; /* the elements of it that are taken */
     bool transposed;     /* the source is a matrix [columns, rows] of what is written */
     const float *values; /* [count] instead of a tensor, when not NULL */
+    const void *bytes;   /* [count] bytes instead, in the output's type, when not NULL */
     /* (1 - alpha) x tensor + alpha x other, computed in double, when `other` is not NULL;
      * exact at 0 and 1 */
     const struct nc_safetensors *other_file;

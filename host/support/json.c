@@ -4,6 +4,7 @@
 #include "nclip/files.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 static int parse_error(const char *where, const char *text, size_t size, const char *stopped)
@@ -128,4 +129,15 @@ int nc_json_optional_bool(const char *where, const cJSON *object, const char *ke
         return wrong(where, key, item, "true or false");
     *value = cJSON_IsTrue(item);
     return NC_OK;
+}
+
+int nc_json_print(cJSON *root, bool complete)
+{
+    char *text = root && complete ? cJSON_PrintUnformatted(root) : NULL;
+    int status = text ? NC_OK : nc_error(NC_FAILED, "no memory to print the result");
+    if (text)
+        puts(text);
+    cJSON_free(text);
+    cJSON_Delete(root);
+    return status;
 }

@@ -31,4 +31,8 @@ int nc_json_optional_number(const char *where, const cJSON *object, const char *
 int nc_json_optional_string(const char *where, const cJSON *object, const char *key, const char **value);
 int nc_json_optional_bool(const char *where, const cJSON *object, const char *key, bool *value);
 
+/* Prints the tree as one line on standard output and frees it. NC_FAILED when it is NULL or not
+ * `complete`: a member could not be added. */
+int nc_json_print(cJSON *root, bool complete);
+
 #endif
