@@ -198,6 +198,16 @@ enum nc_type nc_model_file_type(const struct nc_model *model, enum nc_tower towe
     return type;
 }
 
+float nc_model_logit_scale(const struct nc_model *model)
+{
+    float value = 0;
+    for (size_t i = 0; i < model->table.count; i++) {
+        if (model->table.rows[i].role == NC_LOGIT_SCALE)
+            nc_convert(&value, NC_FLOAT32, model->sources[i]->data, model->sources[i]->type, 1);
+    }
+    return value;
+}
+
 size_t nc_first_non_finite(const float *values, size_t count)
 {
     for (size_t start = 0; start < count; start += 4096) {

@@ -85,8 +85,13 @@ static int write_record(const char *path, const struct nc_model *base, const str
                 cJSON_AddStringToObject(root, "base", base->folder) &&
                 cJSON_AddStringToObject(root, "tuned", tuned->folder);
     char *text = done ? cJSON_Print(root) : NULL;
+    struct nc_writer *writer = NULL;
     int status =
-        text ? nc_file_write(path, text, strlen(text)) : nc_error(NC_FAILED, "%s: no memory", path);
+        text ? nc_writer_create(path, &writer) : nc_error(NC_FAILED, "%s: no memory", path);
+    if (status == NC_OK) {
+        (void)nc_writer_printf(writer, "%s\n", text); /* a failure is remembered until commit */
+        status = nc_writer_commit(writer);
+    }
     cJSON_free(text);
     cJSON_Delete(root);
     return status;

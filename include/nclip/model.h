@@ -148,6 +148,9 @@ size_t nc_model_unknown(const struct nc_model *model, const char *const **names)
 /* The type most parameters of the tower have in the file. */
 enum nc_type nc_model_file_type(const struct nc_model *model, enum nc_tower tower);
 
+/* The logarithm that cosines are multiplied by the exponential of, as the file has it. */
+float nc_model_logit_scale(const struct nc_model *model);
+
 /* Fills a tower's buffer (tower_elements floats; padding is zeroed). Refuses
  * a non-finite value by naming its tensor. */
 int nc_model_load(const struct nc_model *model, enum nc_tower tower, float *parameters);
