@@ -117,6 +117,8 @@ static int write_piece(const char *path, struct nc_safetensors_writer *writer,
                        const struct nc_output *output, const struct nc_piece *piece,
                        struct buffers *buffers)
 {
+    if (piece->bytes)
+        return nc_safetensors_writer_data(writer, piece->bytes, piece->count);
     bool same =
         piece->tensor && !piece->other && strcmp(piece->tensor->type_name, output->type_name) == 0;
     if (same && !piece->transposed)
