@@ -214,6 +214,11 @@ static int check_tower(const struct job *job, const char *which, const struct nc
 {
     char where[4200];
     snprintf(where, sizeof where, "%s: %s tower", job->config ? job->config : job->path, which);
+    if (!job->config && tower->width % 64)
+        return nc_error(NC_BAD_INPUT,
+                        "%s: a width of %zu is no multiple of OpenAI's heads of 64; give --config with "
+                        "an " NC_OPEN_CLIP_CONFIG,
+                        where, tower->width);
     if (!tower->heads || tower->layers < 1 || tower->layers > LARGEST_LAYERS)
         return nc_error(NC_BAD_INPUT, "%s: a width of %zu in %zu heads and %zu blocks is no CLIP",
                         where, tower->width, tower->heads, tower->layers);
@@ -301,9 +306,10 @@ static int list_tensors(struct job *job)
     for (size_t i = 0; i < job->table.count; i++) {
         const struct nc_parameter *row = &job->table.rows[i];
         const struct nc_safetensor *tensor = nc_safetensors_find(job->file, row->openai_name);
-        if (!tensor && !missing++)
+        if (!tensor && !first_missing)
             first_missing = row->openai_name;
-        else if (tensor && status == NC_OK)
+        missing += !tensor && row->openai_slice <= 0; /* query, key and value are one */
+        if (tensor && status == NC_OK)
             status = add_row(job, row, tensor);
     }
     if (!missing)
