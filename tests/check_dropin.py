@@ -388,6 +388,13 @@ def check_clip_benchmark(ours, work, paths):
     check("clip-benchmark zero-shot: top-1", abs(theirs["acc1"] - float(right.double().mean())), 0)
     check("clip-benchmark zero-shot: mean per class", abs(theirs["mean_per_class_recall"] - mean), 1e-12)
     print(f"    ({theirs['acc1']:.4f} of {len(data)} pictures, {len(classes)} classes)")
+    if "zeroshot" in nclip("evaluate", "--help"):
+        (work / "templates.txt").write_text("".join(t.format(c="{}") + "\n" for t in templates))
+        result = json.loads(nclip("evaluate", "zeroshot", "--model", ours.model, "--images", work / "pictures",
+                                  "--templates", work / "templates.txt", "--json"))
+        check("clip-benchmark zero-shot, as nclip evaluate: top-1", abs(theirs["acc1"] - result["score"]), 1e-12)
+        check("clip-benchmark zero-shot, as nclip evaluate: mean per class",
+              abs(theirs["mean_per_class_recall"] - result["groups"]["mean per class"]["score"]), 1e-12)
 
     # Retrieval: several captions a picture.
     captions = [[f"a {w} {s}" for s in SHAPES[:1 + i % 3]] for i, w in enumerate(

@@ -157,8 +157,8 @@ static void settings_survive_a_file(void **state)
 {
     static const char *const settings[] = {
         "{}",
-        "{\"size\": {\"height\": 8, \"width\": 8}, \"do_center_crop\": false, \"resample\": 2, "
-        "\"image_mean\": [0.5, 0.25, 0.1], \"image_std\": [0.1, 0.2, 0.3]}",
+        "{\"size\": [8, 8], \"do_center_crop\": false, \"image_mean\": [0.5, 0.25, 0.1]}",
+        "{\"resample\": 2, \"image_std\": [0.1, 0.2, 0.3]}",
         "{\"size\": {\"shortest_edge\": 10}, \"do_normalize\": false, \"rescale_factor\": 0.1}",
         "{\"do_resize\": false, \"do_rescale\": false, \"resample\": 1}",
     };

@@ -121,9 +121,10 @@ static void round_trips_keep_every_byte(void **state)
                                             {NC_FLOAT32, NC_FLOAT16}};
     static const enum nc_format formats[] = {NC_FORMAT_OPEN_CLIP, NC_FORMAT_OPENAI};
     struct nc_model_shape odd = plain_shape; /* what only open_clip can say */
+    odd.text.width = 98;
     odd.text.heads = 2;
-    odd.text.mlp = 100;
-    odd.vision.mlp = 231; /* 231 / 128 x 128 must not become 230 */
+    odd.text.mlp = 99; /* 98 x (99.0 / 98) is less than 99 */
+    odd.vision.mlp = 231;
     odd.text.activation = odd.vision.activation = NC_GELU;
     odd.text.epsilon = 1e-6f;
     odd.end_token = 48;
