@@ -41,6 +41,16 @@ static char *model_folder(const char *folder)
     return result;
 }
 
+/* Only the plain copy keeps tensors that no row of the table names. */
+static void warn_of_unknown(const struct nc_model *model, const char *out)
+{
+    const char *const *names;
+    size_t count = nc_model_unknown(model, &names);
+    if (count)
+        fprintf(stderr, "%s: left out what is no part of a CLIP: \"%s\"%s\n", out, names[0],
+                count > 1 ? " and more (nclip info lists them)" : "");
+}
+
 static int print_json(const char *out, const char *format)
 {
     cJSON *root = cJSON_CreateObject();
@@ -80,6 +90,8 @@ static int run(int argc, char **argv)
     status = folder ? nc_model_open(folder, &model) : nc_error(NC_FAILED, "export: no memory");
     if (status == NC_OK)
         status = nc_model_export(model, format, dtype ? &type : NULL, out);
+    if (status == NC_OK && format != NC_FORMAT_HF)
+        warn_of_unknown(model, out);
     if (status == NC_OK && json)
         status = print_json(out, format_name);
     else if (status == NC_OK)
