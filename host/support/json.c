@@ -46,6 +46,17 @@ int nc_json_load(const char *path, cJSON **root)
     return status;
 }
 
+int nc_json_print(cJSON *root, bool complete)
+{
+    char *text = root && complete ? cJSON_PrintUnformatted(root) : NULL;
+    int status = text ? NC_OK : nc_error(NC_FAILED, "no memory to print the result");
+    if (text)
+        puts(text);
+    cJSON_free(text);
+    cJSON_Delete(root);
+    return status;
+}
+
 static const cJSON *member(const cJSON *object, const char *key)
 {
     return cJSON_IsObject(object) ? cJSON_GetObjectItemCaseSensitive(object, key) : NULL;
@@ -129,15 +140,4 @@ int nc_json_optional_bool(const char *where, const cJSON *object, const char *ke
         return wrong(where, key, item, "true or false");
     *value = cJSON_IsTrue(item);
     return NC_OK;
-}
-
-int nc_json_print(cJSON *root, bool complete)
-{
-    char *text = root && complete ? cJSON_PrintUnformatted(root) : NULL;
-    int status = text ? NC_OK : nc_error(NC_FAILED, "no memory to print the result");
-    if (text)
-        puts(text);
-    cJSON_free(text);
-    cJSON_Delete(root);
-    return status;
 }
