@@ -49,18 +49,6 @@ static enum kind kind_of(const char *folder)
     return KIND_NONE;
 }
 
-/* Prints and frees the object. `complete` is false when something could not be added. */
-static int print_object(cJSON *root, bool complete)
-{
-    char *text = complete ? cJSON_PrintUnformatted(root) : NULL;
-    int status = text ? NC_OK : nc_error(NC_FAILED, "no memory for the description");
-    if (text)
-        puts(text);
-    cJSON_free(text);
-    cJSON_Delete(root);
-    return status;
-}
-
 /* ---- A model ------------------------------------------------------------------------- */
 
 static int describe_model(const char *folder, bool json, bool parameters)
@@ -96,7 +84,7 @@ static int describe_store(const char *folder, bool json)
                         cJSON_AddStringToObject(root, "preprocessing", info->preprocessing) &&
                         cJSON_AddNumberToObject(root, "shards", (double)shards) &&
                         cJSON_AddNumberToObject(root, "skipped", (double)skipped);
-        status = print_object(root, complete);
+        status = nc_json_print(root, complete);
     } else {
         printf("%s: embeddings of %zu picture%s\n\n", folder, rows, rows == 1 ? "" : "s");
         printf("  dimension      %zu, %s, %s\n", info->dimension, nc_type_name(info->type),
@@ -237,7 +225,7 @@ static int print_run_json(const char *folder, const struct nc_config *config,
     complete = complete && list &&
                cJSON_AddBoolToObject(root, "best", holds_checkpoint(folder, "best")) &&
                cJSON_AddBoolToObject(root, "last", holds_checkpoint(folder, "last"));
-    return print_object(root, complete);
+    return nc_json_print(root, complete);
 }
 
 static void print_run(const char *folder, const struct nc_config *config,

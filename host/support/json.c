@@ -4,6 +4,7 @@
 #include "nclip/files.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 static int parse_error(const char *where, const char *text, size_t size, const char *stopped)
@@ -42,6 +43,17 @@ int nc_json_load(const char *path, cJSON **root)
         return status;
     status = nc_json_parse(path, text, size, root);
     free(text);
+    return status;
+}
+
+int nc_json_print(cJSON *root, bool complete)
+{
+    char *text = root && complete ? cJSON_PrintUnformatted(root) : NULL;
+    int status = text ? NC_OK : nc_error(NC_FAILED, "no memory to print the result");
+    if (text)
+        puts(text);
+    cJSON_free(text);
+    cJSON_Delete(root);
     return status;
 }
 

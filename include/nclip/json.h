@@ -16,6 +16,10 @@ int nc_json_load(const char *path, cJSON **root);
 /* Parses `size` bytes; `where` names them in messages ("captions.jsonl line 7"). */
 int nc_json_parse(const char *where, const char *text, size_t size, cJSON **root);
 
+/* Prints the tree as one line on standard output and frees it. NC_FAILED when it is NULL or not
+ * `complete`: a member could not be added. */
+int nc_json_print(cJSON *root, bool complete);
+
 /* Required members of an object. `where` names the object. Strings point into
  * the tree. nc_json_size wants a whole number 0 .. 2^53. */
 int nc_json_object(const char *where, const cJSON *object, const char *key, const cJSON **value);
