@@ -14,6 +14,10 @@
 
 #include "nclip/types.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 enum nc_activation {
     NC_QUICK_GELU, /* x * sigmoid(1.702 x): OpenAI's checkpoints */
     NC_GELU,       /* x * Phi(x), with erf */
@@ -174,4 +178,7 @@ int nc_model_save(const struct nc_model *model, const char *folder, const float 
  * `parameters` each row of the table too. Reads the vision tower, for its hash. */
 int nc_model_describe(const struct nc_model *model, FILE *out, bool json, bool parameters);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

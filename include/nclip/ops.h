@@ -29,6 +29,10 @@
 #include "nclip/model.h"
 #include "nclip/types.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* ---- Linear layers --------------------------------------------------------------
  * weight is [out, in] as in PyTorch. Never hand-written: oneDNN or cuBLASLt. */
 
@@ -340,4 +344,7 @@ void nc_ops_destroy(struct nc_ops *ops);
 /* Names of the backends of this build, ending with NULL. */
 const char *const *nc_ops_names(void);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

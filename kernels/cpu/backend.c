@@ -1,14 +1,12 @@
-/* The backends of this build by name, and the CPU's table of operations. */
+/* The CPU's table of operations. */
 #include "cpu.h"
 
 #include "nclip/error.h"
 
 #include <omp.h>
 #include <stdlib.h>
-#include <string.h>
 
 static const struct nc_ops cpu_operations = {
-    .name = "cpu",
     .host_memory = true,
     .allocate = nc_cpu_allocate,
     .release = nc_cpu_release,
@@ -46,7 +44,7 @@ static const struct nc_ops cpu_operations = {
     .squared_norm = nc_cpu_squared_norm,
 };
 
-static void cpu_destroy(struct nc_backend *backend)
+void nc_cpu_destroy(struct nc_backend *backend)
 {
     if (!backend)
         return;
@@ -55,9 +53,9 @@ static void cpu_destroy(struct nc_backend *backend)
     free(backend);
 }
 
-static int cpu_create(struct nc_backend **out)
+int nc_cpu_create(int device, struct nc_ops *ops)
 {
-    *out = NULL;
+    (void)device;
     struct nc_backend *backend = calloc(1, sizeof *backend);
     if (!backend)
         return nc_error(NC_FAILED, "cpu: no memory");
@@ -72,43 +70,10 @@ static int cpu_create(struct nc_backend **out)
                               backend->threads);
     }
     if (status != NC_OK) {
-        cpu_destroy(backend);
+        nc_cpu_destroy(backend);
         return status;
     }
-    *out = backend;
-    return NC_OK;
-}
-
-static const char *const names[] = {"cpu", NULL};
-
-const char *const *nc_ops_names(void)
-{
-    return names;
-}
-
-int nc_ops_create(const char *name, int device, struct nc_ops **out)
-{
-    (void)device;
-    *out = NULL;
-    if (strcmp(name, "cpu") != 0)
-        return nc_error(NC_USAGE, "there is no backend \"%s\" in this build; there is: cpu", name);
-    struct nc_ops *ops = malloc(sizeof *ops);
-    if (!ops)
-        return nc_error(NC_FAILED, "cpu: no memory");
     *ops = cpu_operations;
-    int status = cpu_create(&ops->backend);
-    if (status != NC_OK) {
-        free(ops);
-        return status;
-    }
-    *out = ops;
+    ops->backend = backend;
     return NC_OK;
-}
-
-void nc_ops_destroy(struct nc_ops *ops)
-{
-    if (!ops)
-        return;
-    cpu_destroy(ops->backend);
-    free(ops);
 }

@@ -7,6 +7,7 @@
 #ifndef NCLIP_KERNELS_CPU_H
 #define NCLIP_KERNELS_CPU_H
 
+#include "../backends.h"
 #include "nclip/ops.h"
 
 struct nc_cpu_gemm; /* gemm.c: oneDNN's engine, stream and primitives */

@@ -47,8 +47,11 @@ int run_on_all_backends(const struct CMUnitTest *tests, size_t count)
 {
     struct CMUnitTest *with_teardown = calloc(count, sizeof *with_teardown);
     int failures = 0;
+    const char *only = getenv("NCLIP_TEST_BACKEND");
     for (const char *const *name = nc_ops_names(); *name; name++) {
         struct nc_ops *ops;
+        if (only && strcmp(only, *name) != 0)
+            continue;
         if (nc_ops_create(*name, 0, &ops) != NC_OK) {
             print_message("SKIPPED on %s: %s\n", *name, nc_error_message());
             continue;

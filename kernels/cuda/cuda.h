@@ -1,0 +1,100 @@
+/* What the files of the CUDA backend share: its state, and the functions behind its table of
+ * operations. Each is the operation of the same name in nclip/ops.h.
+ *
+ * Every operation enqueues its kernels on backend->compute and returns; none waits for the
+ * device but `synchronize` and `download`. Arguments live on the device, so operations never
+ * look at what a pointer of their struct points to: shapes are checked by the host, indices by
+ * the kernels.
+ *
+ * Capture. A caller may record a whole step as a CUDA graph: cudaStreamBeginCapture on
+ * backend->compute, the operations, cudaStreamEndCapture. While capturing is true
+ *   - nothing may be allocated, released, uploaded from or downloaded to ordinary host memory,
+ *     and nobody may wait: the operations do none of that;
+ *   - products choose no algorithm by timing (gemm.cu): run the step once before, so that
+ *     every shape is known; a shape that is not takes cuBLASLt's first choice;
+ *   - numbers given by value (a learning rate, a step, a shape) are frozen into the graph;
+ *   - a graph refers to the backend's workspace: launch it on backend->compute only. */
+#ifndef NCLIP_KERNELS_CUDA_CUDA_H
+#define NCLIP_KERNELS_CUDA_CUDA_H
+
+#include "device.h"
+
+#include "../backends.h"
+
+struct nc_cuda_gemm; /* gemm.cu: cuBLASLt's handle, workspace and chosen algorithms */
+
+struct nc_backend {
+    int device;
+    int multiprocessors;
+    int major, minor; /* compute capability */
+    cudaStream_t compute, copy;
+    bool capturing; /* set by whoever captures `compute` */
+    struct nc_cuda_gemm *gemm;
+};
+
+/* What a call of CUDA's runtime said, as an error of ours: NC_OK for cudaSuccess. backend.cu */
+int nc_cuda_check(cudaError_t error, const char *what);
+
+/* memory.cu */
+int nc_cuda_allocate(struct nc_backend *backend, size_t bytes, void **out);
+void nc_cuda_release(struct nc_backend *backend, void *data, size_t bytes);
+int nc_cuda_upload(struct nc_backend *backend, void *destination, const void *host, size_t bytes);
+int nc_cuda_download(struct nc_backend *backend, void *host, const void *source, size_t bytes);
+int nc_cuda_copy(struct nc_backend *backend, void *destination, const void *source, size_t bytes);
+int nc_cuda_zero(struct nc_backend *backend, void *data, size_t bytes);
+int nc_cuda_fill(struct nc_backend *backend, float *data, float value, size_t count);
+int nc_cuda_synchronize(struct nc_backend *backend);
+int nc_cuda_convert(struct nc_backend *backend, void *destination, enum nc_type destination_type,
+                    const void *source, enum nc_type source_type, size_t count);
+
+/* gemm.cu */
+int nc_cuda_gemm_create(struct nc_backend *backend, struct nc_cuda_gemm **gemm);
+void nc_cuda_gemm_destroy(struct nc_cuda_gemm *gemm);
+int nc_cuda_linear(struct nc_backend *backend, const struct nc_linear *linear);
+int nc_cuda_linear_backward_input(struct nc_backend *backend,
+                                  const struct nc_linear_backward_input *linear);
+int nc_cuda_linear_backward_weight(struct nc_backend *backend,
+                                   const struct nc_linear_backward_weight *linear);
+
+/* attention.cu */
+size_t nc_cuda_attention_scratch(struct nc_backend *backend, const struct nc_attention *attention);
+int nc_cuda_attention_forward(struct nc_backend *backend, const struct nc_attention *attention);
+int nc_cuda_attention_backward(struct nc_backend *backend, const struct nc_attention *attention);
+int nc_cuda_attention_full(struct nc_backend *backend, const struct nc_attention_full *attention);
+
+/* layernorm.cu */
+int nc_cuda_layernorm_forward(struct nc_backend *backend, const struct nc_layernorm *norm);
+size_t nc_cuda_layernorm_scratch(struct nc_backend *backend, size_t rows, size_t width);
+int nc_cuda_layernorm_backward(struct nc_backend *backend,
+                               const struct nc_layernorm_backward *norm);
+
+/* activation.cu */
+int nc_cuda_activation_forward(struct nc_backend *backend,
+                               const struct nc_activation_forward *activation);
+int nc_cuda_activation_backward(struct nc_backend *backend,
+                                const struct nc_activation_backward *activation);
+
+/* embedding.cu */
+int nc_cuda_embedding_forward(struct nc_backend *backend, const struct nc_embedding *embedding);
+size_t nc_cuda_embedding_scratch(struct nc_backend *backend, size_t rows);
+int nc_cuda_embedding_backward(struct nc_backend *backend,
+                               const struct nc_embedding_backward *embedding);
+
+/* rows.cu */
+int nc_cuda_gather(struct nc_backend *backend, const struct nc_gather *gather);
+int nc_cuda_scatter(struct nc_backend *backend, const struct nc_scatter *scatter);
+int nc_cuda_normalize_forward(struct nc_backend *backend, const struct nc_normalize *normalize);
+int nc_cuda_normalize_backward(struct nc_backend *backend,
+                               const struct nc_normalize_backward *normalize);
+
+/* infonce.cu */
+size_t nc_cuda_infonce_scratch(struct nc_backend *backend, const struct nc_infonce *infonce);
+int nc_cuda_infonce_forward(struct nc_backend *backend, const struct nc_infonce *infonce);
+int nc_cuda_infonce_backward(struct nc_backend *backend, const struct nc_infonce *infonce);
+int nc_cuda_infonce_loss(struct nc_backend *backend, const struct nc_infonce_loss *loss);
+
+/* adamw.cu */
+int nc_cuda_adamw(struct nc_backend *backend, const struct nc_adamw *adamw);
+int nc_cuda_squared_norm(struct nc_backend *backend, const float *data, size_t count, double *sum);
+
+#endif
