@@ -26,6 +26,36 @@ int nc_cuda_linear_backward_weight(struct nc_backend *, const struct nc_linear_b
     return refuse("linear_backward_weight");
 }
 
+#ifdef NCLIP_CUDA_EMULATED
+int nc_cuda_product(struct nc_backend *backend, enum nc_type type, size_t m, size_t n, size_t k,
+                    const void *a, size_t a_step, const void *b, size_t b_step, bool accumulate,
+                    float *c)
+{
+    auto at = [type](const void *x, size_t i) {
+        return type == NC_FLOAT32 ? static_cast<const float *>(x)[i]
+                                  : nc_float16_to_float(static_cast<const uint16_t *>(x)[i]);
+    };
+    return nc_cuda_check(nc_emulated_enqueue(backend->compute,
+                                             [=] {
+                                                 for (size_t i = 0; i < m; i++)
+                                                     for (size_t j = 0; j < n; j++) {
+                                                         float sum = accumulate ? c[i * n + j] : 0;
+                                                         for (size_t l = 0; l < k; l++)
+                                                             sum += at(a, i * a_step + l) *
+                                                                    at(b, l * b_step + j);
+                                                         c[i * n + j] = sum;
+                                                     }
+                                             }),
+                         "a product");
+}
+#else
+int nc_cuda_product(struct nc_backend *, enum nc_type, size_t, size_t, size_t, const void *, size_t,
+                    const void *, size_t, bool, float *)
+{
+    return refuse("product");
+}
+#endif
+
 /* attention.cu */
 size_t nc_cuda_attention_scratch(struct nc_backend *, const struct nc_attention *)
 {
@@ -98,24 +128,6 @@ int nc_cuda_normalize_forward(struct nc_backend *, const struct nc_normalize *)
 int nc_cuda_normalize_backward(struct nc_backend *, const struct nc_normalize_backward *)
 {
     return refuse("normalize_backward");
-}
-
-/* infonce.cu */
-size_t nc_cuda_infonce_scratch(struct nc_backend *, const struct nc_infonce *)
-{
-    return 0;
-}
-int nc_cuda_infonce_forward(struct nc_backend *, const struct nc_infonce *)
-{
-    return refuse("infonce_forward");
-}
-int nc_cuda_infonce_backward(struct nc_backend *, const struct nc_infonce *)
-{
-    return refuse("infonce_backward");
-}
-int nc_cuda_infonce_loss(struct nc_backend *, const struct nc_infonce_loss *)
-{
-    return refuse("infonce_loss");
 }
 
 /* adamw.cu */

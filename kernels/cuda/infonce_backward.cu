@@ -1,0 +1,434 @@
+/* InfoNCE backward on the GPU: with weights w of captions and v of pictures,
+ *
+ *     g(r, c) = (w[r] exp(s - row lse[r]) + v[c] exp(s - column lse[c]) - (w[r] + v[c]) [r = c]) / 2N
+ *     dtext[r] = exp(logit_scale) * sum_c g(r, c) image[c],   dlogit_scale = sum g s
+ *
+ * A strip's tiles of scores are made as in forward (infonce.cu, with the times) and become
+ * coefficients, which are written out; then the library multiplies them with the strip's
+ * pictures, 2 B^2 D flops in all. Four strips down, eight across are 32 products of 16384 x D x 8192
+ * for B = 65,536: the coefficients are read once, 768 flops for each of their bytes where an H100
+ * needs 200, so that it does not matter whether they still are in L2.
+ *
+ * In bf16 the coefficients of negatives are stored in fp16 and multiplied with pictures that are
+ * converted to fp16. That costs the tensor cores nothing, and 11 bits make an eighth of the error
+ * that bf16's 8 would make. A picture's numbers lie within -1 and 1: what bf16 holds of them
+ * above 2^-14 is exact in fp16, and below they are right to 2^-25. Coefficients lie within 0 and
+ * w + v; a power of two brings the largest possible one to 2^15, so they are exact to 11 bits down to
+ * 2^-29 of it and right to 2^-40 below: of a sum of a million of them less than 2^-20 is lost.
+ *
+ * A positive's coefficient, a difference that comes close to 0 as a model learns, never enters
+ * the strip: it is kept in fp32 and multiplied in fp32 when the strip's sums are added to dtext. */
+#include "infonce_tile.h"
+
+/* What a score needs of its row, or of its column. */
+struct __align__(16) term {
+    float max, log; /* of the running log-sum-exp */
+    float weight;   /* scaled */
+    int32_t group;
+};
+
+/* One launch's place, and where it leaves what. */
+struct target {
+    void *coefficients;   /* [strip.rows, step] fp16 or fp32 */
+    size_t step;
+    float *positive;      /* [strip.rows]: a positive's coefficient, where the strip holds it */
+    const float *factor;  /* that coefficients are multiplied with, N / 2 left out */
+    double *sums;         /* one a tile: coefficients times scores */
+    int sums_step;        /* between rows of tiles */
+    bool first;           /* sums are = here, and += from then on */
+};
+
+/* ---- The coefficients' factor ----------------------------------------------------------------- */
+
+enum { FACTOR_THREADS = 1024 };
+
+static __device__ float largest_weight(const float *weights, size_t count)
+{
+    float most = weights ? 0 : 1;
+    for (size_t i = threadIdx.x; weights && i < count; i += FACTOR_THREADS)
+        most = fmaxf(most, fabsf(weights[i]));
+    return most;
+}
+
+/* A power of two that brings the largest caption's and the largest picture's weight together to
+ * at most 2^15; 1 in fp32, which needs none. */
+static __global__ void __launch_bounds__(FACTOR_THREADS)
+    find_factor(nc_infonce n, float *factor)
+{
+    NC_SHARED(float, parts);
+    float most[2] = {largest_weight(n.caption_weight, n.captions),
+                     largest_weight(n.image_weight, n.images)};
+    for (int side = 0; side < 2; side++) {
+        most[side] = nc_warp_max(most[side]);
+        if (nc_lane() == 0)
+            parts[side * NC_WARP + (int)threadIdx.x / NC_WARP] = most[side];
+    }
+    nc_barrier();
+    if (threadIdx.x == 0) {
+        for (int w = 0; w < FACTOR_THREADS / NC_WARP; w++)
+            for (int side = 0; side < 2; side++)
+                most[side] = fmaxf(most[side], parts[side * NC_WARP + w]);
+        int exponent = 0;
+        frexpf(most[0] + most[1], &exponent);
+        *factor = n.type == NC_FLOAT32 ? 1 : ldexpf(1, min(15 - exponent, 126));
+    }
+}
+
+/* ---- Coefficients, tile by tile ---------------------------------------------------------------------- */
+
+/* Terms of the tile's rows, then of its columns; nothing where there is none. */
+template <typename T>
+static __device__ __forceinline__ void load_terms(term *terms, const nc_infonce &n,
+                                                  const nc_strip &strip, const nc_place &p,
+                                                  float factor)
+{
+    enum { ROWS = nc_tile<T>::ROWS, COLUMNS = nc_tile<T>::COLUMNS };
+    for (int i = (int)threadIdx.x; i < ROWS + COLUMNS; i += NC_TILE_THREADS) {
+        bool row = i < ROWS;
+        int k = row ? i : i - ROWS;
+        term t = {0, 0, 0, 0};
+        if (k < (row ? p.rows : p.columns)) {
+            size_t at = row ? strip.row + (size_t)(p.row + k) : strip.column + (size_t)(p.column + k);
+            const float *weight = row ? n.caption_weight : n.image_weight;
+            t.max = (row ? n.row_max : n.column_max)[at];
+            t.log = (row ? n.row_log : n.column_log)[at];
+            t.weight = weight ? factor * weight[at] : factor;
+            t.group = n.caption_group ? (row ? n.caption_group : n.image_group)[at] : 0;
+        }
+        terms[i] = t;
+    }
+}
+
+/* weight * exp(s - max - log); s and max are near each other where it counts. */
+static __device__ __forceinline__ float share_of(const term &t, float s)
+{
+    return t.weight * nc_exp2(((s - t.max) - t.log) * NC_LOG2_E);
+}
+
+/* Scores become coefficients of negatives, 0 where there is none. Returns the sum of their products.
+ * Scores of positives are left in `own`, by row. */
+template <typename T, bool SPECIAL>
+static __device__ __forceinline__ float
+make_coefficients(const nc_infonce &n, const nc_place &p, const term *terms, float *own,
+                  float (&score)[nc_tile<T>::M][nc_tile<T>::N][4])
+{
+    using tile = nc_tile<T>;
+    const term *columns = terms + tile::ROWS;
+    float sum = 0;
+#pragma unroll
+    for (int i = 0; i < tile::M; i++)
+#pragma unroll
+        for (int h = 0; h < 4; h += 2) {
+            int row = nc_row_of<T>(i, h);
+            term of_row = terms[row];
+#pragma unroll
+            for (int j = 0; j < tile::N; j++)
+#pragma unroll
+                for (int e = h; e < h + 2; e++) {
+                    int column = nc_column_of<T>(j, e);
+                    term of_column = columns[column];
+                    float s = score[i][j][e];
+                    float g = share_of(of_row, s) + share_of(of_column, s);
+                    if (SPECIAL) {
+                        bool positive = column == row + p.diagonal;
+                        if (positive)
+                            own[row] = s;
+                        if (positive || row >= p.rows || column >= p.columns ||
+                            (n.caption_group && of_row.group == of_column.group))
+                            g = 0;
+                    }
+                    sum = fmaf(g, s, sum);
+                    score[i][j][e] = g;
+                }
+        }
+    return sum;
+}
+
+static __device__ __forceinline__ float share_of_positive(const term &t, float s)
+{
+    return t.weight * expm1f((s - t.max) - t.log);
+}
+
+/* Coefficients of the tile's positives, a thread for each. Returns the product with its score. */
+template <typename T>
+static __device__ __forceinline__ float
+add_positives(const nc_place &p, const target &to, const term *terms, const float *own)
+{
+    int row = (int)threadIdx.x, column = row + p.diagonal;
+    if (row >= p.rows || column < 0 || column >= p.columns)
+        return 0;
+    float g = share_of_positive(terms[row], own[row]) +
+              share_of_positive(terms[nc_tile<T>::ROWS + column], own[row]);
+    to.positive[p.row + row] = g;
+    return g * own[row];
+}
+
+/* To the strip, in fp16, by way of shared memory: whole lines of 64 numbers. */
+static __device__ __forceinline__ void write_coefficients(unsigned char *shared,
+                                                          const nc_place &p, const target &to,
+                                                          const float (&g)[4][8][4])
+{
+    using tile = nc_tile<nc_bfloat16>;
+    enum { STEP = tile::WARP_COLUMNS + 8, CHUNKS = tile::WARP_COLUMNS / 8 };
+    static_assert(8 * tile::WARP_ROWS * STEP * 2 <= tile::SHARED, "the stages hold it");
+    int lane = nc_lane(), warp = (int)threadIdx.x / NC_WARP;
+    uint16_t *mine = reinterpret_cast<uint16_t *>(shared) + warp * tile::WARP_ROWS * STEP;
+#pragma unroll
+    for (int i = 0; i < tile::M; i++)
+#pragma unroll
+        for (int j = 0; j < tile::N; j++)
+#pragma unroll
+            for (int h = 0; h < 4; h += 2) {
+                uint32_t pair = nc_pack_fp16(g[i][j][h], g[i][j][h + 1]);
+                int row = i * 16 + h * 4 + lane / 4, column = j * 8 + lane % 4 * 2;
+                *reinterpret_cast<uint32_t *>(mine + row * STEP + column) = pair;
+            }
+    nc_warp_barrier();
+    int first_row = warp / 4 * tile::WARP_ROWS, first_column = warp % 4 * tile::WARP_COLUMNS;
+    uint16_t *strip = static_cast<uint16_t *>(to.coefficients) +
+                      (size_t)p.row * to.step + (size_t)p.column;
+    for (int i = lane; i < tile::WARP_ROWS * CHUNKS; i += NC_WARP) {
+        int row = i / CHUNKS, column = i % CHUNKS * 8;
+        if (first_row + row < p.rows && first_column + column < p.columns)
+            nc_store16(strip + (size_t)(first_row + row) * to.step + first_column + column,
+                       nc_load16(mine + row * STEP + column));
+    }
+}
+
+/* In fp32, four lanes a sector. */
+static __device__ __forceinline__ void write_coefficients(unsigned char *, const nc_place &p,
+                                                          const target &to,
+                                                          const float (&g)[2][4][4])
+{
+    using tile = nc_tile<float>;
+    float *strip = static_cast<float *>(to.coefficients) +
+                   (size_t)p.row * to.step + (size_t)p.column;
+#pragma unroll
+    for (int i = 0; i < tile::M; i++)
+#pragma unroll
+        for (int j = 0; j < tile::N; j++)
+#pragma unroll
+            for (int h = 0; h < 4; h += 2) {
+                int row = nc_row_of<float>(i, h), column = nc_column_of<float>(j, h);
+                uint32_t pair[2];
+                memcpy(pair, &g[i][j][h], sizeof pair);
+                if (row < p.rows && column < p.columns) /* `step` is even */
+                    nc_store8(strip + (size_t)row * to.step + column, {{pair[0], pair[1]}});
+            }
+}
+
+template <typename T>
+static __global__ void __launch_bounds__(NC_TILE_THREADS, nc_tile<T>::BLOCKS)
+    coefficients_of_tile(nc_infonce n, nc_strip strip, target to)
+{
+    using tile = nc_tile<T>;
+    NC_SHARED(unsigned char, shared);
+    term *terms = reinterpret_cast<term *>(shared + tile::SHARED);
+    double *parts = reinterpret_cast<double *>(terms + tile::ROWS + tile::COLUMNS);
+    float *own = reinterpret_cast<float *>(parts + NC_TILE_THREADS / NC_WARP);
+    nc_place p = nc_place_of<T>(n, strip);
+    load_terms<T>(terms, n, strip, p, *to.factor); /* making the tile has barriers */
+    float score[tile::M][tile::N][4], scale = expf(*n.logit_scale);
+    nc_make_tile(shared, strip, p, score);
+#pragma unroll
+    for (int i = 0; i < tile::M; i++)
+#pragma unroll
+        for (int j = 0; j < tile::N; j++)
+#pragma unroll
+            for (int e = 0; e < 4; e++)
+                score[i][j][e] *= scale;
+    float sum;
+    if (nc_is_special<T>(n, p)) {
+        sum = make_coefficients<T, true>(n, p, terms, own, score);
+        nc_barrier();
+        sum += add_positives<T>(p, to, terms, own);
+    } else {
+        sum = make_coefficients<T, false>(n, p, terms, own, score);
+    }
+    double total = nc_block_sum((double)sum, parts); /* its barriers also free `shared` */
+    if (threadIdx.x == 0) {
+        double *at = to.sums + p.row / tile::ROWS * to.sums_step + p.column / tile::COLUMNS;
+        *at = to.first ? total : *at + total;
+    }
+    write_coefficients(shared, p, to, score);
+}
+
+/* ---- Adding up ------------------------------------------------------------------------------------------ */
+
+static __device__ __forceinline__ float weight_of(const float *weights, size_t i)
+{
+    return weights ? weights[i] : 1;
+}
+
+/* dtext += scaled sums of a row's negatives, and its positive. A block for each row. */
+template <typename T>
+static __global__ void add_rows(nc_infonce n, size_t first, const float *negatives,
+                                const float *positive, const float *factor)
+{
+    size_t row = blockIdx.x, number = n.first_caption + first + row;
+    float unit = expf(*n.logit_scale) * (0.5f / (float)n.total) / *factor;
+    bool paired = number >= n.first_image && number - n.first_image < n.images;
+    const T *image = (const T *)n.image + (paired ? (number - n.first_image) * n.width : 0);
+    float own = paired ? positive[row] : 0;
+    float *dtext = n.dtext + (first + row) * n.width;
+    for (size_t k = threadIdx.x; k < n.width; k += blockDim.x) {
+        float sum = negatives[row * n.width + k];
+        if (paired)
+            sum = fmaf(own, nc_load1(image + k), sum);
+        dtext[k] = fmaf(unit, sum, dtext[k]);
+    }
+}
+
+/* A warp for each contradiction: dextra +=, and its coefficient times its score. */
+template <typename T>
+static __global__ void add_extras(nc_infonce n, float *product)
+{
+    size_t e = ((size_t)blockIdx.x * blockDim.x + threadIdx.x) / NC_WARP;
+    if (e >= n.extras)
+        return;
+    size_t column = (size_t)(uint32_t)n.extra_image[e];
+    float scale = expf(*n.logit_scale), share = 0;
+    if (column < n.images) {
+        float s = nc_extra_score<T>(n, e, column, scale);
+        float g = 0.5f / (float)n.total * weight_of(n.image_weight, column) *
+                  expf((s - n.column_max[column]) - n.column_log[column]);
+        const T *image = (const T *)n.image + column * n.width;
+        for (size_t k = (size_t)nc_lane(); k < n.width; k += NC_WARP)
+            n.dextra[e * n.width + k] += g * scale * nc_load1(image + k);
+        share = g * s;
+    }
+    if (nc_lane() == 0)
+        product[e] = share;
+}
+
+enum { SUM_THREADS = 1024 };
+
+/* One block, so that the order of the sum is fixed. */
+static __global__ void __launch_bounds__(SUM_THREADS)
+    add_scale(nc_infonce n, const double *sums, size_t count, const float *factor,
+              const float *extra_products)
+{
+    NC_SHARED(double, parts);
+    double sum = 0;
+    for (size_t i = threadIdx.x; i < count; i += SUM_THREADS)
+        sum += sums[i];
+    sum *= 0.5 / (double)n.total / *factor;
+    for (size_t e = threadIdx.x; e < n.extras; e += SUM_THREADS)
+        sum += extra_products[e];
+    sum = nc_block_sum(sum, parts);
+    if (threadIdx.x == 0)
+        *n.dlogit_scale += (float)sum;
+}
+
+/* ---- Launching -------------------------------------------------------------------------------------------- */
+
+struct backward_scratch {
+    void *coefficients;
+    size_t step;
+    float *negatives; /* [strip's rows, width] */
+    uint16_t *images; /* [strip's columns, strips.step] fp16, for bf16 */
+    float *positive, *factor, *extra_products;
+    double *sums;
+    size_t tiles_down, tiles_across;
+};
+
+template <typename T>
+static size_t lay_out(const struct nc_infonce *n, struct nc_strips *strips,
+                      struct backward_scratch *s)
+{
+    size_t used = 0;
+    char *base = static_cast<char *>(n->scratch);
+    *strips = nc_infonce_strips(n, true, base, &used);
+    s->step = nc_pieces(strips->columns, 8) * 8;
+    s->tiles_down = nc_pieces(strips->rows, nc_tile<T>::ROWS);
+    s->tiles_across = nc_pieces(strips->columns, nc_tile<T>::COLUMNS);
+    s->coefficients = nc_take<T>(base, &used, strips->rows * s->step);
+    s->negatives = nc_take<float>(base, &used, strips->rows * n->width);
+    s->images = nc_take<uint16_t>(base, &used, sizeof(T) == 2 ? strips->columns * strips->step : 0);
+    s->positive = nc_take<float>(base, &used, strips->rows);
+    s->factor = nc_take<float>(base, &used, 1);
+    s->extra_products = nc_take<float>(base, &used, n->extras);
+    s->sums = nc_take<double>(base, &used, s->tiles_down * s->tiles_across);
+    return used;
+}
+
+size_t nc_infonce_backward_scratch(const struct nc_infonce *n)
+{
+    struct nc_strips strips;
+    struct backward_scratch s;
+    return n->type == NC_FLOAT32 ? lay_out<float>(n, &strips, &s)
+                                 : lay_out<nc_bfloat16>(n, &strips, &s);
+}
+
+/* negatives (+)= the strip's coefficients times its pictures. */
+template <typename T>
+static int backward_strip(struct nc_backend *backend, const struct nc_infonce *n,
+                          const struct nc_strip &strip, const struct backward_scratch *s)
+{
+    struct target to = {s->coefficients, s->step, s->positive, s->factor, s->sums,
+                        (int)s->tiles_across, strip.row == 0 && strip.column == 0};
+    size_t rows = (size_t)strip.rows, columns = (size_t)strip.columns;
+    size_t terms = nc_tile<T>::ROWS + nc_tile<T>::COLUMNS;
+    int status = NC_LAUNCH(coefficients_of_tile<T>, nc_tiles<T>(strip), NC_TILE_THREADS,
+                           nc_tile<T>::SHARED + terms * sizeof(term) +
+                               NC_TILE_THREADS / NC_WARP * sizeof(double) +
+                               nc_tile<T>::ROWS * sizeof(float),
+                           backend->compute, *n, strip, to);
+    if (status != NC_OK)
+        return status;
+    const float *image = (const float *)n->image + strip.column * n->width;
+    if (sizeof(T) == 4)
+        return nc_cuda_product(backend, NC_FLOAT32, rows, n->width, columns, s->coefficients,
+                               s->step, image, n->width, strip.column > 0, s->negatives);
+    status = nc_infonce_copy_rows(backend, (const nc_bfloat16 *)n->image + strip.column * n->width,
+                                  columns, n->width, strip.step, true, s->images);
+    return status == NC_OK
+               ? nc_cuda_product(backend, NC_FLOAT16, rows, n->width, columns, s->coefficients,
+                                 s->step, s->images, strip.step, strip.column > 0, s->negatives)
+               : status;
+}
+
+template <typename T>
+static int backward_rows(struct nc_backend *backend, const struct nc_infonce *n,
+                         const struct nc_strips *strips, size_t row,
+                         const struct backward_scratch *s)
+{
+    int status = NC_OK;
+    for (size_t column = 0; column < n->images && status == NC_OK; column += strips->columns) {
+        struct nc_strip strip;
+        status = nc_infonce_strip_at(backend, n, strips, row, column, &strip);
+        if (status == NC_OK)
+            status = backward_strip<T>(backend, n, strip, s);
+    }
+    size_t rows = n->captions - row < strips->rows ? n->captions - row : strips->rows;
+    return status == NC_OK ? NC_LAUNCH(add_rows<T>, (unsigned)rows, 256, 0, backend->compute, *n,
+                                       row, s->negatives, s->positive, s->factor)
+                           : status;
+}
+
+template <typename T> static int backward(struct nc_backend *backend, const struct nc_infonce *n)
+{
+    struct nc_strips strips;
+    struct backward_scratch s;
+    lay_out<T>(n, &strips, &s);
+    int status = NC_LAUNCH(find_factor, 1, FACTOR_THREADS, 2 * NC_WARP * sizeof(float),
+                           backend->compute, *n, s.factor);
+    for (size_t row = 0; row < n->captions && status == NC_OK; row += strips.rows)
+        status = backward_rows<T>(backend, n, &strips, row, &s);
+    if (status == NC_OK && n->extras)
+        status = NC_LAUNCH(add_extras<T>, (unsigned)nc_pieces(n->extras, 256 / NC_WARP), 256, 0,
+                           backend->compute, *n, s.extra_products);
+    if (status == NC_OK)
+        status = NC_LAUNCH(add_scale, 1, SUM_THREADS, SUM_THREADS / NC_WARP * sizeof(double),
+                           backend->compute, *n, s.sums, s.tiles_down * s.tiles_across, s.factor,
+                           s.extra_products);
+    return status;
+}
+
+int nc_cuda_infonce_backward(struct nc_backend *backend, const struct nc_infonce *n)
+{
+    int status = nc_infonce_check("infonce_backward", n);
+    if (!n->images || status != NC_OK)
+        return status;
+    return n->type == NC_FLOAT32 ? backward<float>(backend, n) : backward<nc_bfloat16>(backend, n);
+}

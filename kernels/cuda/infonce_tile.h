@@ -1,0 +1,311 @@
+/* A tile of scores on the GPU, as both passes of InfoNCE make it: text times image^T, in
+ * registers, in the layout of the tensor cores' accumulators whatever made them.
+ *
+ *   bf16   128 x 256 scores, mma m16n8k16 with fp32 accumulation. 64 numbers of each row at a
+ *          time come by cp.async, three stages deep; a row's 16-byte chunks are swizzled, so that
+ *          neither the copies nor ldmatrix meet a bank twice. 256 threads, 128 scores each.
+ *   fp32   64 x 128 scores, fused multiply-adds; 32 scores a thread. The reference.
+ *
+ * The scores of both passes have the same bits: a row that is its own largest score stays so. */
+#ifndef NCLIP_KERNELS_CUDA_INFONCE_TILE_H
+#define NCLIP_KERNELS_CUDA_INFONCE_TILE_H
+
+#include "cuda.h"
+#include "device.h"
+
+/* A block is 2 x 4 warps; a warp has M x N accumulators of 16 x 8 scores; K numbers of the
+ * rows are in shared memory at a time; BLOCKS share a multiprocessor. */
+template <typename T> struct nc_tile;
+
+template <> struct nc_tile<nc_bfloat16> {
+    enum { M = 4, N = 8, K = 64, STAGES = 3, BLOCKS = 1 };
+    enum { WARP_ROWS = 16 * M, WARP_COLUMNS = 8 * N, ROWS = 2 * WARP_ROWS, COLUMNS = 4 * WARP_COLUMNS };
+    enum { STAGE = (ROWS + COLUMNS) * K }; /* numbers */
+    enum { SHARED = STAGES * STAGE * (int)sizeof(nc_bfloat16) }; /* bytes */
+};
+
+template <> struct nc_tile<float> {
+    enum { M = 2, N = 4, K = 16, BLOCKS = 2 };
+    enum { WARP_ROWS = 16 * M, WARP_COLUMNS = 8 * N, ROWS = 2 * WARP_ROWS, COLUMNS = 4 * WARP_COLUMNS };
+    enum { TEXT_STEP = ROWS + 2, IMAGE_STEP = COLUMNS + 2 }; /* transposed; no bank is met twice */
+    enum { SHARED = K * (TEXT_STEP + IMAGE_STEP) * (int)sizeof(float) };
+};
+
+/* Rows of tiles that are walked together, column by column: what runs at a time is nearly square,
+ * and its inputs few. */
+#ifdef NCLIP_CUDA_EMULATED
+enum { NC_TILE_GROUP = 2 };
+#else
+enum { NC_TILE_GROUP = 16 };
+#endif
+
+enum { NC_TILE_THREADS = 256 };
+
+static const float NC_LOG2_E = 1.4426950408889634f;
+
+/* A part of the matrix: what one launch computes. */
+struct nc_strip {
+    size_t row, column; /* of the call */
+    int rows, columns;
+    const void *text, *image; /* its rows of T, `step` numbers apart; bf16: by whole 16 bytes */
+    size_t step;
+};
+
+/* A tile: its place in the strip, how much of it is there, and where its positives stand. */
+struct nc_place {
+    int row, column;
+    int rows, columns;
+    int diagonal; /* the positive of the tile's row i is its column i + diagonal, if it has that */
+};
+
+template <typename T>
+static __device__ __forceinline__ nc_place nc_place_of(const nc_infonce &n, const nc_strip &strip)
+{
+    enum { ROWS = nc_tile<T>::ROWS, COLUMNS = nc_tile<T>::COLUMNS };
+    int down = (strip.rows + ROWS - 1) / ROWS, across = (strip.columns + COLUMNS - 1) / COLUMNS;
+    int index = (int)blockIdx.x, first = index / (NC_TILE_GROUP * across) * NC_TILE_GROUP;
+    int height = min((int)NC_TILE_GROUP, down - first), within = index - first * across;
+    nc_place p;
+    p.row = (first + within % height) * ROWS;
+    p.column = within / height * COLUMNS;
+    p.rows = min((int)ROWS, strip.rows - p.row);
+    p.columns = min((int)COLUMNS, strip.columns - p.column);
+    long long diagonal = (long long)(n.first_caption + strip.row) + p.row -
+                         (long long)(n.first_image + strip.column) - p.column;
+    p.diagonal = (int)max(-(long long)ROWS, min((long long)COLUMNS, diagonal));
+    return p;
+}
+
+/* Whether some score of the tile is not an ordinary negative. */
+template <typename T>
+static __device__ __forceinline__ bool nc_is_special(const nc_infonce &n, const nc_place &p)
+{
+    enum { ROWS = nc_tile<T>::ROWS, COLUMNS = nc_tile<T>::COLUMNS };
+    return n.caption_group || p.rows < ROWS || p.columns < COLUMNS ||
+           (p.diagonal > -ROWS && p.diagonal < COLUMNS);
+}
+
+/* Where this thread's score [i][j][e] stands in the tile. */
+template <typename T> static __device__ __forceinline__ int nc_row_of(int i, int e)
+{
+    int warp = (int)threadIdx.x / NC_WARP;
+    return warp / 4 * nc_tile<T>::WARP_ROWS + i * 16 + e / 2 * 8 + nc_lane() / 4;
+}
+
+template <typename T> static __device__ __forceinline__ int nc_column_of(int j, int e)
+{
+    int warp = (int)threadIdx.x / NC_WARP;
+    return warp % 4 * nc_tile<T>::WARP_COLUMNS + j * 8 + nc_lane() % 4 * 2 + e % 2;
+}
+
+/* ---- bf16, on tensor cores ----------------------------------------------------------------- */
+
+/* Numbers k to k + 63 of the tile's captions, then of its pictures: row by row, chunk c of row r
+ * at place c ^ r % 8. Zeros where there is nothing. */
+static __device__ __forceinline__ void nc_load_stage(nc_bfloat16 *stage, const nc_strip &strip,
+                                                     const nc_place &p, int k)
+{
+    using tile = nc_tile<nc_bfloat16>;
+    enum { STEP = NC_TILE_THREADS / 8 };
+    int chunk = (int)threadIdx.x % 8, first = (int)threadIdx.x / 8;
+    nc_bfloat16 *to = stage + first * tile::K + (chunk ^ first % 8) * 8;
+    k += chunk * 8;
+#pragma unroll
+    for (int r = 0; r < (tile::ROWS + tile::COLUMNS) / STEP; r++) {
+        bool of_text = r < tile::ROWS / STEP;
+        int row = first + (of_text ? r : r - tile::ROWS / STEP) * STEP;
+        bool there = row < (of_text ? p.rows : p.columns) && (size_t)k < strip.step;
+        const nc_bfloat16 *from = (const nc_bfloat16 *)(of_text ? strip.text : strip.image);
+        if (there)
+            from += (size_t)((of_text ? p.row : p.column) + row) * strip.step + (size_t)k;
+        nc_cp_async16(to + r * STEP * tile::K, from, there);
+    }
+}
+
+/* The fragments of 16 numbers of the warp's rows. */
+static __device__ __forceinline__ void nc_load_fragments(const nc_bfloat16 *stage, int k,
+                                                         uint32_t a[][4], uint32_t b[][4])
+{
+    using tile = nc_tile<nc_bfloat16>;
+    int lane = nc_lane(), warp = (int)threadIdx.x / NC_WARP;
+    const nc_bfloat16 *text = stage + (warp / 4 * tile::WARP_ROWS + lane % 16) * tile::K +
+                              ((k * 2 + lane / 16) ^ lane % 8) * 8;
+    const nc_bfloat16 *image =
+        stage + (tile::ROWS + warp % 4 * tile::WARP_COLUMNS + lane / 16 * 8 + lane % 8) * tile::K +
+        ((k * 2 + lane / 8 % 2) ^ lane % 8) * 8;
+#pragma unroll
+    for (int i = 0; i < tile::M; i++)
+        nc_ldmatrix_x4(a[i], text + i * 16 * tile::K);
+#pragma unroll
+    for (int j = 0; j < tile::N / 2; j++)
+        nc_ldmatrix_x4(b[j], image + j * 16 * tile::K);
+}
+
+/* Cosines of the tile. `shared`: SHARED bytes; behind a barrier they are free again. */
+static __device__ __forceinline__ void nc_make_tile(unsigned char *shared, const nc_strip &strip,
+                                                    const nc_place &p, float (&score)[4][8][4])
+{
+    using tile = nc_tile<nc_bfloat16>;
+    nc_bfloat16 *stages = reinterpret_cast<nc_bfloat16 *>(shared);
+#pragma unroll
+    for (int i = 0; i < tile::M; i++)
+#pragma unroll
+        for (int j = 0; j < tile::N; j++)
+#pragma unroll
+            for (int e = 0; e < 4; e++)
+                score[i][j][e] = 0;
+    int steps = (int)((strip.step + tile::K - 1) / tile::K);
+#pragma unroll
+    for (int s = 0; s < tile::STAGES - 1; s++) {
+        nc_load_stage(stages + s * tile::STAGE, strip, p, s * tile::K);
+        nc_cp_async_commit();
+    }
+    int now = 0, next = tile::STAGES - 1;
+    for (int step = 0; step < steps; step++) {
+        nc_cp_async_wait<tile::STAGES - 2>();
+        nc_barrier(); /* this stage is there for all, and the one before has been read by all */
+        if (step + tile::STAGES - 1 < steps)
+            nc_load_stage(stages + next * tile::STAGE, strip, p,
+                          (step + tile::STAGES - 1) * tile::K);
+        nc_cp_async_commit();
+        uint32_t a[2][tile::M][4], b[2][tile::N / 2][4];
+        nc_load_fragments(stages + now * tile::STAGE, 0, a[0], b[0]);
+#pragma unroll
+        for (int k = 0; k < tile::K / 16; k++) {
+            if (k + 1 < tile::K / 16)
+                nc_load_fragments(stages + now * tile::STAGE, k + 1, a[(k + 1) % 2], b[(k + 1) % 2]);
+#pragma unroll
+            for (int i = 0; i < tile::M; i++)
+#pragma unroll
+                for (int j = 0; j < tile::N; j++)
+                    nc_mma_bf16(score[i][j], a[k % 2][i], b[k % 2][j / 2] + j % 2 * 2);
+        }
+        now = now + 1 == tile::STAGES ? 0 : now + 1;
+        next = next + 1 == tile::STAGES ? 0 : next + 1;
+    }
+    nc_cp_async_wait<0>();
+}
+
+/* ---- fp32 ------------------------------------------------------------------------------------- */
+
+static __device__ __forceinline__ void nc_make_tile(unsigned char *shared, const nc_strip &strip,
+                                                    const nc_place &p, float (&score)[2][4][4])
+{
+    using tile = nc_tile<float>;
+    enum { STEP = NC_TILE_THREADS / tile::K, LOADS = (tile::ROWS + tile::COLUMNS) / STEP };
+    float *text = reinterpret_cast<float *>(shared), *image = text + tile::K * tile::TEXT_STEP;
+    int column = (int)threadIdx.x % tile::K, first = (int)threadIdx.x / tile::K;
+#pragma unroll
+    for (int i = 0; i < tile::M; i++)
+#pragma unroll
+        for (int j = 0; j < tile::N; j++)
+#pragma unroll
+            for (int e = 0; e < 4; e++)
+                score[i][j][e] = 0;
+    for (size_t k = 0; k < strip.step; k += tile::K) {
+        float loaded[LOADS];
+#pragma unroll
+        for (int r = 0; r < LOADS; r++) {
+            bool of_text = r < tile::ROWS / STEP;
+            int row = first + (of_text ? r : r - tile::ROWS / STEP) * STEP;
+            bool there = row < (of_text ? p.rows : p.columns) && k + (size_t)column < strip.step;
+            const float *from = (const float *)(of_text ? strip.text : strip.image);
+            size_t at = (size_t)((of_text ? p.row : p.column) + row) * strip.step + k + (size_t)column;
+            loaded[r] = there ? from[at] : 0;
+        }
+        nc_barrier(); /* the numbers before have been read by all */
+#pragma unroll
+        for (int r = 0; r < LOADS; r++) {
+            bool of_text = r < tile::ROWS / STEP;
+            int row = first + (of_text ? r : r - tile::ROWS / STEP) * STEP;
+            (of_text ? text + column * tile::TEXT_STEP : image + column * tile::IMAGE_STEP)[row] =
+                loaded[r];
+        }
+        nc_barrier();
+#pragma unroll 4
+        for (int c = 0; c < tile::K; c++) {
+            float a[tile::M][2], b[tile::N][2];
+#pragma unroll
+            for (int i = 0; i < tile::M; i++)
+#pragma unroll
+                for (int h = 0; h < 2; h++)
+                    a[i][h] = text[c * tile::TEXT_STEP + nc_row_of<float>(i, 2 * h)];
+#pragma unroll
+            for (int j = 0; j < tile::N; j++) {
+                nc_bytes8 pair = nc_load8(image + c * tile::IMAGE_STEP + nc_column_of<float>(j, 0));
+                b[j][0] = nc_bits_to_float(pair.word[0]);
+                b[j][1] = nc_bits_to_float(pair.word[1]);
+            }
+#pragma unroll
+            for (int i = 0; i < tile::M; i++)
+#pragma unroll
+                for (int j = 0; j < tile::N; j++)
+#pragma unroll
+                    for (int e = 0; e < 4; e++)
+                        score[i][j][e] = fmaf(a[i][e / 2], b[j][e % 2], score[i][j][e]);
+        }
+    }
+}
+
+/* ---- Contradictions ---------------------------------------------------------------------------- */
+
+/* exp(logit_scale) * extra[e] . image[column], by one warp; every lane receives it. */
+template <typename T>
+static __device__ __forceinline__ float nc_extra_score(const nc_infonce &n, size_t e, size_t column,
+                                                       float scale)
+{
+    const T *extra = (const T *)n.extra + e * n.width, *image = (const T *)n.image + column * n.width;
+    float sum = 0;
+    for (size_t k = (size_t)nc_lane(); k < n.width; k += NC_WARP)
+        sum = fmaf(nc_load1(extra + k), nc_load1(image + k), sum);
+    return scale * nc_warp_sum(sum);
+}
+
+/* ---- On the host (infonce_strip.cu) --------------------------------------------------------------- */
+
+static inline size_t nc_pieces(size_t count, size_t piece)
+{
+    return (count + piece - 1) / piece;
+}
+
+template <typename T> unsigned nc_tiles(const struct nc_strip &strip)
+{
+    return (unsigned)(nc_pieces((size_t)strip.rows, nc_tile<T>::ROWS) *
+                      nc_pieces((size_t)strip.columns, nc_tile<T>::COLUMNS));
+}
+
+/* The largest strip of a call, and where its rows of bf16 are copied to where they do not begin
+ * at multiples of 16 bytes; fp32 is read where it is. */
+struct nc_strips {
+    size_t rows, columns, step;
+    nc_bfloat16 *text, *image; /* NULL: not needed */
+};
+
+/* Strips of at most 16384 x 8192, half as wide in fp32 where `halved`. Scratch for the copies is
+ * taken from `base`. */
+struct nc_strips nc_infonce_strips(const struct nc_infonce *n, bool halved, char *base,
+                                   size_t *used);
+
+/* The strip that starts there; its captions are copied with the first pictures of their row. */
+int nc_infonce_strip_at(struct nc_backend *backend, const struct nc_infonce *n,
+                        const struct nc_strips *strips, size_t row, size_t column,
+                        struct nc_strip *strip);
+
+/* Refuses what the kernels cannot read. */
+int nc_infonce_check(const char *operation, const struct nc_infonce *n);
+
+/* to[rows, step] = bf16 rows, as fp16 or as they are; zeros from `width` on. */
+int nc_infonce_copy_rows(struct nc_backend *backend, const nc_bfloat16 *from, size_t rows,
+                         size_t width, size_t step, bool as_fp16, uint16_t *to);
+
+/* A part of the scratch, at a multiple of 256 bytes. */
+template <typename T> static inline T *nc_take(char *base, size_t *used, size_t count)
+{
+    T *part = base && count ? reinterpret_cast<T *>(base + *used) : nullptr;
+    *used += (count * sizeof(T) + 255) / 256 * 256;
+    return part;
+}
+
+size_t nc_infonce_backward_scratch(const struct nc_infonce *n); /* infonce_backward.cu */
+
+#endif
