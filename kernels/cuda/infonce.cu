@@ -38,45 +38,6 @@ struct __align__(8) part {
 
 /* ---- Forward, tile by tile ------------------------------------------------------------------ */
 
-/* Groups of the tile's rows, then of its columns. */
-template <typename T>
-static __device__ __forceinline__ void load_groups(int32_t *group, const nc_infonce &n,
-                                                   const nc_strip &strip, const nc_place &p)
-{
-    enum { ROWS = nc_tile<T>::ROWS, COLUMNS = nc_tile<T>::COLUMNS };
-    for (int i = (int)threadIdx.x; n.caption_group && i < ROWS + COLUMNS; i += NC_TILE_THREADS) {
-        if (i < ROWS)
-            group[i] = i < p.rows ? n.caption_group[strip.row + (size_t)(p.row + i)] : 0;
-        else
-            group[i] = i - ROWS < p.columns
-                           ? n.image_group[strip.column + (size_t)(p.column + i - ROWS)]
-                           : 0;
-    }
-}
-
-/* Keeps the positives; -infinity where there is no negative. */
-template <typename T>
-static __device__ __forceinline__ void
-mark_special(const nc_infonce &n, const nc_strip &strip, const nc_place &p, const int32_t *group,
-             float (&score)[nc_tile<T>::M][nc_tile<T>::N][4])
-{
-    using tile = nc_tile<T>;
-    float *positive = n.positive + strip.row + (size_t)p.row;
-#pragma unroll
-    for (int i = 0; i < tile::M; i++)
-#pragma unroll
-        for (int j = 0; j < tile::N; j++)
-#pragma unroll
-            for (int e = 0; e < 4; e++) {
-                int row = nc_row_of<T>(i, e), column = nc_column_of<T>(j, e);
-                bool there = row < p.rows && column < p.columns, own = column == row + p.diagonal;
-                if (there && own)
-                    positive[row] = score[i][j][e];
-                if (!there || (n.caption_group && !own && group[row] == group[tile::ROWS + column]))
-                    score[i][j][e] = -INFINITY;
-            }
-}
-
 /* -infinity would be subtracted from itself where everything is masked. */
 static __device__ __forceinline__ float without_infinity(float max)
 {
@@ -93,7 +54,7 @@ static __global__ void __launch_bounds__(NC_TILE_THREADS, nc_tile<T>::BLOCKS)
     NC_SHARED(unsigned char, shared);
     int32_t *group = reinterpret_cast<int32_t *>(shared + tile::SHARED);
     nc_place p = nc_place_of<T>(n, strip);
-    load_groups<T>(group, n, strip, p); /* making the tile has barriers */
+    nc_load_groups<T>(group, n, strip, p); /* making the tile has barriers */
     float score[tile::M][tile::N][4], scale = expf(*n.logit_scale);
     nc_make_tile(shared, strip, p, score);
 #pragma unroll
@@ -103,11 +64,11 @@ static __global__ void __launch_bounds__(NC_TILE_THREADS, nc_tile<T>::BLOCKS)
 #pragma unroll
             for (int e = 0; e < 4; e++)
                 score[i][j][e] *= scale;
-    if (nc_is_special<T>(n, p))
-        mark_special<T>(n, strip, p, group, score);
+    nc_mark<T, true>(p, group, -INFINITY, n.positive + strip.row + (size_t)p.row, score);
 
     int lane = nc_lane(), warp = (int)threadIdx.x / NC_WARP;
-    row_part += (size_t)(p.column / tile::WARP_COLUMNS + warp % 4) * (size_t)strip.rows + (size_t)p.row;
+    int row = nc_first_row<T>(), column = nc_first_column<T>();
+    row_part += (size_t)(p.column / tile::WARP_COLUMNS + warp % 4) * (size_t)strip.rows + (size_t)(p.row + row);
 #pragma unroll
     for (int i = 0; i < tile::M; i++)
 #pragma unroll
@@ -125,12 +86,11 @@ static __global__ void __launch_bounds__(NC_TILE_THREADS, nc_tile<T>::BLOCKS)
                        nc_exp2((score[i][j][h + 1] - reference) * NC_LOG2_E);
             sum += nc_shuffle_xor(sum, 1);
             sum += nc_shuffle_xor(sum, 2);
-            int row = nc_row_of<T>(i, h);
-            if (lane % 4 == 0 && row < p.rows)
-                row_part[row] = {most, sum};
+            if (lane % 4 == 0 && row + nc_row(i, h) < p.rows)
+                row_part[nc_row(i, h)] = {most, sum};
         }
     column_part +=
-        (size_t)(p.row / tile::WARP_ROWS + warp / 4) * (size_t)strip.columns + (size_t)p.column;
+        (size_t)(p.row / tile::WARP_ROWS + warp / 4) * (size_t)strip.columns + (size_t)(p.column + column);
 #pragma unroll
     for (int j = 0; j < tile::N; j++)
 #pragma unroll
@@ -150,9 +110,8 @@ static __global__ void __launch_bounds__(NC_TILE_THREADS, nc_tile<T>::BLOCKS)
 #pragma unroll
             for (int mask = 4; mask < NC_WARP; mask *= 2)
                 sum += nc_shuffle_xor(sum, mask);
-            int column = nc_column_of<T>(j, e);
-            if (lane < 4 && column < p.columns)
-                column_part[column] = {most, sum};
+            if (lane < 4 && column + nc_column(j, e) < p.columns)
+                column_part[nc_column(j, e)] = {most, sum};
         }
 }
 

@@ -22,9 +22,9 @@
 
 /* What a score needs of its row, or of its column. */
 struct __align__(16) term {
-    float max, log; /* of the running log-sum-exp */
-    float weight;   /* scaled */
-    int32_t group;
+    float max, log;      /* of the running log-sum-exp */
+    float minus_log2;    /* -log / ln 2 */
+    float weight;        /* scaled */
 };
 
 /* One launch's place, and where it leaves what. */
@@ -92,61 +92,130 @@ static __device__ __forceinline__ void load_terms(term *terms, const nc_infonce 
             const float *weight = row ? n.caption_weight : n.image_weight;
             t.max = (row ? n.row_max : n.column_max)[at];
             t.log = (row ? n.row_log : n.column_log)[at];
+            t.minus_log2 = -t.log * NC_LOG2_E;
             t.weight = weight ? factor * weight[at] : factor;
-            t.group = n.caption_group ? (row ? n.caption_group : n.image_group)[at] : 0;
+            if (t.max == -INFINITY) /* masked whole */
+                t = {0, 0, 0, 0};
         }
         terms[i] = t;
     }
 }
 
-/* weight * exp(s - max - log); s and max are near each other where it counts. */
+/* A score that no exponential survives, and whose product with 0 is 0. */
+static const float NOTHING = -1e30f;
+
+/* exp(s - max - log); s and max are near each other where it counts. */
 static __device__ __forceinline__ float share_of(const term &t, float s)
 {
-    return t.weight * nc_exp2(((s - t.max) - t.log) * NC_LOG2_E);
+    return nc_exp2(fmaf(s - t.max, NC_LOG2_E, t.minus_log2));
 }
 
-/* Scores become coefficients of negatives, 0 where there is none. Returns the sum of their products.
- * Scores of positives are left in `own`, by row. */
-template <typename T, bool SPECIAL>
+/* Where coefficients go, two beside each other at a time. In fp16: by way of shared memory, a piece of it
+ * for each warp, from where `finish` moves lines of 64 numbers. */
+template <typename T> struct writer;
+
+template <> struct writer<nc_bfloat16> {
+    using tile = nc_tile<nc_bfloat16>;
+    enum { STEP = tile::WARP_COLUMNS + 8, CHUNKS = tile::WARP_COLUMNS / 8 }; /* no bank is met twice */
+    static_assert(8 * tile::WARP_ROWS * STEP * 2 <= tile::SHARED, "the stages hold it");
+
+    static __device__ __forceinline__ uint16_t *piece(unsigned char *shared)
+    {
+        return reinterpret_cast<uint16_t *>(shared) +
+               (int)threadIdx.x / NC_WARP * tile::WARP_ROWS * STEP;
+    }
+
+    uint16_t *mine;
+
+    __device__ __forceinline__ writer(unsigned char *shared, const nc_place &, const target &)
+        : mine(piece(shared) + nc_lane() / 4 * STEP + nc_lane() % 4 * 2)
+    {
+    }
+
+    __device__ __forceinline__ void write(int row, int column, float first, float second) const
+    {
+        *reinterpret_cast<uint32_t *>(mine + row * STEP + column) = nc_pack_fp16(first, second);
+    }
+
+    static __device__ __forceinline__ void finish(unsigned char *shared, const nc_place &p,
+                                                  const target &to)
+    {
+        const uint16_t *from = piece(shared);
+        int warp = (int)threadIdx.x / NC_WARP;
+        int rows = p.rows - warp / 4 * tile::WARP_ROWS;
+        int columns = p.columns - warp % 4 * tile::WARP_COLUMNS;
+        uint16_t *strip = static_cast<uint16_t *>(to.coefficients) +
+                          (size_t)(p.row + warp / 4 * tile::WARP_ROWS) * to.step +
+                          (size_t)(p.column + warp % 4 * tile::WARP_COLUMNS);
+        for (int i = nc_lane(); i < tile::WARP_ROWS * CHUNKS; i += NC_WARP) {
+            int row = i / CHUNKS, column = i % CHUNKS * 8;
+            if (row < rows && column < columns) /* `step` is a multiple of 8 */
+                nc_store16(strip + (size_t)row * to.step + column,
+                           nc_load16(from + row * STEP + column));
+        }
+    }
+};
+
+/* In fp32, four lanes fill a sector. */
+template <> struct writer<float> {
+    float *mine;
+    size_t step;
+    int rows, columns;
+
+    __device__ __forceinline__ writer(unsigned char *, const nc_place &p, const target &to)
+        : step(to.step)
+    {
+        int row = nc_first_row<float>(), column = nc_first_column<float>();
+        mine = static_cast<float *>(to.coefficients) + (size_t)(p.row + row) * step +
+               (size_t)(p.column + column);
+        rows = p.rows - row;
+        columns = p.columns - column;
+    }
+
+    __device__ __forceinline__ void write(int row, int column, float first, float second) const
+    {
+        float pair[2] = {first, second};
+        nc_bytes8 bytes;
+        memcpy(&bytes, pair, sizeof bytes);
+        if (row < rows && column < columns)
+            nc_store8(mine + (size_t)row * step + column, bytes);
+    }
+
+    static __device__ __forceinline__ void finish(unsigned char *, const nc_place &, const target &)
+    {
+    }
+};
+
+/* Scores become coefficients. Returns the sum of their products. */
+template <typename T>
 static __device__ __forceinline__ float
-make_coefficients(const nc_infonce &n, const nc_place &p, const term *terms, float *own,
-                  float (&score)[nc_tile<T>::M][nc_tile<T>::N][4])
+make_coefficients(const term *terms, const writer<T> &to,
+                  const float (&score)[nc_tile<T>::M][nc_tile<T>::N][4])
 {
     using tile = nc_tile<T>;
-    const term *columns = terms + tile::ROWS;
+    const term *row_term = terms + nc_first_row<T>();
+    const term *column_term = terms + tile::ROWS + nc_first_column<T>();
     float sum = 0;
 #pragma unroll
-    for (int i = 0; i < tile::M; i++)
+    for (int j = 0; j < tile::N; j++) {
+        term of_column[2] = {column_term[nc_column(j, 0)], column_term[nc_column(j, 1)]};
 #pragma unroll
-        for (int h = 0; h < 4; h += 2) {
-            int row = nc_row_of<T>(i, h);
-            term of_row = terms[row];
+        for (int i = 0; i < tile::M; i++)
 #pragma unroll
-            for (int j = 0; j < tile::N; j++)
+            for (int h = 0; h < 4; h += 2) {
+                term of_row = row_term[nc_row(i, h)];
+                float g[2];
 #pragma unroll
-                for (int e = h; e < h + 2; e++) {
-                    int column = nc_column_of<T>(j, e);
-                    term of_column = columns[column];
-                    float s = score[i][j][e];
-                    float g = share_of(of_row, s) + share_of(of_column, s);
-                    if (SPECIAL) {
-                        bool positive = column == row + p.diagonal;
-                        if (positive)
-                            own[row] = s;
-                        if (positive || row >= p.rows || column >= p.columns ||
-                            (n.caption_group && of_row.group == of_column.group))
-                            g = 0;
-                    }
-                    sum = fmaf(g, s, sum);
-                    score[i][j][e] = g;
+                for (int e = 0; e < 2; e++) {
+                    float s = score[i][j][h + e];
+                    g[e] = fmaf(of_row.weight, share_of(of_row, s),
+                                of_column[e].weight * share_of(of_column[e], s));
+                    sum = fmaf(g[e], s, sum);
                 }
-        }
+                to.write(nc_row(i, h), nc_column(j, 0), g[0], g[1]);
+            }
+    }
     return sum;
-}
-
-static __device__ __forceinline__ float share_of_positive(const term &t, float s)
-{
-    return t.weight * expm1f((s - t.max) - t.log);
 }
 
 /* Coefficients of the tile's positives, a thread for each. Returns the product with its score. */
@@ -157,64 +226,12 @@ add_positives(const nc_place &p, const target &to, const term *terms, const floa
     int row = (int)threadIdx.x, column = row + p.diagonal;
     if (row >= p.rows || column < 0 || column >= p.columns)
         return 0;
-    float g = share_of_positive(terms[row], own[row]) +
-              share_of_positive(terms[nc_tile<T>::ROWS + column], own[row]);
+    const term &of_row = terms[row], &of_column = terms[nc_tile<T>::ROWS + column];
+    float s = own[row];
+    float g = of_row.weight * expm1f((s - of_row.max) - of_row.log) +
+              of_column.weight * expm1f((s - of_column.max) - of_column.log);
     to.positive[p.row + row] = g;
-    return g * own[row];
-}
-
-/* To the strip, in fp16, by way of shared memory: whole lines of 64 numbers. */
-static __device__ __forceinline__ void write_coefficients(unsigned char *shared,
-                                                          const nc_place &p, const target &to,
-                                                          const float (&g)[4][8][4])
-{
-    using tile = nc_tile<nc_bfloat16>;
-    enum { STEP = tile::WARP_COLUMNS + 8, CHUNKS = tile::WARP_COLUMNS / 8 };
-    static_assert(8 * tile::WARP_ROWS * STEP * 2 <= tile::SHARED, "the stages hold it");
-    int lane = nc_lane(), warp = (int)threadIdx.x / NC_WARP;
-    uint16_t *mine = reinterpret_cast<uint16_t *>(shared) + warp * tile::WARP_ROWS * STEP;
-#pragma unroll
-    for (int i = 0; i < tile::M; i++)
-#pragma unroll
-        for (int j = 0; j < tile::N; j++)
-#pragma unroll
-            for (int h = 0; h < 4; h += 2) {
-                uint32_t pair = nc_pack_fp16(g[i][j][h], g[i][j][h + 1]);
-                int row = i * 16 + h * 4 + lane / 4, column = j * 8 + lane % 4 * 2;
-                *reinterpret_cast<uint32_t *>(mine + row * STEP + column) = pair;
-            }
-    nc_warp_barrier();
-    int first_row = warp / 4 * tile::WARP_ROWS, first_column = warp % 4 * tile::WARP_COLUMNS;
-    uint16_t *strip = static_cast<uint16_t *>(to.coefficients) +
-                      (size_t)p.row * to.step + (size_t)p.column;
-    for (int i = lane; i < tile::WARP_ROWS * CHUNKS; i += NC_WARP) {
-        int row = i / CHUNKS, column = i % CHUNKS * 8;
-        if (first_row + row < p.rows && first_column + column < p.columns)
-            nc_store16(strip + (size_t)(first_row + row) * to.step + first_column + column,
-                       nc_load16(mine + row * STEP + column));
-    }
-}
-
-/* In fp32, four lanes a sector. */
-static __device__ __forceinline__ void write_coefficients(unsigned char *, const nc_place &p,
-                                                          const target &to,
-                                                          const float (&g)[2][4][4])
-{
-    using tile = nc_tile<float>;
-    float *strip = static_cast<float *>(to.coefficients) +
-                   (size_t)p.row * to.step + (size_t)p.column;
-#pragma unroll
-    for (int i = 0; i < tile::M; i++)
-#pragma unroll
-        for (int j = 0; j < tile::N; j++)
-#pragma unroll
-            for (int h = 0; h < 4; h += 2) {
-                int row = nc_row_of<float>(i, h), column = nc_column_of<float>(j, h);
-                uint32_t pair[2];
-                memcpy(pair, &g[i][j][h], sizeof pair);
-                if (row < p.rows && column < p.columns) /* `step` is even */
-                    nc_store8(strip + (size_t)row * to.step + column, {{pair[0], pair[1]}});
-            }
+    return g * s;
 }
 
 template <typename T>
@@ -226,8 +243,10 @@ static __global__ void __launch_bounds__(NC_TILE_THREADS, nc_tile<T>::BLOCKS)
     term *terms = reinterpret_cast<term *>(shared + tile::SHARED);
     double *parts = reinterpret_cast<double *>(terms + tile::ROWS + tile::COLUMNS);
     float *own = reinterpret_cast<float *>(parts + NC_TILE_THREADS / NC_WARP);
+    int32_t *group = reinterpret_cast<int32_t *>(own + tile::ROWS);
     nc_place p = nc_place_of<T>(n, strip);
     load_terms<T>(terms, n, strip, p, *to.factor); /* making the tile has barriers */
+    nc_load_groups<T>(group, n, strip, p);
     float score[tile::M][tile::N][4], scale = expf(*n.logit_scale);
     nc_make_tile(shared, strip, p, score);
 #pragma unroll
@@ -237,20 +256,16 @@ static __global__ void __launch_bounds__(NC_TILE_THREADS, nc_tile<T>::BLOCKS)
 #pragma unroll
             for (int e = 0; e < 4; e++)
                 score[i][j][e] *= scale;
-    float sum;
-    if (nc_is_special<T>(n, p)) {
-        sum = make_coefficients<T, true>(n, p, terms, own, score);
-        nc_barrier();
-        sum += add_positives<T>(p, to, terms, own);
-    } else {
-        sum = make_coefficients<T, false>(n, p, terms, own, score);
-    }
-    double total = nc_block_sum((double)sum, parts); /* its barriers also free `shared` */
+    nc_mark<T, false>(p, group, NOTHING, own, score);
+    nc_barrier(); /* `own` is complete, and the tile's inputs have been read by all */
+    float sum = make_coefficients<T>(terms, writer<T>(shared, p, to), score) +
+                add_positives<T>(p, to, terms, own);
+    double total = nc_block_sum((double)sum, parts);
     if (threadIdx.x == 0) {
         double *at = to.sums + p.row / tile::ROWS * to.sums_step + p.column / tile::COLUMNS;
         *at = to.first ? total : *at + total;
     }
-    write_coefficients(shared, p, to, score);
+    writer<T>::finish(shared, p, to);
 }
 
 /* ---- Adding up ------------------------------------------------------------------------------------------ */
@@ -372,7 +387,7 @@ static int backward_strip(struct nc_backend *backend, const struct nc_infonce *n
     int status = NC_LAUNCH(coefficients_of_tile<T>, nc_tiles<T>(strip), NC_TILE_THREADS,
                            nc_tile<T>::SHARED + terms * sizeof(term) +
                                NC_TILE_THREADS / NC_WARP * sizeof(double) +
-                               nc_tile<T>::ROWS * sizeof(float),
+                               nc_tile<T>::ROWS * sizeof(float) + terms * sizeof(int32_t),
                            backend->compute, *n, strip, to);
     if (status != NC_OK)
         return status;

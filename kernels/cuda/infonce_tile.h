@@ -76,26 +76,93 @@ static __device__ __forceinline__ nc_place nc_place_of(const nc_infonce &n, cons
     return p;
 }
 
-/* Whether some score of the tile is not an ordinary negative. */
+/* This thread's score [i][j][e] stands in the tile's row first + nc_row(i, e) and column
+ * first + nc_column(j, e). */
+template <typename T> static __device__ __forceinline__ int nc_first_row(void)
+{
+    return (int)threadIdx.x / NC_WARP / 4 * nc_tile<T>::WARP_ROWS + nc_lane() / 4;
+}
+
+template <typename T> static __device__ __forceinline__ int nc_first_column(void)
+{
+    return (int)threadIdx.x / NC_WARP % 4 * nc_tile<T>::WARP_COLUMNS + nc_lane() % 4 * 2;
+}
+
+static __device__ __forceinline__ constexpr int nc_row(int i, int e)
+{
+    return i * 16 + e / 2 * 8;
+}
+
+static __device__ __forceinline__ constexpr int nc_column(int j, int e)
+{
+    return j * 8 + e % 2;
+}
+
+/* ---- What is no negative ------------------------------------------------------------------ */
+
+/* Groups of the tile's captions, then of its pictures; without groups no caption's is a picture's. */
 template <typename T>
-static __device__ __forceinline__ bool nc_is_special(const nc_infonce &n, const nc_place &p)
+static __device__ __forceinline__ void nc_load_groups(int32_t *group, const nc_infonce &n,
+                                                      const nc_strip &strip, const nc_place &p)
 {
     enum { ROWS = nc_tile<T>::ROWS, COLUMNS = nc_tile<T>::COLUMNS };
-    return n.caption_group || p.rows < ROWS || p.columns < COLUMNS ||
-           (p.diagonal > -ROWS && p.diagonal < COLUMNS);
+    for (int i = (int)threadIdx.x; i < ROWS + COLUMNS; i += NC_TILE_THREADS) {
+        bool caption = i < ROWS;
+        int k = caption ? i : i - ROWS;
+        group[i] = caption;
+        if (n.caption_group && k < (caption ? p.rows : p.columns))
+            group[i] = caption ? n.caption_group[strip.row + (size_t)(p.row + k)]
+                               : n.image_group[strip.column + (size_t)(p.column + k)];
+    }
 }
 
-/* Where this thread's score [i][j][e] stands in the tile. */
-template <typename T> static __device__ __forceinline__ int nc_row_of(int i, int e)
+template <typename T, bool SPECIAL, bool FORWARD>
+static __device__ __forceinline__ void nc_mark_scores(const nc_place &p, const int32_t *group,
+                                                      float nothing, float *own,
+                                                      float (&score)[nc_tile<T>::M][nc_tile<T>::N][4])
 {
-    int warp = (int)threadIdx.x / NC_WARP;
-    return warp / 4 * nc_tile<T>::WARP_ROWS + i * 16 + e / 2 * 8 + nc_lane() / 4;
+    using tile = nc_tile<T>;
+    int row = nc_first_row<T>(), column = nc_first_column<T>();
+    int rows = p.rows - row, columns = p.columns - column, diagonal = row + p.diagonal - column;
+    const int32_t *row_group = group + row, *column_group = group + tile::ROWS + column;
+#pragma unroll
+    for (int i = 0; i < tile::M; i++)
+#pragma unroll
+        for (int h = 0; h < 4; h += 2) {
+            int32_t of_row = row_group[nc_row(i, h)];
+            bool found = false;
+            float kept = 0;
+#pragma unroll
+            for (int j = 0; j < tile::N; j++)
+#pragma unroll
+                for (int e = h; e < h + 2; e++) {
+                    bool masked = of_row == column_group[nc_column(j, e)];
+                    if (SPECIAL) {
+                        bool there = nc_row(i, h) < rows && nc_column(j, e) < columns;
+                        bool positive = there && nc_column(j, e) - nc_row(i, h) == diagonal;
+                        found = found || positive;
+                        kept = positive ? score[i][j][e] : kept;
+                        masked = positive ? !FORWARD : masked || !there;
+                    }
+                    score[i][j][e] = masked ? nothing : score[i][j][e];
+                }
+            if (found)
+                own[row + nc_row(i, h)] = kept;
+        }
 }
 
-template <typename T> static __device__ __forceinline__ int nc_column_of(int j, int e)
+/* Keeps scores of positives in own[row of the tile]. `nothing` takes the place of masked pairs, of
+ * what lies behind an edge, and backward of positives. */
+template <typename T, bool FORWARD>
+static __device__ __forceinline__ void nc_mark(const nc_place &p, const int32_t *group,
+                                               float nothing, float *own,
+                                               float (&score)[nc_tile<T>::M][nc_tile<T>::N][4])
 {
-    int warp = (int)threadIdx.x / NC_WARP;
-    return warp % 4 * nc_tile<T>::WARP_COLUMNS + j * 8 + nc_lane() % 4 * 2 + e % 2;
+    enum { ROWS = nc_tile<T>::ROWS, COLUMNS = nc_tile<T>::COLUMNS };
+    if (p.rows < ROWS || p.columns < COLUMNS || (p.diagonal > -ROWS && p.diagonal < COLUMNS))
+        nc_mark_scores<T, true, FORWARD>(p, group, nothing, own, score);
+    else
+        nc_mark_scores<T, false, FORWARD>(p, group, nothing, own, score);
 }
 
 /* ---- bf16, on tensor cores ----------------------------------------------------------------- */
@@ -161,27 +228,32 @@ static __device__ __forceinline__ void nc_make_tile(unsigned char *shared, const
         nc_cp_async_commit();
     }
     int now = 0, next = tile::STAGES - 1;
+    uint32_t a[2][tile::M][4], b[2][tile::N / 2][4];
+    nc_cp_async_wait<tile::STAGES - 2>();
+    nc_barrier(); /* the first stage is there for all */
+    nc_load_fragments(stages, 0, a[0], b[0]);
     for (int step = 0; step < steps; step++) {
-        nc_cp_async_wait<tile::STAGES - 2>();
-        nc_barrier(); /* this stage is there for all, and the one before has been read by all */
         if (step + tile::STAGES - 1 < steps)
             nc_load_stage(stages + next * tile::STAGE, strip, p,
                           (step + tile::STAGES - 1) * tile::K);
         nc_cp_async_commit();
-        uint32_t a[2][tile::M][4], b[2][tile::N / 2][4];
-        nc_load_fragments(stages + now * tile::STAGE, 0, a[0], b[0]);
+        next = next + 1 == tile::STAGES ? 0 : next + 1;
 #pragma unroll
         for (int k = 0; k < tile::K / 16; k++) {
-            if (k + 1 < tile::K / 16)
+            if (k + 1 < tile::K / 16) {
                 nc_load_fragments(stages + now * tile::STAGE, k + 1, a[(k + 1) % 2], b[(k + 1) % 2]);
+            } else if (step + 1 < steps) {
+                nc_cp_async_wait<tile::STAGES - 2>();
+                nc_barrier(); /* the next stage is there for all; this one has been read by all */
+                now = now + 1 == tile::STAGES ? 0 : now + 1;
+                nc_load_fragments(stages + now * tile::STAGE, 0, a[0], b[0]);
+            }
 #pragma unroll
             for (int i = 0; i < tile::M; i++)
 #pragma unroll
                 for (int j = 0; j < tile::N; j++)
                     nc_mma_bf16(score[i][j], a[k % 2][i], b[k % 2][j / 2] + j % 2 * 2);
         }
-        now = now + 1 == tile::STAGES ? 0 : now + 1;
-        next = next + 1 == tile::STAGES ? 0 : next + 1;
     }
     nc_cp_async_wait<0>();
 }
@@ -195,6 +267,7 @@ static __device__ __forceinline__ void nc_make_tile(unsigned char *shared, const
     enum { STEP = NC_TILE_THREADS / tile::K, LOADS = (tile::ROWS + tile::COLUMNS) / STEP };
     float *text = reinterpret_cast<float *>(shared), *image = text + tile::K * tile::TEXT_STEP;
     int column = (int)threadIdx.x % tile::K, first = (int)threadIdx.x / tile::K;
+    const float *row = text + nc_first_row<float>(), *picture = image + nc_first_column<float>();
 #pragma unroll
     for (int i = 0; i < tile::M; i++)
 #pragma unroll
@@ -207,18 +280,19 @@ static __device__ __forceinline__ void nc_make_tile(unsigned char *shared, const
 #pragma unroll
         for (int r = 0; r < LOADS; r++) {
             bool of_text = r < tile::ROWS / STEP;
-            int row = first + (of_text ? r : r - tile::ROWS / STEP) * STEP;
-            bool there = row < (of_text ? p.rows : p.columns) && k + (size_t)column < strip.step;
+            int at_row = first + (of_text ? r : r - tile::ROWS / STEP) * STEP;
+            bool there = at_row < (of_text ? p.rows : p.columns) && k + (size_t)column < strip.step;
             const float *from = (const float *)(of_text ? strip.text : strip.image);
-            size_t at = (size_t)((of_text ? p.row : p.column) + row) * strip.step + k + (size_t)column;
+            size_t at =
+                (size_t)((of_text ? p.row : p.column) + at_row) * strip.step + k + (size_t)column;
             loaded[r] = there ? from[at] : 0;
         }
         nc_barrier(); /* the numbers before have been read by all */
 #pragma unroll
         for (int r = 0; r < LOADS; r++) {
             bool of_text = r < tile::ROWS / STEP;
-            int row = first + (of_text ? r : r - tile::ROWS / STEP) * STEP;
-            (of_text ? text + column * tile::TEXT_STEP : image + column * tile::IMAGE_STEP)[row] =
+            int to = first + (of_text ? r : r - tile::ROWS / STEP) * STEP;
+            (of_text ? text + column * tile::TEXT_STEP : image + column * tile::IMAGE_STEP)[to] =
                 loaded[r];
         }
         nc_barrier();
@@ -229,10 +303,10 @@ static __device__ __forceinline__ void nc_make_tile(unsigned char *shared, const
             for (int i = 0; i < tile::M; i++)
 #pragma unroll
                 for (int h = 0; h < 2; h++)
-                    a[i][h] = text[c * tile::TEXT_STEP + nc_row_of<float>(i, 2 * h)];
+                    a[i][h] = row[c * tile::TEXT_STEP + nc_row(i, 2 * h)];
 #pragma unroll
             for (int j = 0; j < tile::N; j++) {
-                nc_bytes8 pair = nc_load8(image + c * tile::IMAGE_STEP + nc_column_of<float>(j, 0));
+                nc_bytes8 pair = nc_load8(picture + c * tile::IMAGE_STEP + nc_column(j, 0));
                 b[j][0] = nc_bits_to_float(pair.word[0]);
                 b[j][1] = nc_bits_to_float(pair.word[1]);
             }
