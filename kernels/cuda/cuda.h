@@ -56,11 +56,10 @@ int nc_cuda_linear_backward_input(struct nc_backend *backend,
 int nc_cuda_linear_backward_weight(struct nc_backend *backend,
                                    const struct nc_linear_backward_weight *linear);
 
-/* c[m, n] = a[m, k] b[k, n], or += where `accumulate`. a and b fp32 (no TF32) or fp16 (accumulated in
- * fp32), their rows a_step and b_step numbers apart; c fp32, dense. */
-int nc_cuda_product(struct nc_backend *backend, enum nc_type type, size_t m, size_t n, size_t k,
-                    const void *a, size_t a_step, const void *b, size_t b_step, bool accumulate,
-                    float *c);
+/* d[rows, in] = a[rows, out] b[out, in], += where `accumulate`. a and b fp32 (no TF32), or fp16 at
+ * multiples of 16 bytes with in and out multiples of 8; accumulated in fp32, d fp32. */
+int nc_cuda_multiply(struct nc_backend *backend, enum nc_type type, size_t rows, size_t in,
+                     size_t out, const void *a, const void *b, bool accumulate, float *d);
 
 /* attention.cu */
 size_t nc_cuda_attention_scratch(struct nc_backend *backend, const struct nc_attention *attention);

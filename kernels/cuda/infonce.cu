@@ -117,16 +117,6 @@ static __global__ void __launch_bounds__(NC_TILE_THREADS, nc_tile<T>::BLOCKS)
 
 /* ---- Running sums ------------------------------------------------------------------------------ */
 
-/* exp(max + log) += sum exp(most); the sum is 0 where everything was masked. */
-static __device__ __forceinline__ void log_add(float *max, float *log, float most, float sum)
-{
-    if (sum == 0)
-        return;
-    float larger = fmaxf(*max, most);
-    *log = logf(expf(*max - larger + *log) + sum * expf(most - larger));
-    *max = larger;
-}
-
 /* Joins the parts of number i, in order. */
 static __device__ void join(const part *parts, int count, size_t step, size_t i, float *max,
                             float *log)
@@ -139,7 +129,7 @@ static __device__ void join(const part *parts, int count, size_t step, size_t i,
         part p = parts[(size_t)c * step + i];
         sum += p.sum * nc_exp2((p.max - reference) * NC_LOG2_E);
     }
-    log_add(max, log, most, sum);
+    nc_log_add(max, log, most, sum);
 }
 
 /* A thread for each row of the strip, then one for each column. */
@@ -153,73 +143,6 @@ static __global__ void join_strip(nc_infonce n, nc_strip strip, const part *row_
     else if (i < rows + columns)
         join(column_part, column_parts, columns, i - rows, n.column_max + strip.column + i - rows,
              n.column_log + strip.column + i - rows);
-}
-
-/* ---- Contradictions -----------------------------------------------------------------------------
- * A picture may have several, and they come in any order. Their largest score is the same in
- * every order, and so is the sum of whole numbers of 2^-40. */
-
-static __device__ __forceinline__ uint32_t float_bits(float value)
-{
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return bits;
-}
-
-/* Numbers that are ordered as floats are; 0 lies below them all. */
-static __device__ __forceinline__ uint32_t ordered(float value)
-{
-    uint32_t bits = float_bits(value);
-    return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
-}
-
-static __device__ __forceinline__ float from_ordered(uint32_t order)
-{
-    return nc_bits_to_float(order & 0x80000000u ? order & 0x7fffffffu : ~order);
-}
-
-static __global__ void start_extras(size_t images, uint32_t *most, unsigned long long *sum)
-{
-    size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
-    if (i < images) {
-        most[i] = 0;
-        sum[i] = 0;
-    }
-}
-
-/* A warp for each. A picture's number that is none touches nothing. */
-template <typename T>
-static __global__ void score_extras(nc_infonce n, float *score, uint32_t *most)
-{
-    size_t e = ((size_t)blockIdx.x * blockDim.x + threadIdx.x) / NC_WARP;
-    if (e >= n.extras || (size_t)(uint32_t)n.extra_image[e] >= n.images)
-        return;
-    size_t column = (size_t)n.extra_image[e];
-    float s = nc_extra_score<T>(n, e, column, expf(*n.logit_scale));
-    if (nc_lane() == 0) {
-        score[e] = s;
-        nc_atomic_max(most + column, ordered(s));
-    }
-}
-
-static __global__ void sum_extras(nc_infonce n, const float *score, const uint32_t *most,
-                                  unsigned long long *sum)
-{
-    size_t e = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
-    if (e >= n.extras || (size_t)(uint32_t)n.extra_image[e] >= n.images)
-        return;
-    size_t column = (size_t)n.extra_image[e];
-    float share = expf(score[e] - from_ordered(most[column])) * 0x1p40f;
-    nc_atomic_add(sum + column, (unsigned long long)share);
-}
-
-static __global__ void join_extras(nc_infonce n, const uint32_t *most,
-                                   const unsigned long long *sum)
-{
-    size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
-    if (i < n.images && most[i])
-        log_add(n.column_max + i, n.column_log + i, from_ordered(most[i]),
-                (float)((double)sum[i] * 0x1p-40));
 }
 
 /* ---- The loss ------------------------------------------------------------------------------------- */
@@ -246,9 +169,7 @@ static __global__ void __launch_bounds__(LOSS_THREADS) add_loss(nc_infonce_loss 
 
 struct forward_scratch {
     part *row_part, *column_part;
-    float *extra_score;
-    uint32_t *extra_max;
-    unsigned long long *extra_sum;
+    struct nc_extras extras;
 };
 
 template <typename T>
@@ -262,34 +183,8 @@ static size_t lay_out(const struct nc_infonce *n, struct nc_strips *strips,
     size_t column_parts = 2 * nc_pieces(strips->rows, nc_tile<T>::ROWS);
     s->row_part = nc_take<part>(base, &used, strips->rows * row_parts);
     s->column_part = nc_take<part>(base, &used, strips->columns * column_parts);
-    size_t images = n->extras ? n->images : 0;
-    s->extra_score = nc_take<float>(base, &used, n->extras);
-    s->extra_max = nc_take<uint32_t>(base, &used, images);
-    s->extra_sum = nc_take<unsigned long long>(base, &used, images);
+    s->extras = nc_infonce_lay_out_extras(n, base, &used);
     return used;
-}
-
-static unsigned blocks_of(size_t count, size_t threads)
-{
-    return (unsigned)nc_pieces(count, threads);
-}
-
-template <typename T>
-static int add_extras(struct nc_backend *backend, const struct nc_infonce *n,
-                      const struct forward_scratch *s)
-{
-    int status = NC_LAUNCH(start_extras, blocks_of(n->images, 256), 256, 0, backend->compute,
-                           n->images, s->extra_max, s->extra_sum);
-    if (status == NC_OK)
-        status = NC_LAUNCH(score_extras<T>, blocks_of(n->extras, 256 / NC_WARP), 256, 0,
-                           backend->compute, *n, s->extra_score, s->extra_max);
-    if (status == NC_OK)
-        status = NC_LAUNCH(sum_extras, blocks_of(n->extras, 256), 256, 0, backend->compute, *n,
-                           s->extra_score, s->extra_max, s->extra_sum);
-    if (status == NC_OK)
-        status = NC_LAUNCH(join_extras, blocks_of(n->images, 256), 256, 0, backend->compute, *n,
-                           s->extra_max, s->extra_sum);
-    return status;
 }
 
 template <typename T>
@@ -302,7 +197,7 @@ static int add_strip(struct nc_backend *backend, const struct nc_infonce *n,
                            nc_tile<T>::SHARED + groups, backend->compute, *n, strip, s->row_part,
                            s->column_part);
     if (status == NC_OK)
-        status = NC_LAUNCH(join_strip, blocks_of(rows + columns, 128), 128, 0, backend->compute, *n,
+        status = NC_LAUNCH(join_strip, (unsigned)nc_pieces(rows + columns, 128), 128, 0, backend->compute, *n,
                            strip, s->row_part, 4 * (int)nc_pieces(columns, nc_tile<T>::COLUMNS),
                            s->column_part, 2 * (int)nc_pieces(rows, nc_tile<T>::ROWS));
     return status;
@@ -321,7 +216,7 @@ template <typename T> static int forward(struct nc_backend *backend, const struc
             if (status == NC_OK)
                 status = add_strip<T>(backend, n, strip, &s);
         }
-    return status == NC_OK && n->extras ? add_extras<T>(backend, n, &s) : status;
+    return status == NC_OK ? nc_infonce_extras_forward(backend, n, &s.extras) : status;
 }
 
 size_t nc_cuda_infonce_scratch(struct nc_backend *backend, const struct nc_infonce *n)

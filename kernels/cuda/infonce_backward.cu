@@ -30,7 +30,7 @@ struct __align__(16) term {
 /* One launch's place, and where it leaves what. */
 struct target {
     void *coefficients;   /* [strip.rows, step] fp16 or fp32 */
-    size_t step;
+    size_t step;          /* the strip's columns; fp16: the next multiple of 8, zeros behind them */
     float *positive;      /* [strip.rows]: a positive's coefficient, where the strip holds it */
     const float *factor;  /* that coefficients are multiplied with, N / 2 left out */
     double *sums;         /* one a tile: coefficients times scores */
@@ -156,7 +156,6 @@ template <> struct writer<nc_bfloat16> {
     }
 };
 
-/* In fp32, four lanes fill a sector. */
 template <> struct writer<float> {
     float *mine;
     size_t step;
@@ -174,11 +173,10 @@ template <> struct writer<float> {
 
     __device__ __forceinline__ void write(int row, int column, float first, float second) const
     {
-        float pair[2] = {first, second};
-        nc_bytes8 bytes;
-        memcpy(&bytes, pair, sizeof bytes);
         if (row < rows && column < columns)
-            nc_store8(mine + (size_t)row * step + column, bytes);
+            mine[(size_t)row * step + column] = first;
+        if (row < rows && column + 1 < columns)
+            mine[(size_t)row * step + column + 1] = second;
     }
 
     static __device__ __forceinline__ void finish(unsigned char *, const nc_place &, const target &)
@@ -270,14 +268,9 @@ static __global__ void __launch_bounds__(NC_TILE_THREADS, nc_tile<T>::BLOCKS)
 
 /* ---- Adding up ------------------------------------------------------------------------------------------ */
 
-static __device__ __forceinline__ float weight_of(const float *weights, size_t i)
-{
-    return weights ? weights[i] : 1;
-}
-
 /* dtext += scaled sums of a row's negatives, and its positive. A block for each row. */
 template <typename T>
-static __global__ void add_rows(nc_infonce n, size_t first, const float *negatives,
+static __global__ void add_rows(nc_infonce n, size_t first, const float *negatives, size_t step,
                                 const float *positive, const float *factor)
 {
     size_t row = blockIdx.x, number = n.first_caption + first + row;
@@ -287,33 +280,11 @@ static __global__ void add_rows(nc_infonce n, size_t first, const float *negativ
     float own = paired ? positive[row] : 0;
     float *dtext = n.dtext + (first + row) * n.width;
     for (size_t k = threadIdx.x; k < n.width; k += blockDim.x) {
-        float sum = negatives[row * n.width + k];
+        float sum = negatives[row * step + k];
         if (paired)
             sum = fmaf(own, nc_load1(image + k), sum);
         dtext[k] = fmaf(unit, sum, dtext[k]);
     }
-}
-
-/* A warp for each contradiction: dextra +=, and its coefficient times its score. */
-template <typename T>
-static __global__ void add_extras(nc_infonce n, float *product)
-{
-    size_t e = ((size_t)blockIdx.x * blockDim.x + threadIdx.x) / NC_WARP;
-    if (e >= n.extras)
-        return;
-    size_t column = (size_t)(uint32_t)n.extra_image[e];
-    float scale = expf(*n.logit_scale), share = 0;
-    if (column < n.images) {
-        float s = nc_extra_score<T>(n, e, column, scale);
-        float g = 0.5f / (float)n.total * weight_of(n.image_weight, column) *
-                  expf((s - n.column_max[column]) - n.column_log[column]);
-        const T *image = (const T *)n.image + column * n.width;
-        for (size_t k = (size_t)nc_lane(); k < n.width; k += NC_WARP)
-            n.dextra[e * n.width + k] += g * scale * nc_load1(image + k);
-        share = g * s;
-    }
-    if (nc_lane() == 0)
-        product[e] = share;
 }
 
 enum { SUM_THREADS = 1024 };
@@ -339,13 +310,19 @@ static __global__ void __launch_bounds__(SUM_THREADS)
 
 struct backward_scratch {
     void *coefficients;
-    size_t step;
-    float *negatives; /* [strip's rows, width] */
+    float *negatives; /* [strip's rows, strips.step] */
     uint16_t *images; /* [strip's columns, strips.step] fp16, for bf16 */
-    float *positive, *factor, *extra_products;
+    float *positive, *factor;
+    struct nc_extras extras;
     double *sums;
     size_t tiles_down, tiles_across;
 };
+
+/* Products of fp16 want rows of whole 16 bytes. */
+template <typename T> static size_t stored_columns(size_t columns)
+{
+    return sizeof(T) == 2 ? nc_pieces(columns, 8) * 8 : columns;
+}
 
 template <typename T>
 static size_t lay_out(const struct nc_infonce *n, struct nc_strips *strips,
@@ -354,15 +331,15 @@ static size_t lay_out(const struct nc_infonce *n, struct nc_strips *strips,
     size_t used = 0;
     char *base = static_cast<char *>(n->scratch);
     *strips = nc_infonce_strips(n, true, base, &used);
-    s->step = nc_pieces(strips->columns, 8) * 8;
+    size_t columns = stored_columns<T>(strips->columns);
     s->tiles_down = nc_pieces(strips->rows, nc_tile<T>::ROWS);
     s->tiles_across = nc_pieces(strips->columns, nc_tile<T>::COLUMNS);
-    s->coefficients = nc_take<T>(base, &used, strips->rows * s->step);
-    s->negatives = nc_take<float>(base, &used, strips->rows * n->width);
-    s->images = nc_take<uint16_t>(base, &used, sizeof(T) == 2 ? strips->columns * strips->step : 0);
+    s->coefficients = nc_take<T>(base, &used, strips->rows * columns);
+    s->negatives = nc_take<float>(base, &used, strips->rows * strips->step);
+    s->images = nc_take<uint16_t>(base, &used, sizeof(T) == 2 ? columns * strips->step : 0);
     s->positive = nc_take<float>(base, &used, strips->rows);
     s->factor = nc_take<float>(base, &used, 1);
-    s->extra_products = nc_take<float>(base, &used, n->extras);
+    s->extras = nc_infonce_lay_out_extras(n, base, &used);
     s->sums = nc_take<double>(base, &used, s->tiles_down * s->tiles_across);
     return used;
 }
@@ -380,26 +357,25 @@ template <typename T>
 static int backward_strip(struct nc_backend *backend, const struct nc_infonce *n,
                           const struct nc_strip &strip, const struct backward_scratch *s)
 {
-    struct target to = {s->coefficients, s->step, s->positive, s->factor, s->sums,
-                        (int)s->tiles_across, strip.row == 0 && strip.column == 0};
     size_t rows = (size_t)strip.rows, columns = (size_t)strip.columns;
-    size_t terms = nc_tile<T>::ROWS + nc_tile<T>::COLUMNS;
+    size_t stored = stored_columns<T>(columns), terms = nc_tile<T>::ROWS + nc_tile<T>::COLUMNS;
+    struct target to = {s->coefficients, stored, s->positive, s->factor, s->sums,
+                        (int)s->tiles_across, strip.row == 0 && strip.column == 0};
     int status = NC_LAUNCH(coefficients_of_tile<T>, nc_tiles<T>(strip), NC_TILE_THREADS,
                            nc_tile<T>::SHARED + terms * sizeof(term) +
                                NC_TILE_THREADS / NC_WARP * sizeof(double) +
                                nc_tile<T>::ROWS * sizeof(float) + terms * sizeof(int32_t),
                            backend->compute, *n, strip, to);
-    if (status != NC_OK)
-        return status;
-    const float *image = (const float *)n->image + strip.column * n->width;
-    if (sizeof(T) == 4)
-        return nc_cuda_product(backend, NC_FLOAT32, rows, n->width, columns, s->coefficients,
-                               s->step, image, n->width, strip.column > 0, s->negatives);
-    status = nc_infonce_copy_rows(backend, (const nc_bfloat16 *)n->image + strip.column * n->width,
-                                  columns, n->width, strip.step, true, s->images);
+    const void *image = (const T *)n->image + strip.column * n->width;
+    if (sizeof(T) == 2 && status == NC_OK) {
+        status = nc_infonce_copy_rows(backend, (const nc_bfloat16 *)image, columns, n->width,
+                                      stored, strip.step, true, s->images);
+        image = s->images;
+    }
     return status == NC_OK
-               ? nc_cuda_product(backend, NC_FLOAT16, rows, n->width, columns, s->coefficients,
-                                 s->step, s->images, strip.step, strip.column > 0, s->negatives)
+               ? nc_cuda_multiply(backend, sizeof(T) == 2 ? NC_FLOAT16 : NC_FLOAT32, rows,
+                                  strip.step, stored, s->coefficients, image, strip.column > 0,
+                                  s->negatives)
                : status;
 }
 
@@ -417,7 +393,7 @@ static int backward_rows(struct nc_backend *backend, const struct nc_infonce *n,
     }
     size_t rows = n->captions - row < strips->rows ? n->captions - row : strips->rows;
     return status == NC_OK ? NC_LAUNCH(add_rows<T>, (unsigned)rows, 256, 0, backend->compute, *n,
-                                       row, s->negatives, s->positive, s->factor)
+                                       row, s->negatives, strips->step, s->positive, s->factor)
                            : status;
 }
 
@@ -430,13 +406,12 @@ template <typename T> static int backward(struct nc_backend *backend, const stru
                            backend->compute, *n, s.factor);
     for (size_t row = 0; row < n->captions && status == NC_OK; row += strips.rows)
         status = backward_rows<T>(backend, n, &strips, row, &s);
-    if (status == NC_OK && n->extras)
-        status = NC_LAUNCH(add_extras<T>, (unsigned)nc_pieces(n->extras, 256 / NC_WARP), 256, 0,
-                           backend->compute, *n, s.extra_products);
+    if (status == NC_OK)
+        status = nc_infonce_extras_backward(backend, n, &s.extras);
     if (status == NC_OK)
         status = NC_LAUNCH(add_scale, 1, SUM_THREADS, SUM_THREADS / NC_WARP * sizeof(double),
                            backend->compute, *n, s.sums, s.tiles_down * s.tiles_across, s.factor,
-                           s.extra_products);
+                           s.extras.product);
     return status;
 }
 

@@ -10,17 +10,17 @@ static const size_t STRIP_ROWS = 16384, STRIP_COLUMNS = 8192;
 
 /* A thread for each 8 numbers. */
 template <bool FP16>
-static __global__ void copy_rows(const nc_bfloat16 *from, size_t rows, size_t width, size_t step,
-                                 bool aligned, uint16_t *to)
+static __global__ void copy_rows(const nc_bfloat16 *from, size_t rows, size_t width,
+                                 size_t to_rows, size_t step, uint16_t *to)
 {
     size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x, row = i / (step / 8);
-    if (row >= rows)
+    if (row >= to_rows)
         return;
     size_t k = i % (step / 8) * 8;
-    float v[8];
-    if (aligned) {
+    float v[8] = {};
+    if (row < rows && width == step) {
         nc_load8_bf16(v, from + row * width + k);
-    } else {
+    } else if (row < rows) {
 #pragma unroll
         for (size_t c = 0; c < 8; c++)
             v[c] = k + c < width ? nc_from_bf16(from[row * width + k + c]) : 0;
@@ -34,14 +34,13 @@ static __global__ void copy_rows(const nc_bfloat16 *from, size_t rows, size_t wi
 }
 
 int nc_infonce_copy_rows(struct nc_backend *backend, const nc_bfloat16 *from, size_t rows,
-                         size_t width, size_t step, bool as_fp16, uint16_t *to)
+                         size_t width, size_t to_rows, size_t step, bool as_fp16, uint16_t *to)
 {
-    bool aligned = width == step && reinterpret_cast<uintptr_t>(from) % 16 == 0;
-    unsigned blocks = (unsigned)nc_pieces(rows * step / 8, 256);
+    unsigned blocks = (unsigned)nc_pieces(to_rows * step / 8, 256);
     return as_fp16 ? NC_LAUNCH(copy_rows<true>, blocks, 256, 0, backend->compute, from, rows, width,
-                               step, aligned, to)
+                               to_rows, step, to)
                    : NC_LAUNCH(copy_rows<false>, blocks, 256, 0, backend->compute, from, rows,
-                               width, step, aligned, to);
+                               width, to_rows, step, to);
 }
 
 struct nc_strips nc_infonce_strips(const struct nc_infonce *n, bool halved, char *base,
@@ -75,11 +74,11 @@ int nc_infonce_strip_at(struct nc_backend *backend, const struct nc_infonce *n,
     strip->image = strips->image;
     int status = NC_OK;
     if (column == 0)
-        status = nc_infonce_copy_rows(backend, (const nc_bfloat16 *)text, rows, n->width,
+        status = nc_infonce_copy_rows(backend, (const nc_bfloat16 *)text, rows, n->width, rows,
                                       strips->step, false, strips->text);
     if (status == NC_OK)
         status = nc_infonce_copy_rows(backend, (const nc_bfloat16 *)image, columns, n->width,
-                                      strips->step, false, strips->image);
+                                      columns, strips->step, false, strips->image);
     return status;
 }
 

@@ -10,8 +10,7 @@
 #ifndef NCLIP_KERNELS_CUDA_INFONCE_TILE_H
 #define NCLIP_KERNELS_CUDA_INFONCE_TILE_H
 
-#include "cuda.h"
-#include "device.h"
+#include "infonce.h"
 
 /* A block is 2 x 4 warps; a warp has M x N accumulators of 16 x 8 scores; K numbers of the
  * rows are in shared memory at a time; BLOCKS share a multiprocessor. */
@@ -40,16 +39,6 @@ enum { NC_TILE_GROUP = 16 };
 #endif
 
 enum { NC_TILE_THREADS = 256 };
-
-static const float NC_LOG2_E = 1.4426950408889634f;
-
-/* A part of the matrix: what one launch computes. */
-struct nc_strip {
-    size_t row, column; /* of the call */
-    int rows, columns;
-    const void *text, *image; /* its rows of T, `step` numbers apart; bf16: by whole 16 bytes */
-    size_t step;
-};
 
 /* A tile: its place in the strip, how much of it is there, and where its positives stand. */
 struct nc_place {
@@ -321,65 +310,12 @@ static __device__ __forceinline__ void nc_make_tile(unsigned char *shared, const
     }
 }
 
-/* ---- Contradictions ---------------------------------------------------------------------------- */
-
-/* exp(logit_scale) * extra[e] . image[column], by one warp; every lane receives it. */
-template <typename T>
-static __device__ __forceinline__ float nc_extra_score(const nc_infonce &n, size_t e, size_t column,
-                                                       float scale)
-{
-    const T *extra = (const T *)n.extra + e * n.width, *image = (const T *)n.image + column * n.width;
-    float sum = 0;
-    for (size_t k = (size_t)nc_lane(); k < n.width; k += NC_WARP)
-        sum = fmaf(nc_load1(extra + k), nc_load1(image + k), sum);
-    return scale * nc_warp_sum(sum);
-}
-
-/* ---- On the host (infonce_strip.cu) --------------------------------------------------------------- */
-
-static inline size_t nc_pieces(size_t count, size_t piece)
-{
-    return (count + piece - 1) / piece;
-}
+/* ---- On the host -------------------------------------------------------------------------------- */
 
 template <typename T> unsigned nc_tiles(const struct nc_strip &strip)
 {
     return (unsigned)(nc_pieces((size_t)strip.rows, nc_tile<T>::ROWS) *
                       nc_pieces((size_t)strip.columns, nc_tile<T>::COLUMNS));
 }
-
-/* The largest strip of a call, and where its rows of bf16 are copied to where they do not begin
- * at multiples of 16 bytes; fp32 is read where it is. */
-struct nc_strips {
-    size_t rows, columns, step;
-    nc_bfloat16 *text, *image; /* NULL: not needed */
-};
-
-/* Strips of at most 16384 x 8192, half as wide in fp32 where `halved`. Scratch for the copies is
- * taken from `base`. */
-struct nc_strips nc_infonce_strips(const struct nc_infonce *n, bool halved, char *base,
-                                   size_t *used);
-
-/* The strip that starts there; its captions are copied with the first pictures of their row. */
-int nc_infonce_strip_at(struct nc_backend *backend, const struct nc_infonce *n,
-                        const struct nc_strips *strips, size_t row, size_t column,
-                        struct nc_strip *strip);
-
-/* Refuses what the kernels cannot read. */
-int nc_infonce_check(const char *operation, const struct nc_infonce *n);
-
-/* to[rows, step] = bf16 rows, as fp16 or as they are; zeros from `width` on. */
-int nc_infonce_copy_rows(struct nc_backend *backend, const nc_bfloat16 *from, size_t rows,
-                         size_t width, size_t step, bool as_fp16, uint16_t *to);
-
-/* A part of the scratch, at a multiple of 256 bytes. */
-template <typename T> static inline T *nc_take(char *base, size_t *used, size_t count)
-{
-    T *part = base && count ? reinterpret_cast<T *>(base + *used) : nullptr;
-    *used += (count * sizeof(T) + 255) / 256 * 256;
-    return part;
-}
-
-size_t nc_infonce_backward_scratch(const struct nc_infonce *n); /* infonce_backward.cu */
 
 #endif

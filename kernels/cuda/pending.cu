@@ -27,32 +27,29 @@ int nc_cuda_linear_backward_weight(struct nc_backend *, const struct nc_linear_b
 }
 
 #ifdef NCLIP_CUDA_EMULATED
-int nc_cuda_product(struct nc_backend *backend, enum nc_type type, size_t m, size_t n, size_t k,
-                    const void *a, size_t a_step, const void *b, size_t b_step, bool accumulate,
-                    float *c)
+int nc_cuda_multiply(struct nc_backend *backend, enum nc_type type, size_t rows, size_t in,
+                     size_t out, const void *a, const void *b, bool accumulate, float *d)
 {
     auto at = [type](const void *x, size_t i) {
         return type == NC_FLOAT32 ? static_cast<const float *>(x)[i]
                                   : nc_float16_to_float(static_cast<const uint16_t *>(x)[i]);
     };
-    return nc_cuda_check(nc_emulated_enqueue(backend->compute,
-                                             [=] {
-                                                 for (size_t i = 0; i < m; i++)
-                                                     for (size_t j = 0; j < n; j++) {
-                                                         float sum = accumulate ? c[i * n + j] : 0;
-                                                         for (size_t l = 0; l < k; l++)
-                                                             sum += at(a, i * a_step + l) *
-                                                                    at(b, l * b_step + j);
-                                                         c[i * n + j] = sum;
-                                                     }
-                                             }),
-                         "a product");
+    auto work = [=] {
+        for (size_t i = 0; i < rows; i++)
+            for (size_t j = 0; j < in; j++) {
+                float sum = accumulate ? d[i * in + j] : 0;
+                for (size_t k = 0; k < out; k++)
+                    sum += at(a, i * out + k) * at(b, k * in + j);
+                d[i * in + j] = sum;
+            }
+    };
+    return nc_cuda_check(nc_emulated_enqueue(backend->compute, work), "a product");
 }
 #else
-int nc_cuda_product(struct nc_backend *, enum nc_type, size_t, size_t, size_t, const void *, size_t,
-                    const void *, size_t, bool, float *)
+int nc_cuda_multiply(struct nc_backend *, enum nc_type, size_t, size_t, size_t, const void *,
+                     const void *, bool, float *)
 {
-    return refuse("product");
+    return refuse("multiply");
 }
 #endif
 
