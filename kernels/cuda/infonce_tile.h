@@ -285,6 +285,7 @@ static __device__ __forceinline__ void nc_make_tile(unsigned char *shared, const
                 loaded[r];
         }
         nc_barrier();
+        float sum[tile::M][tile::N][4] = {}; /* sums of sums lose less than one long sum */
 #pragma unroll 4
         for (int c = 0; c < tile::K; c++) {
             float a[tile::M][2], b[tile::N][2];
@@ -305,8 +306,15 @@ static __device__ __forceinline__ void nc_make_tile(unsigned char *shared, const
                 for (int j = 0; j < tile::N; j++)
 #pragma unroll
                     for (int e = 0; e < 4; e++)
-                        score[i][j][e] = fmaf(a[i][e / 2], b[j][e % 2], score[i][j][e]);
+                        sum[i][j][e] = fmaf(a[i][e / 2], b[j][e % 2], sum[i][j][e]);
         }
+#pragma unroll
+        for (int i = 0; i < tile::M; i++)
+#pragma unroll
+            for (int j = 0; j < tile::N; j++)
+#pragma unroll
+                for (int e = 0; e < 4; e++)
+                    score[i][j][e] += sum[i][j][e];
     }
 }
 
