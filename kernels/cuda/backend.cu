@@ -12,6 +12,13 @@ int nc_cuda_check(cudaError_t error, const char *what)
                     cudaGetErrorName(error));
 }
 
+bool nc_cuda_capturing(const struct nc_backend *backend)
+{
+    cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+    return cudaStreamIsCapturing(backend->compute, &status) != cudaSuccess ||
+           status != cudaStreamCaptureStatusNone;
+}
+
 static void fill_table(struct nc_ops *ops)
 {
     ops->host_memory = false;
@@ -58,6 +65,9 @@ void nc_cuda_destroy(struct nc_backend *backend)
     if (backend->compute)
         (void)cudaStreamSynchronize(backend->compute);
     nc_cuda_gemm_destroy(backend->gemm);
+    (void)cudaFree(backend->partial);
+    (void)cudaFree(backend->fault);
+    (void)cudaFreeHost(backend->fault_seen);
     if (backend->copy)
         (void)cudaStreamDestroy(backend->copy);
     if (backend->compute)
@@ -104,6 +114,22 @@ static int open_device(struct nc_backend *backend, int device)
     return NC_OK;
 }
 
+static int allocate_state(struct nc_backend *backend)
+{
+    void *fault = NULL, *seen = NULL, *partial = NULL;
+    cudaError_t error = cudaMalloc(&fault, sizeof *backend->fault);
+    if (error == cudaSuccess)
+        error = cudaMallocHost(&seen, sizeof *backend->fault_seen);
+    if (error == cudaSuccess)
+        error = cudaMalloc(&partial, NC_CUDA_PARTIALS * sizeof *backend->partial);
+    backend->fault = (struct nc_cuda_fault *)fault;
+    backend->fault_seen = (struct nc_cuda_fault *)seen;
+    backend->partial = (double *)partial;
+    if (error == cudaSuccess)
+        error = cudaMemsetAsync(fault, 0, sizeof *backend->fault, backend->compute);
+    return nc_cuda_check(error, "allocating the backend's state");
+}
+
 int nc_cuda_create(int device, struct nc_ops *ops)
 {
     struct nc_backend *backend = (struct nc_backend *)calloc(1, sizeof *backend);
@@ -116,6 +142,8 @@ int nc_cuda_create(int device, struct nc_ops *ops)
     if (status == NC_OK)
         status = nc_cuda_check(cudaStreamCreateWithFlags(&backend->copy, cudaStreamNonBlocking),
                                "creating a stream");
+    if (status == NC_OK)
+        status = allocate_state(backend);
     if (status == NC_OK)
         status = nc_cuda_gemm_create(backend, &backend->gemm);
     if (status != NC_OK) {

@@ -7,7 +7,7 @@
  * the kernels.
  *
  * Capture. A caller may record a whole step as a CUDA graph: cudaStreamBeginCapture on
- * backend->compute, the operations, cudaStreamEndCapture. While capturing is true
+ * backend->compute, the operations, cudaStreamEndCapture. Meanwhile
  *   - nothing may be allocated, released, uploaded from or downloaded to ordinary host memory,
  *     and nobody may wait: the operations do none of that;
  *   - products choose no algorithm by timing (gemm.cu): run the step once before, so that
@@ -28,12 +28,44 @@ struct nc_backend {
     int multiprocessors;
     int major, minor; /* compute capability */
     cudaStream_t compute, copy;
-    bool capturing; /* set by whoever captures `compute` */
     struct nc_cuda_gemm *gemm;
+    struct nc_cuda_fault *fault;      /* on the device: the first thing that a kernel found wrong */
+    struct nc_cuda_fault *fault_seen; /* on the host, pinned */
+    double *partial;                  /* on the device, NC_CUDA_PARTIALS: sums on their way */
 };
 
-/* What a call of CUDA's runtime said, as an error of ours: NC_OK for cudaSuccess. backend.cu */
+enum { NC_CUDA_PARTIALS = 1024 };
+
+/* An index that points nowhere. Only kernels see it: they leave out what it asks for and note it
+ * here; the next `synchronize` or `download` returns it as an error. */
+enum nc_cuda_wrong {
+    NC_CUDA_NOTHING_WRONG,
+    NC_CUDA_WRONG_TOKEN,
+    NC_CUDA_WRONG_POSITION,
+    NC_CUDA_WRONG_ROW,
+    NC_CUDA_WRONG_PICTURE,
+};
+
+struct nc_cuda_fault {
+    int32_t wrong; /* enum nc_cuda_wrong */
+    int32_t value;
+};
+
+/* Whether 0 <= value < limit; notes it where not. */
+static __device__ __forceinline__ bool
+nc_cuda_valid(struct nc_cuda_fault *fault, enum nc_cuda_wrong wrong, int32_t value, size_t limit)
+{
+    if (value >= 0 && (size_t)value < limit)
+        return true;
+    if (nc_atomic_cas(&fault->wrong, (int32_t)NC_CUDA_NOTHING_WRONG, (int32_t)wrong) ==
+        NC_CUDA_NOTHING_WRONG)
+        fault->value = value;
+    return false;
+}
+
+/* backend.cu. What a call of CUDA's runtime said, as an error of ours: NC_OK for cudaSuccess. */
 int nc_cuda_check(cudaError_t error, const char *what);
+bool nc_cuda_capturing(const struct nc_backend *backend); /* whether `compute` is recorded now */
 
 /* memory.cu */
 int nc_cuda_allocate(struct nc_backend *backend, size_t bytes, void **out);
@@ -78,6 +110,11 @@ int nc_cuda_activation_forward(struct nc_backend *backend,
                                const struct nc_activation_forward *activation);
 int nc_cuda_activation_backward(struct nc_backend *backend,
                                 const struct nc_activation_backward *activation);
+
+/* y[rows, width] bf16 = act(x + bias), x fp32; bias [width] or NULL. */
+int nc_cuda_bias_activation(struct nc_backend *backend, enum nc_activation activation,
+                            const float *x, const float *bias, size_t rows, size_t width,
+                            nc_bfloat16 *y);
 
 /* embedding.cu */
 int nc_cuda_embedding_forward(struct nc_backend *backend, const struct nc_embedding *embedding);

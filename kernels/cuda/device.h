@@ -191,6 +191,11 @@ template <typename T> static __device__ __forceinline__ T nc_atomic_min(T *at, T
     return atomicMin(at, value);
 }
 
+template <typename T> static __device__ __forceinline__ T nc_atomic_cas(T *at, T expected, T value)
+{
+    return atomicCAS(at, expected, value);
+}
+
 /* Orders this thread's writes to global memory before its later ones, for the whole device. */
 static __device__ __forceinline__ void nc_fence(void)
 {

@@ -188,6 +188,14 @@ template <typename T> static inline T nc_atomic_min(T *at, T value)
     return old;
 }
 
+template <typename T> static inline T nc_atomic_cas(T *at, T expected, T value)
+{
+    T old = *at;
+    if (old == expected)
+        *at = value;
+    return old;
+}
+
 static inline void nc_fence(void) {}
 
 /* ---- Numbers --------------------------------------------------------------------------- */

@@ -16,7 +16,7 @@ trap 'rm -rf "$work"' EXIT
 status=0
 for architecture in ${NCLIP_CUDA_ARCHITECTURES:-80 90 100}; do
     for file in "$@"; do
-        "$nvcc" -std=c++17 -O3 -Iinclude -cubin -Xptxas -v -Werror=all-warnings \
+        "$nvcc" -std=c++17 -O3 -Iinclude -DNCLIP_CUBLASLT_FOLDER=\"\" -cubin -Xptxas -v -Werror=all-warnings \
             "-arch=sm_$architecture" -o "$work/cubin" "$file" 2>"$work/log" || {
             cat "$work/log" >&2
             exit 1

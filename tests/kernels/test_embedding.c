@@ -97,11 +97,49 @@ static void backward_sums_in_order(void **state)
         }
 }
 
+/* At once, or where the host cannot look, when it waits. What is in bounds still arrives. */
+static void wrong_indices_are_refused(void **state)
+{
+    struct nc_ops *ops = *state;
+    enum { ROWS = 3, WIDTH = 8, VOCABULARY = 5, CONTEXT = 4 };
+    const struct {
+        int32_t token, position;
+        const char *named;
+    } wrong[] = {{5, 0, "token 5"}, {-7, 0, "token -7"}, {0, 4, "position 4"}};
+    double *table = numbers(95, VOCABULARY * WIDTH, 1, NC_FLOAT32);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        for (int backward = 0; backward < 2; backward++) {
+            int32_t token[ROWS] = {1, wrong[i].token, 2}, position[ROWS] = {0, wrong[i].position, 2};
+            float *x = on_device(ops, NULL, ROWS * WIDTH, NC_FLOAT32);
+            struct nc_embedding e = {
+                .rows = ROWS, .width = WIDTH, .vocabulary = VOCABULARY, .context = CONTEXT,
+                .token = indices_on_device(ops, token, ROWS),
+                .position = indices_on_device(ops, position, ROWS),
+                .token_table = on_device(ops, table, VOCABULARY * WIDTH, NC_FLOAT32),
+                .position_table = on_device(ops, table, CONTEXT * WIDTH, NC_FLOAT32), .x = x};
+            struct nc_embedding_backward b = {
+                .rows = ROWS, .width = WIDTH, .vocabulary = VOCABULARY, .context = CONTEXT,
+                .token = e.token, .position = e.position, .dx = e.token_table,
+                .dtoken_table = on_device(ops, table, VOCABULARY * WIDTH, NC_FLOAT32),
+                .dposition_table = on_device(ops, table, CONTEXT * WIDTH, NC_FLOAT32),
+                .scratch = bytes_on_device(ops, ops->embedding_scratch(ops->backend, ROWS))};
+            int status = backward ? ops->embedding_backward(ops->backend, &b)
+                                  : ops->embedding_forward(ops->backend, &e);
+            if (status == NC_OK && !ops->host_memory)
+                status = ops->synchronize(ops->backend);
+            assert_int_equal(status, NC_FAILED);
+            assert_non_null(strstr(nc_error_message(), wrong[i].named));
+            must(ops->synchronize(ops->backend)); /* said once */
+        }
+    free(table);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(forward_adds_two_rows),
         cmocka_unit_test(backward_sums_in_order),
+        cmocka_unit_test(wrong_indices_are_refused),
     };
     return RUN_ON_ALL_BACKENDS(tests);
 }
