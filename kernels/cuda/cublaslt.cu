@@ -13,7 +13,7 @@
  * atomics are not asked for. NCLIP_GEMM_TIMING=0 takes the favourite unseen, and so does a
  * stream under capture, where nobody may wait.
  *
- * Precision: bf16 with fp32 accumulation; fp32 in full fp32, never tf32: it is the reference. */
+ * Precision: bf16 and fp16 with fp32 accumulation; fp32 in full fp32, never tf32: it is the reference. */
 #include "product.h"
 
 #include "cublaslt_library.h"
@@ -94,7 +94,7 @@ static void entry_clear(struct entry *entry)
 
 static cudaDataType_t data_type(enum nc_type type)
 {
-    return type == NC_FLOAT32 ? CUDA_R_32F : CUDA_R_16BF;
+    return type == NC_FLOAT32 ? CUDA_R_32F : type == NC_FLOAT16 ? CUDA_R_16F : CUDA_R_16BF;
 }
 
 static cublasStatus_t set_epilogue(struct entry *entry)

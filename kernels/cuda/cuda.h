@@ -110,6 +110,11 @@ int nc_cuda_linear_backward_input(struct nc_backend *backend,
 int nc_cuda_linear_backward_weight(struct nc_backend *backend,
                                    const struct nc_linear_backward_weight *linear);
 
+/* d[rows, in] = a[rows, out] b[out, in], += where `accumulate`. a and b fp32 (no TF32), or fp16 at
+ * multiples of 16 bytes with in and out multiples of 8; accumulated in fp32, d fp32. */
+int nc_cuda_multiply(struct nc_backend *backend, enum nc_type type, size_t rows, size_t in,
+                     size_t out, const void *a, const void *b, bool accumulate, float *d);
+
 /* attention.cu */
 size_t nc_cuda_attention_scratch(struct nc_backend *backend, const struct nc_attention *attention);
 int nc_cuda_attention_forward(struct nc_backend *backend, const struct nc_attention *attention);

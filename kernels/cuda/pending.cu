@@ -23,21 +23,3 @@ int nc_cuda_attention_full_own(struct nc_backend *, const struct nc_attention_fu
 {
     return refuse("attention_full");
 }
-
-/* infonce.cu */
-size_t nc_cuda_infonce_scratch(struct nc_backend *, const struct nc_infonce *)
-{
-    return 0;
-}
-int nc_cuda_infonce_forward(struct nc_backend *, const struct nc_infonce *)
-{
-    return refuse("infonce_forward");
-}
-int nc_cuda_infonce_backward(struct nc_backend *, const struct nc_infonce *)
-{
-    return refuse("infonce_backward");
-}
-int nc_cuda_infonce_loss(struct nc_backend *, const struct nc_infonce_loss *)
-{
-    return refuse("infonce_loss");
-}

@@ -221,7 +221,7 @@ cublasStatus_t cublasLtMatmulAlgoCheck(cublasLtHandle_t handle, cublasLtMatmulDe
 
 static nc_type type_of(cudaDataType_t type)
 {
-    return type == CUDA_R_32F ? NC_FLOAT32 : NC_BFLOAT16;
+    return type == CUDA_R_32F ? NC_FLOAT32 : type == CUDA_R_16F ? NC_FLOAT16 : NC_BFLOAT16;
 }
 
 static std::vector<float> read(const void *data, size_t count, cudaDataType_t type)

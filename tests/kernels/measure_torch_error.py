@@ -140,17 +140,20 @@ def normalize():
 
 
 def infonce():
-    """fp32 inside in both precisions. Pairs, width, contradictions, pictures (0: all differ)."""
-    for name, (pairs, width, extras, pictures) in {
-            "few": (5, 64, 0, 0), "odd": (37, 100, 9, 11), "rows": (300, 64, 0, 0),
-            "columns": (1100, 32, 400, 500)}.items():
+    """fp32 inside in both precisions. Pairs, width, contradictions, pictures (0: all differ),
+    the pull of a caption on its picture."""
+    for name, (pairs, width, extras, pictures, pull) in {
+            "few": (5, 64, 0, 0, 0.5), "odd": (37, 100, 9, 11, 0.5), "rows": (300, 64, 0, 0, 0.5),
+            "columns": (1100, 32, 400, 500, 0.5), "strips": (400, 512, 0, 0, 0.125),
+            "ragged": (390, 100, 20, 0, 0.5), "wide640": (130, 640, 3, 0, 0.125),
+            "wide768": (257, 768, 40, 60, 0.125), "wide1024": (33, 1024, 0, 12, 0.125)}.items():
         for type_name, dtype in TYPES.items():
             def rounded(seed, count):
                 x = numbers(seed, count * width).view(count, width)
                 return (x.double() / x.double().norm(dim=-1, keepdim=True)).float().to(dtype).float()
 
             text, image, extra = rounded(60, pairs), rounded(61, pairs), rounded(62, extras)
-            image = (image + 0.5 * text).to(dtype).float()
+            image = (image + pull * text).to(dtype).float()
             scale = torch.tensor(4.0)
             group = torch.arange(pairs) * 7 % pictures if pictures else torch.arange(pairs)
             masked = (group[:, None] == group[None]) & ~torch.eye(pairs, dtype=torch.bool)
