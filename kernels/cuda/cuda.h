@@ -167,7 +167,7 @@ int nc_cuda_infonce_loss(struct nc_backend *backend, const struct nc_infonce_los
 
 /* adamw.cu */
 int nc_cuda_adamw(struct nc_backend *backend, const struct nc_adamw *adamw);
-int nc_cuda_clip(struct nc_backend *backend, const struct nc_clip *clip);
+int nc_cuda_clip(struct nc_backend *backend, const struct nc_clipping *clip);
 int nc_cuda_squared_norm(struct nc_backend *backend, const float *data, size_t count, double *sum);
 
 #endif
