@@ -91,6 +91,38 @@ struct nc_vqa_slots {
  * without memory). A full stop at the caption's end is dropped. */
 char *nc_vqa_fill(const char *sentence, const struct nc_vqa_slots *slots);
 
+/* ---- Any question that yes or no answers, turned into statements ------------------- */
+
+enum nc_vqa_form {
+    NC_VQA_THERE,         /* "is there a dog?" */
+    NC_VQA_BE,            /* "is the man wearing a hat?", "are people swimming?" */
+    NC_VQA_BE_PRONOUN,    /* "is this a zoo?", "is he tall?" */
+    NC_VQA_DO,            /* "does the cat have a collar?" */
+    NC_VQA_HAVE,          /* "has the pizza been cut?" */
+    NC_VQA_CAN,           /* "can you see the sky?" */
+    NC_VQA_NEGATIVE,      /* from here on always left alone: "isn't this a dog?" */
+    NC_VQA_ALTERNATIVE,   /* "is it a cat or a dog?" */
+    NC_VQA_GUESS,         /* "will he fall?", "would you eat this?" */
+    NC_VQA_WH,            /* "what color is the dog?" */
+    NC_VQA_NO_QUESTION,   /* "the dog", "is the", "is this a cat? why?" */
+    NC_VQA_FORMS,
+};
+const char *nc_vqa_form_name(enum nc_vqa_form form); /* "is the ...": for people */
+
+enum { NC_VQA_SENTENCE = 320 }; /* bytes, with its zero */
+
+struct nc_vqa_statement {
+    enum nc_vqa_form form;          /* set even when the question is refused */
+    char denied[NC_VQA_SENTENCE];   /* "the man is not wearing a hat": true when answered "no" */
+    char affirmed[NC_VQA_SENTENCE]; /* "the man is wearing a hat": true when answered "yes" */
+};
+
+/* A small grammar of English questions: finds subject and predicate by lists of words, and puts
+ * the auxiliary between them. What is denied of several is denied as people mean it: "are all the
+ * people ...?" "no" becomes "not all the people are ...", "is anyone ...?" "no one is ...".
+ * False, with a reason (static), where the parts are not clear, or where a "no" says too little. */
+bool nc_vqa_restate(const char *question, struct nc_vqa_statement *statement, const char **reason);
+
 /* ---- Captions --------------------------------------------------------------------- */
 
 /* What stays out of training, to test on later. From JSON:
