@@ -46,24 +46,24 @@ static const char *const adjectives[] = {
     "hard", "healthy", "heavy", "high", "hilly", "hollow", "homemade", "horizontal", "hot", "huge",
     "human", "hungry", "icy", "identical", "indoor", "indoors", "inside", "intact", "interested",
     "japanese", "jewish", "juicy", "large", "late", "lazy", "leafless", "left-handed", "legal",
-    "level", "light", "lit", "little", "lonely", "long", "loose", "loud", "low", "lush", "mad",
-    "male", "married", "masculine", "mature", "meat", "medium", "messy", "metal", "missing",
-    "modern", "muddy", "multicolored", "muscular", "nake", "naked", "narrow", "natural", "neat",
-    "nervous", "new", "nice", "nude", "obese", "old", "open", "operational", "orange", "organic",
-    "ornate", "outdoor", "outdoors", "outside", "overcast", "overweight", "paved", "peeled",
-    "pink", "plaid", "plain", "plastic", "playful", "pointed", "pointy", "poor", "portable",
-    "pregnant", "present", "pretty", "private", "professional", "public", "purple", "quiet", "raw",
-    "ready", "real", "rectangular", "red", "religious", "right-handed", "ripe", "rocky", "rotten",
-    "rough", "round", "rural", "rusty", "sad", "safe", "salty", "same", "sandy", "scared",
-    "secure", "serious", "shaggy", "shallow", "sharp", "shiny", "shirtless", "short", "shy",
-    "sick", "silver", "similar", "single", "skinny", "sleepy", "sliced", "slim", "slow", "small",
-    "smooth", "sober", "soft", "sour", "spicy", "spotless", "spotted", "square", "stable", "stale",
-    "steep", "stone", "straight", "strange", "striped", "strong", "sunny", "sweet", "symmetrical",
-    "tall", "tame", "tan", "thick", "thin", "tidy", "tight", "tilted", "tiny", "tired", "toy",
-    "traditional", "transparent", "tropical", "twins", "ugly", "unhappy", "unusual", "upright",
-    "upset", "upside-down", "urban", "used", "vacant", "vegan", "vegetarian", "vertical",
-    "vintage", "violent", "visible", "warm", "wavy", "wealthy", "weird", "wet", "white", "wide",
-    "wild", "windy", "wood", "wooden", "wool", "wrinkled", "yellow", "young", "yummy",
+    "level", "lit", "little", "lonely", "long", "loose", "loud", "low", "lush", "mad", "male",
+    "married", "masculine", "mature", "meat", "medium", "messy", "metal", "missing", "modern",
+    "muddy", "multicolored", "muscular", "nake", "naked", "narrow", "natural", "neat", "nervous",
+    "new", "nice", "nude", "obese", "old", "open", "operational", "orange", "organic", "ornate",
+    "outdoor", "outdoors", "outside", "overcast", "overweight", "paved", "peeled", "pink", "plaid",
+    "plain", "plastic", "playful", "pointed", "pointy", "poor", "portable", "pregnant", "present",
+    "pretty", "private", "professional", "public", "purple", "quiet", "raw", "ready", "real",
+    "rectangular", "red", "religious", "right-handed", "ripe", "rocky", "rotten", "rough", "round",
+    "rural", "rusty", "sad", "safe", "salty", "same", "sandy", "scared", "secure", "serious",
+    "shaggy", "shallow", "sharp", "shiny", "shirtless", "short", "shy", "sick", "silver",
+    "similar", "single", "skinny", "sleepy", "sliced", "slim", "slow", "small", "smooth", "sober",
+    "soft", "sour", "spicy", "spotless", "spotted", "square", "stable", "stale", "steep", "stone",
+    "straight", "strange", "striped", "strong", "sunny", "sweet", "symmetrical", "tall", "tame",
+    "tan", "thick", "thin", "tidy", "tight", "tilted", "tiny", "tired", "toy", "traditional",
+    "transparent", "tropical", "twins", "ugly", "unhappy", "unusual", "upright", "upset",
+    "upside-down", "urban", "used", "vacant", "vegan", "vegetarian", "vertical", "vintage",
+    "violent", "visible", "warm", "wavy", "wealthy", "weird", "wet", "white", "wide", "wild",
+    "windy", "wood", "wooden", "wool", "wrinkled", "yellow", "young", "yummy",
 };
 
 static const char *const participles[] = {
@@ -77,16 +77,28 @@ static const char *const participles[] = {
 };
 
 static const char *const nominal_ing[] = {
-    "anything", "awning", "baking", "bedding", "being", "beings", "building", "buildings",
-    "ceiling", "ceilings", "clothing", "cooking", "covering", "crossing", "cutting", "dining",
-    "drawing", "dressing", "duckling", "earring", "earrings", "evening", "everything", "fencing",
-    "filling", "flooring", "flying", "frosting", "icing", "king", "landing", "lighting",
+    "anything", "awning", "bedding", "being", "beings", "building", "buildings", "ceiling",
+    "ceilings", "clothing", "dining", "dressing", "duckling", "earring", "earrings", "evening",
+    "everything", "fencing", "filling", "flooring", "frosting", "icing", "king", "lighting",
     "lightning", "living", "morning", "necking", "nothing", "opening", "outing", "painting",
-    "paintings", "parking", "ping", "railing", "railings", "ring", "rings", "running", "seating",
-    "serving", "setting", "shopping", "sibling", "siblings", "siding", "sleeping", "sling",
-    "something", "spring", "stocking", "string", "stuffing", "swimming", "swing", "swings",
-    "thing", "things", "topping", "toppings", "viking", "walking", "washing", "wedding", "wing",
-    "wings", "writing",
+    "paintings", "parking", "ping", "railing", "railings", "ring", "rings", "seating", "sibling",
+    "siblings", "siding", "sling", "something", "spring", "stocking", "string", "stuffing",
+    "swing", "swings", "thing", "things", "topping", "toppings", "viking", "wedding", "wing",
+    "wings",
+};
+
+static const char *const ing_of_compounds[] = {
+    "baking", "cooking", "covering", "crossing", "cutting", "drawing", "flying", "landing",
+    "running", "serving", "setting", "shopping", "sleeping", "swimming", "walking", "washing",
+    "writing",
+};
+
+static const char *const compound_nouns[] = {
+    "area", "areas", "bag", "bags", "basket", "board", "boards", "bridge", "cart", "carts",
+    "center", "dish", "gear", "guard", "lane", "light", "machine", "machines", "meter", "meters",
+    "pan", "path", "pit", "place", "plate", "pool", "pools", "pot", "room", "sheet", "shoes",
+    "shorts", "sign", "signs", "stick", "strip", "table", "tank", "tray", "trunks", "utensils",
+    "water", "zone",
 };
 
 static const char *const base_verbs[] = {
@@ -154,6 +166,7 @@ static const struct vqa_word_list lists[] = {
     [VQA_PREPOSITION] = LIST(prepositions), [VQA_DETERMINER] = LIST(determiners),
     [VQA_ADVERB] = LIST(adverbs),           [VQA_ADJECTIVE] = LIST(adjectives),
     [VQA_PARTICIPLE] = LIST(participles),   [VQA_NOUN_IN_ING] = LIST(nominal_ing),
+    [VQA_COMPOUND_ING] = LIST(ing_of_compounds), [VQA_COMPOUND_NOUN] = LIST(compound_nouns),
     [VQA_VERB] = LIST(base_verbs),          [VQA_MASS_NOUN] = LIST(mass_nouns),
     [VQA_PLURAL_NOUN] = LIST(plural_nouns), [VQA_SINGULAR_IN_S] = LIST(singular_s),
     [VQA_COUNT] = LIST(counts),             [VQA_AMOUNT] = LIST(amounts),
@@ -185,6 +198,11 @@ static bool ends_in(const char *word, const char *ending, size_t stem)
 bool vqa_is_ing(const char *word)
 {
     return ends_in(word, "ing", 2) && !vqa_is(word, VQA_NOUN_IN_ING);
+}
+
+bool vqa_is_compound(const char *word, const char *next)
+{
+    return vqa_is(word, VQA_COMPOUND_ING) && vqa_is(next, VQA_COMPOUND_NOUN);
 }
 
 bool vqa_is_participle(const char *word)

@@ -12,6 +12,8 @@ enum vqa_class {
     VQA_ADJECTIVE,
     VQA_PARTICIPLE, /* those that do not end in -ed */
     VQA_NOUN_IN_ING,
+    VQA_COMPOUND_ING, /* in -ing, a noun before one of the next class: "swimming pool" */
+    VQA_COMPOUND_NOUN,
     VQA_VERB,          /* infinitives */
     VQA_MASS_NOUN,     /* a singular without an article: "food" */
     VQA_PLURAL_NOUN,   /* without -s: "people" */
@@ -23,6 +25,7 @@ enum vqa_class {
 
 bool vqa_is(const char *word, enum vqa_class class);
 bool vqa_is_ing(const char *word);        /* a form of a verb: not "building" */
+bool vqa_is_compound(const char *word, const char *next); /* "washing machine" */
 bool vqa_is_participle(const char *word); /* "parked", "made" */
 bool vqa_is_adjective(const char *word);
 bool vqa_is_plural(const char *word);

@@ -77,7 +77,10 @@ static bool starts_predicate(const struct vqa_sentence *s, size_t k)
     if (!is_content(before))
         return false;
     if (vqa_is_ing(word))
-        return true;
+        return !after || !vqa_is_compound(word, after);
+    /* "visible in the sky" */
+    if (vqa_is_adjective(word) && after && vqa_is(after, VQA_PREPOSITION) && k > 1)
+        return !vqa_is_adjective(before);
     if (vqa_is_participle(word)) /* "is the stuffed dog", but "is the dog covered in mud" */
         return !after || !is_content(after) || vqa_is_adjective(after) || vqa_is(after, VQA_ADVERB) ||
                (strlen(after) > 3 && equal(after + strlen(after) - 2, "ly"));
