@@ -223,7 +223,8 @@ static bool read_there(struct question *q)
             return refuse(q, "a \"no\" to two things joined does not say which is missing");
         if (any && !any_of(next, "more other"))
             agree(q, 3, q->s.count);
-        return write_there(q, "no", 3, any ? "some" : "", any ? 3 : 2);
+        return write_there(q, "no", 3, any && any_of(next, "more other") ? "some" : "",
+                           any ? 3 : 2);
     }
     if (vqa_is(word, VQA_COUNT) || vqa_is_number(word))
         return write_there(q, "not", 2, "", 2);
@@ -262,7 +263,7 @@ static bool read_group(struct question *q, size_t from, struct subject *subject)
     size_t first = from + (vqa_is(low(q, from), VQA_DETERMINER) ? 1 : 0);
     if (vqa_is_number(low(q, first)) && first + 1 < q->s.count)
         first++;
-    size_t predicate = find_predicate(q, first, false);
+    size_t predicate = subject->predicate ? subject->predicate : find_predicate(q, first, false);
     if (!predicate)
         return refuse(q, "where its predicate starts is not clear");
     subject->end = subject->predicate = predicate;
@@ -278,6 +279,7 @@ static bool read_group(struct question *q, size_t from, struct subject *subject)
     return true;
 }
 
+/* From `from` on; subject->predicate is 0 or known. */
 static bool write_group(struct question *q, struct subject *subject, size_t from)
 {
     return read_group(q, from, subject) && write_statement(q, subject);
@@ -290,20 +292,21 @@ static bool read_this(struct question *q)
     struct subject subject = {.first = 1, .end = 2, .predicate = 2};
     if (!*next)
         return refuse(q, "asks for nothing");
-    size_t predicate = vqa_is(next, VQA_DETERMINER) || vqa_is(next, VQA_PREPOSITION)
-                           ? 0
-                           : find_predicate(q, 2, true);
-    bool be = any_of(q->aux, "is are was were");
+    bool be = any_of(q->aux, "is are was were"), plural = any_of(low(q, 1), "these those");
+    bool alone = vqa_is(next, VQA_DETERMINER) || vqa_is(next, VQA_PREPOSITION) ||
+                 (be && vqa_is_participle(next));
+    size_t predicate = alone ? 0 : find_predicate(q, 2, true);
+    if (be && plural && !alone && !predicate && q->s.count == 4 && vqa_is_plural(next))
+        predicate = 3; /* "are these animals sheep" */
     if (!be && vqa_is(next, VQA_VERB))
         predicate = 0;
     else if (!be && !predicate)
         return refuse(q, "where its predicate starts is not clear");
     if (predicate && !(be && equal(low(q, predicate), "of"))) {
-        subject = (struct subject){.first = 1};
+        subject = (struct subject){.first = 1, .predicate = predicate};
         return write_group(q, &subject, 1);
     }
     q->statement->form = be ? NC_VQA_BE_PRONOUN : q->statement->form;
-    bool plural = any_of(low(q, 1), "these those");
     if (plural && any_of(q->aux, "is was does has"))
         return refuse(q, "its noun and its verb do not agree");
     return write_statement(q, &subject);

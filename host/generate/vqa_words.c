@@ -84,7 +84,7 @@ static bool starts_predicate(const struct vqa_sentence *s, size_t k)
     if (vqa_is_participle(word)) /* "is the stuffed dog", but "is the dog covered in mud" */
         return !after || !is_content(after) || vqa_is_adjective(after) || vqa_is(after, VQA_ADVERB) ||
                (strlen(after) > 3 && equal(after + strlen(after) - 2, "ly"));
-    if (vqa_is(word, VQA_DETERMINER) || vqa_is_number(word))
+    if (vqa_is(word, VQA_DETERMINER) || vqa_is_number(word) || equal(word, "one"))
         return true;
     return vqa_is(word, VQA_ADVERB);
 }
@@ -95,7 +95,9 @@ static size_t adjectives_at_end(const struct vqa_sentence *s, size_t first)
     size_t at = s->count, k = s->count;
     while (k > first + 1) {
         const char *word = s->low[k - 1];
-        if (vqa_is_adjective(word) || (vqa_is_participle(word) && k == s->count))
+        bool handed = k < s->count && equal(s->low[k], "handed") &&
+                      (equal(word, "right") || equal(word, "left"));
+        if (vqa_is_adjective(word) || handed || (vqa_is_participle(word) && k == s->count))
             at = --k;
         else if (equal(word, "and") && at == k && k < s->count)
             k--;
@@ -120,6 +122,27 @@ static size_t comparison(const struct vqa_sentence *s, size_t first)
         return at > first && is_content(s->low[at - 1]) ? at : 0;
     }
     return 0;
+}
+
+/* "in the background" and the like say which one is meant, if words follow: the place of these, or
+ * of the preposition itself. */
+static size_t behind_place(const struct vqa_sentence *s, size_t at)
+{
+    static const char *const places[] = {"background", "picture",  "photo", "image",  "foreground",
+                                         "left",       "right",    "front", "middle", "back",
+                                         "distance",   "corner",   "center", NULL};
+    return at + 3 < s->count && vqa_is(s->low[at + 1], VQA_DETERMINER) &&
+                   is_of(s->low[at + 2], places) && !equal(s->low[at + 3], "of")
+               ? at + 3
+               : at;
+}
+
+/* "is the food in the bowl soup": soup may be the predicate or not. */
+static bool ends_doubtful(const struct vqa_sentence *s, size_t preposition)
+{
+    size_t last = s->count - 1;
+    return last >= preposition + 3 && vqa_is(s->low[last], VQA_MASS_NOUN) &&
+           is_content(s->low[last - 1]) && !vqa_is_adjective(s->low[last - 1]);
 }
 
 /* Behind "who is": the clause has its own predicate, so the second one counts. */
@@ -166,7 +189,7 @@ size_t vqa_predicate_of_be(const struct vqa_sentence *s, size_t first, bool stro
     if (found)
         return found;
     if (weak && !of)
-        return weak;
+        return ends_doubtful(s, weak) ? 0 : behind_place(s, weak);
     return strong || (of && s->count - weak < 4) || s->count - first < 2 ||
                    !is_content(s->low[s->count - 2])
                ? 0
