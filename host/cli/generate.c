@@ -21,7 +21,7 @@ static void print_coverage(const struct nc_vqa_counts *counts, bool json)
             printf("%s\"%s\": {\"asked\": %zu, \"written\": %zu}", first ? "" : ", ", name,
                    coverage->asked, coverage->written);
         else
-            printf("%s  %8zu of %8zu  %s\n", first ? "questions answered \"no\" that became one\n" : "",
+            printf("%s  %8zu of %8zu  %s\n", first ? "questions whose answer denies that became one\n" : "",
                    coverage->written, coverage->asked, name);
         first = false;
     }

@@ -237,7 +237,8 @@ static int write_question(struct generator *g, size_t number)
     bool read = nc_vqa_read(question->question, question->answer, &claim, &reason);
     struct nc_vqa_coverage *coverage = &counts->forms[claim.statement.form];
     bool no = strcasecmp(question->answer, "no") == 0;
-    coverage->asked += no;
+    bool denies = read ? !claim.holds : no;
+    coverage->asked += denies;
     if (read && claim.statement.form == NC_VQA_NEGATIVE && !g->questions->literal) {
         read = false;
         reason = "an answer to a question with a negation can mean either";
@@ -248,7 +249,7 @@ static int write_question(struct generator *g, size_t number)
         return vqa_reject(g, question, &counts->unread, reason);
     size_t before = g->annotations;
     int status = write_by_rules(g, question, &claim, number);
-    coverage->written += no && g->annotations > before;
+    coverage->written += denies && g->annotations > before;
     return status;
 }
 

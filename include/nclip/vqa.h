@@ -195,7 +195,7 @@ struct nc_vqa_counts {
     size_t undecided, unanswered; /* as in struct nc_vqa_questions */
     struct nc_vqa_coverage {
         size_t asked, written;
-    } forms[NC_VQA_FORMS]; /* of the questions answered "no": all, and those that became captions */
+    } forms[NC_VQA_FORMS]; /* of the questions whose answer denies: all, and those that became captions */
 };
 
 /* Writes COCO caption JSON to `path`. An annotation:
