@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BLOCK = 1 << 20 };
+enum { BLOCK = 1 << 20 }; /* read at once, unless the options say otherwise */
 
 /* ---- Reading ------------------------------------------------------------------------- */
 
@@ -86,14 +86,14 @@ static int read_header(struct scan_file *file, const struct nc_scan_options *opt
 int scan_block_read(struct scan_file *file, const struct nc_scan_options *options,
                     struct scan_block *block)
 {
-    size_t used = file->carry_size, complete = 0, wanted = BLOCK;
-    int status = grow(&block->bytes, &block->capacity, used > BLOCK / 2 ? 2 * used : BLOCK);
+    size_t used = file->carry_size, complete = 0, usual = options->block ? options->block : BLOCK;
+    size_t wanted = 2 * used > usual ? 2 * used : usual;
+    int status = grow(&block->bytes, &block->capacity, wanted);
     block->size = 0;
     if (status != NC_OK)
         return status;
-    memcpy(block->bytes, file->carry, used);
-    if (wanted < block->capacity)
-        wanted = block->capacity;
+    if (used)
+        memcpy(block->bytes, file->carry, used);
     for (;;) {
         size_t got;
         status = nc_byte_stream_read(file->stream, block->bytes + used, wanted - used, &got);

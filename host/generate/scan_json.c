@@ -27,6 +27,7 @@ struct reader {
     struct scan_file *file;
     const struct scan_watch *watch;
     char *window;
+    size_t window_size;
     uint64_t window_offset; /* of window[0], unpacked */
     int status;             /* of the stream, or NC_FAILED without memory */
     const char *wrong;      /* static: what is not JSON; NULL: all well */
@@ -75,7 +76,8 @@ static bool refill(struct reader *reader)
     if (!reader->file || reader->status != NC_OK)
         return false;
     reader->window_offset += (uint64_t)(reader->end - reader->window);
-    reader->status = nc_byte_stream_read(reader->file->stream, reader->window, WINDOW, &got);
+    reader->status = nc_byte_stream_read(reader->file->stream, reader->window, reader->window_size,
+                                         &got);
     reader->at = reader->window;
     reader->end = reader->window + got;
     if (reader->watch)
@@ -382,11 +384,13 @@ int scan_json_stream(struct scan_file *file, size_t index, struct scan_tally *ta
 {
     struct counting counting = {tally, index};
     struct reader *reader = reader_create(tally->options, LOOKED_AT);
-    char *window = malloc(WINDOW);
+    size_t size = tally->options->block ? tally->options->block : WINDOW;
+    char *window = malloc(size);
     int status = reader && window ? NC_OK : nc_error(NC_FAILED, "%s: no memory", file->path);
     if (status != NC_OK)
         goto done;
     reader->window = window;
+    reader->window_size = size;
     reader->at = reader->end = window;
     reader->file = file;
     reader->watch = watch;

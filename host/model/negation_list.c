@@ -199,8 +199,8 @@ bool nc_negation_list_find(const struct nc_negation_list *list, const char *text
         if (!(stopped & BEYOND) && (!(stopped & APOSTROPHE) || at == start)) {
             if (at > start)
                 found = look_up(list, text + start, at - start);
-            else
-                at++;
+            else if (++at < length && ((uint8_t)text[at] & 0xc0) == 0x80) /* no character: rare */
+                at = negation_skip(text, length, at - 1);
         } else {
             bool contraction, plain;
             size_t end = negation_word_end(text, length, start, &contraction, &plain);

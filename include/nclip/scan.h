@@ -45,6 +45,7 @@ struct nc_scan_options {
      * text, TEXT. */
     const char *field;
     size_t threads;  /* 0: one a core */
+    size_t block;    /* bytes read at once; 0: a good number */
     size_t examples; /* captions with a negation to keep, chosen by chance */
     uint64_t seed;
     bool progress;
