@@ -1,4 +1,6 @@
 /* nclip scan: how rare negation is in captions. */
+#include "scan_misalignment.h"
+
 #include "nclip/command.h"
 #include "nclip/error.h"
 #include "nclip/interval.h"
@@ -10,7 +12,8 @@
 #include <string.h>
 
 static const struct nc_help help = {
-    .usage = "nclip scan CAPTIONS... [options]",
+    .usage = "nclip scan CAPTIONS... [options]\nnclip scan --misalignment --model DIR --embeddings "
+             "STORE --captions FILE [options]",
     .purpose =
         "Counts the captions that hold a negation word: \"no\", \"not\", \"without\", every n't, ... "
         "(--words replaces the list). CAPTIONS are files, folders, or - for standard input:\n\n"
@@ -23,7 +26,8 @@ static const struct nc_help help = {
         "updated_caption, caption, text and TEXT, or what --field names. A column's number (from "
         "1) as --field also says that no line names the columns.\n\n"
         "Parquet is read by DuckDB, which pipes its texts in (see the last example). JSON and tars "
-        "are read by one core each, tables and lines by all.",
+        "are read by one core each, tables and lines by all.\n\n"
+        "`nclip scan --misalignment --help` is about captions that do not fit their pictures.",
     .examples =
         "nclip scan captions_train2014.json --examples 5\n"
         "nclip scan laion/ --words words.txt --json\n"
@@ -143,6 +147,9 @@ static int print_text(const struct nc_scan_result *result, const struct nc_negat
 
 static int run(int argc, char **argv)
 {
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (strcmp(argv[i], "--misalignment") == 0)
+            return scan_misalignment(argc, argv);
     struct nc_scan_options scan = {.progress = true};
     const char *words_path = NULL, *format = NULL;
     struct nc_negation_list *words = NULL;
@@ -172,7 +179,7 @@ static int run(int argc, char **argv)
     scan.format = format_named(format);
     scan.seed = seed;
     if (!arguments.positional_count)
-        status = nc_error(NC_USAGE, "scan needs files of captions: the usage is `%s`", help.usage);
+        status = nc_error(NC_USAGE, "scan needs files of captions, folders, or -: see `nclip scan --help`");
     else if (scan.examples > 1000000)
         status = nc_error(NC_USAGE, "--examples: at most 1000000");
     if (status == NC_OK)
