@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MOST_THREADS = 1024, MEBI = 1 << 20 };
+enum { MOST_THREADS = 1024, MEBI = 1 << 20, WORTH_SHOWING = 16 /* MiB */ };
 
 struct scan {
     const struct nc_scan_options *options;
@@ -47,8 +47,10 @@ static void tell(struct scan *scan, struct scan_file *file)
     uint64_t consumed = nc_byte_stream_consumed(file->stream);
     scan->consumed += consumed - file->consumed;
     file->consumed = consumed;
-    if (scan->progress)
-        nc_progress_update(scan->progress, (size_t)(scan->consumed / MEBI), NULL);
+    size_t done = (size_t)(scan->consumed / MEBI);
+    if (!scan->progress && scan->options->progress && done >= WORTH_SHOWING)
+        scan->progress = nc_progress_start("scan", "MiB", done, (size_t)(scan->total / MEBI));
+    nc_progress_update(scan->progress, done, NULL);
 }
 
 static void moved(void *context, struct scan_file *file)
@@ -242,8 +244,6 @@ int nc_scan(const char *const *paths, size_t count, const struct nc_scan_options
     pthread_cond_init(&scan.changed, NULL);
     for (size_t i = 0; i < scan.files.count; i++)
         scan.total += scan.files.items[i].size;
-    if (options->progress)
-        scan.progress = nc_progress_start("scan", "MiB", 0, (size_t)(scan.total / MEBI));
 
     struct worker *workers = calloc(threads, sizeof *workers);
     if (!workers)
