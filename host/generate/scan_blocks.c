@@ -32,20 +32,26 @@ static bool has_columns(const struct scan_file *file)
     return file->format == NC_SCAN_CSV || file->format == NC_SCAN_TSV;
 }
 
+/* The quote that closes the one at `at`, or NULL. In between, two stand for one. */
+static const char *closing_quote(const char *at, const char *end)
+{
+    for (at++; at < end; at += 2) {
+        at = memchr(at, '"', (size_t)(end - at));
+        if (!at || at + 1 == end || at[1] != '"')
+            return at;
+    }
+    return NULL;
+}
+
 /* Where a record ends, behind its line feed, if it does within [at, end); else NULL. A quote opens a
- * field only at its start; in it, two stand for one. */
+ * field only at its start. */
 static const char *record_end(const char *at, const char *end, char comma)
 {
     while (at < end) {
         if (*at == '"') {
-            for (;;) {
-                at = memchr(at + 1, '"', (size_t)(end - at - 1));
-                if (!at)
-                    return NULL;
-                if (at + 1 == end || at[1] != '"')
-                    break;
-                at++;
-            }
+            at = closing_quote(at, end);
+            if (!at)
+                return NULL;
             at++;
         }
         while (at < end && *at != comma && *at != '\n')
@@ -155,19 +161,10 @@ static struct field field_of(const char *at, const char *stop, char comma, size_
         const char *start = at, *closed = NULL;
         bool open = false;
         if (at < stop && *at == '"') {
-            for (at++;; at++) {
-                at = at < stop ? memchr(at, '"', (size_t)(stop - at)) : NULL;
-                if (!at) {
-                    open = true;
-                    at = stop;
-                    break;
-                }
-                if (at + 1 == stop || at[1] != '"')
-                    break;
-                at++;
-            }
-            closed = at;
-            at += at < stop;
+            const char *quote = closing_quote(at, stop);
+            open = quote == NULL;
+            closed = open ? stop : quote;
+            at = open ? stop : quote + 1;
         }
         while (at < stop && *at != comma && *at != '\n')
             at++;

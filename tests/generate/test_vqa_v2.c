@@ -104,7 +104,7 @@ static struct nc_vqa_counts generate(const char *questions_path, const char *ann
                                      const char *out, cJSON **root)
 {
     struct nc_vqa_questions questions;
-    struct nc_vqa_counts counts;
+    struct nc_vqa_counts counts = {0};
     if (nc_vqa_questions_load(questions_path, annotations, agreement, &questions) != NC_OK ||
         nc_vqa_generate(&questions, options, out, &counts) != NC_OK ||
         nc_json_load(out, root) != NC_OK)
