@@ -282,11 +282,12 @@ static int count_lines(const struct scan_file *file, size_t index, struct scan_b
     while (at < stop && status == NC_OK) {
         const char *newline = memchr(at, '\n', (size_t)(stop - at));
         size_t length = (size_t)((newline ? newline : stop) - at);
+        size_t end = length && at[length - 1] == '\r' ? length - 1 : length;
         uint64_t offset = block->offset + (uint64_t)(at - block->bytes);
-        if (!is_blank(at, length))
+        if (!is_blank(at, end))
             status = file->format == NC_SCAN_TEXT
-                         ? scan_tally_caption(tally, index, offset, at, length)
-                         : count_object(index, offset, at, length, block, tally);
+                         ? scan_tally_caption(tally, index, offset, at, end)
+                         : count_object(index, offset, at, end, block, tally);
         at += length + 1;
     }
     return status;
