@@ -96,6 +96,7 @@ int scan_block_read(struct scan_file *file, const struct nc_scan_options *option
     size_t wanted = 2 * used > usual ? 2 * used : usual;
     int status = grow(&block->bytes, &block->capacity, wanted);
     block->size = 0;
+    block->last = false;
     if (status != NC_OK)
         return status;
     if (used)
@@ -125,7 +126,7 @@ int scan_block_read(struct scan_file *file, const struct nc_scan_options *option
     block->size = complete;
     block->offset = file->offset;
     file->offset += complete;
-    file->ended = complete == 0;
+    block->last = complete == 0;
     if (!file->began) {
         file->began = true;
         if (has_columns(file))
