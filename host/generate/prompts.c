@@ -23,7 +23,6 @@ static const struct {
     {"object", "{caption}", ""},
     {"check", "{object}", "{caption}"},
     {"rewrite", "{caption}{object}", ""},
-    {"statement", "{question}{answer}", ""},
     {"join", "{caption}{question}{answer}", ""},
 };
 enum { KNOWN = sizeof known / sizeof *known };
@@ -202,8 +201,8 @@ static int parse(const char *where, const char *name, const char *text, struct n
     struct reader reader = {.where = where, .prompt = prompt, .line = 1};
     if (known_index(name) < 0)
         return nc_error(NC_BAD_INPUT,
-                        "%s: nothing is asked by that name: there are object, check, rewrite, "
-                        "statement and join, and variants such as rewrite-no",
+                        "%s: nothing is asked by that name: there are object, check, rewrite "
+                        "and join, and variants such as rewrite-no",
                         where);
     int status = read_lines(&reader, text, block + names);
     return status == NC_OK ? check_complete(&reader) : status;

@@ -191,7 +191,7 @@ enum nc_quality nc_quality_verdict(const char *answer, bool *absent)
     static const char *const denials[] = {"there is no ", "there are no ", "there isn't ",
                                           "there aren't ", "there is not ", "there are not "};
     struct words words;
-    bool yes = false, hedged = false;
+    bool yes = false, also_no = false, hedged = false;
     char *clean;
     *absent = false;
     enum nc_quality quality = clean_answer(answer, "", false, &clean);
@@ -203,13 +203,14 @@ enum nc_quality nc_quality_verdict(const char *answer, bool *absent)
     words_split(clean ? clean : "", &words);
     for (size_t i = 0; i < words.count; i++) {
         yes |= strcmp(words.items[i].text, "yes") == 0;
+        also_no |= i > 0 && strcmp(words.items[i].text, "no") == 0;
         hedged |= words_in(hedges, words.items[i].text);
     }
     bool no = words.count && strcmp(words.items[0].text, "no") == 0;
     for (size_t i = 0; clean && i < sizeof denials / sizeof *denials; i++)
         no |= strncasecmp(clean, denials[i], strlen(denials[i])) == 0;
     free(clean);
-    if (hedged || yes == no || (yes && strcmp(words.items[0].text, "yes") != 0))
+    if (hedged || yes == no || (yes && (also_no || strcmp(words.items[0].text, "yes") != 0)))
         return quality == NC_QUALITY_RUN_ON && !words.count ? quality : NC_QUALITY_UNSURE;
     *absent = no;
     return NC_QUALITY_GOOD;

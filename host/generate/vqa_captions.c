@@ -283,21 +283,16 @@ static int write_picture(struct generator *g, size_t first, size_t last)
 
 static int write_images(struct generator *g)
 {
-    int status = nc_writer_printf(g->out, "\n],\n\"images\": [\n");
+    int status = NC_OK;
     for (size_t i = 0; i < g->questions->count && status == NC_OK; i++) {
         uint64_t image = g->questions->items[g->order[i]].image;
+        char id[24];
         if (i && image == g->questions->items[g->order[i - 1]].image)
             continue;
+        snprintf(id, sizeof id, "%" PRIu64, image);
         status = vqa_name_picture(g->options->image_name, image, g->image_name, sizeof g->image_name);
-        if (status != NC_OK)
-            return status;
-        cJSON *name = cJSON_CreateString(g->image_name);
-        char *text = name ? cJSON_PrintUnformatted(name) : NULL;
-        status = text ? nc_writer_printf(g->out, "%s{\"id\": %" PRIu64 ", \"file_name\": %s}",
-                                         i ? ",\n" : "", image, text)
-                      : nc_error(NC_FAILED, "no memory for a picture's name");
-        free(text);
-        cJSON_Delete(name);
+        if (status == NC_OK)
+            status = caption_output_add_picture(g->out, id, g->image_name);
     }
     return status;
 }
@@ -306,7 +301,7 @@ static int write_all(struct generator *g)
 {
     const struct nc_vqa_question *items = g->questions->items;
     size_t count = g->questions->count;
-    int status = nc_writer_printf(g->out, "{\"annotations\": [\n");
+    int status = NC_OK;
     for (size_t first = 0, last; first < count && status == NC_OK; first = last) {
         last = first + 1;
         while (last < count && items[g->order[last]].image == items[g->order[first]].image)
@@ -319,7 +314,7 @@ static int write_all(struct generator *g)
         status = vqa_requests_write(g);
     if (status == NC_OK)
         status = write_images(g);
-    return status == NC_OK ? nc_writer_printf(g->out, "\n]}\n") : status;
+    return status;
 }
 
 static int compare_questions(const void *a, const void *b, void *context)
@@ -361,7 +356,7 @@ int nc_vqa_generate(const struct nc_vqa_questions *questions, const struct nc_vq
         g.order[i] = i;
     qsort_r(g.order, questions->count, sizeof *g.order, compare_questions, questions->items);
 
-    status = nc_writer_create(path, &g.out);
+    status = caption_output_create(path, &g.out);
     if (status == NC_OK && options->rejects)
         status = nc_writer_create(options->rejects, &g.rejects);
     if (status == NC_OK)
@@ -371,12 +366,12 @@ int nc_vqa_generate(const struct nc_vqa_questions *questions, const struct nc_vq
         g.rejects = NULL;
     }
     if (status == NC_OK) {
-        status = nc_writer_commit(g.out);
+        status = caption_output_commit(g.out);
         g.out = NULL;
     }
 done:
     nc_writer_abort(g.rejects);
-    nc_writer_abort(g.out);
+    caption_output_abort(g.out);
     free(g.order);
     free(g.facts);
     free(g.caption_order);

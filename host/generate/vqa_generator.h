@@ -3,6 +3,7 @@
 #ifndef NCLIP_VQA_GENERATOR_H
 #define NCLIP_VQA_GENERATOR_H
 
+#include "caption_output.h"
 #include "nclip/captions.h"
 #include "nclip/files.h"
 #include "nclip/vqa.h"
@@ -21,7 +22,8 @@ struct generator {
     struct named_picture *named; /* their pictures, sorted by file name */
     size_t *order;               /* questions, sorted by picture */
     unsigned char *facts;        /* of the picture at hand, one a word */
-    struct nc_writer *out, *rejects;
+    struct caption_output *out;
+    struct nc_writer *rejects;
     char image_name[4096]; /* of the picture at hand */
     struct vqa_requests *requests;
     size_t annotations;

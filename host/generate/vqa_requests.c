@@ -5,35 +5,47 @@
 #include "nclip/error.h"
 #include "nclip/json.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
-int vqa_write_annotation(struct generator *g, const struct nc_vqa_question *question,
-                            const struct written *written)
+static cJSON *make_source(const struct generator *g, const struct nc_vqa_question *question,
+                          const struct written *written)
 {
-    int status = NC_FAILED;
-    char *text = NULL;
+    const struct nc_vqa_rewriter *rewriter = g->options->rewriter;
     cJSON *root = cJSON_CreateObject();
-    bool made = root && cJSON_AddNumberToObject(root, "id", (double)g->annotations) &&
-                cJSON_AddNumberToObject(root, "image_id", (double)question->image) &&
-                cJSON_AddStringToObject(root, "caption", written->caption) &&
-                cJSON_AddStringToObject(root, "updated_caption", written->updated);
-    made = made && (!written->contradiction ||
-                    cJSON_AddStringToObject(root, "contradiction", written->contradiction));
-    cJSON *source = made ? cJSON_AddObjectToObject(root, "source") : NULL;
-    made = source && cJSON_AddStringToObject(source, "question", question->question) &&
-           cJSON_AddStringToObject(source, "answer", question->answer) &&
-           cJSON_AddStringToObject(source, "phrasing", written->phrasing);
-    if (made)
-        text = cJSON_PrintUnformatted(root);
-    if (text) {
-        status = nc_writer_printf(g->out, "%s%s", g->annotations ? ",\n" : "", text);
+    bool made = root && cJSON_AddStringToObject(root, "pipeline", "vqa") &&
+                cJSON_AddStringToObject(root, "rewriter", rewriter ? rewriter->name : "rules") &&
+                cJSON_AddStringToObject(root, "question", question->question) &&
+                cJSON_AddStringToObject(root, "answer", question->answer) &&
+                (!written->phrasing ||
+                 cJSON_AddStringToObject(root, "phrasing", written->phrasing)) &&
+                (!rewriter || !rewriter->describe || rewriter->describe(rewriter->context, root));
+    if (!made) {
+        cJSON_Delete(root);
+        root = NULL;
+    }
+    return root;
+}
+
+int vqa_write_annotation(struct generator *g, const struct nc_vqa_question *question,
+                         const struct written *written)
+{
+    char id[24], image[24];
+    snprintf(id, sizeof id, "%zu", g->annotations);
+    snprintf(image, sizeof image, "%" PRIu64, question->image);
+    int status = caption_output_add(g->out, &(struct caption_annotation){
+                                                .id = id,
+                                                .image_id = image,
+                                                .caption = written->caption,
+                                                .updated = written->updated,
+                                                .contradiction = written->contradiction,
+                                                .source = make_source(g, question, written),
+                                            });
+    if (status == NC_OK) {
         g->annotations++;
         g->counts->contradictions += written->contradiction != NULL;
-    } else {
-        status = nc_error(NC_FAILED, "no memory for an annotation");
     }
-    free(text);
-    cJSON_Delete(root);
     return status;
 }
 
@@ -95,7 +107,7 @@ int vqa_requests_write(struct generator *g)
             continue;
         }
         struct written written = {
-            .caption = request->caption, .updated = request->updated, .phrasing = rewriter->name};
+            .caption = request->caption, .updated = request->updated};
         status = vqa_write_annotation(g, request->question, &written);
         counts->negated += status == NC_OK;
         counts->pictures += !last || request->question->image != last->question->image;

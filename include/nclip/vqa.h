@@ -15,6 +15,7 @@
 #ifndef NCLIP_VQA_H
 #define NCLIP_VQA_H
 
+#include <cjson/cJSON.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -164,9 +165,11 @@ struct nc_vqa_request {
 };
 
 /* Gets all requests at once, so that it may ask many at a time, in an order that depends on the
- * questions and the seed only. `name` goes into each annotation. */
+ * questions and the seed only. `name` goes into each annotation's source, and what `describe` (or
+ * NULL) adds to it; that is false without memory. */
 struct nc_vqa_rewriter {
     const char *name;
+    bool (*describe)(void *context, cJSON *source);
     int (*rewrite)(void *context, struct nc_vqa_request *requests, size_t count);
     void *context;
 };
@@ -203,7 +206,8 @@ struct nc_vqa_counts {
  *     {"id": 7, "image_id": 0, "caption": "a blue circle",
  *      "updated_caption": "a shape that is not red",
  *      "contradiction": "a shape that is not blue",
- *      "source": {"question": "is there a red shape?", "answer": "no", "phrasing": "..."}}
+ *      "source": {"pipeline": "vqa", "rewriter": "rules", "question": "is there a red shape?",
+ *                 "answer": "no", "phrasing": "..."}}
  *
  * `contradiction` is false for this picture: it denies what the picture shows where that is known,
  * else it asserts what the picture does not show. It is left out where it would name what is held
