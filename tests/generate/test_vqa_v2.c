@@ -205,7 +205,7 @@ static void another_rewriter_takes_the_rules_place(void **state)
     char *captions = write_file(folder, "captions.json", captions_json);
     char *out = path_of(folder, "out.json");
     size_t asked_of = 0;
-    struct nc_vqa_rewriter rewriter = {"mine", rewrite, &asked_of};
+    struct nc_vqa_rewriter rewriter = {.name = "mine", .rewrite = rewrite, .context = &asked_of};
     struct nc_vqa_options options = {.image_name = "COCO_train2014_{id:012}.jpg",
                                      .captions = captions,
                                      .rewriter = &rewriter};
@@ -218,7 +218,7 @@ static void another_rewriter_takes_the_rules_place(void **state)
     const cJSON *annotation = cJSON_GetArrayItem(cJSON_GetObjectItem(root, "annotations"), 0);
     assert_non_null(strstr(text_of(annotation, "updated_caption"), "NOT Is the man"));
     const cJSON *source = cJSON_GetObjectItem(annotation, "source");
-    assert_string_equal(text_of(source, "phrasing"), "mine");
+    assert_string_equal(text_of(source, "rewriter"), "mine");
     cJSON_Delete(root);
     struct nc_vqa_questions none = {0};
     options.captions = NULL;
