@@ -51,26 +51,25 @@ static int next(void *context, struct nc_chat *chat, bool *more)
     const struct nc_prompt *prompt = judge->prompt;
     struct nc_chat_message *messages =
         nc_prompt_fill(prompt, &(struct nc_prompt_slots){.object = question->thing});
-    int status = messages ? nc_chat_ask(chat,
-                                        &(struct nc_chat_request){
-                                            .server = NC_CHAT_VISION,
-                                            .step = "check",
-                                            .prompt = prompt->hash,
-                                            .messages = messages,
-                                            .message_count = prompt->message_count,
-                                            .picture = bytes,
-                                            .picture_size = size,
-                                            .temperature = isnan(prompt->temperature)
-                                                               ? judge->temperature
-                                                               : prompt->temperature,
-                                            .top_p = isnan(prompt->top_p) ? judge->top_p
-                                                                          : prompt->top_p,
-                                            .most_tokens = prompt->most_tokens,
-                                            .one_line = prompt->one_line,
-                                            .seed = (uint32_t)(judge->seed & 0x7fffffff),
-                                        },
-                                        number)
-                          : nc_error(NC_FAILED, "no memory for a request");
+    int status =
+        messages ? nc_chat_ask(chat,
+                               &(struct nc_chat_request){
+                                   .server = NC_CHAT_VISION,
+                                   .step = "check",
+                                   .prompt = prompt->hash,
+                                   .messages = messages,
+                                   .message_count = prompt->message_count,
+                                   .picture = bytes,
+                                   .picture_size = size,
+                                   .temperature = isnan(prompt->temperature) ? judge->temperature
+                                                                             : prompt->temperature,
+                                   .top_p = isnan(prompt->top_p) ? judge->top_p : prompt->top_p,
+                                   .most_tokens = prompt->most_tokens,
+                                   .one_line = prompt->one_line,
+                                   .seed = (uint32_t)(judge->seed & 0x7fffffff),
+                               },
+                               number)
+                 : nc_error(NC_FAILED, "no memory for a request");
     free(messages);
     free(bytes);
     return status;
@@ -83,8 +82,7 @@ static int answered(void *context, struct nc_chat *chat, size_t number,
     bool absent;
     (void)chat;
     if (answer && !answer->refused && nc_quality_verdict(answer->text, &absent) == NC_QUALITY_GOOD)
-        asking->questions[number].answer =
-            absent ? NC_MISALIGNMENT_ABSENT : NC_MISALIGNMENT_SHOWN;
+        asking->questions[number].answer = absent ? NC_MISALIGNMENT_ABSENT : NC_MISALIGNMENT_SHOWN;
     return end(asking);
 }
 

@@ -233,7 +233,8 @@ static bool read_there(struct question *q)
     if (joins_nouns(q, 2))
         return refuse(q, "a \"no\" to two things joined does not say which is missing");
     agree(q, 2, q->s.count);
-    if (any_of(q->aux, "is was") && !vqa_is(low(q, vqa_head_noun(&q->s, 2, q->s.count)), VQA_MASS_NOUN) &&
+    if (any_of(q->aux, "is was") &&
+        !vqa_is(low(q, vqa_head_noun(&q->s, 2, q->s.count)), VQA_MASS_NOUN) &&
         vqa_is(word, VQA_PREPOSITION))
         return refuse(q, "a word is missing or too many");
     return write_there(q, "no", 2, "", 2);
@@ -285,6 +286,19 @@ static bool write_group(struct question *q, struct subject *subject, size_t from
     return read_group(q, from, subject) && write_statement(q, subject);
 }
 
+/* "functional", "colorful": surely no noun, though not in the lists. */
+static bool ends_as_adjective(const char *word)
+{
+    static const char *const endings[] = {"ional", "ical", "ive", "ous", "ful", "less", "ible"};
+    size_t length = strlen(word);
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
+        size_t tail = strlen(endings[i]);
+        if (length > tail + 1 && equal(word + length - tail, endings[i]))
+            return true;
+    }
+    return false;
+}
+
 /* "these bananas": a group if something is said of it, else "these" is the subject. */
 static bool read_this(struct question *q)
 {
@@ -298,6 +312,13 @@ static bool read_this(struct question *q)
     size_t predicate = alone ? 0 : find_predicate(q, 2, true);
     if (be && plural && !alone && !predicate && q->s.count == 4 && vqa_is_plural(next))
         predicate = 3; /* "are these animals sheep" */
+    if (be && !plural && !alone && !predicate && q->s.count > 3) {
+        const char *last = low(q, q->s.count - 1);
+        if (ends_as_adjective(last) && !vqa_is_adjective(low(q, q->s.count - 2)))
+            predicate = q->s.count - 1;
+        else if (!vqa_is(last, VQA_MASS_NOUN) && !isupper((unsigned char)q->s.words[2][0]))
+            return refuse(q, "a noun has no article"); /* "is this train station" */
+    }
     if (!be && vqa_is(next, VQA_VERB))
         predicate = 0;
     else if (!be && !predicate)
@@ -321,8 +342,8 @@ static bool read_pronoun(struct question *q)
         q->statement->form = NC_VQA_BE_PRONOUN;
     if (!*next)
         return refuse(q, "asks for nothing");
-    if (any_of(pronoun, "i we") || (equal(pronoun, "you") && !(any_of(next, "see") ||
-                                                               any_of(q->aux, "can could"))))
+    if (any_of(pronoun, "i we") ||
+        (equal(pronoun, "you") && !(any_of(next, "see") || any_of(q->aux, "can could"))))
         return refuse(q, "asks who looks at the picture, not about the picture");
     if (plural != any_of(q->aux, "are were do have") && !any_of(q->aux, "did had can could"))
         return refuse(q, "its noun and its verb do not agree");
@@ -384,8 +405,8 @@ static bool read_quantity(struct question *q, bool *known)
         if (!subject.denied || equal(q->aux, "did"))
             return refuse(q, "where its predicate starts is not clear");
         size_t from = noun;
-        if (of && (equal(low(q, 3), "them") || equal(low(q, 3), "these") ||
-                   equal(low(q, 3), "those"))) {
+        if (of &&
+            (equal(low(q, 3), "them") || equal(low(q, 3), "these") || equal(low(q, 3), "those"))) {
             subject.first = 3;
             subject.end = subject.predicate = 4;
             if (q->s.count <= 4)
@@ -487,8 +508,8 @@ static enum nc_vqa_form form_of(const struct question *q, bool inner, const char
     const char *first = q->s.low[0];
     struct nc_negation_match match;
     static const char wh[] = "what what's which who who's whose whom where where's when why how";
-    if (any_of(first, wh) || (q->s.count > 1 && vqa_is(first, VQA_PREPOSITION) &&
-                              any_of(q->s.low[1], wh)))
+    if (any_of(first, wh) ||
+        (q->s.count > 1 && vqa_is(first, VQA_PREPOSITION) && any_of(q->s.low[1], wh)))
         return NC_VQA_WH;
     if (inner)
         return NC_VQA_NO_QUESTION;

@@ -1,6 +1,6 @@
-#include "nclip/misalignment.h"
 #include "../support/temporary_folder.h"
 #include "nclip/error.h"
+#include "nclip/misalignment.h"
 #include "nclip/negation_words.h"
 
 #include <setjmp.h>
@@ -55,8 +55,8 @@ static void strips_negations(void **state)
         assert_string_equal(text, stripped[i][1]);
         free(text);
     }
-    static const char *const left[] = {"", "a dog", "not only a dog but a cat", "no", "No!", "n't",
-                                       "not just red"};
+    static const char *const left[] = {
+        "", "a dog", "not only a dog but a cat", "no", "No!", "n't", "not just red"};
     for (size_t i = 0; i < sizeof left / sizeof *left; i++) {
         const char *reason = NULL;
         char *text = nc_negation_strip(left[i], &reason);
@@ -117,9 +117,8 @@ static int judge(void *context, struct nc_misalignment_question *questions, size
     *(size_t *)context = count;
     for (size_t i = 0; i < count; i++)
         questions[i].answer = strcmp(questions[i].thing, "circle") == 0 ? NC_MISALIGNMENT_SHOWN
-                              : strcmp(questions[i].thing, "dog") == 0
-                                  ? NC_MISALIGNMENT_ABSENT
-                                  : NC_MISALIGNMENT_UNSURE;
+                              : strcmp(questions[i].thing, "dog") == 0  ? NC_MISALIGNMENT_ABSENT
+                                                                        : NC_MISALIGNMENT_UNSURE;
     return NC_OK;
 }
 
@@ -150,15 +149,20 @@ static void prefers_what_the_embedding_says(void **state)
     struct nc_embedding_info info = {.model_hash = "0", .preprocessing = "p", .dimension = size};
     assert_int_equal(nc_embedding_writer_open(path, &info, 0, &writer), NC_OK);
     for (size_t i = 0; i < 3; i++)
-        assert_int_equal(
-            nc_embedding_writer_append(writer, i == 0 ? "a" : i == 1 ? "b" : "c", rows + i * size),
-            NC_OK);
+        assert_int_equal(nc_embedding_writer_append(writer,
+                                                    i == 0   ? "a"
+                                                    : i == 1 ? "b"
+                                                             : "c",
+                                                    rows + i * size),
+                         NC_OK);
     assert_int_equal(nc_embedding_writer_close(writer), NC_OK);
     assert_int_equal(nc_embedding_store_open(path, &store), NC_OK);
 
     const char *images[] = {"a", "b", "c", "d"};
-    struct nc_caption items[] = {{"a red shape with no circle", NULL, 0}, {"no dog", NULL, 1},
-                                 {"not only x", NULL, 2},           {"no x", NULL, 3},
+    struct nc_caption items[] = {{"a red shape with no circle", NULL, 0},
+                                 {"no dog", NULL, 1},
+                                 {"not only x", NULL, 2},
+                                 {"no x", NULL, 3},
                                  {"a plain caption", NULL, 0}};
     items[1].text = "not a triangle";
     struct nc_captions captions = {.items = items, .count = 5, .images = images, .image_count = 4};
