@@ -60,32 +60,31 @@ static int ask(struct absence *a, size_t number, enum absence_step step,
     static const char *const names[] = {"object", "check", "rewrite"};
     struct absence_item *item = &a->items[number];
     /* The same object in the same picture is the same question, whichever caption it is for. */
-    uint64_t seed = step == ABSENCE_CHECK ? a->options->seed
-                                          : absence_chance(a, names[step], number, 0);
-    struct nc_chat_message *messages = nc_prompt_fill(
-        prompt,
-        &(struct nc_prompt_slots){.caption = caption_of(a, number), .object = item->object});
+    uint64_t seed =
+        step == ABSENCE_CHECK ? a->options->seed : absence_chance(a, names[step], number, 0);
+    struct nc_chat_message *messages =
+        nc_prompt_fill(prompt, &(struct nc_prompt_slots){.caption = caption_of(a, number),
+                                                         .object = item->object});
     if (!messages)
         return nc_error(NC_FAILED, "no memory for a request");
     item->step = (unsigned char)step;
-    int status = nc_chat_ask(
-        a->chat,
-        &(struct nc_chat_request){
-            .server = step == ABSENCE_CHECK ? NC_CHAT_VISION : NC_CHAT_TEXT,
-            .step = names[step],
-            .prompt = prompt->hash,
-            .messages = messages,
-            .message_count = prompt->message_count,
-            .picture = picture,
-            .picture_size = picture_size,
-            .temperature = isnan(prompt->temperature) ? a->options->temperature
-                                                      : prompt->temperature,
-            .top_p = isnan(prompt->top_p) ? a->options->top_p : prompt->top_p,
-            .most_tokens = prompt->most_tokens,
-            .one_line = prompt->one_line,
-            .seed = (uint32_t)(seed & 0x7fffffff),
-        },
-        number);
+    int status = nc_chat_ask(a->chat,
+                             &(struct nc_chat_request){
+                                 .server = step == ABSENCE_CHECK ? NC_CHAT_VISION : NC_CHAT_TEXT,
+                                 .step = names[step],
+                                 .prompt = prompt->hash,
+                                 .messages = messages,
+                                 .message_count = prompt->message_count,
+                                 .picture = picture,
+                                 .picture_size = picture_size,
+                                 .temperature = isnan(prompt->temperature) ? a->options->temperature
+                                                                           : prompt->temperature,
+                                 .top_p = isnan(prompt->top_p) ? a->options->top_p : prompt->top_p,
+                                 .most_tokens = prompt->most_tokens,
+                                 .one_line = prompt->one_line,
+                                 .seed = (uint32_t)(seed & 0x7fffffff),
+                             },
+                             number);
     free(messages);
     return status;
 }
@@ -212,8 +211,8 @@ static int use_answer(void *context, struct nc_chat *chat, size_t number,
 static int prepare(struct absence *a)
 {
     const struct nc_absence_options *options = a->options;
-    if (!nc_prompts_choose(options->prompts, "rewrite", options->phrasings,
-                           options->phrasing_count, 0))
+    if (!nc_prompts_choose(options->prompts, "rewrite", options->phrasings, options->phrasing_count,
+                           0))
         return nc_error(NC_USAGE, "no prompt rewrite-%s.txt among the prompts",
                         options->phrasings[0]);
     a->object_prompt = nc_prompts_choose(options->prompts, "object", NULL, 0, 0);

@@ -54,8 +54,7 @@ static int begin_next(void *context, struct nc_chat *chat, bool *more)
             .prompt = prompt->hash,
             .messages = messages,
             .message_count = prompt->message_count,
-            .temperature =
-                isnan(prompt->temperature) ? r->llm->temperature : prompt->temperature,
+            .temperature = isnan(prompt->temperature) ? r->llm->temperature : prompt->temperature,
             .top_p = isnan(prompt->top_p) ? r->llm->top_p : prompt->top_p,
             .most_tokens = prompt->most_tokens,
             .one_line = prompt->one_line,
@@ -80,9 +79,9 @@ static int use_answer(void *context, struct nc_chat *chat, size_t number,
         return NC_OK;
     }
     if (!answer->refused)
-        quality = nc_quality_statement(NULL, request->caption, NULL,
-                                       request->question->question, answer->text, answer->cut,
-                                       r->llm->tokenizer, &request->updated);
+        quality =
+            nc_quality_statement(NULL, request->caption, NULL, request->question->question,
+                                 answer->text, answer->cut, r->llm->tokenizer, &request->updated);
     if (quality == NC_QUALITY_GOOD) {
         r->llm->written++;
         return NC_OK;
@@ -113,8 +112,8 @@ static int rewrite(void *context, struct nc_vqa_request *requests, size_t count)
 static bool describe(void *context, cJSON *source)
 {
     const struct nc_vqa_llm *llm = context;
-    bool made = cJSON_AddStringToObject(source, "text_model",
-                                        nc_chat_model(llm->chat, NC_CHAT_TEXT));
+    bool made =
+        cJSON_AddStringToObject(source, "text_model", nc_chat_model(llm->chat, NC_CHAT_TEXT));
     cJSON *prompts = made ? cJSON_AddObjectToObject(source, "prompts") : NULL;
     return prompts && cJSON_AddStringToObject(prompts, "join", prompt_of(llm)->hash) &&
            cJSON_AddNumberToObject(source, "temperature", llm->temperature) &&

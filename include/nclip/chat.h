@@ -88,7 +88,8 @@ struct nc_chat_counts {
     size_t answered;       /* by a server */
     size_t remembered;     /* answers from the journal */
     size_t failed;         /* given up */
-    size_t prompt_tokens, completion_tokens; /* as servers count them; of answers used, old and new */
+    size_t prompt_tokens,
+        completion_tokens; /* as servers count them; of answers used, old and new */
 };
 
 /* NC_USAGE for what is no http or https address or holds a name and password; else as
