@@ -5,6 +5,7 @@
 #include "nclip/error.h"
 #include "nclip/interval.h"
 #include "nclip/json.h"
+#include "nclip/process.h"
 #include "nclip/scan.h"
 
 #include <stdio.h>
@@ -83,6 +84,7 @@ static int print_json(const struct nc_scan_result *result, const struct nc_negat
     complete = complete && cJSON_AddNumberToObject(root, "unread", (double)result->unread) &&
                cJSON_AddNumberToObject(root, "files", (double)result->files) &&
                cJSON_AddNumberToObject(root, "bytes", (double)result->bytes) &&
+               cJSON_AddNumberToObject(root, "peak_memory", (double)nc_process_peak_bytes()) &&
                add_examples(root, result);
     char *text = complete ? cJSON_PrintUnformatted(root) : NULL;
     if (text)

@@ -98,20 +98,22 @@ static void fail(struct scan *scan, size_t index, int status)
     scan->failed = index;
 }
 
-/* Reads what there is to read now. */
-static int read_file(struct worker *worker, struct scan_file *file, size_t index)
+/* Reads what there is to read now; *ended: there is nothing more. */
+static int read_file(struct worker *worker, struct scan_file *file, size_t index, bool *ended)
 {
     const struct scan_watch watch = {moved, worker->scan};
     int status = file->stream ? NC_OK : nc_byte_stream_open(file->path, &file->stream);
+    *ended = true;
     if (status != NC_OK)
         return status;
-    if (in_blocks(file))
-        return scan_block_read(file, worker->scan->options, &worker->block);
-    status = file->format == NC_SCAN_JSON
-                 ? scan_json_stream(file, index, &worker->tally, &watch)
-                 : scan_tar_stream(file, index, &worker->tally, &watch);
-    file->ended = true;
-    return status;
+    if (in_blocks(file)) {
+        status = scan_block_read(file, worker->scan->options, &worker->block);
+        *ended = status != NC_OK || worker->block.last;
+        return status;
+    }
+    return file->format == NC_SCAN_JSON
+               ? scan_json_stream(file, index, &worker->tally, &watch)
+               : scan_tar_stream(file, index, &worker->tally, &watch);
 }
 
 static void *work(void *context)
@@ -125,16 +127,16 @@ static void *work(void *context)
         file->busy = true;
         pthread_mutex_unlock(&scan->lock);
         worker->block.size = 0;
-        int status = read_file(worker, file, index);
+        bool ended;
+        int status = read_file(worker, file, index, &ended);
         pthread_mutex_lock(&scan->lock);
         file->busy = false;
         if (file->stream)
             tell(scan, file);
-        if (status != NC_OK) {
+        if (status != NC_OK)
             fail(scan, index, status);
-            file->ended = true;
-        }
-        if (file->ended) {
+        file->ended = ended;
+        if (ended) {
             nc_byte_stream_close(file->stream);
             file->stream = NULL;
             free(file->carry);

@@ -32,20 +32,26 @@ static bool has_columns(const struct scan_file *file)
     return file->format == NC_SCAN_CSV || file->format == NC_SCAN_TSV;
 }
 
+/* The quote that closes the one at `at`, or NULL. In between, two stand for one. */
+static const char *closing_quote(const char *at, const char *end)
+{
+    for (at++; at < end; at += 2) {
+        at = memchr(at, '"', (size_t)(end - at));
+        if (!at || at + 1 == end || at[1] != '"')
+            return at;
+    }
+    return NULL;
+}
+
 /* Where a record ends, behind its line feed, if it does within [at, end); else NULL. A quote opens a
- * field only at its start; in it, two stand for one. */
+ * field only at its start. */
 static const char *record_end(const char *at, const char *end, char comma)
 {
     while (at < end) {
         if (*at == '"') {
-            for (;;) {
-                at = memchr(at + 1, '"', (size_t)(end - at - 1));
-                if (!at)
-                    return NULL;
-                if (at + 1 == end || at[1] != '"')
-                    break;
-                at++;
-            }
+            at = closing_quote(at, end);
+            if (!at)
+                return NULL;
             at++;
         }
         while (at < end && *at != comma && *at != '\n')
@@ -90,6 +96,7 @@ int scan_block_read(struct scan_file *file, const struct nc_scan_options *option
     size_t wanted = 2 * used > usual ? 2 * used : usual;
     int status = grow(&block->bytes, &block->capacity, wanted);
     block->size = 0;
+    block->last = false;
     if (status != NC_OK)
         return status;
     if (used)
@@ -119,7 +126,7 @@ int scan_block_read(struct scan_file *file, const struct nc_scan_options *option
     block->size = complete;
     block->offset = file->offset;
     file->offset += complete;
-    file->ended = complete == 0;
+    block->last = complete == 0;
     if (!file->began) {
         file->began = true;
         if (has_columns(file))
@@ -155,19 +162,10 @@ static struct field field_of(const char *at, const char *stop, char comma, size_
         const char *start = at, *closed = NULL;
         bool open = false;
         if (at < stop && *at == '"') {
-            for (at++;; at++) {
-                at = at < stop ? memchr(at, '"', (size_t)(stop - at)) : NULL;
-                if (!at) {
-                    open = true;
-                    at = stop;
-                    break;
-                }
-                if (at + 1 == stop || at[1] != '"')
-                    break;
-                at++;
-            }
-            closed = at;
-            at += at < stop;
+            const char *quote = closing_quote(at, stop);
+            open = quote == NULL;
+            closed = open ? stop : quote;
+            at = open ? stop : quote + 1;
         }
         while (at < stop && *at != comma && *at != '\n')
             at++;
@@ -285,11 +283,12 @@ static int count_lines(const struct scan_file *file, size_t index, struct scan_b
     while (at < stop && status == NC_OK) {
         const char *newline = memchr(at, '\n', (size_t)(stop - at));
         size_t length = (size_t)((newline ? newline : stop) - at);
+        size_t end = length && at[length - 1] == '\r' ? length - 1 : length;
         uint64_t offset = block->offset + (uint64_t)(at - block->bytes);
-        if (!is_blank(at, length))
+        if (!is_blank(at, end))
             status = file->format == NC_SCAN_TEXT
-                         ? scan_tally_caption(tally, index, offset, at, length)
-                         : count_object(index, offset, at, length, block, tally);
+                         ? scan_tally_caption(tally, index, offset, at, end)
+                         : count_object(index, offset, at, end, block, tally);
         at += length + 1;
     }
     return status;

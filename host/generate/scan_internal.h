@@ -21,7 +21,8 @@ struct scan_file {
     uint64_t size; /* packed; 0: not known */
     /* Once it is open: */
     struct nc_byte_stream *stream;
-    bool busy, ended, began;
+    bool busy, ended; /* change under the scan's lock only */
+    bool began;
     uint64_t offset;   /* of what is read next, unpacked */
     uint64_t consumed; /* of `size`, already told */
     char *carry;       /* the begin of a line whose end is not read yet */
@@ -79,11 +80,13 @@ struct scan_block {
     char *bytes;
     size_t size, capacity;
     uint64_t offset; /* of its first byte, unpacked */
+    bool last;       /* none is left: this one is empty */
     char *scratch;   /* of a quoted field without its quotes */
     size_t scratch_capacity;
     struct scan_text *text; /* strings of JSON */
 };
-/* Whole lines or records of the file, the next ones; size 0: none is left. */
+/* Whole lines or records of the file, the next ones. Without a caption (only names of columns), it
+ * may be empty and not the last. */
 int scan_block_read(struct scan_file *file, const struct nc_scan_options *options,
                     struct scan_block *block);
 int scan_block_count(const struct scan_file *file, size_t index, struct scan_block *block,

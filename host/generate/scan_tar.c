@@ -88,8 +88,6 @@ static int take(struct tar *tar, bool json, char *content, size_t size)
         while (size && strchr(" \t\r\n", content[size - 1]) && content[size - 1])
             size--;
     }
-    if (sample->has_text && json != prefers_json)
-        return NC_OK;
     char *copy = malloc(size + 1);
     if (!copy)
         return nc_error(NC_FAILED, "%s: no memory", tar->file->path);

@@ -93,7 +93,7 @@ static void claim_slots(const struct nc_vqa_claim *claim, struct nc_vqa_slots *s
         .bare = claim->bare,
         .noun = claim->noun,
     };
-    if (claim->kind == NC_VQA_STATEMENT) {
+    if (claim->kind != NC_VQA_EXISTENCE && claim->statement.denied[0]) {
         slots->denial = claim->statement.denied;
         slots->assertion = claim->statement.affirmed;
     }
@@ -239,7 +239,7 @@ static int write_question(struct generator *g, size_t number)
     bool no = strcasecmp(question->answer, "no") == 0;
     bool denies = read ? !claim.holds : no;
     coverage->asked += denies;
-    if (read && claim.statement.form == NC_VQA_NEGATIVE && !g->questions->literal) {
+    if (claim.statement.form == NC_VQA_NEGATIVE && !g->questions->literal) {
         read = false;
         reason = "an answer to a question with a negation can mean either";
     }

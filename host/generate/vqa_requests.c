@@ -96,6 +96,7 @@ int vqa_requests_write(struct generator *g)
 {
     const struct nc_vqa_rewriter *rewriter = g->options->rewriter;
     const struct vqa_requests *requests = g->requests;
+    const struct nc_vqa_request *last = NULL; /* that became a caption */
     struct nc_vqa_counts *counts = g->counts;
     int status = rewriter->rewrite(rewriter->context, requests->items, requests->count);
     for (size_t i = 0; i < requests->count && status == NC_OK; i++) {
@@ -109,7 +110,8 @@ int vqa_requests_write(struct generator *g)
             .caption = request->caption, .updated = request->updated};
         status = vqa_write_annotation(g, request->question, &written);
         counts->negated += status == NC_OK;
-        counts->pictures += !i || request->question->image != requests->items[i - 1].question->image;
+        counts->pictures += !last || request->question->image != last->question->image;
+        last = request;
     }
     return status;
 }

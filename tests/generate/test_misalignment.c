@@ -126,9 +126,9 @@ static int judge(void *context, struct nc_misalignment_question *questions, size
 static void prefers_what_the_embedding_says(void **state)
 {
     (void)state;
-    struct nc_model *model;
-    struct nc_ops *ops;
-    struct nc_encoder *encoder;
+    struct nc_model *model = NULL;
+    struct nc_ops *ops = NULL;
+    struct nc_encoder *encoder = NULL;
     struct nc_embedding_writer *writer;
     struct nc_embedding_store *store;
     struct nc_encoder_options encoding = {.precision = NC_FLOAT32, .text = true};

@@ -120,9 +120,13 @@ static void write_format(int format, struct buffer *buffer)
         if (format == TAR_TEXT || format == TAR_JSON) {
             snprintf(name, sizeof name, "./p/%zu.jpg", i);
             add_member(out, name, "no picture");
+            if (format == TAR_TEXT && i % 2 == 0) { /* before the text, and behind it */
+                snprintf(name, sizeof name, "./p/%zu.json", i);
+                add_member(out, name, "{\"caption\": \"no no\"}");
+            }
             snprintf(name, sizeof name, "./p/%zu.%s", i, format == TAR_JSON ? "json" : "txt");
             add_member(out, name, format == TAR_JSON ? object : captions[i].text);
-            if (format == TAR_TEXT) {
+            if (format == TAR_TEXT && i % 2) {
                 snprintf(name, sizeof name, "./p/%zu.json", i);
                 add_member(out, name, "{\"caption\": \"no no\"}");
             }
@@ -181,6 +185,13 @@ static void formats_agree_however_they_are_cut(void **state)
         struct nc_scan_result whole = scan(path, &(struct nc_scan_options){.examples = 3});
         check(&whole, names[format], 0);
         assert_int_equal(whole.example_count, 3);
+        struct nc_scan_result all = scan(path, &(struct nc_scan_options){.examples = 99});
+        assert_int_equal(all.example_count, NEGATED);
+        static const size_t negated[] = {1, 2, 3, 5, 6};
+        for (size_t i = 0; i < NEGATED; i++)
+            if (negated[i] != 5) /* is written with other blanks in some */
+                assert_string_equal(all.examples[i].text, captions[negated[i]].text);
+        nc_scan_result_free(&all);
         for (size_t block = 1; block < 80; block++) {
             struct nc_scan_options options = {
                 .block = block, .threads = 1 + block % 4, .examples = 3};
@@ -460,12 +471,52 @@ static void folders_and_many_files(void **state)
         assert_string_equal(found, first);
         nc_scan_result_free(&result);
     }
+    struct nc_scan_options other = {.examples = 4, .seed = 8};
+    struct nc_scan_result result = scan(folder, &other);
+    char found[256];
+    snprintf(found, sizeof found, "%s %s %s %s", result.examples[0].file, result.examples[1].file,
+             result.examples[2].file, result.examples[3].file);
+    assert_string_not_equal(found, first);
+    nc_scan_result_free(&result);
     free(first);
+    /* The first one takes longest to fail. */
+    char *slow = malloc(1 << 22);
+    memset(slow, ' ', 1 << 22);
+    slow[0] = '{';
+    free(write_bytes(folder, "03.json", slow, 1 << 22));
+    free(slow);
     free(write_bytes(folder, "17.json", "{", 1));
-    free(write_bytes(folder, "03.json", "{", 1));
     free(write_bytes(folder, "35.json", "{", 1));
     for (size_t threads = 1; threads < 9; threads++)
         refuses(folder, &(struct nc_scan_options){.threads = threads}, NC_BAD_INPUT, "03.json");
+    temporary_folder_remove(folder);
+}
+
+/* From all of a file, each caption as likely as any other: the mean place of many is the middle. */
+static void examples_come_from_everywhere(void **state)
+{
+    (void)state;
+    char *folder = temporary_folder_create();
+    struct buffer buffer;
+    begin(&buffer);
+    for (int i = 0; i < 4000; i++)
+        fprintf(buffer.file, "no dog %06d\n", i);
+    fclose(buffer.file);
+    char *path = write_bytes(folder, "a.txt", buffer.bytes, buffer.size);
+    double sum = 0;
+    for (uint64_t seed = 0; seed < 10; seed++) {
+        struct nc_scan_options options = {.examples = 40, .seed = seed};
+        struct nc_scan_result result = scan(path, &options);
+        assert_int_equal(result.example_count, 40);
+        for (size_t i = 0; i < 40; i++) {
+            sum += (double)result.examples[i].offset / (double)buffer.size / 400;
+            assert_true(!i || result.examples[i].offset > result.examples[i - 1].offset);
+        }
+        nc_scan_result_free(&result);
+    }
+    assert_float_equal(sum, 0.5, 0.06); /* four standard deviations */
+    free(path);
+    free(buffer.bytes);
     temporary_folder_remove(folder);
 }
 
@@ -573,6 +624,7 @@ int main(void)
         cmocka_unit_test(looks_into_the_right_member),
         cmocka_unit_test(refuses_hostile_files),
         cmocka_unit_test(folders_and_many_files),
+        cmocka_unit_test(examples_come_from_everywhere),
         cmocka_unit_test(lists_of_words_are_replaced),
         cmocka_unit_test(both_searches_agree),
         cmocka_unit_test(intervals),
