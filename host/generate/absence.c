@@ -4,12 +4,9 @@
 #include "nclip/error.h"
 #include "nclip/progress.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { LARGEST_PICTURE = 1 << 25 }; /* bytes that are sent */
 
 static const char *caption_of(const struct absence *a, size_t number)
 {
@@ -62,31 +59,20 @@ static int ask(struct absence *a, size_t number, enum absence_step step,
     /* The same object in the same picture is the same question, whichever caption it is for. */
     uint64_t seed =
         step == ABSENCE_CHECK ? a->options->seed : absence_chance(a, names[step], number, 0);
-    struct nc_chat_message *messages =
-        nc_prompt_fill(prompt, &(struct nc_prompt_slots){.caption = caption_of(a, number),
-                                                         .object = item->object});
-    if (!messages)
-        return nc_error(NC_FAILED, "no memory for a request");
     item->step = (unsigned char)step;
-    int status = nc_chat_ask(a->chat,
-                             &(struct nc_chat_request){
-                                 .server = step == ABSENCE_CHECK ? NC_CHAT_VISION : NC_CHAT_TEXT,
-                                 .step = names[step],
-                                 .prompt = prompt->hash,
-                                 .messages = messages,
-                                 .message_count = prompt->message_count,
-                                 .picture = picture,
-                                 .picture_size = picture_size,
-                                 .temperature = isnan(prompt->temperature) ? a->options->temperature
-                                                                           : prompt->temperature,
-                                 .top_p = isnan(prompt->top_p) ? a->options->top_p : prompt->top_p,
-                                 .most_tokens = prompt->most_tokens,
-                                 .one_line = prompt->one_line,
-                                 .seed = (uint32_t)(seed & 0x7fffffff),
-                             },
-                             number);
-    free(messages);
-    return status;
+    return nc_prompt_ask(
+        a->chat, prompt,
+        &(struct nc_prompt_question){
+            .server = step == ABSENCE_CHECK ? NC_CHAT_VISION : NC_CHAT_TEXT,
+            .step = names[step],
+            .slots = {.caption = caption_of(a, number), .object = item->object},
+            .picture = picture,
+            .picture_size = picture_size,
+            .temperature = a->options->temperature,
+            .top_p = a->options->top_p,
+            .seed = seed,
+        },
+        number);
 }
 
 static int ask_rewrite(struct absence *a, size_t number)
@@ -96,12 +82,6 @@ static int ask_rewrite(struct absence *a, size_t number)
         nc_prompts_choose(options->prompts, "rewrite", options->phrasings, options->phrasing_count,
                           absence_chance(a, "phrasing", number, 0));
     return ask(a, number, ABSENCE_REWRITE, a->items[number].rewrite, NULL, 0);
-}
-
-static bool is_sendable(const uint8_t *bytes, size_t size)
-{
-    return size <= LARGEST_PICTURE && ((size > 3 && memcmp(bytes, "\xff\xd8\xff", 3) == 0) ||
-                                       (size > 8 && memcmp(bytes, "\x89PNG\r\n\x1a\n", 8) == 0));
 }
 
 /* The picture, where there is one to be asked about; else the next step. */
@@ -114,7 +94,7 @@ static int ask_check(struct absence *a, size_t number)
         return ask_rewrite(a, number);
     if (!nc_image_source_find(a->images, name, &index) ||
         nc_image_source_read(a->images, index, &bytes, &size) != NC_OK ||
-        !is_sendable(bytes, size)) {
+        !nc_chat_can_show(bytes, size)) {
         free(bytes);
         return reject(a, number, NC_QUALITY_NO_PICTURE, "");
     }

@@ -89,6 +89,13 @@ int chat_message_make(const struct nc_chat_request *request, const char *model, 
     return NC_OK;
 }
 
+bool nc_chat_can_show(const uint8_t *picture, size_t size)
+{
+    enum { LARGEST = 1 << 25 };
+    return size <= LARGEST && ((size > 3 && memcmp(picture, "\xff\xd8\xff", 3) == 0) ||
+                               (size > 8 && memcmp(picture, "\x89PNG\r\n\x1a\n", 8) == 0));
+}
+
 static void encode_base64(const uint8_t *bytes, size_t size, char *out)
 {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";

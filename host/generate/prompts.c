@@ -390,3 +390,30 @@ struct nc_chat_message *nc_prompt_fill(const struct nc_prompt *prompt,
     }
     return messages;
 }
+
+int nc_prompt_ask(struct nc_chat *chat, const struct nc_prompt *prompt,
+                  const struct nc_prompt_question *question, size_t tag)
+{
+    struct nc_chat_message *messages = nc_prompt_fill(prompt, &question->slots);
+    if (!messages)
+        return nc_error(NC_FAILED, "no memory for a request");
+    int status = nc_chat_ask(
+        chat,
+        &(struct nc_chat_request){
+            .server = question->server,
+            .step = question->step,
+            .prompt = prompt->hash,
+            .messages = messages,
+            .message_count = prompt->message_count,
+            .picture = question->picture,
+            .picture_size = question->picture_size,
+            .temperature = isnan(prompt->temperature) ? question->temperature : prompt->temperature,
+            .top_p = isnan(prompt->top_p) ? question->top_p : prompt->top_p,
+            .most_tokens = prompt->most_tokens,
+            .one_line = prompt->one_line,
+            .seed = (uint32_t)(question->seed & 0x7fffffff),
+        },
+        tag);
+    free(messages);
+    return status;
+}

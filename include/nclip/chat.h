@@ -65,6 +65,9 @@ struct nc_chat_request {
     uint32_t seed;
 };
 
+/* Whether the bytes are a JPEG or PNG of a size that servers take (32 MiB). */
+bool nc_chat_can_show(const uint8_t *picture, size_t size);
+
 struct nc_chat_answer {
     const char *text; /* "" when refused */
     bool cut;         /* it reached most_tokens */
