@@ -37,9 +37,8 @@ static int run(int argc, char **argv)
         if (strcmp(name, kinds[i].name) == 0)
             return kinds[i].generate(argc - 1, argv + 1);
     }
-    return nc_error(NC_USAGE, "%s%s%sexpected nclip generate vqa or absence",
-                    name[0] ? "\"" : "", name,
-                    name[0] ? "\" is nothing that can be generated: " : "");
+    return nc_error(NC_USAGE, "%s%s%sexpected nclip generate vqa or absence", name[0] ? "\"" : "",
+                    name, name[0] ? "\" is nothing that can be generated: " : "");
 }
 
 const struct nc_command nc_command_generate = {

@@ -94,7 +94,7 @@ static int generate(struct request *r)
     if (status == NC_OK && r->tokenizer)
         status = nc_tokenizer_load(r->tokenizer, NC_TOKENIZER_TRANSFORMERS, &tokenizer);
     if (status == NC_OK)
-        status = nc_chat_create(&r->models.chat, &chat);
+        status = generate_models_open(&r->models, &chat);
     if (status == NC_OK) {
         r->absence.prompts = &prompts;
         r->absence.synonyms = synonyms;
@@ -128,9 +128,8 @@ static int check(struct request *r)
                                   "--vision-model");
     if (r->explain && r->json)
         return nc_error(NC_USAGE, "--explain is for people: with --json take --rejects FILE");
-    absence->objects =
-        strcmp(r->objects, "random") == 0 || absence->object_list ? NC_ABSENCE_RANDOM
-                                                                  : NC_ABSENCE_MODEL;
+    absence->objects = strcmp(r->objects, "random") == 0 || absence->object_list ? NC_ABSENCE_RANDOM
+                                                                                 : NC_ABSENCE_MODEL;
     absence->explain = r->explain ? explain : NULL;
     absence->phrasings = r->phrasings.items;
     absence->phrasing_count = r->phrasings.count;
@@ -154,22 +153,26 @@ int generate_absence(int argc, char **argv)
         GENERATE_VISION_OPTIONS(r.models),
         {"--no-vision-check", NULL, "believe that every object is absent; each line says so",
          NC_OPTION_FLAG, &r.no_check},
-        {"--objects", "HOW", "the text model proposes them, or nouns of all captions are drawn "
-                             "(default: model)",
+        {"--objects", "HOW",
+         "the text model proposes them, or nouns of all captions are drawn "
+         "(default: model)",
          NC_OPTION_STRING, &r.objects, .choices = objects},
         {"--object-list", "FILE", "objects to draw from, one a line (implies --objects random)",
          NC_OPTION_STRING, &r.absence.object_list},
-        {"--phrasing", "NAME", "only this rewrite-NAME.txt of the prompts (default: all; paper: "
-                               "the paper's alone)",
+        {"--phrasing", "NAME",
+         "only this rewrite-NAME.txt of the prompts (default: all; paper: "
+         "the paper's alone)",
          NC_OPTION_LIST, &r.phrasings},
         GENERATE_REQUEST_OPTIONS(r.models),
         {"--seed", "N", "chooses phrasings and objects, and is sent (default: 42)", NC_OPTION_SIZE,
          &r.seed},
-        {"--synonyms", "FILE", "words by which captions mention an object (default: those of "
-                               "configs/words/synonyms.txt)",
+        {"--synonyms", "FILE",
+         "words by which captions mention an object (default: those of "
+         "configs/words/synonyms.txt)",
          NC_OPTION_STRING, &r.synonyms},
-        {"--model", "DIR", "a CLIP: captions longer than its tokenizer allows (77 tokens) are "
-                           "rejected",
+        {"--model", "DIR",
+         "a CLIP: captions longer than its tokenizer allows (77 tokens) are "
+         "rejected",
          NC_OPTION_STRING, &r.tokenizer},
         {"--rejects", "FILE", "JSONL of the captions that became none, with the reason",
          NC_OPTION_STRING, &r.absence.rejects},

@@ -38,8 +38,10 @@ int generate_models_check(struct generate_models *models, const char *out, bool 
     for (int which = 0; which < (vision ? NC_CHAT_SERVERS : NC_CHAT_VISION); which++) {
         const char *name = which == NC_CHAT_TEXT ? "text" : "vision";
         if (!chat->servers[which].model)
-            return nc_error(NC_USAGE, "a %s model is needed: --%s-model NAME, and --%s-url URL of "
-                                      "its server", name, name, name);
+            return nc_error(NC_USAGE,
+                            "a %s model is needed: --%s-model NAME, and --%s-url URL of "
+                            "its server",
+                            name, name, name);
         if (!chat->servers[which].url && chat->most_requests != 0)
             return nc_error(NC_USAGE,
                             "the %s model's server is needed: --%s-url URL (or --max-requests 0, "
@@ -57,6 +59,24 @@ int generate_models_check(struct generate_models *models, const char *out, bool 
     return NC_OK;
 }
 
+int generate_models_open(const struct generate_models *models, struct nc_chat **chat)
+{
+    int status = nc_chat_create(&models->chat, chat);
+    if (status != NC_OK)
+        return status;
+    const struct nc_journal *journal = nc_chat_journal(*chat);
+    size_t line, damaged = nc_journal_damaged(journal, &line), cut = nc_journal_cut(journal);
+    if (cut)
+        fprintf(stderr, "%s: an unfinished record of %zu bytes was cut away\n",
+                models->chat.journal, cut);
+    if (damaged)
+        fprintf(stderr,
+                "%s: %zu damaged lines (the first is line %zu) are passed over; what they answered "
+                "is asked again\n",
+                models->chat.journal, damaged, line);
+    return NC_OK;
+}
+
 void generate_models_print(const struct nc_chat *chat, bool json)
 {
     const struct nc_chat_counts *counts = nc_chat_counts(chat);
@@ -66,8 +86,8 @@ void generate_models_print(const struct nc_chat *chat, bool json)
         printf(", \"requests\": %zu, \"repeated\": %zu, \"answered\": %zu, \"remembered\": %zu, "
                "\"given_up\": %zu, \"prompt_tokens\": %zu, \"completion_tokens\": %zu, "
                "\"journal_damaged\": %zu",
-               counts->sent, counts->repeated, counts->answered, counts->remembered,
-               counts->failed, counts->prompt_tokens, counts->completion_tokens, damaged);
+               counts->sent, counts->repeated, counts->answered, counts->remembered, counts->failed,
+               counts->prompt_tokens, counts->completion_tokens, damaged);
         return;
     }
     printf("requests\n"
@@ -77,8 +97,4 @@ void generate_models_print(const struct nc_chat *chat, bool json)
     if (counts->prompt_tokens || counts->completion_tokens)
         printf("  %8zu tokens read and %zu written by models, as they count\n",
                counts->prompt_tokens, counts->completion_tokens);
-    if (damaged)
-        printf("  %8zu damaged lines of the journal (the first is line %zu) were passed over and "
-               "asked again\n",
-               damaged, line);
 }

@@ -22,13 +22,17 @@ void generate_models_free(struct generate_models *models);
 #define GENERATE_TEXT_OPTIONS(m)                                                                   \
     {"--text-url", "URL", "server of the text model, such as http://127.0.0.1:8080",               \
      NC_OPTION_STRING, &(m).chat.servers[NC_CHAT_TEXT].url},                                       \
-        {"--text-model", "NAME", "as its server calls it", NC_OPTION_STRING,                       \
-         &(m).chat.servers[NC_CHAT_TEXT].model}
+    {                                                                                              \
+        "--text-model", "NAME", "as its server calls it", NC_OPTION_STRING,                        \
+            &(m).chat.servers[NC_CHAT_TEXT].model                                                  \
+    }
 #define GENERATE_VISION_OPTIONS(m)                                                                 \
     {"--vision-url", "URL", "server of the model that sees pictures (default: --text-url)",        \
      NC_OPTION_STRING, &(m).chat.servers[NC_CHAT_VISION].url},                                     \
-        {"--vision-model", "NAME", "as its server calls it", NC_OPTION_STRING,                     \
-         &(m).chat.servers[NC_CHAT_VISION].model}
+    {                                                                                              \
+        "--vision-model", "NAME", "as its server calls it", NC_OPTION_STRING,                      \
+            &(m).chat.servers[NC_CHAT_VISION].model                                                \
+    }
 #define GENERATE_REQUEST_OPTIONS(m)                                                                \
     {"--journal", "FILE", "where answers are kept (default: OUT.journal)", NC_OPTION_STRING,       \
      &(m).chat.journal},                                                                           \
@@ -48,12 +52,17 @@ void generate_models_free(struct generate_models *models);
          &(m).chat.timeout},                                                                       \
         {"--temperature", "T", "of the text model (default: 0.6, as in the paper)",                \
          NC_OPTION_NUMBER, &(m).temperature},                                                      \
-        {"--top-p", "P", "of the text model (default: 0.9, as in the paper)", NC_OPTION_NUMBER,    \
-         &(m).top_p}
+    {                                                                                              \
+        "--top-p", "P", "of the text model (default: 0.9, as in the paper)", NC_OPTION_NUMBER,     \
+            &(m).top_p                                                                             \
+    }
 
 /* After parsing: checks the values, and puts the journal beside `out`. Nothing is opened. */
 int generate_models_check(struct generate_models *models, const char *out, bool vision,
                           size_t seed);
+
+/* Opens the client, and says on standard error what of the journal could not be used. */
+int generate_models_open(const struct generate_models *models, struct nc_chat **chat);
 
 /* What the requests came to, for people or as members of a JSON object (with a comma before). */
 void generate_models_print(const struct nc_chat *chat, bool json);

@@ -57,7 +57,7 @@ static int open_llm(struct request *r, struct llm *llm)
     if (status == NC_OK && r->tokenizer)
         status = nc_tokenizer_load(r->tokenizer, NC_TOKENIZER_TRANSFORMERS, &llm->tokenizer);
     if (status == NC_OK)
-        status = nc_chat_create(&r->models.chat, &llm->chat);
+        status = generate_models_open(&r->models, &llm->chat);
     llm->settings = (struct nc_vqa_llm){
         .chat = llm->chat,
         .prompts = &llm->prompts,

@@ -21,7 +21,7 @@ struct tally {
     struct entry {
         char *name;
         size_t count;
-    } *items;
+    } * items;
     size_t count, capacity;
 };
 
@@ -58,7 +58,8 @@ static int add(struct tally *tally, const char *name)
 
 static const char *text_of(const cJSON *object, const char *name)
 {
-    const cJSON *item = cJSON_IsObject(object) ? cJSON_GetObjectItemCaseSensitive(object, name) : NULL;
+    const cJSON *item =
+        cJSON_IsObject(object) ? cJSON_GetObjectItemCaseSensitive(object, name) : NULL;
     return cJSON_IsString(item) ? item->valuestring : NULL;
 }
 
@@ -92,9 +93,8 @@ static int visit(void *context, const char *where, const cJSON *object)
         status = add(&d->tallies[BY_PHRASING], phrasing);
     if (status == NC_OK && thing)
         status = add(&d->tallies[BY_OBJECT], thing);
-    const cJSON *prompts = cJSON_IsObject(source)
-                               ? cJSON_GetObjectItemCaseSensitive(source, "prompts")
-                               : NULL;
+    const cJSON *prompts =
+        cJSON_IsObject(source) ? cJSON_GetObjectItemCaseSensitive(source, "prompts") : NULL;
     cJSON_ArrayForEach(prompt, prompts)
     {
         char name[96];
@@ -113,8 +113,7 @@ static int count_words(struct description *d)
         const char *text = d->captions.items[i].text;
         size_t length = strlen(text), words = 0;
         struct nc_negation_match match = {0};
-        for (const char *at = text; *(at += strspn(at, " \t\r\n"));
-             at += strcspn(at, " \t\r\n"))
+        for (const char *at = text; *(at += strspn(at, " \t\r\n")); at += strcspn(at, " \t\r\n"))
             words++;
         d->words += words;
         d->most_words = words > d->most_words ? words : d->most_words;
@@ -164,8 +163,8 @@ static void print(const char *path, const struct description *d)
     printf("  deny something  %zu (%.1f%%)\n", d->negated,
            100 * (double)d->negated / (double)count);
     printf("  contradictions  %zu\n", d->contradictions);
-    printf("  words           %.1f in the mean, at most %zu\n",
-           (double)d->words / (double)count, d->most_words);
+    printf("  words           %.1f in the mean, at most %zu\n", (double)d->words / (double)count,
+           d->most_words);
     for (int group = 0; group < GROUPS; group++)
         print_tally(titles[group], &d->tallies[group], group == BY_SOURCE || group == BY_PROMPT);
 }

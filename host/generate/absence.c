@@ -4,12 +4,9 @@
 #include "nclip/error.h"
 #include "nclip/progress.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { LARGEST_PICTURE = 1 << 25 }; /* bytes that are sent */
 
 static const char *caption_of(const struct absence *a, size_t number)
 {
@@ -60,34 +57,22 @@ static int ask(struct absence *a, size_t number, enum absence_step step,
     static const char *const names[] = {"object", "check", "rewrite"};
     struct absence_item *item = &a->items[number];
     /* The same object in the same picture is the same question, whichever caption it is for. */
-    uint64_t seed = step == ABSENCE_CHECK ? a->options->seed
-                                          : absence_chance(a, names[step], number, 0);
-    struct nc_chat_message *messages = nc_prompt_fill(
-        prompt,
-        &(struct nc_prompt_slots){.caption = caption_of(a, number), .object = item->object});
-    if (!messages)
-        return nc_error(NC_FAILED, "no memory for a request");
+    uint64_t seed =
+        step == ABSENCE_CHECK ? a->options->seed : absence_chance(a, names[step], number, 0);
     item->step = (unsigned char)step;
-    int status = nc_chat_ask(
-        a->chat,
-        &(struct nc_chat_request){
+    return nc_prompt_ask(
+        a->chat, prompt,
+        &(struct nc_prompt_question){
             .server = step == ABSENCE_CHECK ? NC_CHAT_VISION : NC_CHAT_TEXT,
             .step = names[step],
-            .prompt = prompt->hash,
-            .messages = messages,
-            .message_count = prompt->message_count,
+            .slots = {.caption = caption_of(a, number), .object = item->object},
             .picture = picture,
             .picture_size = picture_size,
-            .temperature = isnan(prompt->temperature) ? a->options->temperature
-                                                      : prompt->temperature,
-            .top_p = isnan(prompt->top_p) ? a->options->top_p : prompt->top_p,
-            .most_tokens = prompt->most_tokens,
-            .one_line = prompt->one_line,
-            .seed = (uint32_t)(seed & 0x7fffffff),
+            .temperature = a->options->temperature,
+            .top_p = a->options->top_p,
+            .seed = seed,
         },
         number);
-    free(messages);
-    return status;
 }
 
 static int ask_rewrite(struct absence *a, size_t number)
@@ -97,12 +82,6 @@ static int ask_rewrite(struct absence *a, size_t number)
         nc_prompts_choose(options->prompts, "rewrite", options->phrasings, options->phrasing_count,
                           absence_chance(a, "phrasing", number, 0));
     return ask(a, number, ABSENCE_REWRITE, a->items[number].rewrite, NULL, 0);
-}
-
-static bool is_sendable(const uint8_t *bytes, size_t size)
-{
-    return size <= LARGEST_PICTURE && ((size > 3 && memcmp(bytes, "\xff\xd8\xff", 3) == 0) ||
-                                       (size > 8 && memcmp(bytes, "\x89PNG\r\n\x1a\n", 8) == 0));
 }
 
 /* The picture, where there is one to be asked about; else the next step. */
@@ -115,7 +94,7 @@ static int ask_check(struct absence *a, size_t number)
         return ask_rewrite(a, number);
     if (!nc_image_source_find(a->images, name, &index) ||
         nc_image_source_read(a->images, index, &bytes, &size) != NC_OK ||
-        !is_sendable(bytes, size)) {
+        !nc_chat_can_show(bytes, size)) {
         free(bytes);
         return reject(a, number, NC_QUALITY_NO_PICTURE, "");
     }
@@ -212,8 +191,8 @@ static int use_answer(void *context, struct nc_chat *chat, size_t number,
 static int prepare(struct absence *a)
 {
     const struct nc_absence_options *options = a->options;
-    if (!nc_prompts_choose(options->prompts, "rewrite", options->phrasings,
-                           options->phrasing_count, 0))
+    if (!nc_prompts_choose(options->prompts, "rewrite", options->phrasings, options->phrasing_count,
+                           0))
         return nc_error(NC_USAGE, "no prompt rewrite-%s.txt among the prompts",
                         options->phrasings[0]);
     a->object_prompt = nc_prompts_choose(options->prompts, "object", NULL, 0, 0);

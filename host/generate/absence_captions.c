@@ -38,8 +38,7 @@ static int note_ids(void *context, const char *where, const cJSON *object)
             return nc_error(NC_FAILED, "%s: no memory", where);
         ids->capacity = larger;
     }
-    ids->captions[ids->count] =
-        id_text(cJSON_GetObjectItemCaseSensitive(object, "id"), &failed);
+    ids->captions[ids->count] = id_text(cJSON_GetObjectItemCaseSensitive(object, "id"), &failed);
     ids->images[ids->count] =
         id_text(cJSON_GetObjectItemCaseSensitive(object, "image_id"), &failed);
     ids->unnamed |= !ids->captions[ids->count];
@@ -49,8 +48,7 @@ static int note_ids(void *context, const char *where, const cJSON *object)
 
 int absence_load_captions(struct absence *a)
 {
-    int status =
-        nc_captions_load_visiting(a->options->captions, &a->captions, note_ids, &a->ids);
+    int status = nc_captions_load_visiting(a->options->captions, &a->captions, note_ids, &a->ids);
     if (status != NC_OK)
         return status;
     a->items = calloc(a->captions.count, sizeof *a->items);

@@ -17,8 +17,8 @@ enum absence_outcome {
 enum absence_step { ABSENCE_OBJECT, ABSENCE_CHECK, ABSENCE_REWRITE };
 
 struct absence_item {
-    char *object;                   /* or NULL */
-    char *text;                     /* the rewritten caption, or the answer that was rejected */
+    char *object;                    /* or NULL */
+    char *text;                      /* the rewritten caption, or the answer that was rejected */
     const struct nc_prompt *rewrite; /* the variant that was asked */
     unsigned char outcome, reason, step;
 };

@@ -45,15 +45,17 @@ static int read_list(struct absence *a, const char *path)
     char *text, *clean;
     size_t size, capacity = 0, number = 1;
     int status = nc_file_read(path, LARGEST_LIST, &text, &size);
-    for (char *rest = status == NC_OK ? text : NULL, *line; status == NC_OK && (line = strsep(&rest, "\n"));
-         number++) {
+    for (char *rest = status == NC_OK ? text : NULL, *line;
+         status == NC_OK && (line = strsep(&rest, "\n")); number++) {
         if (line[strspn(line, " \t\r")] == 0 || line[0] == '#')
             continue;
         enum nc_quality quality = nc_quality_object(NULL, "", line, false, &clean);
         status = quality == NC_QUALITY_GOOD
                      ? add_object(a, clean, &capacity)
-                     : nc_error(NC_BAD_INPUT, "%s line %zu: \"%.60s\" is no object of at most "
-                                "three words", path, number, line);
+                     : nc_error(NC_BAD_INPUT,
+                                "%s line %zu: \"%.60s\" is no object of at most "
+                                "three words",
+                                path, number, line);
         free(clean);
     }
     free(text);
@@ -126,8 +128,10 @@ static int find_nouns(struct absence *a)
     nc_string_map_destroy(map);
     free(counts);
     if (status == NC_OK && kept == 0)
-        status = nc_error(NC_BAD_INPUT, "%s: no nouns were found in the captions: name a list with "
-                          "--object-list", a->options->captions);
+        status = nc_error(NC_BAD_INPUT,
+                          "%s: no nouns were found in the captions: name a list with "
+                          "--object-list",
+                          a->options->captions);
     return status;
 }
 

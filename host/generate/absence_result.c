@@ -32,7 +32,8 @@ static cJSON *make_source(const struct absence *a, const struct absence_item *it
                 add_model(root, "vision_model",
                           options->vision_check ? nc_chat_model(a->chat, NC_CHAT_VISION) : NULL);
     cJSON *prompts = made ? cJSON_AddObjectToObject(root, "prompts") : NULL;
-    made = prompts && (drawn || cJSON_AddStringToObject(prompts, "object", a->object_prompt->hash)) &&
+    made = prompts &&
+           (drawn || cJSON_AddStringToObject(prompts, "object", a->object_prompt->hash)) &&
            (!options->vision_check ||
             cJSON_AddStringToObject(prompts, "check", a->check_prompt->hash)) &&
            cJSON_AddStringToObject(prompts, "rewrite", item->rewrite->hash) &&

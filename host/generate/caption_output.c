@@ -74,22 +74,21 @@ int caption_output_add(struct caption_output *output, const struct caption_annot
         made = false;
     }
     char *text = print(root, made);
-    int status = text ? nc_writer_printf(output->writer, "%s%s",
-                                         output->annotations++ ? ",\n" : "", text)
-                      : no_memory();
+    int status =
+        text ? nc_writer_printf(output->writer, "%s%s", output->annotations++ ? ",\n" : "", text)
+             : no_memory();
     cJSON_free(text);
     return status;
 }
 
-int caption_output_add_picture(struct caption_output *output, const char *id,
-                               const char *file_name)
+int caption_output_add_picture(struct caption_output *output, const char *id, const char *file_name)
 {
     char *number = print(make_id(id), true), *name = print(cJSON_CreateString(file_name), true);
-    int status = number && name
-                     ? nc_writer_printf(output->writer, "%s{\"id\": %s, \"file_name\": %s}",
-                                        output->pictures++ ? ",\n" : "\n],\n\"images\": [\n",
-                                        number, name)
-                     : no_memory();
+    int status =
+        number && name
+            ? nc_writer_printf(output->writer, "%s{\"id\": %s, \"file_name\": %s}",
+                               output->pictures++ ? ",\n" : "\n],\n\"images\": [\n", number, name)
+            : no_memory();
     cJSON_free(number);
     cJSON_free(name);
     return status;

@@ -7,10 +7,10 @@
 /* Ids are texts; those that are whole numbers are written as numbers. */
 struct caption_annotation {
     const char *id, *image_id;
-    const char *caption; /* the picture's own */
-    const char *updated; /* what is trained on */
+    const char *caption;       /* the picture's own */
+    const char *updated;       /* what is trained on */
     const char *contradiction; /* or NULL */
-    cJSON *source;       /* where it comes from; taken over, also on failure. NULL: no memory */
+    cJSON *source; /* where it comes from; taken over, also on failure. NULL: no memory */
 };
 
 struct caption_output;

@@ -26,9 +26,8 @@ static int read_key(enum nc_chat_server server, char **header)
         return NC_OK;
     for (const char *at = key; *at; at++) {
         if ((unsigned char)*at <= ' ' || *at == 0x7f)
-            return nc_error(NC_USAGE,
-                            "the key in %s holds a space, a line break or a control character",
-                            name);
+            return nc_error(
+                NC_USAGE, "the key in %s holds a space, a line break or a control character", name);
     }
     return asprintf(header, "%s%s", scheme, key) < 0
                ? (*header = NULL, nc_error(NC_FAILED, "no memory"))

@@ -11,12 +11,12 @@
 #include <strings.h>
 
 enum {
-    POLL_MILLISECONDS = 250,   /* how soon a signal is noticed */
+    POLL_MILLISECONDS = 250, /* how soon a signal is noticed */
     CONNECT_SECONDS = 10,
-    LARGEST_ANSWER = 4 << 20,  /* bytes of a response */
-    COMPLAINT = 4096,          /* bytes read of a server's complaint */
-    TRIES_AT_FIRST = 3,        /* while nothing listens at the address */
-    GIVEN_UP_IN_ROW = 8,       /* then the server is gone */
+    LARGEST_ANSWER = 4 << 20, /* bytes of a response */
+    COMPLAINT = 4096,         /* bytes read of a server's complaint */
+    TRIES_AT_FIRST = 3,       /* while nothing listens at the address */
+    GIVEN_UP_IN_ROW = 8,      /* then the server is gone */
 };
 static const double LONGEST_WAIT = 60, LONGEST_RETRY_AFTER = 3600; /* seconds */
 
@@ -238,8 +238,8 @@ static int refused(struct nc_chat *chat, struct chat_transfer *transfer, long co
     }
     int status = settle(chat, transfer, NULL);
     stop(chat, nc_error(NC_FAILED, "%s%s", chat->failure,
-                        code == 401 || code == 403 ? "; keys are read from NCLIP_TEXT_API_KEY, "
-                                                     "NCLIP_VISION_API_KEY or OPENAI_API_KEY"
+                        code == 401 || code == 403  ? "; keys are read from NCLIP_TEXT_API_KEY, "
+                                                      "NCLIP_VISION_API_KEY or OPENAI_API_KEY"
                         : code >= 300 && code < 400 ? "; give the address that it sends to"
                                                     : ""));
     return status;
@@ -256,7 +256,8 @@ static int finish(struct nc_chat *chat, struct chat_transfer *transfer, CURLcode
     curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
     if (code != CURLE_OK) {
         snprintf(chat->failure, sizeof chat->failure, "%s: %s", server->address.url,
-                 transfer->too_large ? "its answer is larger than 4 MiB" : curl_easy_strerror(code));
+                 transfer->too_large ? "its answer is larger than 4 MiB"
+                                     : curl_easy_strerror(code));
         return retry(chat, transfer,
                      code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST);
     }
@@ -310,7 +311,8 @@ static int use_answers(struct nc_chat *chat, const struct nc_chat_work *work, bo
             struct nc_chat_answer answer = {0};
             if (ready->record)
                 answer = chat_message_answer(ready->record);
-            status = work->answered(work->context, chat, ready->tag, ready->record ? &answer : NULL);
+            status =
+                work->answered(work->context, chat, ready->tag, ready->record ? &answer : NULL);
             cJSON_Delete(ready->record);
             free(ready);
         } else if (*more && chat->open < chat->room && chat->stop_status == NC_OK) {

@@ -11,9 +11,9 @@
 /* ---- chat_address.c ------------------------------------------------------------------- */
 
 struct chat_address {
-    char *url;       /* complete */
-    char *key;       /* "Authorization: Bearer ...", or NULL */
-    bool loopback;   /* no proxy stands before this machine itself */
+    char *url;     /* complete */
+    char *key;     /* "Authorization: Bearer ...", or NULL */
+    bool loopback; /* no proxy stands before this machine itself */
 };
 
 int chat_address_make(const char *url, enum nc_chat_server server, struct chat_address *address);

@@ -21,7 +21,8 @@ static cJSON *picture_part(void)
     cJSON *url = NULL;
     if (cJSON_AddStringToObject(part, "type", "image_url"))
         url = cJSON_AddObjectToObject(part, "image_url");
-    if (!cJSON_AddStringToObject(url, "url", "@") || !cJSON_AddStringToObject(url, "detail", "auto")) {
+    if (!cJSON_AddStringToObject(url, "url", "@") ||
+        !cJSON_AddStringToObject(url, "detail", "auto")) {
         cJSON_Delete(part);
         part = NULL;
     }
@@ -77,16 +78,22 @@ int chat_message_make(const struct nc_chat_request *request, const char *model, 
     if (!*body)
         return nc_error(NC_FAILED, "no memory for a request");
     XXH128_hash_t text = XXH3_128bits(*body, strlen(*body));
-    XXH128_hash_t picture = request->picture
-                                ? XXH3_128bits(request->picture, request->picture_size)
-                                : (XXH128_hash_t){0};
+    XXH128_hash_t picture = request->picture ? XXH3_128bits(request->picture, request->picture_size)
+                                             : (XXH128_hash_t){0};
     char all[128 + 64];
-    int length = snprintf(all, sizeof all, "%.*s %016" PRIx64 "%016" PRIx64 " %016" PRIx64
-                          "%016" PRIx64, 64, request->step, text.high64, text.low64,
-                          picture.high64, picture.low64);
+    int length =
+        snprintf(all, sizeof all, "%.*s %016" PRIx64 "%016" PRIx64 " %016" PRIx64 "%016" PRIx64, 64,
+                 request->step, text.high64, text.low64, picture.high64, picture.low64);
     XXH128_hash_t whole = XXH3_128bits(all, (size_t)length);
     snprintf(key, NC_JOURNAL_KEY, "%016" PRIx64 "%016" PRIx64, whole.high64, whole.low64);
     return NC_OK;
+}
+
+bool nc_chat_can_show(const uint8_t *picture, size_t size)
+{
+    enum { LARGEST = 1 << 25 };
+    return size <= LARGEST && ((size > 3 && memcmp(picture, "\xff\xd8\xff", 3) == 0) ||
+                               (size > 8 && memcmp(picture, "\x89PNG\r\n\x1a\n", 8) == 0));
 }
 
 static void encode_base64(const uint8_t *bytes, size_t size, char *out)

@@ -36,7 +36,8 @@ static int open_server(struct nc_chat *chat, enum nc_chat_server which)
     server->transfers = calloc(server->transfer_count, sizeof *server->transfers);
     for (size_t i = 0; i < server->transfer_count; i++) {
         if (!server->transfers || !(server->transfers[i].easy = curl_easy_init()))
-            return nc_error(NC_FAILED, "no memory for %zu requests at once", server->transfer_count);
+            return nc_error(NC_FAILED, "no memory for %zu requests at once",
+                            server->transfer_count);
     }
     return NC_OK;
 }
@@ -52,9 +53,10 @@ int nc_chat_create(const struct nc_chat_options *options, struct nc_chat **out)
         chat->options.concurrency = 1;
     if (!chat->options.tries)
         chat->options.tries = 1;
-    int status = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK && (chat->multi = curl_multi_init())
-                     ? NC_OK
-                     : nc_error(NC_FAILED, "libcurl cannot be started");
+    int status =
+        curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK && (chat->multi = curl_multi_init())
+            ? NC_OK
+            : nc_error(NC_FAILED, "libcurl cannot be started");
     for (int which = 0; which < NC_CHAT_SERVERS && status == NC_OK; which++) {
         status = open_server(chat, which);
         chat->room += 2 * chat->servers[which].transfer_count;
@@ -128,7 +130,8 @@ static void count_tokens(struct nc_chat *chat, const cJSON *record)
     const cJSON *prompt = cJSON_GetObjectItemCaseSensitive(record, "prompt_tokens");
     const cJSON *completion = cJSON_GetObjectItemCaseSensitive(record, "completion_tokens");
     chat->counts.prompt_tokens += cJSON_IsNumber(prompt) ? (size_t)prompt->valuedouble : 0;
-    chat->counts.completion_tokens += cJSON_IsNumber(completion) ? (size_t)completion->valuedouble : 0;
+    chat->counts.completion_tokens +=
+        cJSON_IsNumber(completion) ? (size_t)completion->valuedouble : 0;
 }
 
 static int ready_one(struct nc_chat *chat, size_t tag, cJSON *record)

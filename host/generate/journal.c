@@ -19,7 +19,7 @@ static const char heading[] = "nclip journal 1\n";
 
 enum {
     HEADING = sizeof heading - 1,
-    CHECKSUM = 9, /* eight digits and a space */
+    CHECKSUM = 9,  /* eight digits and a space */
     KEY_START = 8, /* of the key's digits in a record: {"key":" */
     BLOCK = 1024,
     LONGEST_LINE = 1 << 26,
@@ -235,10 +235,10 @@ int nc_journal_append(struct nc_journal *journal, const char *key, const cJSON *
     if (length < 0)
         return nc_error(NC_FAILED, "%s: no memory for a record", journal->path);
     uint64_t start = journal->end + CHECKSUM;
-    int status = length <= LONGEST_LINE
-                     ? write_all(journal, line, (size_t)length)
-                     : nc_error(NC_FAILED, "%s: a record of %d bytes is too long", journal->path,
-                                length);
+    int status =
+        length <= LONGEST_LINE
+            ? write_all(journal, line, (size_t)length)
+            : nc_error(NC_FAILED, "%s: a record of %d bytes is too long", journal->path, length);
     free(line);
     return status == NC_OK ? remember(journal, key, start, (size_t)size) : status;
 }

@@ -6,11 +6,7 @@
 #include "nclip/progress.h"
 #include "nclip/quality.h"
 
-#include <math.h>
 #include <stdlib.h>
-#include <string.h>
-
-enum { LARGEST_PICTURE = 1 << 25 }; /* bytes that are sent */
 
 struct asking {
     const struct misalignment_judge *judge;
@@ -18,12 +14,6 @@ struct asking {
     size_t count, begun, done;
     struct nc_progress *progress;
 };
-
-static bool is_sendable(const uint8_t *bytes, size_t size)
-{
-    return size <= LARGEST_PICTURE && ((size > 3 && memcmp(bytes, "\xff\xd8\xff", 3) == 0) ||
-                                       (size > 8 && memcmp(bytes, "\x89PNG\r\n\x1a\n", 8) == 0));
-}
 
 static int end(struct asking *asking)
 {
@@ -44,33 +34,22 @@ static int next(void *context, struct nc_chat *chat, bool *more)
     const struct nc_misalignment_question *question = &asking->questions[number];
     if (!nc_image_source_find(judge->images, question->image, &index) ||
         nc_image_source_read(judge->images, index, &bytes, &size) != NC_OK ||
-        !is_sendable(bytes, size)) {
+        !nc_chat_can_show(bytes, size)) {
         free(bytes);
         return end(asking);
     }
-    const struct nc_prompt *prompt = judge->prompt;
-    struct nc_chat_message *messages =
-        nc_prompt_fill(prompt, &(struct nc_prompt_slots){.object = question->thing});
-    int status =
-        messages ? nc_chat_ask(chat,
-                               &(struct nc_chat_request){
+    int status = nc_prompt_ask(chat, judge->prompt,
+                               &(struct nc_prompt_question){
                                    .server = NC_CHAT_VISION,
                                    .step = "check",
-                                   .prompt = prompt->hash,
-                                   .messages = messages,
-                                   .message_count = prompt->message_count,
+                                   .slots = {.object = question->thing},
                                    .picture = bytes,
                                    .picture_size = size,
-                                   .temperature = isnan(prompt->temperature) ? judge->temperature
-                                                                             : prompt->temperature,
-                                   .top_p = isnan(prompt->top_p) ? judge->top_p : prompt->top_p,
-                                   .most_tokens = prompt->most_tokens,
-                                   .one_line = prompt->one_line,
-                                   .seed = (uint32_t)(judge->seed & 0x7fffffff),
+                                   .temperature = judge->temperature,
+                                   .top_p = judge->top_p,
+                                   .seed = judge->seed,
                                },
-                               number)
-                 : nc_error(NC_FAILED, "no memory for a request");
-    free(messages);
+                               number);
     free(bytes);
     return status;
 }

@@ -76,9 +76,8 @@ static int check_slots(struct reader *reader, const char *line)
         size_t letters = strspn(at + 1, "abcdefghijklmnopqrstuvwxyz_"), slot = slot_at(at);
         if (!letters || at[letters + 1] != '}')
             continue;
-        if (slot < SLOTS &&
-            (strstr(known[index].must, slot_names[slot]) ||
-             strstr(known[index].may, slot_names[slot]))) {
+        if (slot < SLOTS && (strstr(known[index].must, slot_names[slot]) ||
+                             strstr(known[index].may, slot_names[slot]))) {
             reader->slots |= 1u << slot;
             continue;
         }
@@ -96,7 +95,8 @@ static int read_setting(struct reader *reader, const char *line)
     double value;
     if (line[strspn(line, " \t\r")] == 0 || line[0] == '#')
         return NC_OK;
-    if (sscanf(line, "%31[a-z_] : %lf %1s", name, &value, end) != 2 || !(value >= 0 && value <= 1e6))
+    if (sscanf(line, "%31[a-z_] : %lf %1s", name, &value, end) != 2 ||
+        !(value >= 0 && value <= 1e6))
         return wrong(reader, "neither a comment, nor a setting (\"temperature: 0\"), nor a role "
                              "(\"[user]\")");
     if (strcmp(name, "temperature") == 0)
@@ -191,8 +191,11 @@ static int parse(const char *where, const char *name, const char *text, struct n
 {
     size_t size = strlen(text), names = strlen(name) + 1;
     char *block = malloc(names + size + 2);
-    *prompt = (struct nc_prompt){.most_tokens = DEFAULT_TOKENS, .temperature = NAN, .top_p = NAN,
-                                 .weight = 1, .owned = block};
+    *prompt = (struct nc_prompt){.most_tokens = DEFAULT_TOKENS,
+                                 .temperature = NAN,
+                                 .top_p = NAN,
+                                 .weight = 1,
+                                 .owned = block};
     prompt->messages = calloc(MOST_MESSAGES, sizeof *prompt->messages);
     if (!block || !prompt->messages)
         return nc_error(NC_FAILED, "%s: no memory", where);
@@ -238,8 +241,7 @@ static int add_file(struct nc_prompts *prompts, const char *folder, const char *
 static int is_text_file(const struct dirent *entry)
 {
     size_t length = strlen(entry->d_name);
-    return length > 4 && entry->d_name[0] != '.' &&
-           strcmp(entry->d_name + length - 4, ".txt") == 0;
+    return length > 4 && entry->d_name[0] != '.' && strcmp(entry->d_name + length - 4, ".txt") == 0;
 }
 
 static int add_folder(struct nc_prompts *prompts, const char *folder)
@@ -387,4 +389,31 @@ struct nc_chat_message *nc_prompt_fill(const struct nc_prompt *prompt,
         at += fill(prompt->messages[i].text, values, at);
     }
     return messages;
+}
+
+int nc_prompt_ask(struct nc_chat *chat, const struct nc_prompt *prompt,
+                  const struct nc_prompt_question *question, size_t tag)
+{
+    struct nc_chat_message *messages = nc_prompt_fill(prompt, &question->slots);
+    if (!messages)
+        return nc_error(NC_FAILED, "no memory for a request");
+    int status = nc_chat_ask(
+        chat,
+        &(struct nc_chat_request){
+            .server = question->server,
+            .step = question->step,
+            .prompt = prompt->hash,
+            .messages = messages,
+            .message_count = prompt->message_count,
+            .picture = question->picture,
+            .picture_size = question->picture_size,
+            .temperature = isnan(prompt->temperature) ? question->temperature : prompt->temperature,
+            .top_p = isnan(prompt->top_p) ? question->top_p : prompt->top_p,
+            .most_tokens = prompt->most_tokens,
+            .one_line = prompt->one_line,
+            .seed = (uint32_t)(question->seed & 0x7fffffff),
+        },
+        tag);
+    free(messages);
+    return status;
 }

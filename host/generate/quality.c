@@ -65,8 +65,8 @@ static void strip(const char **start, const char **end)
     size_t step;
     while (*start < *end && (step = wrapping(*start)))
         *start += step;
-    while (*start < *end && (wrapping(*end - 1) || (*end - *start >= 3 && wrapping(*end - 3) == 3) ||
-                             (*end)[-1] == '.'))
+    while (*start < *end && (wrapping(*end - 1) ||
+                             (*end - *start >= 3 && wrapping(*end - 3) == 3) || (*end)[-1] == '.'))
         *end -= wrapping(*end - 1) || (*end)[-1] == '.' ? 1 : 3;
 }
 
@@ -114,8 +114,9 @@ static bool is_plain(const char *text, const char *caption)
         if (length < 0 || code < ' ' || code == 0x7f)
             return false;
         memcpy(character, text, (size_t)length);
-        bool usual = code < 0x80 ? !strchr("$<>{}[]|\\^#=_~@", code)
-                                 : (code >= 0xc0 && code <= 0xff) || (code >= 0x2010 && code <= 0x2027);
+        bool usual = code < 0x80
+                         ? !strchr("$<>{}[]|\\^#=_~@", code)
+                         : (code >= 0xc0 && code <= 0xff) || (code >= 0x2010 && code <= 0x2027);
         if (!usual && !strstr(caption, character))
             return false;
         text += length;
@@ -178,8 +179,7 @@ enum nc_quality nc_quality_object(const struct nc_synonyms *synonyms, const char
         thing = !words_in(words_list("not_objects"), words.items[i].text);
     if (!thing)
         return NC_QUALITY_NO_OBJECT;
-    return nc_quality_mentions(synonyms, caption, *clean) ? NC_QUALITY_MENTIONED
-                                                          : NC_QUALITY_GOOD;
+    return nc_quality_mentions(synonyms, caption, *clean) ? NC_QUALITY_MENTIONED : NC_QUALITY_GOOD;
 }
 
 /* ---- Yes or no ----------------------------------------------------------------------- */
@@ -188,7 +188,7 @@ enum nc_quality nc_quality_verdict(const char *answer, bool *absent)
 {
     static const char hedges[] = "idea sure certain uncertain clear unclear way know maybe perhaps "
                                  "possibly cannot can't unable tell but however\n";
-    static const char *const denials[] = {"there is no ", "there are no ", "there isn't ",
+    static const char *const denials[] = {"there is no ",  "there are no ", "there isn't ",
                                           "there aren't ", "there is not ", "there are not "};
     struct words words;
     bool yes = false, also_no = false, hedged = false;
@@ -269,8 +269,8 @@ static bool denies_object(const struct nc_synonyms *synonyms, const char *text,
 }
 
 /* Words with content in `from` whose root is in none of the others. */
-static void count_missing(const struct words *from, const struct words *const others[], size_t count,
-                          size_t *content, size_t *missing)
+static void count_missing(const struct words *from, const struct words *const others[],
+                          size_t count, size_t *content, size_t *missing)
 {
     const char *function_words = words_list("function_words");
     *content = *missing = 0;

@@ -75,8 +75,7 @@ static int find_or_add(struct nc_synonyms *synonyms, const char *where, const ch
                         text, PHRASE_WORDS);
     if (nc_string_map_find(synonyms->map, phrase, index))
         return NC_OK;
-    struct name *names =
-        grow(synonyms->names, synonyms->count, &synonyms->capacity, sizeof *names);
+    struct name *names = grow(synonyms->names, synonyms->count, &synonyms->capacity, sizeof *names);
     if (!names)
         return no_memory();
     synonyms->names = names;
@@ -146,8 +145,8 @@ int nc_synonyms_load(const char *path, struct nc_synonyms **out)
     if (status == NC_OK)
         status = nc_string_map_create(&synonyms->map);
     if (status == NC_OK)
-        status = load(synonyms, path ? path : "built-in synonyms",
-                      path ? text : words_list("synonyms"));
+        status =
+            load(synonyms, path ? path : "built-in synonyms", path ? text : words_list("synonyms"));
     free(text);
     if (status != NC_OK) {
         nc_synonyms_destroy(synonyms);

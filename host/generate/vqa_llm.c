@@ -3,7 +3,6 @@
 #include "nclip/error.h"
 #include "nclip/progress.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
@@ -22,13 +21,13 @@ static const struct nc_prompt *prompt_of(const struct nc_vqa_llm *llm)
 }
 
 /* The same question about the same picture with the same caption has the same seed. */
-static uint32_t seed_of(const struct nc_vqa_llm *llm, const struct nc_vqa_request *request)
+static uint64_t seed_of(const struct nc_vqa_llm *llm, const struct nc_vqa_request *request)
 {
     const struct nc_vqa_question *question = request->question;
     uint64_t seed = XXH3_64bits_withSeed(&question->image, sizeof question->image, llm->seed);
     seed = XXH3_64bits_withSeed(question->question, strlen(question->question), seed);
     seed = XXH3_64bits_withSeed(request->caption, strlen(request->caption), seed);
-    return (uint32_t)(seed & 0x7fffffff);
+    return seed;
 }
 
 static int begin_next(void *context, struct nc_chat *chat, bool *more)
@@ -39,31 +38,18 @@ static int begin_next(void *context, struct nc_chat *chat, bool *more)
         return NC_OK;
     }
     const struct nc_vqa_request *request = &r->requests[r->begun];
-    const struct nc_prompt *prompt = r->prompt;
-    struct nc_chat_message *messages =
-        nc_prompt_fill(prompt, &(struct nc_prompt_slots){.caption = request->caption,
-                                                         .question = request->question->question,
-                                                         .answer = request->question->answer});
-    if (!messages)
-        return nc_error(NC_FAILED, "no memory for a request");
-    int status = nc_chat_ask(
-        chat,
-        &(struct nc_chat_request){
-            .server = NC_CHAT_TEXT,
-            .step = "join",
-            .prompt = prompt->hash,
-            .messages = messages,
-            .message_count = prompt->message_count,
-            .temperature =
-                isnan(prompt->temperature) ? r->llm->temperature : prompt->temperature,
-            .top_p = isnan(prompt->top_p) ? r->llm->top_p : prompt->top_p,
-            .most_tokens = prompt->most_tokens,
-            .one_line = prompt->one_line,
-            .seed = seed_of(r->llm, request),
-        },
-        r->begun++);
-    free(messages);
-    return status;
+    return nc_prompt_ask(chat, r->prompt,
+                         &(struct nc_prompt_question){
+                             .server = NC_CHAT_TEXT,
+                             .step = "join",
+                             .slots = {.caption = request->caption,
+                                       .question = request->question->question,
+                                       .answer = request->question->answer},
+                             .temperature = r->llm->temperature,
+                             .top_p = r->llm->top_p,
+                             .seed = seed_of(r->llm, request),
+                         },
+                         r->begun++);
 }
 
 static int use_answer(void *context, struct nc_chat *chat, size_t number,
@@ -80,9 +66,9 @@ static int use_answer(void *context, struct nc_chat *chat, size_t number,
         return NC_OK;
     }
     if (!answer->refused)
-        quality = nc_quality_statement(NULL, request->caption, NULL,
-                                       request->question->question, answer->text, answer->cut,
-                                       r->llm->tokenizer, &request->updated);
+        quality =
+            nc_quality_statement(NULL, request->caption, NULL, request->question->question,
+                                 answer->text, answer->cut, r->llm->tokenizer, &request->updated);
     if (quality == NC_QUALITY_GOOD) {
         r->llm->written++;
         return NC_OK;
@@ -113,8 +99,8 @@ static int rewrite(void *context, struct nc_vqa_request *requests, size_t count)
 static bool describe(void *context, cJSON *source)
 {
     const struct nc_vqa_llm *llm = context;
-    bool made = cJSON_AddStringToObject(source, "text_model",
-                                        nc_chat_model(llm->chat, NC_CHAT_TEXT));
+    bool made =
+        cJSON_AddStringToObject(source, "text_model", nc_chat_model(llm->chat, NC_CHAT_TEXT));
     cJSON *prompts = made ? cJSON_AddObjectToObject(source, "prompts") : NULL;
     return prompts && cJSON_AddStringToObject(prompts, "join", prompt_of(llm)->hash) &&
            cJSON_AddNumberToObject(source, "temperature", llm->temperature) &&

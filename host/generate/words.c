@@ -89,7 +89,8 @@ void words_split(const char *text, struct words *words)
             }
             at += quote;
             for (size_t i = 0; i < step && length < WORD_LENGTH - 3; i++)
-                word->text[length++] = (char)(bytes[at] < 0x80 ? tolower(bytes[at + i]) : bytes[at + i]);
+                word->text[length++] =
+                    (char)(bytes[at] < 0x80 ? tolower(bytes[at + i]) : bytes[at + i]);
             at += step;
         }
         word->end = at;

@@ -32,8 +32,8 @@ struct nc_absence_options {
     enum nc_absence_objects objects;
     const char *const *phrasings; /* variants of the prompt "rewrite"; count 0: all */
     size_t phrasing_count;
-    bool vision_check;      /* false: every object counts as absent, and each line says so */
-    bool skip_unanswered;   /* the output is written although some captions have no answer */
+    bool vision_check;         /* false: every object counts as absent, and each line says so */
+    bool skip_unanswered;      /* the output is written although some captions have no answer */
     double temperature, top_p; /* where the prompt's file does not say */
     uint64_t seed;
     const struct nc_prompts *prompts;

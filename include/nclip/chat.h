@@ -65,6 +65,9 @@ struct nc_chat_request {
     uint32_t seed;
 };
 
+/* Whether the bytes are a JPEG or PNG of a size that servers take (32 MiB). */
+bool nc_chat_can_show(const uint8_t *picture, size_t size);
+
 struct nc_chat_answer {
     const char *text; /* "" when refused */
     bool cut;         /* it reached most_tokens */
@@ -88,7 +91,8 @@ struct nc_chat_counts {
     size_t answered;       /* by a server */
     size_t remembered;     /* answers from the journal */
     size_t failed;         /* given up */
-    size_t prompt_tokens, completion_tokens; /* as servers count them; of answers used, old and new */
+    size_t prompt_tokens,
+        completion_tokens; /* as servers count them; of answers used, old and new */
 };
 
 /* NC_USAGE for what is no http or https address or holds a name and password; else as

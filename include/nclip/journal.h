@@ -26,8 +26,9 @@ struct nc_journal;
 int nc_journal_open(const char *path, struct nc_journal **journal);
 void nc_journal_close(struct nc_journal *journal); /* NULL is allowed */
 
-/* Writes the record (an object with a member at least), with `key` put before its members. A full disk is NC_FAILED, and the file
- * ends with the record before. A key that is there already keeps its first record. */
+/* Writes the record (an object with a member at least), with `key` put before its members. A full
+ * disk is NC_FAILED, and the file ends with the record before. A key that is there already keeps
+ * its first record. */
 int nc_journal_append(struct nc_journal *journal, const char *key, const cJSON *record);
 /* Everything appended is on the disk. */
 int nc_journal_sync(struct nc_journal *journal);

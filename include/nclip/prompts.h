@@ -65,4 +65,18 @@ struct nc_prompt_slots {
 struct nc_chat_message *nc_prompt_fill(const struct nc_prompt *prompt,
                                        const struct nc_prompt_slots *slots);
 
+struct nc_prompt_question {
+    enum nc_chat_server server;
+    const char *step; /* as in struct nc_chat_request */
+    struct nc_prompt_slots slots;
+    const uint8_t *picture; /* or NULL */
+    size_t picture_size;
+    double temperature, top_p; /* where the prompt's file does not say */
+    uint64_t seed;             /* its lower 31 bits are sent */
+};
+
+/* nc_chat_ask() with the prompt's messages and settings. */
+int nc_prompt_ask(struct nc_chat *chat, const struct nc_prompt *prompt,
+                  const struct nc_prompt_question *question, size_t tag);
+
 #endif

@@ -10,19 +10,19 @@
 
 enum nc_quality {
     NC_QUALITY_GOOD,
-    NC_QUALITY_EMPTY,       /* nothing but spaces and quotes */
-    NC_QUALITY_REFUSED,     /* "I'm sorry, but ...", or the server refused the request */
-    NC_QUALITY_RUN_ON,      /* several lines, cut at the limit, or far longer than asked for */
-    NC_QUALITY_NOT_TEXT,    /* not UTF-8, another script, markup, control characters */
-    NC_QUALITY_NO_OBJECT,   /* "yes", "nothing", "caption": no thing that a picture shows */
-    NC_QUALITY_MENTIONED,   /* the caption mentions the object */
-    NC_QUALITY_NO_PICTURE,  /* the picture is missing or cannot be sent */
-    NC_QUALITY_UNSURE,      /* neither yes nor no */
-    NC_QUALITY_NO_NEGATION, /* denies nothing */
-    NC_QUALITY_NOT_DENIED,  /* denies something else than the object */
+    NC_QUALITY_EMPTY,        /* nothing but spaces and quotes */
+    NC_QUALITY_REFUSED,      /* "I'm sorry, but ...", or the server refused the request */
+    NC_QUALITY_RUN_ON,       /* several lines, cut at the limit, or far longer than asked for */
+    NC_QUALITY_NOT_TEXT,     /* not UTF-8, another script, markup, control characters */
+    NC_QUALITY_NO_OBJECT,    /* "yes", "nothing", "caption": no thing that a picture shows */
+    NC_QUALITY_MENTIONED,    /* the caption mentions the object */
+    NC_QUALITY_NO_PICTURE,   /* the picture is missing or cannot be sent */
+    NC_QUALITY_UNSURE,       /* neither yes nor no */
+    NC_QUALITY_NO_NEGATION,  /* denies nothing */
+    NC_QUALITY_NOT_DENIED,   /* denies something else than the object */
     NC_QUALITY_CONTENT_LOST, /* words of the caption are gone */
-    NC_QUALITY_ADDED,       /* says what neither the caption nor the object does */
-    NC_QUALITY_TOO_LONG,    /* past the tokens that CLIP reads */
+    NC_QUALITY_ADDED,        /* says what neither the caption nor the object does */
+    NC_QUALITY_TOO_LONG,     /* past the tokens that CLIP reads */
     NC_QUALITY_REASONS,
 };
 

@@ -53,6 +53,7 @@ rm out.json
 status=0
 play torn >/dev/null 2>message || status=$?
 [ "$status" -eq 1 ] || fail "a torn journal: exit code $status"
+grep -q 'torn: an unfinished record of [0-9]* bytes was cut away' message || fail "torn: $(cat message)"
 grep -q 'the journal has no answer to a question' message || fail "torn: $(cat message)"
 [ ! -e out.json ] || fail "captions were written without their answers"
 [ "$(tail -c 1 torn | od -An -c | tr -d ' ')" = '\n' ] || fail "the torn record is still there"

@@ -195,12 +195,12 @@ static void run(int listener)
 
 void server_start(struct server *server, server_handler handler, void *context, const char *log)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof address;
     int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (listener < 0 || bind(listener, (struct sockaddr *)&address, size) != 0 ||
-        listen(listener, 128) != 0 || getsockname(listener, (struct sockaddr *)&address, &size) != 0) {
+        listen(listener, 128) != 0 ||
+        getsockname(listener, (struct sockaddr *)&address, &size) != 0) {
         perror("test server");
         abort();
     }

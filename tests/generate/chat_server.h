@@ -10,8 +10,8 @@ struct server_request {
     const char *key;           /* Idempotency-Key, or "" */
     const char *authorization; /* or "" */
     const char *path;
-    const char *body;          /* zero-terminated */
-    unsigned attempt;          /* how often this key came before */
+    const char *body; /* zero-terminated */
+    unsigned attempt; /* how often this key came before */
 };
 
 enum server_cut { CUT_NOT, CUT_BEFORE, CUT_MIDDLE };
@@ -24,7 +24,7 @@ struct server_reply {
     size_t padding;      /* spaces behind it */
     unsigned delay;      /* milliseconds before it begins */
     enum server_cut cut;
-    char note[80];       /* a word for the log */
+    char note[80]; /* a word for the log */
 };
 
 typedef void (*server_handler)(void *context, const struct server_request *request,

@@ -29,7 +29,7 @@ static char *between(const char *text, const char *before, const char *behind)
 
 static char *make_object(unsigned long hash, const char *question, int wrong)
 {
-    static const char *const objects[] = {"hat",  "umbrella", "Dog.",     "a bicycle", "kite",
+    static const char *const objects[] = {"hat",  "umbrella", "Dog.",      "a bicycle", "kite",
                                           "boat", "clock",    "\"fence\"", "Elephant",  "vase"};
     static const char *const bad[] = {"", "I'm sorry, I cannot see the image.", "yes",
                                       "There could be many things in the picture, such as a hat",
@@ -134,9 +134,10 @@ void rule_model_answer(void *context, const struct server_request *request,
     const char *question = last_text(root);
     unsigned long hash = server_hash(model->seed, request->key, NULL);
     int wrong = hash % 100 < model->wrong;
-    char *text = strncmp(question, "Name", 4) == 0    ? make_object(hash / 100, question, wrong)
-                 : strncmp(question, "Is there", 8) == 0 ? make_verdict(hash / 100, wrong)
-                                                         : make_rewrite(hash / 100, question, wrong);
+    char *text = strncmp(question, "Name", 4) == 0 ? make_object(hash / 100, question, wrong)
+                 : strncmp(question, "Is there", 8) == 0
+                     ? make_verdict(hash / 100, wrong)
+                     : make_rewrite(hash / 100, question, wrong);
     reply->body = server_completion(text, "stop");
     snprintf(reply->note, sizeof reply->note, "answered");
     unsigned long fault = server_hash(model->seed + 1 + request->attempt, request->key, NULL);

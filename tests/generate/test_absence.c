@@ -180,12 +180,18 @@ static void test_every_outcome(void **context)
     char *text;
     size_t size;
     assert_int_equal(nc_file_read(b->rejects, 1 << 20, &text, &size), NC_OK);
-    const char *order[] = {"\"annotation\":1,",      "\"answer\":\"There is no umbrella.\"",
-                           "\"content_lost\"",       "\"annotation\":2,",
-                           "\"Hard to say\"",        "\"unsure\"",
-                           "\"image\":\"missing.jpg\"", "\"no_picture\"",
-                           "\"no_picture\"",         "\"object\":\"hat\"",
-                           "\"present\"",            "\"refused\""};
+    const char *order[] = {"\"annotation\":1,",
+                           "\"answer\":\"There is no umbrella.\"",
+                           "\"content_lost\"",
+                           "\"annotation\":2,",
+                           "\"Hard to say\"",
+                           "\"unsure\"",
+                           "\"image\":\"missing.jpg\"",
+                           "\"no_picture\"",
+                           "\"no_picture\"",
+                           "\"object\":\"hat\"",
+                           "\"present\"",
+                           "\"refused\""};
     const char *at = text;
     for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
         at = strstr(at, order[i]);
@@ -230,7 +236,8 @@ static void test_drawn_objects(void **context)
     size_t size;
     assert_int_equal(nc_file_read(b->rejects, 1 << 20, &text, &size), NC_OK);
     /* The dogs' captions never get a dog. */
-    assert_non_null(strstr(text, "\"caption\":\"A dog on a beach.\",\"object\":\"traffic lights\""));
+    assert_non_null(
+        strstr(text, "\"caption\":\"A dog on a beach.\",\"object\":\"traffic lights\""));
     assert_non_null(strstr(text, "\"caption\":\"A wet dog on the sand.\",\"object\":\"traffic"));
     free(text);
 
@@ -246,7 +253,8 @@ static void test_drawn_objects(void **context)
     generate(b);
     assert_int_equal(nc_file_read(b->rejects, 1 << 20, &text, &size), NC_OK);
     for (const char *at = text; (at = strstr(at, "\"object\":\"")); at++) {
-        static const char *const nouns[] = {"dog", "beach", "street", "cat", "table", "stop", "bus"};
+        static const char *const nouns[] = {"dog",   "beach", "street", "cat",
+                                            "table", "stop",  "bus"};
         bool found = false;
         for (size_t i = 0; i < sizeof nouns / sizeof *nouns; i++)
             found |= strncmp(at + 10, nouns[i], strlen(nouns[i])) == 0;

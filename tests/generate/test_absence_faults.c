@@ -213,7 +213,8 @@ static size_t answered_twice(const char *folder, const char *log_name)
 static void test_kills(void **context)
 {
     (void)context;
-    struct rule_model calm = {.seed = 3, .wrong = 12}, wild = {.seed = 3, .wrong = 12, .faults = 35};
+    struct rule_model calm = {.seed = 3, .wrong = 12},
+                      wild = {.seed = 3, .wrong = 12, .faults = 35};
     struct server server;
     char *folder = temporary_folder_create();
     write_inputs(folder);

@@ -21,7 +21,7 @@ struct talk {
     struct server server;
     struct nc_chat_options options;
     size_t count, asked;
-    const char *same;      /* asked every time instead of a number */
+    const char *same; /* asked every time instead of a number */
     const uint8_t *picture;
     size_t picture_size;
     struct {
@@ -147,12 +147,11 @@ static void echo(void *context, const struct server_request *request, struct ser
 static void test_request(void **context)
 {
     (void)context;
-    static const char *const bases[] = {"", "/", "/v1", "/v1/", "/v1/chat/completions",
-                                        "/openai?version=2"};
-    static const char *const paths[] = {"/v1/chat/completions ", "/v1/chat/completions ",
-                                        "/v1/chat/completions ", "/v1/chat/completions ",
-                                        "/v1/chat/completions ",
-                                        "/openai/chat/completions?version=2 "};
+    static const char *const bases[] = {
+        "", "/", "/v1", "/v1/", "/v1/chat/completions", "/openai?version=2"};
+    static const char *const paths[] = {
+        "/v1/chat/completions ", "/v1/chat/completions ", "/v1/chat/completions ",
+        "/v1/chat/completions ", "/v1/chat/completions ", "/openai/chat/completions?version=2 "};
     struct talk *talk = begin(echo, 2);
     unsetenv("NCLIP_TEXT_API_KEY");
     setenv("OPENAI_API_KEY", "sk-common", 1);
@@ -222,7 +221,8 @@ static void test_picture(void **context)
         snprintf(part, sizeof part,
                  "{\"role\":\"user\",\"content\":[{\"type\":\"image_url\",\"image_url\":{\"url\":"
                  "\"data:image/jpeg;base64,%s\",\"detail\":\"auto\"}},{\"type\":\"text\",\"text\":"
-                 "\"question 0\"}]}", expected[i]);
+                 "\"question 0\"}]}",
+                 expected[i]);
         if (!strstr(talk->answers[0].text, part))
             fail_msg("%s is not in %s", part, talk->answers[0].text);
     }
@@ -479,9 +479,16 @@ static void test_limit(void **context)
 static void test_addresses(void **context)
 {
     (void)context;
-    static const char *const wrong[] = {"", "127.0.0.1:8080", "localhost", "ftp://host/",
-                                        "file:///etc/passwd", "http://", "http://[::1", "://x",
-                                        "http://host:99999/", "http://ho st/",
+    static const char *const wrong[] = {"",
+                                        "127.0.0.1:8080",
+                                        "localhost",
+                                        "ftp://host/",
+                                        "file:///etc/passwd",
+                                        "http://",
+                                        "http://[::1",
+                                        "://x",
+                                        "http://host:99999/",
+                                        "http://ho st/",
                                         "javascript:alert(1)"};
     struct talk *talk = begin(NULL, 1);
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {

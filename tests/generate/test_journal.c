@@ -14,7 +14,7 @@
 #include <cmocka.h>
 
 enum { RECORDS = 5 };
-static const char heading[] = "nclip journal 1\n";
+enum { HEADING = sizeof "nclip journal 1\n" - 1 };
 
 static void key_of(size_t number, char key[NC_JOURNAL_KEY])
 {
@@ -168,7 +168,7 @@ static void test_damaged_anywhere(void **context)
             put(path, damaged, size);
             struct nc_journal *journal;
             int status = nc_journal_open(path, &journal);
-            if (at < sizeof heading - 1) {
+            if (at < HEADING) {
                 assert_int_equal(status, NC_BAD_INPUT);
                 assert_non_null(strstr(nc_error_message(), "no journal of nclip"));
                 assert_int_equal(nc_file_read(path, 1 << 20, &after, &after_size), NC_OK);

@@ -48,8 +48,9 @@ static void test_built_in(void **context)
     assert_int_equal(others, 100);
 
     /* What stands in a caption is never read as a slot; its full stop goes. */
-    struct nc_chat_message *messages = nc_prompt_fill(
-        rewrite, &(struct nc_prompt_slots){.caption = "a {object} 'quoted'. ", .object = "h{caption}t"});
+    struct nc_chat_message *messages =
+        nc_prompt_fill(rewrite, &(struct nc_prompt_slots){.caption = "a {object} 'quoted'. ",
+                                                          .object = "h{caption}t"});
     assert_string_equal(messages[5].text,
                         "Add the absence of the h{caption}t to the caption 'a {object} 'quoted''.");
     assert_string_equal(messages[0].role, "system");

@@ -118,7 +118,8 @@ static void test_objects(void **context)
                                                     cases[i].answer, cases[i].cut, &clean);
         if (quality != cases[i].quality || (cases[i].clean && strcmp(clean, cases[i].clean) != 0))
             fail_msg("\"%s\" is %s (\"%s\"), expected %s", cases[i].answer,
-                     nc_quality_name(quality), clean ? clean : "", nc_quality_name(cases[i].quality));
+                     nc_quality_name(quality), clean ? clean : "",
+                     nc_quality_name(cases[i].quality));
         free(clean);
     }
 }
@@ -127,14 +128,28 @@ static void test_objects(void **context)
 static void test_verdicts(void **context)
 {
     (void)context;
-    static const char *const absent[] = {"no", "No.", " NO\n", "\"No\"", "No, there is no hat.",
+    static const char *const absent[] = {"no",
+                                         "No.",
+                                         " NO\n",
+                                         "\"No\"",
+                                         "No, there is no hat.",
                                          "There is no hat in this image.",
-                                         "There isn't a hat.", "No\n\nThe woman wears nothing."};
+                                         "There isn't a hat.",
+                                         "No\n\nThe woman wears nothing."};
     static const char *const present[] = {"yes", "Yes.", "Yes, there is a hat.", "YES!"};
-    static const char *const unsure[] = {"maybe", "I'm not sure", "No idea.", "not clear",
-                                         "No, yes", "Yes and no", "none that I can tell", "nope",
-                                         "It is hard to say", "No, but it is hidden",
-                                         "The answer is yes", "know", "north"};
+    static const char *const unsure[] = {"maybe",
+                                         "I'm not sure",
+                                         "No idea.",
+                                         "not clear",
+                                         "No, yes",
+                                         "Yes and no",
+                                         "none that I can tell",
+                                         "nope",
+                                         "It is hard to say",
+                                         "No, but it is hidden",
+                                         "The answer is yes",
+                                         "know",
+                                         "north"};
     static const char *const bad[] = {"", "I'm sorry, I cannot", "...", "\xff",
                                       "No, but I cannot see all of it"};
     bool is_absent;
@@ -227,13 +242,13 @@ static void test_too_long(void **context)
     for (int i = 0; i < 80; i++)
         strcat(caption, " red");
     snprintf(answer, sizeof answer, "%s with no hat", caption);
-    assert_int_equal(nc_quality_statement(synonyms, caption, "hat", NULL, answer, false, NULL,
-                                          &clean),
-                     NC_QUALITY_GOOD);
+    assert_int_equal(
+        nc_quality_statement(synonyms, caption, "hat", NULL, answer, false, NULL, &clean),
+        NC_QUALITY_GOOD);
     free(clean);
-    assert_int_equal(nc_quality_statement(synonyms, caption, "hat", NULL, answer, false, tokenizer,
-                                          &clean),
-                     NC_QUALITY_TOO_LONG);
+    assert_int_equal(
+        nc_quality_statement(synonyms, caption, "hat", NULL, answer, false, tokenizer, &clean),
+        NC_QUALITY_TOO_LONG);
     free(clean);
     assert_int_equal(nc_quality_statement(synonyms, "a dog", "hat", NULL, "a dog with no hat",
                                           false, tokenizer, &clean),
@@ -253,9 +268,9 @@ static void test_hostile_answers(void **context)
     assert_int_equal(nc_quality_object(synonyms, "a dog", huge, false, &clean), NC_QUALITY_RUN_ON);
     free(clean);
     assert_int_equal(nc_quality_verdict(huge, &absent), NC_QUALITY_RUN_ON);
-    assert_int_equal(nc_quality_statement(synonyms, huge, "hat", NULL, "no hat", false, NULL,
-                                          &clean),
-                     NC_QUALITY_CONTENT_LOST);
+    assert_int_equal(
+        nc_quality_statement(synonyms, huge, "hat", NULL, "no hat", false, NULL, &clean),
+        NC_QUALITY_CONTENT_LOST);
     free(clean);
     unsigned long state = 1;
     for (int i = 0; i < 20000; i++) {
