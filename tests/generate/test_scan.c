@@ -394,9 +394,15 @@ static void looks_into_the_right_member(void **state)
         free(path);
     }
     char *path = write_bytes(folder, "nul.txt", "no\0no\nx\0 not\n\0\n", 15);
-    struct nc_scan_result result = scan(path, &(struct nc_scan_options){0});
+    struct nc_scan_result result = scan(path, &(struct nc_scan_options){.examples = 2});
     assert_int_equal(result.negated, 2);
     assert_int_equal(result.captions, 3);
+    assert_string_equal(result.examples[0].text, "no no");
+    nc_scan_result_free(&result);
+    free(path);
+    path = write_bytes(folder, "bytes.txt", "\xff no \xc3\xa9\xc3", 8);
+    result = scan(path, &(struct nc_scan_options){.examples = 2});
+    assert_string_equal(result.examples[0].text, "? no \xc3\xa9?");
     nc_scan_result_free(&result);
     free(path);
     temporary_folder_remove(folder);
