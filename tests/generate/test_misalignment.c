@@ -229,7 +229,7 @@ static void asks_a_model_that_sees(void **state)
     options.servers[NC_CHAT_VISION].model = "m";
     options.journal = journal;
     struct nc_prompts prompts;
-    struct nc_image_source *images;
+    struct nc_image_source *images = NULL;
     if (nc_prompts_load(NULL, &prompts) != NC_OK ||
         nc_image_source_open("data/images", &images) != NC_OK)
         fail_msg("%s", nc_error_message());
