@@ -57,6 +57,7 @@ static void test_mentions(void **context)
         {"A surfer on a wave", "person", true},
         {"A person on a wave", "surfer", true},
         {"A poodle in a basket", "animal", true},
+        {"A mechanic under a car", "man", true},
         {"A taxi in traffic", "vehicle", true},
         {"A man's hat", "hat", true},
         {"HATS FOR SALE", "Hat", true},
