@@ -81,7 +81,7 @@ void words_split(const char *text, struct words *words)
         for (;;) {
             size_t quote = 0;
             if (!(step = letter(bytes + at))) { /* an apostrophe between letters */
-                quote = bytes[at] == '\'' ? 1 : memcmp(text + at, "\xe2\x80\x99", 3) == 0 ? 3 : 0;
+                quote = bytes[at] == '\'' ? 1 : strncmp(text + at, "\xe2\x80\x99", 3) == 0 ? 3 : 0;
                 if (!quote || !(step = letter(bytes + at + quote)))
                     break;
                 if (length < WORD_LENGTH - 4)
