@@ -16,7 +16,8 @@ static const struct nc_help help = {
     .usage = "nclip scan CAPTIONS... [options]\nnclip scan --misalignment --model DIR --embeddings "
              "STORE --captions FILE [options]",
     .purpose =
-        "Counts the captions that hold a negation word: \"no\", \"not\", \"without\", every n't, ... "
+        "Counts the captions that hold a negation word: \"no\", \"not\", \"without\", every n't, "
+        "... "
         "(--words replaces the list). CAPTIONS are files, folders, or - for standard input:\n\n"
         "  text     .txt            one caption a line\n"
         "  jsonl    .jsonl, .ndjson one JSON object a line\n"
@@ -71,13 +72,12 @@ static int print_json(const struct nc_scan_result *result, const struct nc_negat
     nc_interval_wilson(result->negated, result->captions, &low, &high);
     double limits[2] = {low, high};
     cJSON *root = cJSON_CreateObject(), *interval = cJSON_CreateDoubleArray(limits, 2), *by_word;
-    bool complete =
-        cJSON_AddNumberToObject(root, "captions", (double)result->captions) &&
-        cJSON_AddNumberToObject(root, "negated", (double)result->negated) &&
-        cJSON_AddNumberToObject(root, "fraction",
-                                (double)result->negated / (double)result->captions) &&
-        cJSON_AddItemToObject(root, "interval", interval) &&
-        (by_word = cJSON_AddObjectToObject(root, "by_word"));
+    bool complete = cJSON_AddNumberToObject(root, "captions", (double)result->captions) &&
+                    cJSON_AddNumberToObject(root, "negated", (double)result->negated) &&
+                    cJSON_AddNumberToObject(root, "fraction",
+                                            (double)result->negated / (double)result->captions) &&
+                    cJSON_AddItemToObject(root, "interval", interval) &&
+                    (by_word = cJSON_AddObjectToObject(root, "by_word"));
     for (size_t i = 0; i < nc_negation_list_count(words) && complete; i++)
         complete = cJSON_AddNumberToObject(by_word, nc_negation_list_word(words, i),
                                            (double)result->by_word[i]);
@@ -181,7 +181,8 @@ static int run(int argc, char **argv)
     scan.format = format_named(format);
     scan.seed = seed;
     if (!arguments.positional_count)
-        status = nc_error(NC_USAGE, "scan needs files of captions, folders, or -: see `nclip scan --help`");
+        status = nc_error(NC_USAGE,
+                          "scan needs files of captions, folders, or -: see `nclip scan --help`");
     else if (scan.examples > 1000000)
         status = nc_error(NC_USAGE, "--examples: at most 1000000");
     if (status == NC_OK)

@@ -71,13 +71,13 @@ static int print_json(const struct nc_misalignment *result, bool asked)
     for (size_t i = 0; i < result->example_count && complete; i++) {
         const struct nc_misalignment_example *example = &result->examples[i];
         cJSON *item = cJSON_CreateObject();
-        complete = cJSON_AddItemToArray(list, item) &&
-                   cJSON_AddStringToObject(item, "image", example->image) &&
-                   cJSON_AddStringToObject(item, "caption", example->caption) &&
-                   cJSON_AddStringToObject(item, "stripped", example->stripped) &&
-                   cJSON_AddNumberToObject(item, "cosine", (double)example->cosine) &&
-                   cJSON_AddNumberToObject(item, "stripped_cosine",
-                                           (double)example->stripped_cosine);
+        complete =
+            cJSON_AddItemToArray(list, item) &&
+            cJSON_AddStringToObject(item, "image", example->image) &&
+            cJSON_AddStringToObject(item, "caption", example->caption) &&
+            cJSON_AddStringToObject(item, "stripped", example->stripped) &&
+            cJSON_AddNumberToObject(item, "cosine", (double)example->cosine) &&
+            cJSON_AddNumberToObject(item, "stripped_cosine", (double)example->stripped_cosine);
     }
     char *text = complete ? cJSON_PrintUnformatted(root) : NULL;
     if (text)
@@ -91,15 +91,16 @@ static void print_text(const struct nc_misalignment *result, bool asked)
 {
     double low, high;
     nc_interval_wilson(result->stripped_preferred, result->compared, &low, &high);
-    printf("the picture prefers the caption without its negation for %zu of %zu captions: %.2f%% "
-           "(95%% interval %.2f to %.2f%%)\n"
-           "  the mean cosine changes by %+.4f\n"
-           "  of %zu captions %zu hold a negation; %zu of these have no embedded picture, %zu cannot "
-           "be stripped\n",
-           result->stripped_preferred, result->compared,
-           100 * share(result->stripped_preferred, result->compared), 100 * low, 100 * high,
-           result->difference, result->captions, result->negated, result->unembedded,
-           result->unstripped);
+    printf(
+        "the picture prefers the caption without its negation for %zu of %zu captions: %.2f%% "
+        "(95%% interval %.2f to %.2f%%)\n"
+        "  the mean cosine changes by %+.4f\n"
+        "  of %zu captions %zu hold a negation; %zu of these have no embedded picture, %zu cannot "
+        "be stripped\n",
+        result->stripped_preferred, result->compared,
+        100 * share(result->stripped_preferred, result->compared), 100 * low, 100 * high,
+        result->difference, result->captions, result->negated, result->unembedded,
+        result->unstripped);
     if (asked)
         printf("  asked about %zu denied things, the vision model sees %zu and does not see %zu\n",
                result->asked, result->shown, result->absent);

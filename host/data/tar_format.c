@@ -54,8 +54,8 @@ bool nc_tar_header_read(const uint8_t block[NC_TAR_BLOCK], const struct nc_tar_n
     if (!checksum_fits(block) || !read_number(block + SIZE, SIZE_LENGTH, &header->size))
         return false;
     header->type = (char)block[TYPE];
-    header->extension = header->type == 'x' || header->type == 'g' || header->type == 'L' ||
-                        header->type == 'K';
+    header->extension =
+        header->type == 'x' || header->type == 'g' || header->type == 'L' || header->type == 'K';
     if (next->has_size && !header->extension)
         header->size = next->size;
     return true;

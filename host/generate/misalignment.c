@@ -191,11 +191,11 @@ int nc_misalignment_measure(const struct nc_captions *captions,
     for (size_t i = 0; i < captions->count && status == NC_OK; i++)
         status = add_pair(&m, i);
     if (status == NC_OK && !m.count)
-        status = nc_error(NC_BAD_INPUT,
-                          "no caption to compare: of %zu, %zu hold a negation; of these the picture "
-                          "of %zu is not in the embedding store, and %zu cannot be stripped",
-                          result->captions, result->negated, result->unembedded,
-                          result->unstripped);
+        status =
+            nc_error(NC_BAD_INPUT,
+                     "no caption to compare: of %zu, %zu hold a negation; of these the picture "
+                     "of %zu is not in the embedding store, and %zu cannot be stripped",
+                     result->captions, result->negated, result->unembedded, result->unstripped);
     if (status == NC_OK)
         status = compare_all(&m);
     if (status == NC_OK && options->judge)

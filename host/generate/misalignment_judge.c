@@ -61,8 +61,7 @@ static int answered(void *context, struct nc_chat *chat, size_t number,
     bool absent;
     (void)chat;
     if (answer && !answer->refused && nc_quality_verdict(answer->text, &absent) == NC_QUALITY_GOOD)
-        asking->questions[number].answer =
-            absent ? NC_MISALIGNMENT_ABSENT : NC_MISALIGNMENT_SHOWN;
+        asking->questions[number].answer = absent ? NC_MISALIGNMENT_ABSENT : NC_MISALIGNMENT_SHOWN;
     return end(asking);
 }
 

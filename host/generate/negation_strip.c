@@ -113,8 +113,8 @@ static void put_contraction(struct output *out, const char *word, size_t length)
         {"ca", "can"}, {"wo", "will"}, {"sha", "shall"}, {"ai", "is"}};
     for (size_t n = 0; n + 2 < length; n++) {
         size_t quote = word[n + 1] == '\'' ? 1 : 3;
-        if ((word[n] | 32) != 'n' || (quote == 3 && (n + 4 >= length ||
-                                                     memcmp(word + n + 1, "\xe2\x80\x99", 3) != 0)))
+        if ((word[n] | 32) != 'n' ||
+            (quote == 3 && (n + 4 >= length || memcmp(word + n + 1, "\xe2\x80\x99", 3) != 0)))
             continue;
         const char *stem = NULL;
         for (size_t i = 0; i < sizeof stems / sizeof *stems; i++)
@@ -218,9 +218,9 @@ char *nc_negation_strip(const char *caption, const char **reason)
 
 static bool ends_thing(const char *word)
 {
-    static const char *const words[] = {"and", "or",   "but",  "nor", "is",  "are", "was",
-                                        "were", "that", "who", "which", "to", "can", "has",
-                                        "have", "while", "as", NULL};
+    static const char *const words[] = {"and", "or",   "but",  "nor",   "is",    "are",
+                                        "was", "were", "that", "who",   "which", "to",
+                                        "can", "has",  "have", "while", "as",    NULL};
     for (size_t i = 0; words[i]; i++)
         if (strcmp(word, words[i]) == 0)
             return true;

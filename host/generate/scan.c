@@ -1,6 +1,7 @@
-/* The threads. Each takes a file that no other reads just now: of a file of lines the next block, of
- * another one all of it. Reading is under the file's turn, counting is not, so that a single large
- * file keeps all cores busy; files that are only begun are finished before new ones are opened. */
+/* The threads. Each takes a file that no other reads just now: of a file of lines the next block,
+ * of another one all of it. Reading is under the file's turn, counting is not, so that a single
+ * large file keeps all cores busy; files that are only begun are finished before new ones are
+ * opened. */
 #include "scan_internal.h"
 
 #include "nclip/error.h"
@@ -111,9 +112,8 @@ static int read_file(struct worker *worker, struct scan_file *file, size_t index
         *ended = status != NC_OK || worker->block.last;
         return status;
     }
-    return file->format == NC_SCAN_JSON
-               ? scan_json_stream(file, index, &worker->tally, &watch)
-               : scan_tar_stream(file, index, &worker->tally, &watch);
+    return file->format == NC_SCAN_JSON ? scan_json_stream(file, index, &worker->tally, &watch)
+                                        : scan_tar_stream(file, index, &worker->tally, &watch);
 }
 
 static void *work(void *context)

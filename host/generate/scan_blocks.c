@@ -43,8 +43,8 @@ static const char *closing_quote(const char *at, const char *end)
     return NULL;
 }
 
-/* Where a record ends, behind its line feed, if it does within [at, end); else NULL. A quote opens a
- * field only at its start. */
+/* Where a record ends, behind its line feed, if it does within [at, end); else NULL. A quote opens
+ * a field only at its start. */
 static const char *record_end(const char *at, const char *end, char comma)
 {
     while (at < end) {
@@ -80,9 +80,8 @@ static size_t whole(const struct scan_file *file, const char *bytes, size_t size
 static int too_long(const struct scan_file *file)
 {
     return nc_error(NC_BAD_INPUT, "%s: %s of more than %d MiB at byte %llu%s",
-                    nc_byte_stream_name(file->stream),
-                    has_columns(file) ? "a record" : "a line", NC_SCAN_LONGEST >> 20,
-                    (unsigned long long)file->offset,
+                    nc_byte_stream_name(file->stream), has_columns(file) ? "a record" : "a line",
+                    NC_SCAN_LONGEST >> 20, (unsigned long long)file->offset,
                     has_columns(file) ? ": is a quote missing before?" : "");
 }
 

@@ -24,8 +24,8 @@ static enum nc_scan_format format_of(const char *path)
         const char *ending;
         enum nc_scan_format format;
     } endings[] = {
-        {".txt", NC_SCAN_TEXT}, {".jsonl", NC_SCAN_JSONL}, {".ndjson", NC_SCAN_JSONL},
-        {".json", NC_SCAN_JSON}, {".csv", NC_SCAN_CSV},    {".tsv", NC_SCAN_TSV},
+        {".txt", NC_SCAN_TEXT},  {".jsonl", NC_SCAN_JSONL}, {".ndjson", NC_SCAN_JSONL},
+        {".json", NC_SCAN_JSON}, {".csv", NC_SCAN_CSV},     {".tsv", NC_SCAN_TSV},
         {".tar", NC_SCAN_TAR},
     };
     size_t length = strlen(path);
@@ -39,7 +39,8 @@ static enum nc_scan_format format_of(const char *path)
     return NC_SCAN_BY_NAME;
 }
 
-static int add(struct scan_files *files, const char *path, enum nc_scan_format format, uint64_t size)
+static int add(struct scan_files *files, const char *path, enum nc_scan_format format,
+               uint64_t size)
 {
     if (files->count == files->capacity) {
         size_t capacity = files->capacity ? 2 * files->capacity : 16;
@@ -52,8 +53,7 @@ static int add(struct scan_files *files, const char *path, enum nc_scan_format f
     char *copy = strdup(path);
     if (!copy)
         return nc_error(NC_FAILED, "%s: no memory", path);
-    files->items[files->count++] =
-        (struct scan_file){.path = copy, .format = format, .size = size};
+    files->items[files->count++] = (struct scan_file){.path = copy, .format = format, .size = size};
     return NC_OK;
 }
 
@@ -110,8 +110,9 @@ static int add_path(struct scan_files *files, const char *path, enum nc_scan_for
                         "--help` shows",
                         path);
     if (!format && !(format = format_of(path)))
-        return nc_error(NC_USAGE, "%s: its name does not tell its format: give --format text, "
-                                  "jsonl, json, csv, tsv or tar",
+        return nc_error(NC_USAGE,
+                        "%s: its name does not tell its format: give --format text, "
+                        "jsonl, json, csv, tsv or tar",
                         path);
     return add(files, path, format,
                S_ISREG(information.st_mode) ? (uint64_t)information.st_size : 0);

@@ -27,7 +27,7 @@ struct scan_file {
     uint64_t consumed; /* of `size`, already told */
     char *carry;       /* the begin of a line whose end is not read yet */
     size_t carry_size, carry_capacity;
-    size_t column;     /* csv, tsv: index of the captions' column */
+    size_t column; /* csv, tsv: index of the captions' column */
 };
 
 struct scan_files {

@@ -76,8 +76,8 @@ static bool refill(struct reader *reader)
     if (!reader->file || reader->status != NC_OK)
         return false;
     reader->window_offset += (uint64_t)(reader->end - reader->window);
-    reader->status = nc_byte_stream_read(reader->file->stream, reader->window, reader->window_size,
-                                         &got);
+    reader->status =
+        nc_byte_stream_read(reader->file->stream, reader->window, reader->window_size, &got);
     reader->at = reader->window;
     reader->end = reader->window + got;
     if (reader->watch)
@@ -405,8 +405,8 @@ int scan_json_stream(struct scan_file *file, size_t index, struct scan_tally *ta
     status = reader->status;
     if (status == NC_OK && !whole)
         status = nc_error(NC_BAD_INPUT, "%s: not valid JSON at byte %llu: %s",
-                          nc_byte_stream_name(file->stream),
-                          (unsigned long long)offset_of(reader), reader->wrong);
+                          nc_byte_stream_name(file->stream), (unsigned long long)offset_of(reader),
+                          reader->wrong);
     tally->bytes += offset_of(reader);
 done:
     for (size_t i = 0; reader && i < LOOKED_AT; i++)
@@ -441,8 +441,8 @@ bool scan_json_object(const char *text, size_t size, const struct nc_scan_option
     reader.most_levels = 1;
     reader.found = note;
     reader.context = found;
-    bool object = peek_behind_blanks(&reader) == '{' && value(&reader) &&
-                  peek_behind_blanks(&reader) < 0;
+    bool object =
+        peek_behind_blanks(&reader) == '{' && value(&reader) && peek_behind_blanks(&reader) < 0;
     *caption = reader.levels[0].caption;
     *no_memory = reader.status != NC_OK;
     if (!caption->bytes) /* an empty one */

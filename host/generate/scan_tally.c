@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <utf8proc.h>
 
 enum { SHOWN = 1000 }; /* bytes of an example */
 
@@ -91,6 +92,27 @@ static void keep(struct scan_tally *tally, const struct scan_sample *sample)
         find_worst(tally);
 }
 
+/* A copy that can be shown: zeros become spaces, and what is not UTF-8 question marks. */
+static char *showable(const char *text, size_t length)
+{
+    char *copy = malloc(length + 1);
+    for (size_t i = 0; copy && i < length;) {
+        utf8proc_int32_t code;
+        utf8proc_ssize_t bytes = utf8proc_iterate((const utf8proc_uint8_t *)text + i,
+                                                  (utf8proc_ssize_t)(length - i), &code);
+        size_t step = bytes > 0 ? (size_t)bytes : 1;
+        memcpy(copy + i, text + i, step);
+        if (bytes <= 0)
+            copy[i] = '?';
+        else if (!code)
+            copy[i] = ' ';
+        i += step;
+    }
+    if (copy)
+        copy[length] = 0;
+    return copy;
+}
+
 int scan_tally_caption(struct scan_tally *tally, size_t file, uint64_t offset, const char *text,
                        size_t length)
 {
@@ -117,11 +139,9 @@ int scan_tally_caption(struct scan_tally *tally, size_t file, uint64_t offset, c
     if (length > SHOWN)
         for (sample.length = SHOWN; sample.length && ((uint8_t)text[sample.length] & 0xc0) == 0x80;)
             sample.length--; /* no half character */
-    sample.text = malloc(sample.length + 1);
+    sample.text = showable(text, sample.length);
     if (!sample.text)
         return nc_error(NC_FAILED, "scan: no memory for an example");
-    memcpy(sample.text, text, sample.length);
-    sample.text[sample.length] = 0;
     keep(tally, &sample);
     return NC_OK;
 }

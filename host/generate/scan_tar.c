@@ -3,8 +3,8 @@
  * .json. */
 #include "scan_internal.h"
 
-#include "nclip/error.h"
 #include "../data/tar_format.h"
+#include "nclip/error.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -74,8 +74,8 @@ static int take(struct tar *tar, bool json, char *content, size_t size)
         return NC_OK; /* the better one is there */
     if (json) {
         bool found, no_memory;
-        bool whole = scan_json_object(content, size, tar->tally->options, &tar->text, &found,
-                                      &no_memory);
+        bool whole =
+            scan_json_object(content, size, tar->tally->options, &tar->text, &found, &no_memory);
         if (no_memory)
             return nc_error(NC_FAILED, "%s: no memory", tar->file->path);
         if (!whole || !found) {

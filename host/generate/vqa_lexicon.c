@@ -118,14 +118,16 @@ static const char *const base_verbs[] = {
 };
 
 static const char *const mass_nouns[] = {
-    "art", "bacon", "baggage", "beef", "beer", "bread", "broccoli", "butter", "cake", "cheese",
-    "chicken", "chocolate", "clothing", "coffee", "dirt", "dust", "electricity", "equipment",
-    "everything", "fire", "fish", "fog", "food", "frosting", "fruit", "furniture", "garbage",
-    "glass", "graffiti", "grass", "hair", "ham", "ice", "jewelry", "ketchup", "laundry", "lettuce",
-    "light", "luggage", "mail", "makeup", "meat", "milk", "money", "moss", "mud", "music",
-    "mustard", "paper", "pepper", "pizza", "rain", "rice", "rust", "salad", "salt", "sand",
-    "sauce", "seaweed", "smog", "smoke", "snow", "soup", "steam", "sugar", "sunlight", "sunshine",
-    "tea", "traffic", "trash", "vegetation", "water", "wine", "wood",
+    "art", "bacon", "baggage", "beef", "beer", "bread", "broccoli", "butter", "cake", "cereal",
+    "cheese", "chicken", "chocolate", "clothing", "coffee", "concrete", "cream", "curry", "dirt",
+    "dough", "dust", "electricity", "equipment", "everything", "fire", "fish", "fog", "food",
+    "frosting", "fruit", "furniture", "garbage", "glass", "glassware", "graffiti", "grass",
+    "gravel", "hair", "ham", "hay", "ice", "jewelry", "juice", "ketchup", "lace", "laundry",
+    "lettuce", "light", "luggage", "mail", "makeup", "meat", "milk", "money", "moss", "mud",
+    "music", "mustard", "paper", "pasta", "pepper", "pizza", "produce", "rain", "rice", "rust",
+    "salad", "salt", "sand", "sauce", "seafood", "seaweed", "silverware", "smog", "smoke", "snow",
+    "soup", "spaghetti", "steam", "stew", "sugar", "sunlight", "sunshine", "tap-water", "tea",
+    "toast", "traffic", "trash", "vegetation", "water", "wine", "wood", "yogurt",
 };
 
 static const char *const plural_nouns[] = {
@@ -160,16 +162,26 @@ struct vqa_word_list {
     const char *const *words;
     size_t count;
 };
-#define LIST(name) {name, sizeof name / sizeof *name}
+#define LIST(name)                                                                                 \
+    {                                                                                              \
+        name, sizeof name / sizeof *name                                                           \
+    }
 
 static const struct vqa_word_list lists[] = {
-    [VQA_PREPOSITION] = LIST(prepositions), [VQA_DETERMINER] = LIST(determiners),
-    [VQA_ADVERB] = LIST(adverbs),           [VQA_ADJECTIVE] = LIST(adjectives),
-    [VQA_PARTICIPLE] = LIST(participles),   [VQA_NOUN_IN_ING] = LIST(nominal_ing),
-    [VQA_COMPOUND_ING] = LIST(ing_of_compounds), [VQA_COMPOUND_NOUN] = LIST(compound_nouns),
-    [VQA_VERB] = LIST(base_verbs),          [VQA_MASS_NOUN] = LIST(mass_nouns),
-    [VQA_PLURAL_NOUN] = LIST(plural_nouns), [VQA_SINGULAR_IN_S] = LIST(singular_s),
-    [VQA_COUNT] = LIST(counts),             [VQA_AMOUNT] = LIST(amounts),
+    [VQA_PREPOSITION] = LIST(prepositions),
+    [VQA_DETERMINER] = LIST(determiners),
+    [VQA_ADVERB] = LIST(adverbs),
+    [VQA_ADJECTIVE] = LIST(adjectives),
+    [VQA_PARTICIPLE] = LIST(participles),
+    [VQA_NOUN_IN_ING] = LIST(nominal_ing),
+    [VQA_COMPOUND_ING] = LIST(ing_of_compounds),
+    [VQA_COMPOUND_NOUN] = LIST(compound_nouns),
+    [VQA_VERB] = LIST(base_verbs),
+    [VQA_MASS_NOUN] = LIST(mass_nouns),
+    [VQA_PLURAL_NOUN] = LIST(plural_nouns),
+    [VQA_SINGULAR_IN_S] = LIST(singular_s),
+    [VQA_COUNT] = LIST(counts),
+    [VQA_AMOUNT] = LIST(amounts),
 };
 
 const char *const *vqa_lexicon_words(enum vqa_class class, size_t *count)
@@ -226,8 +238,8 @@ bool vqa_is_plural(const char *word)
 
 bool vqa_is_number(const char *word)
 {
-    static const char *const numbers[] = {"two",   "three", "four",   "five",   "six",  "seven",
-                                          "eight", "nine",  "ten",    "eleven", "twelve"};
+    static const char *const numbers[] = {"two",   "three", "four", "five",   "six",   "seven",
+                                          "eight", "nine",  "ten",  "eleven", "twelve"};
     if (*word && word[strspn(word, "0123456789")] == 0)
         return true;
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)

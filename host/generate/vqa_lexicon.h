@@ -24,9 +24,9 @@ enum vqa_class {
 };
 
 bool vqa_is(const char *word, enum vqa_class class);
-bool vqa_is_ing(const char *word);        /* a form of a verb: not "building" */
+bool vqa_is_ing(const char *word);                        /* a form of a verb: not "building" */
 bool vqa_is_compound(const char *word, const char *next); /* "washing machine" */
-bool vqa_is_participle(const char *word); /* "parked", "made" */
+bool vqa_is_participle(const char *word);                 /* "parked", "made" */
 bool vqa_is_adjective(const char *word);
 bool vqa_is_plural(const char *word);
 bool vqa_is_number(const char *word); /* from two on, as word or in digits */

@@ -1,4 +1,5 @@
-/* Pictures: their names, the captions that they have already, and the chances of their questions. */
+/* Pictures: their names, the captions that they have already, and the chances of their questions.
+ */
 #include "vqa_generator.h"
 
 #include "nclip/error.h"

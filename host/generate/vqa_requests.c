@@ -14,13 +14,13 @@ static cJSON *make_source(const struct generator *g, const struct nc_vqa_questio
 {
     const struct nc_vqa_rewriter *rewriter = g->options->rewriter;
     cJSON *root = cJSON_CreateObject();
-    bool made = root && cJSON_AddStringToObject(root, "pipeline", "vqa") &&
-                cJSON_AddStringToObject(root, "rewriter", rewriter ? rewriter->name : "rules") &&
-                cJSON_AddStringToObject(root, "question", question->question) &&
-                cJSON_AddStringToObject(root, "answer", question->answer) &&
-                (!written->phrasing ||
-                 cJSON_AddStringToObject(root, "phrasing", written->phrasing)) &&
-                (!rewriter || !rewriter->describe || rewriter->describe(rewriter->context, root));
+    bool made =
+        root && cJSON_AddStringToObject(root, "pipeline", "vqa") &&
+        cJSON_AddStringToObject(root, "rewriter", rewriter ? rewriter->name : "rules") &&
+        cJSON_AddStringToObject(root, "question", question->question) &&
+        cJSON_AddStringToObject(root, "answer", question->answer) &&
+        (!written->phrasing || cJSON_AddStringToObject(root, "phrasing", written->phrasing)) &&
+        (!rewriter || !rewriter->describe || rewriter->describe(rewriter->context, root));
     if (!made) {
         cJSON_Delete(root);
         root = NULL;
@@ -50,7 +50,7 @@ int vqa_write_annotation(struct generator *g, const struct nc_vqa_question *ques
 }
 
 int vqa_reject(struct generator *g, const struct nc_vqa_question *question, size_t *count,
-                  const char *reason)
+               const char *reason)
 {
     ++*count;
     if (!g->rejects)
@@ -106,8 +106,7 @@ int vqa_requests_write(struct generator *g)
                                 request->reason ? request->reason : "left alone");
             continue;
         }
-        struct written written = {
-            .caption = request->caption, .updated = request->updated};
+        struct written written = {.caption = request->caption, .updated = request->updated};
         status = vqa_write_annotation(g, request->question, &written);
         counts->negated += status == NC_OK;
         counts->pictures += !last || request->question->image != last->question->image;

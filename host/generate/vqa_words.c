@@ -52,10 +52,10 @@ static bool is_of(const char *word, const char *const *list)
 static bool is_content(const char *word)
 {
     static const char *const function_words[] = {
-        "is",   "are",  "was", "were", "be",   "does", "do",   "did",  "has",  "have", "had",
-        "and",  "but",  "or",  "than", "that", "who",  "which", "to",  "it",   "he",   "she",
-        "they", "them", "him", "me",   "i",    "you",  "there", "if",  "while", "any", "some",
-        "ther", NULL};
+        "is",   "are",   "was", "were",  "be",   "does", "do",   "did", "has",
+        "have", "had",   "and", "but",   "or",   "than", "that", "who", "which",
+        "to",   "it",    "he",  "she",   "they", "them", "him",  "me",  "i",
+        "you",  "there", "if",  "while", "any",  "some", "ther", NULL};
     return !vqa_is(word, VQA_PREPOSITION) && !vqa_is(word, VQA_DETERMINER) &&
            !is_of(word, function_words);
 }
@@ -63,9 +63,9 @@ static bool is_content(const char *word)
 /* Words that only a verb or another clause brings: no noun group holds them. */
 static bool breaks_noun_group(const char *word)
 {
-    static const char *const words[] = {"is",   "are",  "was",  "were", "does", "do",    "did",
-                                        "has",  "have", "had",  "look", "looks", "seem", "seems",
-                                        "appear", "it", "he",   "she",  "they",  "there", NULL};
+    static const char *const words[] = {"is",     "are",  "was", "were", "does",  "do",    "did",
+                                        "has",    "have", "had", "look", "looks", "seem",  "seems",
+                                        "appear", "it",   "he",  "she",  "they",  "there", NULL};
     return is_of(word, words);
 }
 
@@ -82,7 +82,8 @@ static bool starts_predicate(const struct vqa_sentence *s, size_t k)
     if (vqa_is_adjective(word) && after && vqa_is(after, VQA_PREPOSITION) && k > 1)
         return !vqa_is_adjective(before);
     if (vqa_is_participle(word)) /* "is the stuffed dog", but "is the dog covered in mud" */
-        return !after || !is_content(after) || vqa_is_adjective(after) || vqa_is(after, VQA_ADVERB) ||
+        return !after || !is_content(after) || vqa_is_adjective(after) ||
+               vqa_is(after, VQA_ADVERB) ||
                (strlen(after) > 3 && equal(after + strlen(after) - 2, "ly"));
     if (vqa_is(word, VQA_DETERMINER) || vqa_is_number(word) || equal(word, "one"))
         return true;
@@ -128,9 +129,9 @@ static size_t comparison(const struct vqa_sentence *s, size_t first)
  * of the preposition itself. */
 static size_t behind_place(const struct vqa_sentence *s, size_t at)
 {
-    static const char *const places[] = {"background", "picture",  "photo", "image",  "foreground",
-                                         "left",       "right",    "front", "middle", "back",
-                                         "distance",   "corner",   "center", NULL};
+    static const char *const places[] = {"background", "picture", "photo",  "image",  "foreground",
+                                         "left",       "right",   "front",  "middle", "back",
+                                         "distance",   "corner",  "center", NULL};
     return at + 3 < s->count && vqa_is(s->low[at + 1], VQA_DETERMINER) &&
                    is_of(s->low[at + 2], places) && !equal(s->low[at + 3], "of")
                ? at + 3
@@ -188,6 +189,10 @@ size_t vqa_predicate_of_be(const struct vqa_sentence *s, size_t first, bool stro
     bool of = weak && equal(s->low[weak], "of");
     if (found)
         return found;
+    /* "are the lights on the train on" */
+    static const char *const particles[] = {"on", "off", "up", "down", "out", NULL};
+    if (weak && weak + 2 < s->count && is_of(s->low[s->count - 1], particles))
+        return s->count - 1;
     if (weak && !of)
         return ends_doubtful(s, weak) ? 0 : behind_place(s, weak);
     return strong || (of && s->count - weak < 4) || s->count - first < 2 ||
@@ -201,8 +206,8 @@ size_t vqa_predicate_of_do(const struct vqa_sentence *s, size_t first)
     if (!is_content(s->low[first]))
         return 0;
     for (size_t k = first + 1; k < s->count; k++)
-        if (vqa_is(s->low[k], VQA_VERB) && (is_content(s->low[k]) || equal(s->low[k], "have") ||
-                                            equal(s->low[k], "be")) &&
+        if (vqa_is(s->low[k], VQA_VERB) &&
+            (is_content(s->low[k]) || equal(s->low[k], "have") || equal(s->low[k], "be")) &&
             (is_content(s->low[k - 1]) || s->low[k - 1][0] == 0))
             return k;
     return 0;

@@ -8,7 +8,7 @@
 enum { VQA_MOST_WORDS = 24 };
 
 struct vqa_sentence {
-    char text[256], lower[256];                             /* the words, each ended by a zero */
+    char text[256], lower[256];                              /* the words, each ended by a zero */
     const char *words[VQA_MOST_WORDS], *low[VQA_MOST_WORDS]; /* as written; in lower case */
     size_t count;
 };

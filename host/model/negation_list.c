@@ -19,10 +19,10 @@ struct nc_negation_list {
     char **words; /* lower case */
     size_t *lengths;
     size_t count;
-    int contraction;        /* the index of n't, or NO_WORD */
-    uint8_t class[256];     /* what a byte is in a text */
-    int32_t first[256];     /* the first word that starts with the byte (either case), or NO_WORD */
-    int32_t *next;          /* [count] the next word that starts so, or NO_WORD */
+    int contraction;    /* the index of n't, or NO_WORD */
+    uint8_t class[256]; /* what a byte is in a text */
+    int32_t first[256]; /* the first word that starts with the byte (either case), or NO_WORD */
+    int32_t *next;      /* [count] the next word that starts so, or NO_WORD */
     uint64_t lengths_at[256]; /* bit n: a word of n bytes starts so; bit 63: a longer one */
 };
 
@@ -101,9 +101,9 @@ static int load(struct nc_negation_list *list, const char *path)
         bool contraction, plain;
         bool whole = negation_word_end(word, length, 0, &contraction, &plain) == length && plain;
         if (!whole && !(length == 3 && strncasecmp(word, "n't", 3) == 0))
-            status = nc_error(NC_BAD_INPUT,
-                              "%s line %zu: not one word of letters and digits (or n't)", path,
-                              line + 1);
+            status =
+                nc_error(NC_BAD_INPUT, "%s line %zu: not one word of letters and digits (or n't)",
+                         path, line + 1);
         for (size_t i = 0; i < list->count && status == NC_OK; i++)
             if (list->lengths[i] == length && strncasecmp(list->words[i], word, length) == 0)
                 status = nc_error(NC_BAD_INPUT, "%s line %zu: \"%s\" stands there already", path,
@@ -134,10 +134,10 @@ static int make_tables(struct nc_negation_list *list)
         return nc_error(NC_FAILED, "no memory for a list of words");
     for (int byte = 0; byte < 256; byte++) {
         char text = (char)byte;
-        list->class[byte] = byte >= 0x80                    ? BEYOND
+        list->class[byte] = byte >= 0x80                   ? BEYOND
                             : negation_letter(&text, 1, 0) ? LETTER
-                            : byte == '\''                  ? APOSTROPHE
-                                                            : 0;
+                            : byte == '\''                 ? APOSTROPHE
+                                                           : 0;
         list->first[byte] = NO_WORD;
     }
     list->contraction = NO_WORD;

@@ -17,8 +17,8 @@ enum { BUFFER = 1 << 17 };
 struct nc_byte_stream {
     char *name;
     int descriptor;
-    bool ended;        /* the file */
-    bool inside;       /* a member or frame has begun and not ended */
+    bool ended;  /* the file */
+    bool inside; /* a member or frame has begun and not ended */
     bool seekable;
     uint64_t consumed; /* bytes of the file that were used */
     enum { PLAIN, GZIP, ZSTD } packing;
@@ -179,9 +179,8 @@ int nc_byte_stream_skip(struct nc_byte_stream *stream, uint64_t size)
     if (stream->packing == PLAIN && stream->seekable && size > held + sizeof waste &&
         fstat(stream->descriptor, &information) == 0) {
         off_t here = lseek(stream->descriptor, 0, SEEK_CUR);
-        uint64_t left = here >= 0 && here <= information.st_size
-                            ? (uint64_t)(information.st_size - here)
-                            : 0;
+        uint64_t left =
+            here >= 0 && here <= information.st_size ? (uint64_t)(information.st_size - here) : 0;
         if (size - held > left)
             return damaged(stream, "it ends too early: what begins");
         if (lseek(stream->descriptor, (off_t)(size - held), SEEK_CUR) < 0)
@@ -244,8 +243,8 @@ int nc_byte_stream_open(const char *path, struct nc_byte_stream **out)
     else if (stream->descriptor < 0)
         status = nc_error(NC_BAD_INPUT, "%s: cannot read: %s", path, strerror(errno));
     else
-        stream->seekable = fstat(stream->descriptor, &information) == 0 &&
-                           S_ISREG(information.st_mode);
+        stream->seekable =
+            fstat(stream->descriptor, &information) == 0 && S_ISREG(information.st_mode);
     if (status == NC_OK)
         status = recognize(stream);
     if (status != NC_OK)

@@ -22,6 +22,7 @@ int nc_byte_stream_read(struct nc_byte_stream *stream, void *buffer, size_t size
 int nc_byte_stream_skip(struct nc_byte_stream *stream, uint64_t size);
 
 const char *nc_byte_stream_name(const struct nc_byte_stream *stream); /* for messages */
-uint64_t nc_byte_stream_consumed(const struct nc_byte_stream *stream); /* bytes of the packed file */
+uint64_t
+nc_byte_stream_consumed(const struct nc_byte_stream *stream); /* bytes of the packed file */
 
 #endif

@@ -1,11 +1,11 @@
 /* Do captions with a negation fit their pictures? Captions of the web often do not: "no smoking" is
  * written under a picture of somebody smoking.
  *
- * Each caption that holds a negation is compared with the same caption stripped of it, by the cosine
- * of either with its picture's embedding. A model that understood negation would prefer the stripped
- * one where the caption is misaligned; one that does not, prefers it for any caption: the share says
- * something of both. Where a model that sees pictures is at hand, it is asked whether the denied
- * thing is there.
+ * Each caption that holds a negation is compared with the same caption stripped of it, by the
+ * cosine of either with its picture's embedding. A model that understood negation would prefer the
+ * stripped one where the caption is misaligned; one that does not, prefers it for any caption: the
+ * share says something of both. Where a model that sees pictures is at hand, it is asked whether
+ * the denied thing is there.
  */
 #ifndef NCLIP_MISALIGNMENT_H
 #define NCLIP_MISALIGNMENT_H
@@ -35,7 +35,8 @@
  *
  * Behind a negation any, anyone, anybody, anything and anywhere become some, ... The first letter
  * stays a capital. Left alone: "not only", "not just", and captions of which nothing would be left.
- * All else stays as it is: no article is added, so that "there is no dog" becomes "there is dog". */
+ * All else stays as it is: no article is added, so that "there is no dog" becomes "there is dog".
+ */
 char *nc_negation_strip(const char *caption, const char **reason);
 
 /* The thing that the caption says is not there, from no, without, lack(s) and absence: "a street
@@ -69,11 +70,11 @@ struct nc_misalignment_example {
 
 struct nc_misalignment {
     size_t captions, negated;
-    size_t unstripped; /* negated ones that the rule leaves alone */
-    size_t unembedded; /* whose picture the store does not have */
+    size_t unstripped;                   /* negated ones that the rule leaves alone */
+    size_t unembedded;                   /* whose picture the store does not have */
     size_t compared, stripped_preferred; /* equal cosines do not count as preferred */
-    double difference; /* mean of cosine(stripped) - cosine(caption) */
-    size_t asked, shown, absent; /* by the judge; the rest is unsure */
+    double difference;                   /* mean of cosine(stripped) - cosine(caption) */
+    size_t asked, shown, absent;         /* by the judge; the rest is unsure */
     struct nc_misalignment_example *examples;
     size_t example_count;
 };

@@ -52,7 +52,7 @@ struct nc_scan_options {
 };
 
 struct nc_scan_example {
-    char *text; /* owned; at most 1000 bytes of it */
+    char *text; /* owned; at most 1000 bytes of it, what is not UTF-8 as "?" */
     size_t length;
     const char *file; /* owned by the result */
     uint64_t offset;  /* of its line, object or member in the unpacked file */

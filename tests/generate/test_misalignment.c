@@ -1,6 +1,8 @@
-#include "nclip/misalignment.h"
+#include "../../host/generate/misalignment_judge.h"
 #include "../support/temporary_folder.h"
+#include "chat_server.h"
 #include "nclip/error.h"
+#include "nclip/misalignment.h"
 #include "nclip/negation_words.h"
 
 #include <setjmp.h>
@@ -55,8 +57,8 @@ static void strips_negations(void **state)
         assert_string_equal(text, stripped[i][1]);
         free(text);
     }
-    static const char *const left[] = {"", "a dog", "not only a dog but a cat", "no", "No!", "n't",
-                                       "not just red"};
+    static const char *const left[] = {
+        "", "a dog", "not only a dog but a cat", "no", "No!", "n't", "not just red"};
     for (size_t i = 0; i < sizeof left / sizeof *left; i++) {
         const char *reason = NULL;
         char *text = nc_negation_strip(left[i], &reason);
@@ -117,9 +119,8 @@ static int judge(void *context, struct nc_misalignment_question *questions, size
     *(size_t *)context = count;
     for (size_t i = 0; i < count; i++)
         questions[i].answer = strcmp(questions[i].thing, "circle") == 0 ? NC_MISALIGNMENT_SHOWN
-                              : strcmp(questions[i].thing, "dog") == 0
-                                  ? NC_MISALIGNMENT_ABSENT
-                                  : NC_MISALIGNMENT_UNSURE;
+                              : strcmp(questions[i].thing, "dog") == 0  ? NC_MISALIGNMENT_ABSENT
+                                                                        : NC_MISALIGNMENT_UNSURE;
     return NC_OK;
 }
 
@@ -150,15 +151,20 @@ static void prefers_what_the_embedding_says(void **state)
     struct nc_embedding_info info = {.model_hash = "0", .preprocessing = "p", .dimension = size};
     assert_int_equal(nc_embedding_writer_open(path, &info, 0, &writer), NC_OK);
     for (size_t i = 0; i < 3; i++)
-        assert_int_equal(
-            nc_embedding_writer_append(writer, i == 0 ? "a" : i == 1 ? "b" : "c", rows + i * size),
-            NC_OK);
+        assert_int_equal(nc_embedding_writer_append(writer,
+                                                    i == 0   ? "a"
+                                                    : i == 1 ? "b"
+                                                             : "c",
+                                                    rows + i * size),
+                         NC_OK);
     assert_int_equal(nc_embedding_writer_close(writer), NC_OK);
     assert_int_equal(nc_embedding_store_open(path, &store), NC_OK);
 
     const char *images[] = {"a", "b", "c", "d"};
-    struct nc_caption items[] = {{"a red shape with no circle", NULL, 0}, {"no dog", NULL, 1},
-                                 {"not only x", NULL, 2},           {"no x", NULL, 3},
+    struct nc_caption items[] = {{"a red shape with no circle", NULL, 0},
+                                 {"no dog", NULL, 1},
+                                 {"not only x", NULL, 2},
+                                 {"no x", NULL, 3},
                                  {"a plain caption", NULL, 0}};
     items[1].text = "not a triangle";
     struct nc_captions captions = {.items = items, .count = 5, .images = images, .image_count = 4};
@@ -198,12 +204,67 @@ static void prefers_what_the_embedding_says(void **state)
     temporary_folder_remove(folder);
 }
 
+/* ---- Asking a server ---- */
+
+static void see(void *context, const struct server_request *request, struct server_reply *reply)
+{
+    (void)context;
+    const char *answer = strstr(request->body, "circle")   ? "Yes."
+                         : strstr(request->body, "square") ? "no"
+                                                           : "I cannot tell";
+    bool picture = strstr(request->body, "data:image/png;base64,") != NULL;
+    reply->body = server_completion(picture ? answer : "there is no picture", "stop");
+}
+
+static void asks_a_model_that_sees(void **state)
+{
+    (void)state;
+    char *folder = temporary_folder_create(), *journal = nc_path_join(folder, "journal");
+    struct server server;
+    char *log = nc_path_join(folder, "log");
+    server_start(&server, see, NULL, log);
+    struct nc_chat_options options;
+    nc_chat_defaults(&options);
+    options.servers[NC_CHAT_VISION].url = server.url;
+    options.servers[NC_CHAT_VISION].model = "m";
+    options.journal = journal;
+    struct nc_prompts prompts;
+    struct nc_image_source *images = NULL;
+    if (nc_prompts_load(NULL, &prompts) != NC_OK ||
+        nc_image_source_open("data/images", &images) != NC_OK)
+        fail_msg("%s", nc_error_message());
+    struct misalignment_judge judging = {.images = images, .top_p = 1, .seed = 1};
+    judging.prompt = nc_prompts_choose(&prompts, "check", NULL, 0, 0);
+    for (int run = 0; run < 2; run++) { /* the second one is answered by the journal */
+        struct nc_misalignment_question questions[] = {{"rgb.png", "circle", 0},
+                                                       {"rgb.png", "square", 0},
+                                                       {"rgb.png", "cloud", 0},
+                                                       {"missing.png", "circle", 0}};
+        if (nc_chat_create(&options, &judging.chat) != NC_OK ||
+            misalignment_judge_ask(&judging, questions, 4) != NC_OK)
+            fail_msg("%s", nc_error_message());
+        assert_int_equal(questions[0].answer, NC_MISALIGNMENT_SHOWN);
+        assert_int_equal(questions[1].answer, NC_MISALIGNMENT_ABSENT);
+        assert_int_equal(questions[2].answer, NC_MISALIGNMENT_UNSURE);
+        assert_int_equal(questions[3].answer, NC_MISALIGNMENT_UNSURE);
+        assert_int_equal(nc_chat_counts(judging.chat)->sent, run ? 0 : 3);
+        nc_chat_destroy(judging.chat);
+    }
+    server_stop(&server);
+    nc_image_source_close(images);
+    nc_prompts_free(&prompts);
+    free(log);
+    free(journal);
+    temporary_folder_remove(folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(strips_negations),
         cmocka_unit_test(every_word_is_stripped),
         cmocka_unit_test(finds_what_is_denied),
+        cmocka_unit_test(asks_a_model_that_sees), /* first: the server wants one thread */
         cmocka_unit_test(prefers_what_the_embedding_says),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

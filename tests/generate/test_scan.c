@@ -75,7 +75,10 @@ static void add_member(FILE *out, const char *name, const char *text)
     snprintf(block + 124, 12, "%011o", (unsigned)size);
     memset(block + 148, ' ', 8);
     block[156] = '0';
-    memcpy(block + 257, "ustar\0" "00", 8);
+    memcpy(block + 257,
+           "ustar\0"
+           "00",
+           8);
     for (size_t i = 0; i < sizeof block; i++)
         sum += (unsigned char)block[i];
     snprintf(block + 148, 8, "%06o", sum);
@@ -275,7 +278,7 @@ static void reads_packed_files_and_refuses_cut_ones(void **state)
                 int status = nc_scan(&file, 1, &options, &result);
                 if (status == NC_OK && result.captions == CAPTIONS)
                     assert_true(format == TAR_TEXT || format == TAR_JSON); /* only zeros are lost */
-                if (status == NC_OK) /* cut between members */
+                if (status == NC_OK)                                       /* cut between members */
                     nc_scan_result_free(&result);
                 else
                     assert_int_equal(status, NC_BAD_INPUT);
@@ -349,19 +352,25 @@ static void looks_into_the_right_member(void **state)
         {"a.jsonl", "{\"TEXT\": \"no dog\"}\n{\"text\": \"not a cat\"}", NULL, 2, 2, 0},
         {"a.jsonl", "{\"caption\": \"no dog\", \"t\": \"a dog\"}", "t", 1, 0, 0},
         {"a.jsonl", "{\"x\": {\"caption\": \"no dog\"}, \"caption\": \"a dog\"}", NULL, 1, 0, 0},
-        {"a.jsonl", "{\"a\": 1}\n[]\n{\"caption\": 3}\n{\"caption\": \"no\"} {}\n{\"caption\": \"no\"}",
-         NULL, 1, 1, 4},
-        {"a.jsonl", "{\"caption\": \"no\\ud83d dog\"}\n{\"caption\": \"\\ud83d\\ud83dno\"}", NULL, 2, 0,
-         0},
+        {"a.jsonl",
+         "{\"a\": 1}\n[]\n{\"caption\": 3}\n{\"caption\": \"no\"} {}\n{\"caption\": \"no\"}", NULL,
+         1, 1, 4},
+        {"a.jsonl", "{\"caption\": \"no\\ud83d dog\"}\n{\"caption\": \"\\ud83d\\ud83dno\"}", NULL,
+         2, 0, 0},
         {"a.jsonl", "{\"caption\": \"\"}\n", NULL, 1, 0, 0},
-        {"a.json", "{\"k\": {\"caption\": \"no dog\", \"foil\": \"a dog\"}, \"l\": {\"caption\": \"x\"}}",
+        {"a.json",
+         "{\"k\": {\"caption\": \"no dog\", \"foil\": \"a dog\"}, \"l\": {\"caption\": \"x\"}}",
          NULL, 2, 1, 0},
-        {"a.json", "[{\"sentences\": [{\"sent\": \"no dog\"}, {\"sent\": \"a dog\"}]}]", "sent", 2, 1, 0},
+        {"a.json", "[{\"sentences\": [{\"sent\": \"no dog\"}, {\"sent\": \"a dog\"}]}]", "sent", 2,
+         1, 0},
         {"a.json", "{\"caption\": \"no dog\"}\n{\"caption\": \"a dog\"}", NULL, 2, 1, 0},
         {"a.csv", "a,b\nno,x\n1,no dog\n2", "b", 2, 1, 1},
         {"a.csv", "1,no dog\n2,a dog\n", "2", 2, 1, 0},
         {"a.csv", "caption\n\"a dog\n", NULL, 0, 0, 1},
-        {"a.tsv", "\xef\xbb\xbf" "caption\turl\nno dog\tx\n\n", NULL, 1, 1, 0},
+        {"a.tsv",
+         "\xef\xbb\xbf"
+         "caption\turl\nno dog\tx\n\n",
+         NULL, 1, 1, 0},
         {"a.csv", "caption,url\r\nno\"dog,x\r\nx,not\r\n", NULL, 2, 1, 0},
         {"a.txt", "\xef\xbb\xbfno dog\n", NULL, 1, 1, 0},
         {"a.txt", "\xff\xfe no \xc3\n\xc3no\n", NULL, 2, 1, 0},
@@ -385,9 +394,15 @@ static void looks_into_the_right_member(void **state)
         free(path);
     }
     char *path = write_bytes(folder, "nul.txt", "no\0no\nx\0 not\n\0\n", 15);
-    struct nc_scan_result result = scan(path, &(struct nc_scan_options){0});
+    struct nc_scan_result result = scan(path, &(struct nc_scan_options){.examples = 2});
     assert_int_equal(result.negated, 2);
     assert_int_equal(result.captions, 3);
+    assert_string_equal(result.examples[0].text, "no no");
+    nc_scan_result_free(&result);
+    free(path);
+    path = write_bytes(folder, "bytes.txt", "\xff no \xc3\xa9\xc3", 8);
+    result = scan(path, &(struct nc_scan_options){.examples = 2});
+    assert_string_equal(result.examples[0].text, "? no \xc3\xa9?");
     nc_scan_result_free(&result);
     free(path);
     temporary_folder_remove(folder);
@@ -538,8 +553,10 @@ static void lists_of_words_are_replaced(void **state)
     nc_negation_list_free(mine);
     free(path);
     free(list);
-    static const char *const wrong[][2] = {
-        {"two words\n", "line 1"}, {"no\nNO\n", "line 2"}, {"# nothing\n", "no word"}, {"don't", "line 1"}};
+    static const char *const wrong[][2] = {{"two words\n", "line 1"},
+                                           {"no\nNO\n", "line 2"},
+                                           {"# nothing\n", "no word"},
+                                           {"don't", "line 1"}};
     for (size_t i = 0; i < 4; i++) {
         list = write_bytes(folder, "words", wrong[i][0], strlen(wrong[i][0]));
         assert_int_equal(nc_negation_list_load(list, &mine), NC_BAD_INPUT);
@@ -555,9 +572,11 @@ static void lists_of_words_are_replaced(void **state)
 static void both_searches_agree(void **state)
 {
     (void)state;
-    static const char *const parts[] = {"no", "not", "n't", "'", "\xe2\x80\x99", "isn", "t", " ",
-                                        "without", "\xc3\xa9", "\xc2\xa0", "\xe3\x80\x80", ".",
-                                        "_", "N", "OT", "\xff", "\x80", "lack", "s", "-", "7"};
+    static const char *const parts[] = {
+        "no",   "not", "n't",     "'",        "\xe2\x80\x99", "isn",
+        "t",    " ",   "without", "\xc3\xa9", "\xc2\xa0",     "\xe3\x80\x80",
+        ".",    "_",   "N",       "OT",       "\xff",         "\x80",
+        "lack", "s",   "-",       "7"};
     uint64_t random = 1;
     size_t found = 0;
     for (int round = 0; round < 20000; round++) {
@@ -592,8 +611,11 @@ static void intervals(void **state)
     static const struct {
         uint64_t count, n;
         double low, high;
-    } cases[] = {{0, 10, 0, 0.2775328}, {5, 10, 0.2365931, 0.7634069}, {10, 10, 0.7224672, 1},
-                 {0, 0, 0, 1},          {704, 100000, 0.006539856, 0.007578109}};
+    } cases[] = {{0, 10, 0, 0.2775328},
+                 {5, 10, 0.2365931, 0.7634069},
+                 {10, 10, 0.7224672, 1},
+                 {0, 0, 0, 1},
+                 {704, 100000, 0.006539856, 0.007578109}};
     for (size_t i = 0; i < 5; i++) {
         double low, high;
         nc_interval_wilson(cases[i].count, cases[i].n, &low, &high);

@@ -155,8 +155,8 @@ static void joins_answers_and_captions(void **state)
                      strstr(twin, "the man is wearing a hat");
             found += strstr(updated, "dog") && strstr(twin, "dog") &&
                      (strstr(updated, "no dog") || strstr(updated, "without a dog"));
-            found += strstr(updated, "this is not Chinese food") &&
-                     strstr(twin, "this is Chinese food");
+            found +=
+                strstr(updated, "this is not Chinese food") && strstr(twin, "this is Chinese food");
         }
         assert_int_equal(found, 3);
         cJSON_Delete(root);
@@ -206,9 +206,8 @@ static void another_rewriter_takes_the_rules_place(void **state)
     char *out = path_of(folder, "out.json");
     size_t asked_of = 0;
     struct nc_vqa_rewriter rewriter = {.name = "mine", .rewrite = rewrite, .context = &asked_of};
-    struct nc_vqa_options options = {.image_name = "COCO_train2014_{id:012}.jpg",
-                                     .captions = captions,
-                                     .rewriter = &rewriter};
+    struct nc_vqa_options options = {
+        .image_name = "COCO_train2014_{id:012}.jpg", .captions = captions, .rewriter = &rewriter};
     cJSON *root;
     struct nc_vqa_counts counts = generate(questions, annotations, 0.8, &options, out, &root);
     assert_int_equal(asked_of, 5);
