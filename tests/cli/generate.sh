@@ -69,6 +69,11 @@ expect nonsense
 expect vqa
 expect vqa --questions questions.json --image-name 'x.png' --out o.json
 expect vqa --questions questions.json --image-name '{id}.png' --out o.json --plain 2
+expect vqa --questions questions.json --image-name '{id}.png' --out o.json --rewriter llm
+grep -q 'name them with --captions' message || fail "no captions: $(cat message)"
+expect vqa --questions questions.json --image-name '{id}.png' --out o.json --rewriter llm \
+    --captions captions.json
+grep -q 'a text model is needed' message || fail "no model: $(cat message)"
 expect vqa --questions questions.json --image-name '{id}.png' --out o.json --agreement 0
 expect vqa --questions v2.json --image-name '{id}.png' --out o.json
 grep -q -e '--annotations' message || fail "VQA v2 without answers: $(cat message)"

@@ -153,10 +153,10 @@ static void test_request(void **context)
         "/v1/chat/completions ", "/v1/chat/completions ", "/v1/chat/completions ",
         "/v1/chat/completions ", "/v1/chat/completions ", "/openai/chat/completions?version=2 "};
     struct talk *talk = begin(echo, 2);
+    char url[128];
     unsetenv("NCLIP_TEXT_API_KEY");
     setenv("OPENAI_API_KEY", "sk-common", 1);
     for (size_t i = 0; i < sizeof bases / sizeof *bases; i++) {
-        char url[128];
         snprintf(url, sizeof url, "%s%s", talk->server.url, bases[i]);
         talk->options.servers[NC_CHAT_TEXT].url = url;
         remove(talk->journal);
