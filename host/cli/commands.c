@@ -7,6 +7,7 @@ extern const struct nc_command nc_command_import;
 extern const struct nc_command nc_command_encode;
 extern const struct nc_command nc_command_embed;
 extern const struct nc_command nc_command_generate;
+extern const struct nc_command nc_command_scan;
 extern const struct nc_command nc_command_train;
 extern const struct nc_command nc_command_evaluate;
 extern const struct nc_command nc_command_report;
@@ -17,6 +18,7 @@ extern const struct nc_command nc_command_doctor;
 const struct nc_command *const nc_commands[] = {
     &nc_command_embed,
     &nc_command_generate,
+    &nc_command_scan,
     &nc_command_train,
     &nc_command_evaluate,
     &nc_command_report,

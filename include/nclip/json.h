@@ -35,4 +35,10 @@ int nc_json_optional_number(const char *where, const cJSON *object, const char *
 int nc_json_optional_string(const char *where, const cJSON *object, const char *key, const char **value);
 int nc_json_optional_bool(const char *where, const cJSON *object, const char *key, bool *value);
 
+/* Calls `read` for each element of the array `key` of the object that is the whole text, one at a
+ * time: memory for one element, not for a tree of all. Other members are passed over. `path` names
+ * the text; a missing or repeated array is NC_BAD_INPUT. */
+int nc_json_each(const char *path, const char *text, size_t size, const char *key,
+                 int (*read)(void *context, size_t index, const cJSON *element), void *context);
+
 #endif
