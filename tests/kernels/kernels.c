@@ -1,6 +1,6 @@
 #include "kernels.h"
 
-#include "backends.h"
+#include "../backends.h"
 #include "torch_error.h"
 
 /* ---- Backends ------------------------------------------------------------------------- */

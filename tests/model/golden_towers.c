@@ -1,7 +1,7 @@
 /* Both towers against PyTorch and transformers: features, loss and every gradient, in
  * fp32 and bf16, packed, with and without shared prefixes, whole and in micro batches.
  * Values: make_towers_golden.py (computed in fp64). */
-#include "backends.h"
+#include "../backends.h"
 
 #include "nclip/error.h"
 #include "nclip/json.h"
