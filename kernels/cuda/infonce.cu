@@ -120,39 +120,51 @@ static __global__ void __launch_bounds__(NC_TILE_THREADS, nc_tile<T>::BLOCKS)
         }
 }
 
-/* ---- Running sums ------------------------------------------------------------------------------
- */
+/* ---- Running sums --------------------------------------------------------------------------- */
 
-/* Joins the parts of number i, in order. */
-static __device__ void join(const part *parts, int count, size_t step, size_t i, float *max,
-                            float *log)
+/* Parts begin to end - 1 of a number, `step` apart, as one. */
+static __device__ __forceinline__ part join(const part *parts, int begin, int end, size_t step)
 {
-    float most = -INFINITY, sum = 0;
-    for (int c = 0; c < count; c++)
-        most = fmaxf(most, parts[(size_t)c * step + i].max);
-    float reference = without_infinity(most);
-    for (int c = 0; c < count; c++) {
-        part p = parts[(size_t)c * step + i];
-        sum += p.sum * nc_exp2((p.max - reference) * NC_LOG2_E);
+    part all = {-INFINITY, 0};
+    for (int c = begin; c < end; c++)
+        all.max = fmaxf(all.max, parts[(size_t)c * step].max);
+    float reference = without_infinity(all.max);
+    for (int c = begin; c < end; c++) {
+        part p = parts[(size_t)c * step];
+        all.sum += p.sum * nc_exp2((p.max - reference) * NC_LOG2_E);
     }
-    nc_log_add(max, log, most, sum);
+    return all;
 }
 
-/* A thread for each row of the strip, then one for each column. */
-static __global__ void join_strip(nc_infonce n, nc_strip strip, const part *row_part, int row_parts,
-                                  const part *column_part, int column_parts)
+enum { JOIN_SLICES = 8 };
+
+/* A block joins the parts of 32 rows of the strip, or of 32 columns behind the rows: each warp a
+ * slice of them, the first warp the slices. */
+static __global__ void __launch_bounds__(JOIN_SLICES *NC_WARP)
+    join_strip(nc_infonce n, nc_strip strip, const part *row_part, int row_parts,
+               const part *column_part, int column_parts)
 {
-    size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
-    size_t rows = (size_t)strip.rows, columns = (size_t)strip.columns;
-    if (i < rows)
-        join(row_part, row_parts, rows, i, n.row_max + strip.row + i, n.row_log + strip.row + i);
-    else if (i < rows + columns)
-        join(column_part, column_parts, columns, i - rows, n.column_max + strip.column + i - rows,
-             n.column_log + strip.column + i - rows);
+    NC_SHARED(part, slices);
+    int lane = nc_lane(), slice = (int)threadIdx.x / NC_WARP, blocks = (strip.rows + 31) / NC_WARP;
+    bool of_rows = (int)blockIdx.x < blocks;
+    int i = ((int)blockIdx.x - (of_rows ? 0 : blocks)) * NC_WARP + lane;
+    int lines = of_rows ? strip.rows : strip.columns, count = of_rows ? row_parts : column_parts;
+    const part *parts = (of_rows ? row_part : column_part) + i;
+    part mine = {-INFINITY, 0};
+    if (i < lines)
+        mine = join(parts, slice * count / JOIN_SLICES, (slice + 1) * count / JOIN_SLICES,
+                    (size_t)lines);
+    slices[threadIdx.x] = mine;
+    nc_barrier();
+    if (slice > 0 || i >= lines)
+        return;
+    mine = join(slices + lane, 0, JOIN_SLICES, NC_WARP);
+    size_t at = (of_rows ? strip.row : strip.column) + (size_t)i;
+    nc_log_add((of_rows ? n.row_max : n.column_max) + at, (of_rows ? n.row_log : n.column_log) + at,
+               mine.max, mine.sum);
 }
 
-/* ---- The loss
- * ------------------------------------------------------------------------------------- */
+/* ---- The loss ------------------------------------------------------------------------------- */
 
 enum { LOSS_THREADS = 1024 };
 
@@ -172,8 +184,7 @@ static __global__ void __launch_bounds__(LOSS_THREADS) add_loss(nc_infonce_loss 
         *n.loss += (float)(sum / (2.0 * (double)n.total));
 }
 
-/* ---- Launching
- * --------------------------------------------------------------------------------------- */
+/* ---- Launching ------------------------------------------------------------------------------ */
 
 struct forward_scratch {
     part *row_part, *column_part;
@@ -205,7 +216,9 @@ static int add_strip(struct nc_backend *backend, const struct nc_infonce *n,
         NC_LAUNCH(sum_tile<T>, nc_tiles<T>(strip), NC_TILE_THREADS, nc_tile<T>::SHARED + groups,
                   backend->compute, *n, strip, s->row_part, s->column_part);
     if (status == NC_OK)
-        status = NC_LAUNCH(join_strip, (unsigned)nc_pieces(rows + columns, 128), 128, 0,
+        status = NC_LAUNCH(join_strip,
+                           (unsigned)(nc_pieces(rows, NC_WARP) + nc_pieces(columns, NC_WARP)),
+                           JOIN_SLICES * NC_WARP, JOIN_SLICES * NC_WARP * sizeof(part),
                            backend->compute, *n, strip, s->row_part,
                            4 * (int)nc_pieces(columns, nc_tile<T>::COLUMNS), s->column_part,
                            2 * (int)nc_pieces(rows, nc_tile<T>::ROWS));

@@ -33,14 +33,13 @@ struct target {
     void *coefficients;  /* [strip.rows, step] fp16 or fp32 */
     size_t step;         /* the strip's columns; fp16: the next multiple of 8, zeros behind them */
     float *positive;     /* [strip.rows]: a positive's coefficient, where the strip holds it */
-    const float *factor; /* that coefficients are multiplied with, N / 2 left out */
+    const float *factor; /* that they are multiplied with; 1 / 2N is left out */
     double *sums;        /* one a tile: coefficients times scores */
     int sums_step;       /* between rows of tiles */
     bool first;          /* sums are = here, and += from then on */
 };
 
-/* ---- The coefficients' factor -----------------------------------------------------------------
- */
+/* ---- The coefficients' factor --------------------------------------------------------------- */
 
 enum { FACTOR_THREADS = 1024 };
 
@@ -75,8 +74,7 @@ static __global__ void __launch_bounds__(FACTOR_THREADS) find_factor(nc_infonce 
     }
 }
 
-/* ---- Coefficients, tile by tile
- * ---------------------------------------------------------------------- */
+/* ---- Coefficients, tile by tile ------------------------------------------------------------- */
 
 /* Terms of the tile's rows, then of its columns; nothing where there is none. */
 template <typename T>
@@ -271,8 +269,7 @@ static __global__ void __launch_bounds__(NC_TILE_THREADS, nc_tile<T>::BLOCKS)
     writer<T>::finish(shared, p, to);
 }
 
-/* ---- Adding up
- * ------------------------------------------------------------------------------------------ */
+/* ---- Adding up ------------------------------------------------------------------------------ */
 
 /* dtext += scaled sums of a row's negatives, and its positive. A block for each row. */
 template <typename T>
@@ -312,8 +309,7 @@ static __global__ void __launch_bounds__(SUM_THREADS)
         *n.dlogit_scale += (float)sum;
 }
 
-/* ---- Launching
- * -------------------------------------------------------------------------------------------- */
+/* ---- Launching ------------------------------------------------------------------------------ */
 
 struct backward_scratch {
     void *coefficients;

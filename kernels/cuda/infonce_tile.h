@@ -97,10 +97,9 @@ static __device__ __forceinline__ constexpr int nc_column(int j, int e)
     return j * 8 + e % 2;
 }
 
-/* ---- What is no negative ------------------------------------------------------------------ */
+/* ---- What is no negative -------------------------------------------------------------------- */
 
-/* Groups of the tile's captions, then of its pictures; without groups no caption's is a picture's.
- */
+/* Groups of the tile's captions, then of its pictures; without groups none is shared. */
 template <typename T>
 static __device__ __forceinline__ void nc_load_groups(int32_t *group, const nc_infonce &n,
                                                       const nc_strip &strip, const nc_place &p)
@@ -165,7 +164,7 @@ static __device__ __forceinline__ void nc_mark(const nc_place &p, const int32_t 
         nc_mark_scores<T, false, FORWARD>(p, group, nothing, own, score);
 }
 
-/* ---- bf16, on tensor cores ----------------------------------------------------------------- */
+/* ---- bf16, on tensor cores ------------------------------------------------------------------ */
 
 /* Numbers k to k + 63 of the tile's captions, then of its pictures: row by row, chunk c of row r
  * at place c ^ r % 8. Zeros where there is nothing. */
@@ -259,8 +258,7 @@ static __device__ __forceinline__ void nc_make_tile(unsigned char *shared, const
     nc_cp_async_wait<0>();
 }
 
-/* ---- fp32 -------------------------------------------------------------------------------------
- */
+/* ---- fp32 ----------------------------------------------------------------------------------- */
 
 static __device__ __forceinline__ void nc_make_tile(unsigned char *shared, const nc_strip &strip,
                                                     const nc_place &p, float (&score)[2][4][4])
@@ -331,8 +329,7 @@ static __device__ __forceinline__ void nc_make_tile(unsigned char *shared, const
     }
 }
 
-/* ---- On the host --------------------------------------------------------------------------------
- */
+/* ---- On the host ---------------------------------------------------------------------------- */
 
 template <typename T> unsigned nc_tiles(const struct nc_strip &strip)
 {
