@@ -1,18 +1,19 @@
 /* Symmetric InfoNCE (Radford et al. 2021, figure 3) on the GPU, without its B x B matrix.
  *
- * The matrix is walked in strips of 16384 captions x 8192 pictures, a strip in tiles. Forward:
- * each warp of a tile leaves, for each of its rows and columns, the largest score and the sum of
- * exponentials relative to it; a second kernel joins them, in the order of the matrix, with the
- * running log-sum-exps. Backward: infonce_backward.cu.
+ * The matrix is walked in strips of 16384 captions x 8192 pictures (infonce_strip.cu), a strip in
+ * tiles (infonce_tile.h). Forward: each warp of a tile leaves, for each of its rows and columns,
+ * the largest score and the sum of exponentials relative to it; a second kernel joins them, in the
+ * order of the matrix, with the running log-sum-exps. Backward: infonce_backward.cu.
+ * Contradictions: infonce_extras.cu.
  *
  * Both stay exact where a trained model's loss is small: a largest score is subtracted exactly,
  * its own exponential is exactly 1, and max and log are never added up. That is why each score
- * costs two exponentials, relative to its warp's row and to its column: one relative to a common
- * reference would be short by 2^-24 of the distance to it, and would vanish where that is over 87,
- * while scores span 200 at logit_scale = ln 100.
+ * costs two exponentials, relative to its warp's row and to its column. One for both, relative to
+ * a common reference, would be short by 2^-24 of the distance to it, and would vanish where
+ * that is over 87: scores span 200 at logit_scale = ln 100.
  *
  * For B captions, B pictures, D numbers; in brackets B = 65,536 and D = 768 in bf16 on an H100
- * (132 SMs at 1.755 GHz, 3.3 TB/s, its L2 5.5 TB/s):
+ * (132 SMs at 1.755 GHz, 3.3 TB/s, its L2 taken for 5.5 TB/s). Derived, not measured:
  *   products       3 of 2 B^2 D flops: this pass one, backward two      [6.6e12 each]
  *     at the library's rate, about 700 TFLOP/s                          [28 ms for the three]
  *   a tile of 128 x 256, in clocks of its SM
@@ -21,18 +22,21 @@
  *     inputs from L2, 384 rows of D numbers                             [24,900, beside it]
  *     2 exponentials a score, 16 a clock; about 12 other instructions   [5,500, behind it]
  *   so a pass takes B^2 / 32768 / 132 times 30,400 clocks               [17 ms]
- *   two passes and a product of the library, strips in fp16 (2 B^2 bytes written, as many
- *     read; 1 ms of it not hidden)                                      [45 ms: 62% of its rate]
- *   the largest and the sum for rows of 64 scores and columns of 64     [1.1 GB, 0.5 ms]
- *   scratch: forward 34 MB, backward 340 MB, whatever B is; for contradictions 12 bytes a
+ *   two passes and a product of the library; the coefficients, 2 B^2
+ *     bytes written and read in fp16; 1 ms of it not hidden             [45 ms: 62% of its rate]
+ *   largest scores and sums, by row and by column of 64                 [2.1 GB, 0.7 ms]
+ *   scratch: forward 34 MB, backward 331 MB, whatever B is; for contradictions 12 bytes a
  *     picture and 8 a contradiction more
- * Tiles are walked in groups of 16 rows, so that what runs at a time needs 2048 captions and 2112
- * pictures: 6 MB, which stay in L2. wgmma, fed by TMA with each tile's inputs shared among a
- * cluster, would lift both the first and the third figure. */
+ * A tile takes 255 registers of each of 256 threads and 149 KB of shared memory, 156 KB backward:
+ * one block a multiprocessor, whose 128 accumulators a thread need no second one. fp32's tile takes
+ * up to 128 registers, two blocks. Tiles are walked in groups of 16 rows, so that what runs at a
+ * time needs 2048 captions and 2112 pictures: 6 MB, which stay in L2. wgmma, fed by TMA with each
+ * tile's inputs shared among a cluster, would lift both the first and the third figure. */
 #include "infonce_tile.h"
 
 /* The largest of some scores, and the sum of exp(score - largest). */
-struct __align__(8) part {
+struct __align__(8) part
+{
     float max, sum;
 };
 
@@ -68,7 +72,8 @@ static __global__ void __launch_bounds__(NC_TILE_THREADS, nc_tile<T>::BLOCKS)
 
     int lane = nc_lane(), warp = (int)threadIdx.x / NC_WARP;
     int row = nc_first_row<T>(), column = nc_first_column<T>();
-    row_part += (size_t)(p.column / tile::WARP_COLUMNS + warp % 4) * (size_t)strip.rows + (size_t)(p.row + row);
+    row_part += (size_t)(p.column / tile::WARP_COLUMNS + warp % 4) * (size_t)strip.rows +
+                (size_t)(p.row + row);
 #pragma unroll
     for (int i = 0; i < tile::M; i++)
 #pragma unroll
@@ -89,8 +94,8 @@ static __global__ void __launch_bounds__(NC_TILE_THREADS, nc_tile<T>::BLOCKS)
             if (lane % 4 == 0 && row + nc_row(i, h) < p.rows)
                 row_part[nc_row(i, h)] = {most, sum};
         }
-    column_part +=
-        (size_t)(p.row / tile::WARP_ROWS + warp / 4) * (size_t)strip.columns + (size_t)(p.column + column);
+    column_part += (size_t)(p.row / tile::WARP_ROWS + warp / 4) * (size_t)strip.columns +
+                   (size_t)(p.column + column);
 #pragma unroll
     for (int j = 0; j < tile::N; j++)
 #pragma unroll
@@ -115,37 +120,51 @@ static __global__ void __launch_bounds__(NC_TILE_THREADS, nc_tile<T>::BLOCKS)
         }
 }
 
-/* ---- Running sums ------------------------------------------------------------------------------ */
+/* ---- Running sums --------------------------------------------------------------------------- */
 
-/* Joins the parts of number i, in order. */
-static __device__ void join(const part *parts, int count, size_t step, size_t i, float *max,
-                            float *log)
+/* Parts begin to end - 1 of a number, `step` apart, as one. */
+static __device__ __forceinline__ part join(const part *parts, int begin, int end, size_t step)
 {
-    float most = -INFINITY, sum = 0;
-    for (int c = 0; c < count; c++)
-        most = fmaxf(most, parts[(size_t)c * step + i].max);
-    float reference = without_infinity(most);
-    for (int c = 0; c < count; c++) {
-        part p = parts[(size_t)c * step + i];
-        sum += p.sum * nc_exp2((p.max - reference) * NC_LOG2_E);
+    part all = {-INFINITY, 0};
+    for (int c = begin; c < end; c++)
+        all.max = fmaxf(all.max, parts[(size_t)c * step].max);
+    float reference = without_infinity(all.max);
+    for (int c = begin; c < end; c++) {
+        part p = parts[(size_t)c * step];
+        all.sum += p.sum * nc_exp2((p.max - reference) * NC_LOG2_E);
     }
-    nc_log_add(max, log, most, sum);
+    return all;
 }
 
-/* A thread for each row of the strip, then one for each column. */
-static __global__ void join_strip(nc_infonce n, nc_strip strip, const part *row_part,
-                                  int row_parts, const part *column_part, int column_parts)
+enum { JOIN_SLICES = 8 };
+
+/* A block joins the parts of 32 rows of the strip, or of 32 columns behind the rows: each warp a
+ * slice of them, the first warp the slices. */
+static __global__ void __launch_bounds__(JOIN_SLICES *NC_WARP)
+    join_strip(nc_infonce n, nc_strip strip, const part *row_part, int row_parts,
+               const part *column_part, int column_parts)
 {
-    size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
-    size_t rows = (size_t)strip.rows, columns = (size_t)strip.columns;
-    if (i < rows)
-        join(row_part, row_parts, rows, i, n.row_max + strip.row + i, n.row_log + strip.row + i);
-    else if (i < rows + columns)
-        join(column_part, column_parts, columns, i - rows, n.column_max + strip.column + i - rows,
-             n.column_log + strip.column + i - rows);
+    NC_SHARED(part, slices);
+    int lane = nc_lane(), slice = (int)threadIdx.x / NC_WARP, blocks = (strip.rows + 31) / NC_WARP;
+    bool of_rows = (int)blockIdx.x < blocks;
+    int i = ((int)blockIdx.x - (of_rows ? 0 : blocks)) * NC_WARP + lane;
+    int lines = of_rows ? strip.rows : strip.columns, count = of_rows ? row_parts : column_parts;
+    const part *parts = (of_rows ? row_part : column_part) + i;
+    part mine = {-INFINITY, 0};
+    if (i < lines)
+        mine = join(parts, slice * count / JOIN_SLICES, (slice + 1) * count / JOIN_SLICES,
+                    (size_t)lines);
+    slices[threadIdx.x] = mine;
+    nc_barrier();
+    if (slice > 0 || i >= lines)
+        return;
+    mine = join(slices + lane, 0, JOIN_SLICES, NC_WARP);
+    size_t at = (of_rows ? strip.row : strip.column) + (size_t)i;
+    nc_log_add((of_rows ? n.row_max : n.column_max) + at, (of_rows ? n.row_log : n.column_log) + at,
+               mine.max, mine.sum);
 }
 
-/* ---- The loss ------------------------------------------------------------------------------------- */
+/* ---- The loss ------------------------------------------------------------------------------- */
 
 enum { LOSS_THREADS = 1024 };
 
@@ -165,7 +184,7 @@ static __global__ void __launch_bounds__(LOSS_THREADS) add_loss(nc_infonce_loss 
         *n.loss += (float)(sum / (2.0 * (double)n.total));
 }
 
-/* ---- Launching --------------------------------------------------------------------------------------- */
+/* ---- Launching ------------------------------------------------------------------------------ */
 
 struct forward_scratch {
     part *row_part, *column_part;
@@ -193,13 +212,16 @@ static int add_strip(struct nc_backend *backend, const struct nc_infonce *n,
 {
     size_t rows = (size_t)strip.rows, columns = (size_t)strip.columns;
     size_t groups = (nc_tile<T>::ROWS + nc_tile<T>::COLUMNS) * sizeof(int32_t);
-    int status = NC_LAUNCH(sum_tile<T>, nc_tiles<T>(strip), NC_TILE_THREADS,
-                           nc_tile<T>::SHARED + groups, backend->compute, *n, strip, s->row_part,
-                           s->column_part);
+    int status =
+        NC_LAUNCH(sum_tile<T>, nc_tiles<T>(strip), NC_TILE_THREADS, nc_tile<T>::SHARED + groups,
+                  backend->compute, *n, strip, s->row_part, s->column_part);
     if (status == NC_OK)
-        status = NC_LAUNCH(join_strip, (unsigned)nc_pieces(rows + columns, 128), 128, 0, backend->compute, *n,
-                           strip, s->row_part, 4 * (int)nc_pieces(columns, nc_tile<T>::COLUMNS),
-                           s->column_part, 2 * (int)nc_pieces(rows, nc_tile<T>::ROWS));
+        status = NC_LAUNCH(join_strip,
+                           (unsigned)(nc_pieces(rows, NC_WARP) + nc_pieces(columns, NC_WARP)),
+                           JOIN_SLICES * NC_WARP, JOIN_SLICES * NC_WARP * sizeof(part),
+                           backend->compute, *n, strip, s->row_part,
+                           4 * (int)nc_pieces(columns, nc_tile<T>::COLUMNS), s->column_part,
+                           2 * (int)nc_pieces(rows, nc_tile<T>::ROWS));
     return status;
 }
 

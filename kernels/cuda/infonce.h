@@ -20,7 +20,7 @@ template <typename T> static inline T *nc_take(char *base, size_t *used, size_t 
     return part;
 }
 
-/* ---- Strips (infonce_strip.cu) ---------------------------------------------------------------- */
+/* ---- Strips (infonce_strip.cu) -------------------------------------------------------------- */
 
 /* A part of the matrix: what one launch computes. */
 struct nc_strip {
@@ -50,12 +50,12 @@ int nc_infonce_strip_at(struct nc_backend *backend, const struct nc_infonce *n,
 /* Refuses what the kernels cannot read. */
 int nc_infonce_check(const char *operation, const struct nc_infonce *n);
 
-/* to[to_rows, step] = from[rows, width], as fp16 or as they are, and zeros around. `step` is `width`
- * or, where that is no multiple of 8, the next. */
+/* to[to_rows, step] = from[rows, width], as fp16 or as they are, and zeros around. `step` is
+ * `width` or, where that is no multiple of 8, the next. */
 int nc_infonce_copy_rows(struct nc_backend *backend, const nc_bfloat16 *from, size_t rows,
                          size_t width, size_t to_rows, size_t step, bool as_fp16, uint16_t *to);
 
-/* ---- Contradictions (infonce_extras.cu) --------------------------------------------------------- */
+/* ---- Contradictions (infonce_extras.cu) ----------------------------------------------------- */
 
 struct nc_extras {
     float *score, *product; /* [extras] */
@@ -73,7 +73,7 @@ int nc_infonce_extras_forward(struct nc_backend *backend, const struct nc_infonc
 int nc_infonce_extras_backward(struct nc_backend *backend, const struct nc_infonce *n,
                                const struct nc_extras *extras);
 
-/* ---- Sums ------------------------------------------------------------------------------------------ */
+/* ---- Sums ----------------------------------------------------------------------------------- */
 
 /* exp(max + log) += sum exp(most); the sum is 0 where everything was masked. */
 static __device__ __forceinline__ void nc_log_add(float *max, float *log, float most, float sum)

@@ -1,44 +1,45 @@
 /* InfoNCE backward on the GPU: with weights w of captions and v of pictures,
  *
- *     g(r, c) = (w[r] exp(s - row lse[r]) + v[c] exp(s - column lse[c]) - (w[r] + v[c]) [r = c]) / 2N
- *     dtext[r] = exp(logit_scale) * sum_c g(r, c) image[c],   dlogit_scale = sum g s
+ *     g(r, c) = (w[r] exp(s - row lse[r]) + v[c] exp(s - column lse[c]) - (w[r] + v[c]) [r = c]) /
+ * 2N dtext[r] = exp(logit_scale) * sum_c g(r, c) image[c],   dlogit_scale = sum g s
  *
  * A strip's tiles of scores are made as in forward (infonce.cu, with the times) and become
  * coefficients, which are written out; then the library multiplies them with the strip's
- * pictures, 2 B^2 D flops in all. Four strips down, eight across are 32 products of 16384 x D x 8192
- * for B = 65,536: the coefficients are read once, 768 flops for each of their bytes where an H100
- * needs 200, so that it does not matter whether they still are in L2.
+ * pictures, 2 B^2 D flops in all. Four strips down, eight across are 32 products of 16384 x D x
+ * 8192 for B = 65,536: the coefficients are read once, 768 flops for each of their bytes where an
+ * H100 needs 200, so that it does not matter whether they still are in L2.
  *
  * In bf16 the coefficients of negatives are stored in fp16 and multiplied with pictures that are
  * converted to fp16. That costs the tensor cores nothing, and 11 bits make an eighth of the error
  * that bf16's 8 would make. A picture's numbers lie within -1 and 1: what bf16 holds of them
  * above 2^-14 is exact in fp16, and below they are right to 2^-25. Coefficients lie within 0 and
- * w + v; a power of two brings the largest possible one to 2^15, so they are exact to 11 bits down to
- * 2^-29 of it and right to 2^-40 below: of a sum of a million of them less than 2^-20 is lost.
+ * w + v; a power of two brings the largest possible one to 2^15, so they are exact to 11 bits down
+ * to 2^-29 of it and right to 2^-40 below: of a sum of a million of them less than 2^-20 is lost.
  *
  * A positive's coefficient, a difference that comes close to 0 as a model learns, never enters
  * the strip: it is kept in fp32 and multiplied in fp32 when the strip's sums are added to dtext. */
 #include "infonce_tile.h"
 
 /* What a score needs of its row, or of its column. */
-struct __align__(16) term {
-    float max, log;      /* of the running log-sum-exp */
-    float minus_log2;    /* -log / ln 2 */
-    float weight;        /* scaled */
+struct __align__(16) term
+{
+    float max, log;   /* of the running log-sum-exp */
+    float minus_log2; /* -log / ln 2 */
+    float weight;     /* scaled */
 };
 
 /* One launch's place, and where it leaves what. */
 struct target {
-    void *coefficients;   /* [strip.rows, step] fp16 or fp32 */
-    size_t step;          /* the strip's columns; fp16: the next multiple of 8, zeros behind them */
-    float *positive;      /* [strip.rows]: a positive's coefficient, where the strip holds it */
-    const float *factor;  /* that coefficients are multiplied with, N / 2 left out */
-    double *sums;         /* one a tile: coefficients times scores */
-    int sums_step;        /* between rows of tiles */
-    bool first;           /* sums are = here, and += from then on */
+    void *coefficients;  /* [strip.rows, step] fp16 or fp32 */
+    size_t step;         /* the strip's columns; fp16: the next multiple of 8, zeros behind them */
+    float *positive;     /* [strip.rows]: a positive's coefficient, where the strip holds it */
+    const float *factor; /* that they are multiplied with; 1 / 2N is left out */
+    double *sums;        /* one a tile: coefficients times scores */
+    int sums_step;       /* between rows of tiles */
+    bool first;          /* sums are = here, and += from then on */
 };
 
-/* ---- The coefficients' factor ----------------------------------------------------------------- */
+/* ---- The coefficients' factor --------------------------------------------------------------- */
 
 enum { FACTOR_THREADS = 1024 };
 
@@ -52,8 +53,7 @@ static __device__ float largest_weight(const float *weights, size_t count)
 
 /* A power of two that brings the largest caption's and the largest picture's weight together to
  * at most 2^15; 1 in fp32, which needs none. */
-static __global__ void __launch_bounds__(FACTOR_THREADS)
-    find_factor(nc_infonce n, float *factor)
+static __global__ void __launch_bounds__(FACTOR_THREADS) find_factor(nc_infonce n, float *factor)
 {
     NC_SHARED(float, parts);
     float most[2] = {largest_weight(n.caption_weight, n.captions),
@@ -74,13 +74,12 @@ static __global__ void __launch_bounds__(FACTOR_THREADS)
     }
 }
 
-/* ---- Coefficients, tile by tile ---------------------------------------------------------------------- */
+/* ---- Coefficients, tile by tile ------------------------------------------------------------- */
 
 /* Terms of the tile's rows, then of its columns; nothing where there is none. */
 template <typename T>
-static __device__ __forceinline__ void load_terms(term *terms, const nc_infonce &n,
-                                                  const nc_strip &strip, const nc_place &p,
-                                                  float factor)
+static __device__ __forceinline__ void
+load_terms(term *terms, const nc_infonce &n, const nc_strip &strip, const nc_place &p, float factor)
 {
     enum { ROWS = nc_tile<T>::ROWS, COLUMNS = nc_tile<T>::COLUMNS };
     for (int i = (int)threadIdx.x; i < ROWS + COLUMNS; i += NC_TILE_THREADS) {
@@ -88,7 +87,8 @@ static __device__ __forceinline__ void load_terms(term *terms, const nc_infonce 
         int k = row ? i : i - ROWS;
         term t = {0, 0, 0, 0};
         if (k < (row ? p.rows : p.columns)) {
-            size_t at = row ? strip.row + (size_t)(p.row + k) : strip.column + (size_t)(p.column + k);
+            size_t at =
+                row ? strip.row + (size_t)(p.row + k) : strip.column + (size_t)(p.column + k);
             const float *weight = row ? n.caption_weight : n.image_weight;
             t.max = (row ? n.row_max : n.column_max)[at];
             t.log = (row ? n.row_log : n.column_log)[at];
@@ -110,13 +110,16 @@ static __device__ __forceinline__ float share_of(const term &t, float s)
     return nc_exp2(fmaf(s - t.max, NC_LOG2_E, t.minus_log2));
 }
 
-/* Where coefficients go, two beside each other at a time. In fp16: by way of shared memory, a piece of it
- * for each warp, from where `finish` moves lines of 64 numbers. */
+/* Where coefficients go, two beside each other at a time. In fp16: by way of shared memory, a piece
+ * of it for each warp, from where `finish` moves lines of 64 numbers. */
 template <typename T> struct writer;
 
 template <> struct writer<nc_bfloat16> {
     using tile = nc_tile<nc_bfloat16>;
-    enum { STEP = tile::WARP_COLUMNS + 8, CHUNKS = tile::WARP_COLUMNS / 8 }; /* no bank is met twice */
+    enum {
+        STEP = tile::WARP_COLUMNS + 8,
+        CHUNKS = tile::WARP_COLUMNS / 8
+    }; /* no bank is met twice */
     static_assert(8 * tile::WARP_ROWS * STEP * 2 <= tile::SHARED, "the stages hold it");
 
     static __device__ __forceinline__ uint16_t *piece(unsigned char *shared)
@@ -218,8 +221,8 @@ make_coefficients(const term *terms, const writer<T> &to,
 
 /* Coefficients of the tile's positives, a thread for each. Returns the product with its score. */
 template <typename T>
-static __device__ __forceinline__ float
-add_positives(const nc_place &p, const target &to, const term *terms, const float *own)
+static __device__ __forceinline__ float add_positives(const nc_place &p, const target &to,
+                                                      const term *terms, const float *own)
 {
     int row = (int)threadIdx.x, column = row + p.diagonal;
     if (row >= p.rows || column < 0 || column >= p.columns)
@@ -266,7 +269,7 @@ static __global__ void __launch_bounds__(NC_TILE_THREADS, nc_tile<T>::BLOCKS)
     writer<T>::finish(shared, p, to);
 }
 
-/* ---- Adding up ------------------------------------------------------------------------------------------ */
+/* ---- Adding up ------------------------------------------------------------------------------ */
 
 /* dtext += scaled sums of a row's negatives, and its positive. A block for each row. */
 template <typename T>
@@ -306,7 +309,7 @@ static __global__ void __launch_bounds__(SUM_THREADS)
         *n.dlogit_scale += (float)sum;
 }
 
-/* ---- Launching -------------------------------------------------------------------------------------------- */
+/* ---- Launching ------------------------------------------------------------------------------ */
 
 struct backward_scratch {
     void *coefficients;
@@ -359,8 +362,13 @@ static int backward_strip(struct nc_backend *backend, const struct nc_infonce *n
 {
     size_t rows = (size_t)strip.rows, columns = (size_t)strip.columns;
     size_t stored = stored_columns<T>(columns), terms = nc_tile<T>::ROWS + nc_tile<T>::COLUMNS;
-    struct target to = {s->coefficients, stored, s->positive, s->factor, s->sums,
-                        (int)s->tiles_across, strip.row == 0 && strip.column == 0};
+    struct target to = {s->coefficients,
+                        stored,
+                        s->positive,
+                        s->factor,
+                        s->sums,
+                        (int)s->tiles_across,
+                        strip.row == 0 && strip.column == 0};
     int status = NC_LAUNCH(coefficients_of_tile<T>, nc_tiles<T>(strip), NC_TILE_THREADS,
                            nc_tile<T>::SHARED + terms * sizeof(term) +
                                NC_TILE_THREADS / NC_WARP * sizeof(double) +
@@ -372,11 +380,10 @@ static int backward_strip(struct nc_backend *backend, const struct nc_infonce *n
                                       stored, strip.step, true, s->images);
         image = s->images;
     }
-    return status == NC_OK
-               ? nc_cuda_multiply(backend, sizeof(T) == 2 ? NC_FLOAT16 : NC_FLOAT32, rows,
-                                  strip.step, stored, s->coefficients, image, strip.column > 0,
-                                  s->negatives)
-               : status;
+    return status == NC_OK ? nc_cuda_multiply(backend, sizeof(T) == 2 ? NC_FLOAT16 : NC_FLOAT32,
+                                              rows, strip.step, stored, s->coefficients, image,
+                                              strip.column > 0, s->negatives)
+                           : status;
 }
 
 template <typename T>

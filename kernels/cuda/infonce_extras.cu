@@ -8,9 +8,10 @@
 /* exp(logit_scale) * extra[e] . image[column], by one warp; every lane receives it. */
 template <typename T>
 static __device__ __forceinline__ float extra_score(const nc_infonce &n, size_t e, size_t column,
-                                                       float scale)
+                                                    float scale)
 {
-    const T *extra = (const T *)n.extra + e * n.width, *image = (const T *)n.image + column * n.width;
+    const T *extra = (const T *)n.extra + e * n.width,
+            *image = (const T *)n.image + column * n.width;
     float sum = 0;
     for (size_t k = (size_t)nc_lane(); k < n.width; k += NC_WARP)
         sum = fmaf(nc_load1(extra + k), nc_load1(image + k), sum);
@@ -77,12 +78,11 @@ static __global__ void join_extras(nc_infonce n, const uint32_t *most,
     size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (i < n.images && most[i])
         nc_log_add(n.column_max + i, n.column_log + i, from_ordered(most[i]),
-                (float)((double)sum[i] * 0x1p-40));
+                   (float)((double)sum[i] * 0x1p-40));
 }
 
 /* A warp for each contradiction: dextra +=, and its coefficient times its score. */
-template <typename T>
-static __global__ void add_extras(nc_infonce n, float *product)
+template <typename T> static __global__ void add_extras(nc_infonce n, float *product)
 {
     size_t e = ((size_t)blockIdx.x * blockDim.x + threadIdx.x) / NC_WARP;
     if (e >= n.extras)

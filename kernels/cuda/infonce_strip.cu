@@ -10,8 +10,8 @@ static const size_t STRIP_ROWS = 16384, STRIP_COLUMNS = 8192;
 
 /* A thread for each 8 numbers. */
 template <bool FP16>
-static __global__ void copy_rows(const nc_bfloat16 *from, size_t rows, size_t width,
-                                 size_t to_rows, size_t step, uint16_t *to)
+static __global__ void copy_rows(const nc_bfloat16 *from, size_t rows, size_t width, size_t to_rows,
+                                 size_t step, uint16_t *to)
 {
     size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x, row = i / (step / 8);
     if (row >= to_rows)
@@ -28,8 +28,8 @@ static __global__ void copy_rows(const nc_bfloat16 *from, size_t rows, size_t wi
     nc_bytes16 packed;
 #pragma unroll
     for (int c = 0; c < 4; c++)
-        packed.word[c] = FP16 ? nc_pack_fp16(v[2 * c], v[2 * c + 1])
-                              : nc_pack_bf16(v[2 * c], v[2 * c + 1]);
+        packed.word[c] =
+            FP16 ? nc_pack_fp16(v[2 * c], v[2 * c + 1]) : nc_pack_bf16(v[2 * c], v[2 * c + 1]);
     nc_store16(to + row * step + k, packed);
 }
 

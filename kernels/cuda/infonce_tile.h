@@ -18,14 +18,24 @@ template <typename T> struct nc_tile;
 
 template <> struct nc_tile<nc_bfloat16> {
     enum { M = 4, N = 8, K = 64, STAGES = 3, BLOCKS = 1 };
-    enum { WARP_ROWS = 16 * M, WARP_COLUMNS = 8 * N, ROWS = 2 * WARP_ROWS, COLUMNS = 4 * WARP_COLUMNS };
-    enum { STAGE = (ROWS + COLUMNS) * K }; /* numbers */
+    enum {
+        WARP_ROWS = 16 * M,
+        WARP_COLUMNS = 8 * N,
+        ROWS = 2 * WARP_ROWS,
+        COLUMNS = 4 * WARP_COLUMNS
+    };
+    enum { STAGE = (ROWS + COLUMNS) * K };                       /* numbers */
     enum { SHARED = STAGES * STAGE * (int)sizeof(nc_bfloat16) }; /* bytes */
 };
 
 template <> struct nc_tile<float> {
     enum { M = 2, N = 4, K = 16, BLOCKS = 2 };
-    enum { WARP_ROWS = 16 * M, WARP_COLUMNS = 8 * N, ROWS = 2 * WARP_ROWS, COLUMNS = 4 * WARP_COLUMNS };
+    enum {
+        WARP_ROWS = 16 * M,
+        WARP_COLUMNS = 8 * N,
+        ROWS = 2 * WARP_ROWS,
+        COLUMNS = 4 * WARP_COLUMNS
+    };
     enum { TEXT_STEP = ROWS + 2, IMAGE_STEP = COLUMNS + 2 }; /* transposed; no bank is met twice */
     enum { SHARED = K * (TEXT_STEP + IMAGE_STEP) * (int)sizeof(float) };
 };
@@ -87,9 +97,9 @@ static __device__ __forceinline__ constexpr int nc_column(int j, int e)
     return j * 8 + e % 2;
 }
 
-/* ---- What is no negative ------------------------------------------------------------------ */
+/* ---- What is no negative -------------------------------------------------------------------- */
 
-/* Groups of the tile's captions, then of its pictures; without groups no caption's is a picture's. */
+/* Groups of the tile's captions, then of its pictures; without groups none is shared. */
 template <typename T>
 static __device__ __forceinline__ void nc_load_groups(int32_t *group, const nc_infonce &n,
                                                       const nc_strip &strip, const nc_place &p)
@@ -106,9 +116,9 @@ static __device__ __forceinline__ void nc_load_groups(int32_t *group, const nc_i
 }
 
 template <typename T, bool SPECIAL, bool FORWARD>
-static __device__ __forceinline__ void nc_mark_scores(const nc_place &p, const int32_t *group,
-                                                      float nothing, float *own,
-                                                      float (&score)[nc_tile<T>::M][nc_tile<T>::N][4])
+static __device__ __forceinline__ void
+nc_mark_scores(const nc_place &p, const int32_t *group, float nothing, float *own,
+               float (&score)[nc_tile<T>::M][nc_tile<T>::N][4])
 {
     using tile = nc_tile<T>;
     int row = nc_first_row<T>(), column = nc_first_column<T>();
@@ -154,7 +164,7 @@ static __device__ __forceinline__ void nc_mark(const nc_place &p, const int32_t 
         nc_mark_scores<T, false, FORWARD>(p, group, nothing, own, score);
 }
 
-/* ---- bf16, on tensor cores ----------------------------------------------------------------- */
+/* ---- bf16, on tensor cores ------------------------------------------------------------------ */
 
 /* Numbers k to k + 63 of the tile's captions, then of its pictures: row by row, chunk c of row r
  * at place c ^ r % 8. Zeros where there is nothing. */
@@ -230,7 +240,8 @@ static __device__ __forceinline__ void nc_make_tile(unsigned char *shared, const
 #pragma unroll
         for (int k = 0; k < tile::K / 16; k++) {
             if (k + 1 < tile::K / 16) {
-                nc_load_fragments(stages + now * tile::STAGE, k + 1, a[(k + 1) % 2], b[(k + 1) % 2]);
+                nc_load_fragments(stages + now * tile::STAGE, k + 1, a[(k + 1) % 2],
+                                  b[(k + 1) % 2]);
             } else if (step + 1 < steps) {
                 nc_cp_async_wait<tile::STAGES - 2>();
                 nc_barrier(); /* the next stage is there for all; this one has been read by all */
@@ -247,7 +258,7 @@ static __device__ __forceinline__ void nc_make_tile(unsigned char *shared, const
     nc_cp_async_wait<0>();
 }
 
-/* ---- fp32 ------------------------------------------------------------------------------------- */
+/* ---- fp32 ----------------------------------------------------------------------------------- */
 
 static __device__ __forceinline__ void nc_make_tile(unsigned char *shared, const nc_strip &strip,
                                                     const nc_place &p, float (&score)[2][4][4])
@@ -318,7 +329,7 @@ static __device__ __forceinline__ void nc_make_tile(unsigned char *shared, const
     }
 }
 
-/* ---- On the host -------------------------------------------------------------------------------- */
+/* ---- On the host ---------------------------------------------------------------------------- */
 
 template <typename T> unsigned nc_tiles(const struct nc_strip &strip)
 {

@@ -227,9 +227,11 @@ static void add_up(struct nc_ops *ops, const struct shape *shape, size_t caption
 static void blocks_add_up(void **state)
 {
     const struct shape large = {"blocks", 300, 64, 16, 90, 0.5f};
+    const struct shape wide = {"wide", 900, 8, 16, 300, 0.5f}; /* some blocks are wider than a strip */
     for (enum nc_type type = NC_FLOAT32; type <= NC_BFLOAT16; type++) {
         add_up(*state, &shapes[1], 13, 20, type);
         add_up(*state, &large, 211, 40, type);
+        add_up(*state, &wide, 100, 10, type);
     }
 }
 
@@ -345,7 +347,7 @@ static void run_for_bits(struct nc_ops *ops, const struct shape *shape, enum nc_
 static void bits_repeat(void **state)
 {
     struct nc_ops *ops = *state;
-    const struct shape shape = {"bits", 420, 72, 900, 200, 0.5f}; /* some pictures have many contradictions */
+    const struct shape shape = {"bits", 420, 72, 900, 200, 0}; /* some pictures have many contradictions */
     for (enum nc_type type = NC_FLOAT32; type <= NC_BFLOAT16; type++) {
         double *first[OUTPUTS], *second[OUTPUTS];
         size_t counts[OUTPUTS];
@@ -356,6 +358,17 @@ static void bits_repeat(void **state)
             free(first[k]);
             free(second[k]);
         }
+    }
+}
+
+/* A million pairs: 2 TiB if the matrix existed in bf16. */
+static void scratch_stays_small(void **state)
+{
+    struct nc_ops *ops = *state;
+    for (enum nc_type type = NC_FLOAT32; type <= NC_BFLOAT16; type++) {
+        const struct nc_infonce n = {.type = type, .captions = 1 << 20, .images = 1 << 20,
+                                     .width = 768, .total = 1 << 20, .extras = 1 << 20};
+        assert_true(ops->infonce_scratch(ops->backend, &n) < (size_t)1 << 30);
     }
 }
 
@@ -541,6 +554,7 @@ int main(void)
         cmocka_unit_test(large_scales_are_safe),
         cmocka_unit_test(gradients_are_added),
         cmocka_unit_test(bits_repeat),
+        cmocka_unit_test(scratch_stays_small),
         cmocka_unit_test(weights_count),
         cmocka_unit_test(con_clip_is_one_weighted_call),
         cmocka_unit_test(a_contradiction_needs_its_picture),
