@@ -390,5 +390,11 @@ int nc_cpu_attention_backward(struct nc_backend *backend, const struct nc_attent
     }
     if (sums.shared)
         write_shared(backend, a, &sums);
+    /* Rows behind the captions' lie on no path; with shared rows they had sums of their own. */
+    size_t used = (size_t)a->row_start[a->captions];
+    size_t row_bytes = 3 * a->heads * a->head_size * nc_type_size(a->type);
+    if (!a->shared && used < a->rows)
+        return nc_cpu_zero(backend, (char *)a->dqkv + used * row_bytes,
+                           (a->rows - used) * row_bytes);
     return NC_OK;
 }

@@ -11,16 +11,17 @@
  * 3.35 TB/s, and with what is computed twice below 3 GFLOP in whole tiles, 5 us at 600 TFLOP/s:
  * memory decides, and products may be repeated where that saves a trip.
  *
- * Short captions, of up to three tiles (48 tokens), are a warp's each, whole: first queries,
- * tile by tile, with all their keys at once, so that delta is summed from p dp and `out` need not
- * be read; then keys, tile by tile, with all their queries. The second half computes the scores
- * again as k q^T, since in that shape p^T and ds^T stand in registers as the products after them
- * want them, and reads what the first half read, from the L1 cache. Only p and ds are held, as
- * bf16, for all tiles; gradients are made 32 columns at a time, so that registers do not grow
- * with the head. One tile (half of all captions) is a case of its own, without loops.
+ * Short captions, of up to two tiles (32 tokens: nearly all), are a warp's each, whole: first
+ * queries, tile by tile, with all their keys at once, so that delta is summed from p dp and `out`
+ * need not be read; then keys, tile by tile, with all their queries. The second half computes the
+ * scores again as k q^T, since in that shape p^T and ds^T stand in registers as the products
+ * after them want them, and reads what the first half read, from the L1 cache. Only p and ds are
+ * held, as bf16, for both tiles; gradients are made 32 columns at a time, so that registers do
+ * not grow with the head. One tile (half of all captions) is a case of its own: 8 KiB are under
+ * way before its first product. 154 registers: 12 warps, 96 KiB, a multiprocessor.
  *
- * Longer captions (a kernel of their own, launched where there are any) hold the gradients of a
- * tile and run over the others; they read `out` for delta: 8 width T a row.
+ * Longer captions hold the gradients of a tile, 64 columns at a time, and run over the others;
+ * they read `out` for delta: 8 width T a row. Where there are none, they are compiled out.
  *
  * fp32, the reference precision, has kernels of its own: attention_backward_fp32.cu. */
 #include "attention_backward.h"
