@@ -11,21 +11,26 @@
  * 3.35 TB/s, and with what is computed twice below 3 GFLOP in whole tiles, 5 us at 600 TFLOP/s:
  * memory decides, and products may be repeated where that saves a trip.
  *
- * Short captions, of up to three tiles (48 tokens), are a warp's each, whole: first queries,
- * tile by tile, with all their keys at once, so that delta is summed from p dp and `out` need not
- * be read; then keys, tile by tile, with all their queries. The second half computes the scores
- * again as k q^T, since in that shape p^T and ds^T stand in registers as the products after them
- * want them, and reads what the first half read, from the L1 cache. Only p and ds are held, as
- * bf16, for all tiles; gradients are made 32 columns at a time, so that registers do not grow
- * with the head. One tile (half of all captions) is a case of its own, without loops.
+ * Short captions, of up to two tiles (32 tokens: nearly all), are a warp's each, whole: first
+ * queries, tile by tile, with all their keys at once, so that delta is summed from p dp and `out`
+ * need not be read; then keys, tile by tile, with all their queries. The second half computes the
+ * scores again as k q^T, since in that shape p^T and ds^T stand in registers as the products
+ * after them want them, and reads what the first half read, from the L1 cache. Only p and ds are
+ * held, as bf16, for both tiles; gradients are made 32 columns at a time, so that registers do
+ * not grow with the head. One tile (half of all captions) is a case of its own: 8 KiB are under
+ * way before its first product. 154 registers: 12 warps, 96 KiB, a multiprocessor.
  *
- * Longer captions (a kernel of their own, launched where there are any) hold the gradients of a
- * tile and run over the others; they read `out` for delta: 8 width T a row.
+ * Longer captions hold the gradients of a tile, 64 columns at a time, and run over the others;
+ * they read `out` for delta: 8 width T a row. Where there are none, they are compiled out.
  *
  * fp32, the reference precision, has kernels of its own: attention_backward_fp32.cu. */
 #include "attention_backward.h"
 
-enum { SHORT_TILES = 3, SHORT = SHORT_TILES * NC_TILE };
+enum {
+    SHORT_TILES = 2,
+    SHORT = SHORT_TILES * NC_TILE, /* tokens */
+    TOGETHER = 2,                  /* chunks in registers at a time: all of a head of 64 */
+};
 
 static __device__ __forceinline__ void put8(nc_target<nc_bfloat16> to, size_t at, const float v[8])
 {
@@ -125,11 +130,12 @@ struct statistics {
 };
 
 /* dq of queries first .. first + 15, whose keys are all in TILES tiles. */
-template <int CHUNKS, int TILES>
+template <int TILES>
 static __device__ __forceinline__ void short_queries(const nc_attention &a,
                                                      const nc_shared_rows &shared, const nc_work &w,
                                                      const matrices &m, int first, statistics *s)
 {
+    constexpr int together = TILES == 1 ? TOGETHER : 1;
     int g = nc_lane() / 4, t = nc_lane() % 4, earlier = w.span.tokens - w.span.queries;
     float scale = 1.0f / sqrtf(static_cast<float>(w.size));
     nc_rows query = nc_query_rows(w.span, w.span.query_row, 3 * m.width, m.column, first);
@@ -141,15 +147,18 @@ static __device__ __forceinline__ void short_queries(const nc_attention &a,
         clear_scores(p[j]);
         clear_scores(dp[j]);
     }
-#pragma unroll(TILES == 1 && CHUNKS == 2 ? 2 : 1)
-    for (int c = 0; c < CHUNKS; c++) {
-        nc_by_rows q = nc_load_rows(m.qkv, query, 0, c, w.size),
-                   d = nc_load_rows(m.dout, dout, 0, c, w.size);
+#pragma unroll 1
+    for (int pair = 0; pair < w.chunks; pair += together) {
 #pragma unroll
-        for (int j = 0; j < TILES; j++) {
-            nc_rows key = nc_token_rows(w.span, 3 * m.width, m.column, j * NC_TILE);
-            nc_add_scores(p[j], q, nc_load_rows(m.qkv, key, m.width, c, w.size));
-            nc_add_scores(dp[j], d, nc_load_rows(m.qkv, key, 2 * m.width, c, w.size));
+        for (int c = pair; c < pair + together; c++) {
+            nc_by_rows q = nc_load_rows(m.qkv, query, 0, c, w.size),
+                       d = nc_load_rows(m.dout, dout, 0, c, w.size);
+#pragma unroll
+            for (int j = 0; j < TILES; j++) {
+                nc_rows key = nc_token_rows(w.span, 3 * m.width, m.column, j * NC_TILE);
+                nc_add_scores(p[j], q, nc_load_rows(m.qkv, key, m.width, c, w.size));
+                nc_add_scores(dp[j], d, nc_load_rows(m.qkv, key, 2 * m.width, c, w.size));
+            }
         }
     }
 #pragma unroll
@@ -178,9 +187,8 @@ static __device__ __forceinline__ void short_queries(const nc_attention &a,
             p[j][i / 4][i % 4] *= dp[j][i / 4][i % 4] - delta[i / 2 % 2];
         nc_make_left(ds[j], p[j]);
     }
-    nc_warp_barrier(); /* keeps the loads that follow from being drawn up to here */
 #pragma unroll 1
-    for (int c = 0; c < CHUNKS; c++) {
+    for (int c = 0; c < w.chunks; c++) {
         float dq[4][4];
         nc_clear(dq);
 #pragma unroll
@@ -193,11 +201,12 @@ static __device__ __forceinline__ void short_queries(const nc_attention &a,
 }
 
 /* dk and dv of keys first .. first + 15, whose queries are all in TILES tiles. */
-template <int CHUNKS, int TILES>
+template <int TILES>
 static __device__ __forceinline__ void short_keys(const nc_attention &a,
                                                   const nc_shared_rows &shared, const nc_work &w,
                                                   const matrices &m, int first, const statistics *s)
 {
+    constexpr int together = TILES == 1 ? TOGETHER : 1;
     int g = nc_lane() / 4, t = nc_lane() % 4, earlier = w.span.tokens - w.span.queries;
     float scale = 1.0f / sqrtf(static_cast<float>(w.size));
     nc_rows key = nc_token_rows(w.span, 3 * m.width, m.column, first);
@@ -207,17 +216,20 @@ static __device__ __forceinline__ void short_keys(const nc_attention &a,
         clear_scores(p[i]);
         clear_scores(dp[i]);
     }
-#pragma unroll(TILES == 1 && CHUNKS == 2 ? 2 : 1)
-    for (int c = 0; c < CHUNKS; c++) {
-        nc_by_rows k = nc_load_rows(m.qkv, key, m.width, c, w.size),
-                   v = nc_load_rows(m.qkv, key, 2 * m.width, c, w.size);
+#pragma unroll 1
+    for (int pair = 0; pair < w.chunks; pair += together) {
 #pragma unroll
-        for (int i = 0; i < TILES; i++) {
-            int n = i * NC_TILE;
-            nc_rows query = nc_query_rows(w.span, w.span.query_row, 3 * m.width, m.column, n);
-            nc_rows dout = nc_query_rows(w.span, w.span.output_row, m.width, m.column, n);
-            nc_add_scores(p[i], k, nc_load_rows(m.qkv, query, 0, c, w.size));
-            nc_add_scores(dp[i], v, nc_load_rows(m.dout, dout, 0, c, w.size));
+        for (int c = pair; c < pair + together; c++) {
+            nc_by_rows k = nc_load_rows(m.qkv, key, m.width, c, w.size),
+                       v = nc_load_rows(m.qkv, key, 2 * m.width, c, w.size);
+#pragma unroll
+            for (int i = 0; i < TILES; i++) {
+                int n = i * NC_TILE;
+                nc_rows query = nc_query_rows(w.span, w.span.query_row, 3 * m.width, m.column, n);
+                nc_rows dout = nc_query_rows(w.span, w.span.output_row, m.width, m.column, n);
+                nc_add_scores(p[i], k, nc_load_rows(m.qkv, query, 0, c, w.size));
+                nc_add_scores(dp[i], v, nc_load_rows(m.dout, dout, 0, c, w.size));
+            }
         }
     }
     uint32_t ps[TILES][4], ds[TILES][4];
@@ -234,9 +246,8 @@ static __device__ __forceinline__ void short_keys(const nc_attention &a,
         nc_make_left(ps[i], p[i]);
         nc_make_left(ds[i], dp[i]);
     }
-    nc_warp_barrier(); /* keeps the loads that follow from being drawn up to here */
 #pragma unroll 1
-    for (int c = 0; c < CHUNKS; c++) {
+    for (int c = 0; c < w.chunks; c++) {
         float dk[4][4], dv[4][4];
         nc_clear(dk);
         nc_clear(dv);
@@ -252,7 +263,7 @@ static __device__ __forceinline__ void short_keys(const nc_attention &a,
     }
 }
 
-template <int CHUNKS, int TILES>
+template <int TILES>
 static __device__ __forceinline__ void short_caption(const nc_attention &a,
                                                      const nc_shared_rows &shared, const nc_work &w,
                                                      const matrices &m, statistics *s)
@@ -260,7 +271,7 @@ static __device__ __forceinline__ void short_caption(const nc_attention &a,
 #pragma unroll 1
     for (int i = 0; i < TILES * NC_TILE; i += NC_TILE)
         if (i < w.span.queries)
-            short_queries<CHUNKS, TILES>(a, shared, w, m, i, s);
+            short_queries<TILES>(a, shared, w, m, i, s);
         else if (nc_lane() < NC_TILE) {
             s->lse[i + nc_lane()] = INFINITY;
             s->delta[i + nc_lane()] = 0;
@@ -268,11 +279,10 @@ static __device__ __forceinline__ void short_caption(const nc_attention &a,
     nc_warp_barrier();
 #pragma unroll 1
     for (int j = 0; j < w.span.tokens; j += NC_TILE)
-        short_keys<CHUNKS, TILES>(a, shared, w, m, j, s);
+        short_keys<TILES>(a, shared, w, m, j, s);
 }
 
-/* ---- bf16: long captions ------------------------------------------------------------------------
- */
+/* ---- bf16: long captions ------------------------------------------------------------ */
 
 /* This lane's part of dout . out over the chunk, for rows g and g + 8. */
 static __device__ __forceinline__ void add_delta(float delta[2], const nc_by_rows &dout,
@@ -291,10 +301,9 @@ static __device__ __forceinline__ void add_delta(float delta[2], const nc_by_row
         delta[1] += x[i] * y[i];
 }
 
-template <int CHUNKS>
 static __device__ __forceinline__ void long_queries(const nc_attention &a,
                                                     const nc_shared_rows &shared, const nc_work &w,
-                                                    const matrices &m, int first)
+                                                    const matrices &m, int first, int chunk)
 {
     int g = nc_lane() / 4, t = nc_lane() % 4;
     int query_token = w.span.tokens - w.span.queries + first;
@@ -303,15 +312,15 @@ static __device__ __forceinline__ void long_queries(const nc_attention &a,
     nc_rows dout = nc_query_rows(w.span, w.span.output_row, m.width, m.column, first);
     nc_rows out = nc_query_rows(w.span, w.span.output_row, m.width, m.column, first);
     float lse[2] = {lse_of(a, w, first + g), lse_of(a, w, first + g + 8)}, delta[2] = {0, 0};
-#pragma unroll
-    for (int c = 0; c < CHUNKS; c++)
+#pragma unroll 1
+    for (int c = 0; c < w.chunks; c++)
         add_delta(delta, nc_load_rows(m.dout, dout, 0, c, w.size),
                   nc_load_rows(m.out, out, 0, c, w.size));
     delta[0] = nc_row_sum(delta[0]);
     delta[1] = nc_row_sum(delta[1]);
-    float dq[CHUNKS][4][4];
+    float dq[TOGETHER][4][4];
 #pragma unroll
-    for (int c = 0; c < CHUNKS; c++)
+    for (int c = 0; c < TOGETHER; c++)
         nc_clear(dq[c]);
 #pragma unroll 1
     for (int j = 0; j < w.span.tokens && j < query_token + NC_TILE; j += NC_TILE) {
@@ -320,7 +329,7 @@ static __device__ __forceinline__ void long_queries(const nc_attention &a,
         clear_scores(p);
         clear_scores(dp);
 #pragma unroll 1
-        for (int c = 0; c < CHUNKS; c++) {
+        for (int c = 0; c < w.chunks; c++) {
             nc_add_scores(p, nc_load_rows(m.qkv, query, 0, c, w.size),
                           nc_load_rows(m.qkv, key, m.width, c, w.size));
             nc_add_scores(dp, nc_load_rows(m.dout, dout, 0, c, w.size),
@@ -337,25 +346,24 @@ static __device__ __forceinline__ void long_queries(const nc_attention &a,
         nc_make_left(ds, p);
         nc_columns keys = nc_token_columns(w.span, 3 * m.width, m.column, j);
 #pragma unroll
-        for (int c = 0; c < CHUNKS; c++)
-            nc_add_columns(dq[c], ds, nc_load_by_columns(m.qkv, keys, m.width, c, w.size));
+        for (int c = 0; c < TOGETHER; c++)
+            nc_add_columns(dq[c], ds, nc_load_by_columns(m.qkv, keys, m.width, chunk + c, w.size));
     }
 #pragma unroll
-    for (int c = 0; c < CHUNKS; c++)
-        put_queries(a, shared, w, first, c, scale, dq[c]);
+    for (int c = 0; c < TOGETHER; c++)
+        put_queries(a, shared, w, first, chunk + c, scale, dq[c]);
 }
 
-template <int CHUNKS>
 static __device__ __forceinline__ void long_keys(const nc_attention &a,
                                                  const nc_shared_rows &shared, const nc_work &w,
-                                                 const matrices &m, int first)
+                                                 const matrices &m, int first, int chunk)
 {
     int g = nc_lane() / 4, t = nc_lane() % 4, earlier = w.span.tokens - w.span.queries;
     float scale = 1.0f / sqrtf(static_cast<float>(w.size));
     nc_rows key = nc_token_rows(w.span, 3 * m.width, m.column, first);
-    float dk[CHUNKS][4][4], dv[CHUNKS][4][4];
+    float dk[TOGETHER][4][4], dv[TOGETHER][4][4];
 #pragma unroll
-    for (int c = 0; c < CHUNKS; c++) {
+    for (int c = 0; c < TOGETHER; c++) {
         nc_clear(dk[c]);
         nc_clear(dv[c]);
     }
@@ -369,7 +377,7 @@ static __device__ __forceinline__ void long_keys(const nc_attention &a,
         clear_scores(p);
         clear_scores(dp);
 #pragma unroll 1
-        for (int c = 0; c < CHUNKS; c++) {
+        for (int c = 0; c < w.chunks; c++) {
             nc_by_rows d = nc_load_rows(m.dout, dout, 0, c, w.size);
             nc_add_scores(p, nc_load_rows(m.qkv, key, m.width, c, w.size),
                           nc_load_rows(m.qkv, query, 0, c, w.size));
@@ -398,22 +406,28 @@ static __device__ __forceinline__ void long_keys(const nc_attention &a,
         nc_make_left(ds, dp);
         nc_columns douts = nc_query_columns(w.span, w.span.output_row, m.width, m.column, n);
 #pragma unroll
-        for (int c = 0; c < CHUNKS; c++)
-            nc_add_columns(dv[c], ps, nc_load_by_columns(m.dout, douts, 0, c, w.size));
-        nc_warp_barrier(); /* as above */
+        for (int c = 0; c < TOGETHER; c++)
+            nc_add_columns(dv[c], ps, nc_load_by_columns(m.dout, douts, 0, chunk + c, w.size));
         nc_columns queries = nc_query_columns(w.span, w.span.query_row, 3 * m.width, m.column, n);
 #pragma unroll
-        for (int c = 0; c < CHUNKS; c++)
-            nc_add_columns(dk[c], ds, nc_load_by_columns(m.qkv, queries, 0, c, w.size));
+        for (int c = 0; c < TOGETHER; c++)
+            nc_add_columns(dk[c], ds, nc_load_by_columns(m.qkv, queries, 0, chunk + c, w.size));
     }
 #pragma unroll
-    for (int c = 0; c < CHUNKS; c++)
-        put_keys(a, shared, w, first, c, scale, dk[c], dv[c]);
+    for (int c = 0; c < TOGETHER; c++)
+        put_keys(a, shared, w, first, chunk + c, scale, dk[c], dv[c]);
 }
 
+/* Blocks a multiprocessor: sm_80's long captions spill a register where there are three. */
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
+enum { LONG_BLOCKS = 2 };
+#else
+enum { LONG_BLOCKS = 3 };
+#endif
+
 /* LONG: there may be captions of more than SHORT tokens. Of short ones there is one layer. */
-template <int CHUNKS, bool LONG>
-static __global__ void __launch_bounds__(NC_ATTENTION_THREADS, LONG &&CHUNKS > 2 ? 2 : 3)
+template <bool LONG>
+static __global__ void __launch_bounds__(NC_ATTENTION_THREADS, LONG ? LONG_BLOCKS : 3)
     backward(nc_attention a, nc_shared_rows shared)
 {
     NC_SHARED(statistics, all);
@@ -427,34 +441,30 @@ static __global__ void __launch_bounds__(NC_ATTENTION_THREADS, LONG &&CHUNKS > 2
         int first = static_cast<int>(blockIdx.z) * NC_ATTENTION_SPAN;
 #pragma unroll 1
         for (int i = first; i < nc_layer_end(w.span.queries); i += NC_TILE)
-            long_queries<CHUNKS>(a, shared, w, m, i);
+            for (int chunk = 0; chunk < w.chunks; chunk += TOGETHER)
+                long_queries(a, shared, w, m, i, chunk);
 #pragma unroll 1
         for (int j = first; j < nc_layer_end(w.span.tokens); j += NC_TILE)
-            long_keys<CHUNKS>(a, shared, w, m, j);
+            for (int chunk = 0; chunk < w.chunks; chunk += TOGETHER)
+                long_keys(a, shared, w, m, j, chunk);
     }
     statistics *s = all + threadIdx.x / NC_WARP;
     if (w.span.tokens > SHORT || blockIdx.z > 0)
         return;
     if (w.span.tokens <= NC_TILE)
-        short_caption<CHUNKS, 1>(a, shared, w, m, s);
-    else if (w.span.tokens <= 2 * NC_TILE)
-        short_caption<CHUNKS, 2>(a, shared, w, m, s);
+        short_caption<1>(a, shared, w, m, s);
     else
-        short_caption<CHUNKS, SHORT_TILES>(a, shared, w, m, s);
+        short_caption<SHORT_TILES>(a, shared, w, m, s);
 }
 
 /* ---- Launch ------------------------------------------------------------------------------- */
 
-template <int CHUNKS>
 static int launch(struct nc_backend *backend, const nc_attention *a, const nc_shared_rows *shared)
 {
     dim3 grid = nc_attention_grid(a);
     size_t bytes = NC_ATTENTION_WARPS * sizeof(statistics);
-    if (a->longest > SHORT)
-        return NC_LAUNCH((backward<CHUNKS, true>), grid, NC_ATTENTION_THREADS, bytes,
-                         backend->compute, *a, *shared);
-    return NC_LAUNCH((backward<CHUNKS, false>), grid, NC_ATTENTION_THREADS, bytes, backend->compute,
-                     *a, *shared);
+    return NC_LAUNCH(a->longest > SHORT ? backward<true> : backward<false>, grid,
+                     NC_ATTENTION_THREADS, bytes, backend->compute, *a, *shared);
 }
 
 int nc_cuda_attention_backward(struct nc_backend *backend, const struct nc_attention *a)
@@ -467,9 +477,8 @@ int nc_cuda_attention_backward(struct nc_backend *backend, const struct nc_atten
     if (a->shared)
         status = nc_cuda_index_shared_rows(backend, a, &shared);
     if (status == NC_OK)
-        status = a->type == NC_FLOAT32
-                     ? nc_cuda_attention_backward_fp32(backend, a, &shared)
-                     : (a->head_size <= 2 * NC_CHUNK ? launch<2> : launch<4>)(backend, a, &shared);
+        status = a->type == NC_FLOAT32 ? nc_cuda_attention_backward_fp32(backend, a, &shared)
+                                       : launch(backend, a, &shared);
     if (status == NC_OK && a->shared)
         status = nc_cuda_sum_shared_rows(backend, a, &shared);
     return status;

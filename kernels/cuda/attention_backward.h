@@ -32,8 +32,8 @@ int nc_cuda_sum_shared_rows(struct nc_backend *backend, const nc_attention *a,
 struct nc_work {
     nc_span span;
     int caption, head;
-    int place; /* of its first token in path */
-    int size;  /* of the head */
+    int place;        /* of its first token in path */
+    int size, chunks; /* of the head, in columns and in chunks */
 };
 
 static __device__ __forceinline__ bool nc_work_of_warp(const nc_attention &a, nc_work *w)
@@ -43,6 +43,7 @@ static __device__ __forceinline__ bool nc_work_of_warp(const nc_attention &a, nc
     w->span = nc_caption_span(a, w->caption);
     w->place = a.path_start[w->caption];
     w->size = static_cast<int>(a.head_size);
+    w->chunks = (w->size + NC_CHUNK - 1) / NC_CHUNK;
     return w->span.queries > 0;
 }
 

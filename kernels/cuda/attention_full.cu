@@ -145,7 +145,9 @@ attend_tile(float out[SIZE / 8][4], const uint32_t q[SIZE / 16][4], const nc_bfl
 }
 
 template <int SIZE>
-static __global__ void __launch_bounds__(NC_ATTENTION_THREADS, SIZE <= 64 ? 4 : 2)
+static __global__ void __launch_bounds__(NC_ATTENTION_THREADS, SIZE <= 32   ? 4
+                                                               : SIZE <= 64 ? 3
+                                                                            : 2)
     full_bf16(nc_attention_full a)
 {
     constexpr int KEYS = shape<SIZE>::KEYS, STRIDE = shape<SIZE>::STRIDE, HALF = shape<SIZE>::HALF;

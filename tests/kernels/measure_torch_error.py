@@ -49,7 +49,9 @@ def twice(compute, type_name, *inputs):
 def attention():
     cases = {"one": ([1], 1, 32), "caption": ([13, 7, 1, 20, 9, 16, 17, 13], 3, 64),
              "context": ([77, 1, 77, 40], 2, 64), "odd40": ([13, 5, 32, 33], 2, 40),
-             "odd80": ([13, 18, 77], 2, 80), "head128": ([5, 30], 1, 128), "long": ([130, 300], 1, 32)}
+             "odd80": ([13, 18, 77], 2, 80), "head128": ([5, 30], 1, 128), "long": ([130, 300], 1, 32),
+             "tiles64": ([1, 16, 17, 77, 130], 5, 64), "tiles96": ([32, 33, 48, 49], 1, 96),
+             "head8": ([16, 40, 3], 2, 8)}
     for name, (lengths, heads, size) in cases.items():
         for type_name in TYPES:
             rows = sum(lengths)
@@ -74,7 +76,8 @@ def attention():
 
 def attention_full():
     cases = {"one": (1, 1, 1, 64), "patches50": (2, 50, 3, 64), "patches257": (1, 257, 2, 64),
-             "patches577": (1, 577, 1, 64), "odd40": (3, 17, 2, 40), "head128": (1, 129, 1, 128)}
+             "patches577": (1, 577, 1, 64), "odd40": (3, 17, 2, 40), "head128": (1, 129, 1, 128),
+             "head80": (2, 65, 1, 80), "head96": (1, 64, 2, 96), "head32": (1, 33, 5, 32)}
     for name, (pictures, tokens, heads, size) in cases.items():
         for type_name in TYPES:
             qkv = numbers(20, pictures * tokens * 3 * heads * size, 1.5)
