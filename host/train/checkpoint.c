@@ -322,6 +322,8 @@ static int read_moments(const char *path, const struct nc_step *step, float *con
                 memcpy(moments[which] + row->offset, tensor->data, tensor->bytes);
         }
     }
+    if (status == NC_OK)
+        status = step->ops->synchronize(step->ops->backend); /* the file's bytes are read until then */
     nc_safetensors_close(file);
     return status;
 }
