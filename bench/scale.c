@@ -15,12 +15,15 @@
 
 static const struct nc_help help = {
     .usage = "[mpirun -n N] nclip-bench scale [--shape NAME] [--batch N] [--steps N]",
-    .purpose =
-        "Times training steps on the ranks that mpirun or srun started, or on one. Three things are "
-        "measured, each by itself: the link between the ranks; the step of a rank with its share of "
-        "the batch, all ranks computing at once and none sending; and the step of all together, with "
-        "the bytes of each kind of exchange and the time that was waited for them. The model predicts "
-        "the third from the first two, and GPUs from published figures, which are printed.",
+    .purpose = "Times training steps on the ranks that mpirun or srun started, or on one. Three "
+               "things are "
+               "measured, each by itself: the link between the ranks; the step of a rank with its "
+               "share of "
+               "the batch, all ranks computing at once and none sending; and the step of all "
+               "together, with "
+               "the bytes of each kind of exchange and the time that was waited for them. The "
+               "model predicts "
+               "the third from the first two, and GPUs from published figures, which are printed.",
     .examples = "mpirun -n 2 nclip-bench scale --batch 256\n"
                 "nclip-bench scale --batch 65536 --micro-batch 256 --steps 1 --cold",
 };
@@ -28,12 +31,12 @@ static const struct nc_help help = {
 struct request {
     const char *shape, *precision;
     size_t batch, micro_batch, steps;
-    bool shard, cold, json;
+    bool shard, cold, plan, json;
 };
 
 struct measurement {
     size_t ranks, elements, last_elements;
-    double seconds, alone; /* a step of all together; of a rank by itself */
+    double seconds, alone;                  /* a step of all together; of a rank by itself */
     double forward, backward, loss, update; /* of a rank by itself */
     struct scale_link link;
     struct nc_communicator_statistics sent; /* of a step */
@@ -49,8 +52,15 @@ static int load_config(const struct request *r, size_t batch, struct nc_config *
     snprintf(micro, sizeof micro, "micro_batch_size=%zu", r->micro_batch);
     snprintf(precision, sizeof precision, "precision=%s", r->precision);
     snprintf(shard, sizeof shard, "shard_optimizer=%s", r->shard ? "true" : "false");
-    const char *overrides[] = {size, micro, precision, shard, "drop_last=true", "epochs=1",
-                               "validation_fraction=0", "trainable=all", "gradient_clip=1"};
+    const char *overrides[] = {size,
+                               micro,
+                               precision,
+                               shard,
+                               "drop_last=true",
+                               "epochs=1",
+                               "validation_fraction=0",
+                               "trainable=all",
+                               "gradient_clip=1"};
     return nc_config_load("default", overrides, sizeof overrides / sizeof *overrides, config);
 }
 
@@ -59,7 +69,8 @@ static int load_config(const struct request *r, size_t batch, struct nc_config *
 static int time_exchange(struct nc_communicator *ranks, size_t bytes, size_t times, double *seconds)
 {
     char *out = calloc(1, bytes), *in = calloc(1, bytes);
-    int status = out && in ? nc_communicator_barrier(ranks) : nc_error(NC_FAILED, "bench: no memory");
+    int status =
+        out && in ? nc_communicator_barrier(ranks) : nc_error(NC_FAILED, "bench: no memory");
     double began = nc_seconds();
     for (size_t i = 0; i < times && status == NC_OK; i++) {
         nc_ticket ticket;
@@ -74,7 +85,8 @@ static int time_exchange(struct nc_communicator *ranks, size_t bytes, size_t tim
 }
 
 /* An all-reduce's bandwidth holds its additions. */
-static int time_all_reduce(struct nc_communicator *ranks, size_t bytes, size_t times, double *seconds)
+static int time_all_reduce(struct nc_communicator *ranks, size_t bytes, size_t times,
+                           double *seconds)
 {
     float *data = calloc(1, bytes);
     int status = data ? nc_communicator_barrier(ranks) : nc_error(NC_FAILED, "bench: no memory");
@@ -126,8 +138,8 @@ static int open_step(const struct workload *w, const struct nc_config *config, s
     if (status == NC_OK)
         status = nc_arena_create(&b->arena);
     if (status == NC_OK)
-        status = nc_step_create(ops, &w->shape, &w->table, config, b->trainable, &w->examples, ranks,
-                                b->arena, &b->step);
+        status = nc_step_create(ops, &w->shape, &w->table, config, b->trainable, &w->examples,
+                                ranks, b->arena, &b->step);
     if (status == NC_OK)
         status = nc_arena_commit(b->arena, ops);
     if (status == NC_OK)
@@ -187,7 +199,10 @@ static int measure_loss(struct nc_ops *ops, const struct workload *w, size_t sha
                         double *seconds)
 {
     size_t width = w->shape.embedding, numbers = share * width;
-    struct nc_infonce n = {.type = NC_FLOAT32, .captions = share, .images = share, .width = width,
+    struct nc_infonce n = {.type = NC_FLOAT32,
+                           .captions = share,
+                           .images = share,
+                           .width = width,
                            .total = share * ranks};
     size_t scratch = ops->infonce_scratch(ops->backend, &n);
     float *memory = calloc(3 * numbers + 5 * share + 32, sizeof(float));
@@ -236,6 +251,11 @@ static int measure_together(const struct request *r, const struct workload *w, s
         if (!ranks || ranks->rank == 0)
             nc_arena_print(b.arena, stderr);
     }
+    if (r->plan) {
+        close_step(&b);
+        nc_config_free(config);
+        return status;
+    }
     double began = nc_seconds();
     for (size_t i = 0; i < warm + r->steps && status == NC_OK; i++) {
         struct nc_step_result result;
@@ -245,8 +265,8 @@ static int measure_together(const struct request *r, const struct workload *w, s
         }
         began = i == warm ? nc_seconds() : began;
         if (status == NC_OK)
-            status = nc_step_train(b.step, &w->examples, b.order + i * r->batch, r->batch, i + 1, 1e-6,
-                                   &result);
+            status = nc_step_train(b.step, &w->examples, b.order + i * r->batch, r->batch, i + 1,
+                                   1e-6, &result);
         m->last_loss = result.loss;
     }
     m->seconds = (nc_seconds() - began) / (double)r->steps;
@@ -280,18 +300,24 @@ static int average(struct nc_communicator *ranks, struct measurement *m)
 static struct scale_work describe_work(const struct request *r, const struct workload *w,
                                        const struct measurement *m, size_t ranks, size_t batch)
 {
-    return (struct scale_work){.ranks = ranks, .batch = batch, .width = w->shape.embedding,
-                               .feature_bytes = 4, .gradient_bytes = 4.0 * (double)m->elements,
+    return (struct scale_work){.ranks = ranks,
+                               .batch = batch,
+                               .width = w->shape.embedding,
+                               .feature_bytes = 4,
+                               .gradient_bytes = 4.0 * (double)m->elements,
                                .last_bytes = 4.0 * (double)m->last_elements,
-                               .bucket_bytes = 1 << 24, .sharded = r->shard};
+                               .bucket_bytes = 1 << 24,
+                               .sharded = r->shard};
 }
 
 /* The part of the alone step's time that was its own small loss is replaced by that over all. */
 static void predict_here(const struct request *r, const struct workload *w, struct measurement *m)
 {
     double own = m->loss / (double)m->ranks;
-    struct scale_rank rank = {.towers = m->forward + m->backward - own, .backward = m->backward,
-                              .loss = m->loss, .update = m->update,
+    struct scale_rank rank = {.towers = m->forward + m->backward - own,
+                              .backward = m->backward,
+                              .loss = m->loss,
+                              .update = m->update,
                               .serial = 1 /* one core a rank: it copies and adds as well */};
     struct scale_work work = describe_work(r, w, m, m->ranks, r->batch);
     m->predicted = scale_predict(&work, &rank, &m->link);
@@ -299,22 +325,27 @@ static void predict_here(const struct request *r, const struct workload *w, stru
 
 /* Published figures of one GPU of a DGX H100, and how much of them is taken to be reached. */
 static const struct {
-    double flops, reached;          /* dense bf16; the share that products reach over a step */
-    double nvlink, network, wires;  /* bytes a second each way of one GPU; the share reached */
+    double flops, reached;         /* dense bf16; the share that products reach over a step */
+    double nvlink, network, wires; /* bytes a second each way of one GPU; the share reached */
     double nvlink_latency, network_latency;
-    double memory;                  /* bytes a second */
+    double memory; /* bytes a second */
 } gpu = {989e12, 0.40, 450e9, 50e9, 0.80, 3e-6, 10e-6, 3.35e12};
-enum { GPUS_OF_A_HOST = 8, UPDATE_BYTES = 34 /* of a parameter: read 4 numbers, write 3, and bf16 */ };
+enum {
+    GPUS_OF_A_HOST = 8,
+    UPDATE_BYTES = 34 /* of a parameter: read 4 numbers, write 3, and bf16 */
+};
 
 static struct scale_prediction predict_gpus(const struct request *r, const struct workload *w,
                                             const struct measurement *m, size_t gpus, size_t batch)
 {
-    double width = (double)w->shape.text.width, rows = (double)batch / (double)gpus * w->mean_tokens;
+    double width = (double)w->shape.text.width,
+           rows = (double)batch / (double)gpus * w->mean_tokens;
     double passes = r->micro_batch ? 4 : 3; /* pieces are run forward twice */
     double products = rows * (double)w->shape.text.layers * 24 * width * width;
     double scores = (double)batch * (double)batch / (double)gpus * (double)w->shape.embedding;
     double rate = gpu.flops * gpu.reached;
-    struct scale_rank rank = {.towers = passes * products / rate, .backward = 2 * products / rate,
+    struct scale_rank rank = {.towers = passes * products / rate,
+                              .backward = 2 * products / rate,
                               .loss = 8 * scores / rate,
                               .update = UPDATE_BYTES * (double)m->elements / gpu.memory};
     bool far = gpus > GPUS_OF_A_HOST;
@@ -330,44 +361,51 @@ enum { GPU_COUNTS = sizeof gpu_counts / sizeof *gpu_counts, EACH = 512, WHOLE = 
 
 static void print_prediction(size_t gpus, size_t batch, const struct scale_prediction *p)
 {
-    printf("%5zu %8zu %10.2f %8.2f %10.2f %8.2f %9.2f %12.0f %9.0f%%\n", gpus, batch, 1e3 * p->compute,
-           1e3 * p->ring, 1e3 * p->gradients, 1e3 * p->gather, 1e3 * p->step, (double)batch / p->step,
-           100 * p->compute / p->step);
+    printf("%5zu %8zu %10.2f %8.2f %10.2f %8.2f %9.2f %12.0f %9.0f%%\n", gpus, batch,
+           1e3 * p->compute, 1e3 * p->ring, 1e3 * p->gradients, 1e3 * p->gather, 1e3 * p->step,
+           (double)batch / p->step, 100 * p->compute / p->step);
 }
 
-static void print_text(const struct request *r, const struct workload *w, const struct measurement *m)
+static void print_text(const struct request *r, const struct workload *w,
+                       const struct measurement *m)
 {
     printf("%s, %s, batch %zu on %zu rank%s: %.3f s a step, %.1f captions/s, loss %.6f\n", r->shape,
            r->precision, r->batch, m->ranks, m->ranks > 1 ? "s" : "", m->seconds,
            (double)r->batch / m->seconds, m->last_loss);
-    printf("memory %.2f GiB planned, %.2f GiB at the peak of a rank\n", (double)m->planned_bytes / 0x1p30,
-           (double)m->peak_bytes / 0x1p30);
+    printf("memory %.2f GiB planned, %.2f GiB at the peak of a rank\n",
+           (double)m->planned_bytes / 0x1p30, (double)m->peak_bytes / 0x1p30);
     if (m->ranks > 1) {
-        printf("a rank by itself: %.3f s (forward and loss %.3f, backward %.3f, update %.3f)\n", m->alone,
-               m->forward, m->backward, m->update);
+        printf("a rank by itself: %.3f s (forward and loss %.3f, backward %.3f, update %.3f)\n",
+               m->alone, m->forward, m->backward, m->update);
         printf("link: %.0f us, %.2f GB/s\n\n%-26s %6s %12s %10s %10s %7s\n", 1e6 * m->link.latency,
-               1e-9 * m->link.bandwidth, "a step", "calls", "MB sent", "busy ms", "waited ms", "hidden");
+               1e-9 * m->link.bandwidth, "a step", "calls", "MB sent", "busy ms", "waited ms",
+               "hidden");
         for (size_t i = 0; i < NC_COLLECTIVES; i++) {
-            double steps = (double)r->steps, busy = m->sent.kind[i].busy, waited = m->sent.kind[i].waited;
+            double steps = (double)r->steps, busy = m->sent.kind[i].busy,
+                   waited = m->sent.kind[i].waited;
             if (m->sent.kind[i].calls)
                 printf("%-26.26s %6.0f %12.2f %10.2f %10.2f %6.0f%%\n", nc_collective_names[i],
-                       (double)m->sent.kind[i].calls / steps, 1e-6 * (double)m->sent.kind[i].bytes / steps,
-                       1e3 * busy / steps, 1e3 * waited / steps,
-                       waited < busy ? 100 * (1 - waited / busy) : 0.0);
+                       (double)m->sent.kind[i].calls / steps,
+                       1e-6 * (double)m->sent.kind[i].bytes / steps, 1e3 * busy / steps,
+                       1e3 * waited / steps, waited < busy ? 100 * (1 - waited / busy) : 0.0);
         }
-        printf("\nmodel for these ranks: %.3f s (compute %.3f, ring %.3f, gradients %.3f, gather %.3f); "
-               "measured %.3f s, %+.0f%%\n", m->predicted.step, m->predicted.compute, m->predicted.ring,
-               m->predicted.gradients, m->predicted.gather, m->seconds,
-               100 * (m->seconds / m->predicted.step - 1));
+        printf("\nmodel for these ranks: %.3f s (compute %.3f, ring %.3f, gradients %.3f, gather "
+               "%.3f); "
+               "measured %.3f s, %+.0f%%\n",
+               m->predicted.step, m->predicted.compute, m->predicted.ring, m->predicted.gradients,
+               m->predicted.gather, m->seconds, 100 * (m->seconds / m->predicted.step - 1));
     }
-    printf("\nmodel for GPUs (never run): H100 at %.0f TFLOP/s dense bf16, %.0f%% of it reached; NVLink "
-           "%.0f GB/s within 8,\nnetwork %.0f GB/s a GPU beyond, each way, %.0f%% reached; latency %.0f and "
-           "%.0f us; captions of %.1f tokens;\nfeatures travel in bf16, gradients in fp32; optimizer %s\n",
-           1e-12 * gpu.flops, 100 * gpu.reached, 1e-9 * gpu.nvlink, 1e-9 * gpu.network, 100 * gpu.wires,
-           1e6 * gpu.nvlink_latency, 1e6 * gpu.network_latency, w->mean_tokens,
+    printf("\nmodel for GPUs (never run): H100 at %.0f TFLOP/s dense bf16, %.0f%% of it reached; "
+           "NVLink "
+           "%.0f GB/s within 8,\nnetwork %.0f GB/s a GPU beyond, each way, %.0f%% reached; latency "
+           "%.0f and "
+           "%.0f us; captions of %.1f tokens;\nfeatures travel in bf16, gradients in fp32; "
+           "optimizer %s\n",
+           1e-12 * gpu.flops, 100 * gpu.reached, 1e-9 * gpu.nvlink, 1e-9 * gpu.network,
+           100 * gpu.wires, 1e6 * gpu.nvlink_latency, 1e6 * gpu.network_latency, w->mean_tokens,
            r->shard ? "sharded" : "whole on each");
-    printf("%5s %8s %10s %8s %10s %8s %9s %12s %10s\n", "GPUs", "batch", "compute ms", "ring", "gradients",
-           "gather", "step ms", "captions/s", "computing");
+    printf("%5s %8s %10s %8s %10s %8s %9s %12s %10s\n", "GPUs", "batch", "compute ms", "ring",
+           "gradients", "gather", "step ms", "captions/s", "computing");
     for (size_t which = 0; which < 2; which++)
         for (size_t i = 0; i < GPU_COUNTS; i++) {
             size_t batch = which ? WHOLE : gpu_counts[i] * EACH;
@@ -385,7 +423,8 @@ static void add_prediction(cJSON *object, const struct scale_prediction *p)
     cJSON_AddNumberToObject(object, "step", p->step);
 }
 
-static void print_json(const struct request *r, const struct workload *w, const struct measurement *m)
+static void print_json(const struct request *r, const struct workload *w,
+                       const struct measurement *m)
 {
     cJSON *root = cJSON_CreateObject();
     cJSON_AddStringToObject(root, "benchmark", "scale");
@@ -410,10 +449,13 @@ static void print_json(const struct request *r, const struct workload *w, const 
         for (size_t i = 0; i < NC_COLLECTIVES; i++) {
             cJSON *one = cJSON_CreateObject();
             cJSON_AddStringToObject(one, "name", nc_collective_names[i]);
-            cJSON_AddNumberToObject(one, "calls_per_step", (double)m->sent.kind[i].calls / (double)r->steps);
-            cJSON_AddNumberToObject(one, "bytes_per_step", (double)m->sent.kind[i].bytes / (double)r->steps);
+            cJSON_AddNumberToObject(one, "calls_per_step",
+                                    (double)m->sent.kind[i].calls / (double)r->steps);
+            cJSON_AddNumberToObject(one, "bytes_per_step",
+                                    (double)m->sent.kind[i].bytes / (double)r->steps);
             cJSON_AddNumberToObject(one, "busy_per_step", m->sent.kind[i].busy / (double)r->steps);
-            cJSON_AddNumberToObject(one, "waited_per_step", m->sent.kind[i].waited / (double)r->steps);
+            cJSON_AddNumberToObject(one, "waited_per_step",
+                                    m->sent.kind[i].waited / (double)r->steps);
             cJSON_AddItemToArray(list, one);
         }
         add_prediction(cJSON_AddObjectToObject(root, "predicted"), &m->predicted);
@@ -449,7 +491,7 @@ static int bench(const struct request *r, struct nc_communicator *ranks)
         m.elements = w.table.tower_elements[NC_TOWER_TEXT];
         m.last_elements = nc_parameter_offset(&w.table, NC_TOWER_TEXT, NC_LN1_WEIGHT, 0);
     }
-    if (status == NC_OK && ranks) {
+    if (status == NC_OK && ranks && !r->plan) {
         status = measure_link(ranks, &m.link);
         if (status == NC_OK)
             status = measure_alone(r, &w, ops, ranks->size, &m);
@@ -462,7 +504,7 @@ static int bench(const struct request *r, struct nc_communicator *ranks)
         status = average(ranks, &m);
     if (status == NC_OK)
         predict_here(r, &w, &m);
-    if (status == NC_OK && (!ranks || ranks->rank == 0))
+    if (status == NC_OK && !r->plan && (!ranks || ranks->rank == 0))
         (r->json ? print_json : print_text)(r, &w, &m);
     workload_destroy(&w);
     nc_ops_destroy(ops);
@@ -476,13 +518,16 @@ static int run(int argc, char **argv)
     const struct nc_option table[] = {
         {"--shape", "NAME", "whose text tower (default: ViT-L/14)", NC_OPTION_STRING, &r.shape,
          .choices = workload_shapes},
-        {"--precision", "TYPE", "default: bf16", NC_OPTION_STRING, &r.precision, .choices = precisions},
+        {"--precision", "TYPE", "default: bf16", NC_OPTION_STRING, &r.precision,
+         .choices = precisions},
         {"--batch", "N", "captions a step, of all ranks (default: 256)", NC_OPTION_SIZE, &r.batch},
-        {"--micro-batch", "N", "captions that a rank computes at once (default: all)", NC_OPTION_SIZE,
-         &r.micro_batch},
+        {"--micro-batch", "N", "captions that a rank computes at once (default: all)",
+         NC_OPTION_SIZE, &r.micro_batch},
         {"--steps", "N", "counted steps (default: 3)", NC_OPTION_SIZE, &r.steps},
+        {"--plan", NULL, "only print the memory that is planned", NC_OPTION_FLAG, &r.plan},
         {"--cold", NULL, "count the first step too", NC_OPTION_FLAG, &r.cold},
-        {"--shard-optimizer", NULL, "each rank updates its part of the parameters", NC_OPTION_FLAG, &r.shard},
+        {"--shard-optimizer", NULL, "each rank updates its part of the parameters", NC_OPTION_FLAG,
+         &r.shard},
         {"--json", NULL, "print one JSON object", NC_OPTION_FLAG, &r.json},
         {0},
     };
@@ -503,4 +548,5 @@ static int run(int argc, char **argv)
     return status;
 }
 
-const struct nc_command bench_scale = {"scale", "a training step on many ranks, and a model of more", run};
+const struct nc_command bench_scale = {"scale",
+                                       "a training step on many ranks, and a model of more", run};

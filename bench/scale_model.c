@@ -23,14 +23,15 @@ struct scale_prediction scale_predict(const struct scale_work *w, const struct s
     if (w->ranks > 1) {
         double deep = ceil(log2(ranks));
         double captions = (double)w->batch / ranks, numbers = captions * (double)w->width;
-        /* Text goes round twice; dtext once, in fp32; sums twice, waited for. A block's share of the
-         * loss: a third forward, two thirds backward. */
+        /* Text goes round twice; dtext once, in fp32; sums twice, waited for. A block's share of
+         * the loss: a third forward, two thirds backward. */
         double text = link->latency + numbers * (double)w->feature_bytes / link->bandwidth;
         double dtext = link->latency + numbers * 4 / link->bandwidth;
         double sums = link->latency + captions * 8 / link->bandwidth;
-        p.ring = others * (exposed(text, rank->loss / 3 / ranks, rank->serial) +
-                           exposed(text + dtext, rank->loss * 2 / 3 / ranks, rank->serial) + 2 * sums) +
-                 dtext + sums + 2 * deep * link->latency;
+        p.ring =
+            others * (exposed(text, rank->loss / 3 / ranks, rank->serial) +
+                      exposed(text + dtext, rank->loss * 2 / 3 / ranks, rank->serial) + 2 * sums) +
+            dtext + sums + 2 * deep * link->latency;
         /* Buckets are summed while the backward pass goes on; what is finished last waits for all
          * before it, and nothing is beside it. A reduce-scatter is half of an all-reduce. */
         double halves = w->sharded ? 1 : 2, buckets = ceil(w->gradient_bytes / w->bucket_bytes);
@@ -39,7 +40,8 @@ struct scale_prediction scale_predict(const struct scale_work *w, const struct s
         double early = (w->gradient_bytes - w->last_bytes) * byte + buckets * each;
         p.gradients = exposed(early, rank->backward, rank->serial) + w->last_bytes * byte;
         if (w->sharded) /* each bucket behind its update */
-            p.gather = w->gradient_bytes * others / ranks / link->bandwidth + buckets * deep * link->latency;
+            p.gather = w->gradient_bytes * others / ranks / link->bandwidth +
+                       buckets * deep * link->latency;
     }
     p.step = p.compute + p.ring + p.gradients + p.gather;
     return p;

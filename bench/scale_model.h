@@ -14,19 +14,19 @@ struct scale_link {
 };
 
 struct scale_rank {
-    double towers;       /* seconds of the text tower's passes, each way, over the rank's captions */
-    double backward;     /* the part of it in which gradients can be summed */
-    double loss;         /* seconds of the loss over all blocks */
-    double update;       /* seconds of the whole optimizer */
-    double serial;       /* share of the communication that takes the computing core's time: 1 where
-                            there is no other engine for it, 0 on a GPU's copy engines */
+    double towers;   /* seconds of the text tower's passes, each way, over the rank's captions */
+    double backward; /* the part of it in which gradients can be summed */
+    double loss;     /* seconds of the loss over all blocks */
+    double update;   /* seconds of the whole optimizer */
+    double serial;   /* share of the communication that takes the computing core's time: 1 where
+                        there is no other engine for it, 0 on a GPU's copy engines */
 };
 
 struct scale_work {
-    size_t ranks, batch, width;     /* captions of the whole batch, numbers of a feature */
-    size_t feature_bytes;           /* of one number on its way */
-    double gradient_bytes;          /* of all parameters */
-    double last_bytes;              /* of those that are finished last, at once: the embeddings */
+    size_t ranks, batch, width; /* captions of the whole batch, numbers of a feature */
+    size_t feature_bytes;       /* of one number on its way */
+    double gradient_bytes;      /* of all parameters */
+    double last_bytes;          /* of those that are finished last, at once: the embeddings */
     double bucket_bytes;
     bool sharded;
 };

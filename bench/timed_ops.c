@@ -29,7 +29,7 @@
     X(infonce_backward, nc_infonce, 0)                                                         \
     X(infonce_loss, nc_infonce_loss, 0)                                                        \
     X(adamw, nc_adamw, 0)                                                                      \
-    X(clip, nc_clip, 0)
+    X(clip, nc_clipping, 0)
 
 enum part {
 #define PART(name, type, flops) PART_##name,

@@ -1,6 +1,7 @@
 /* The backends of this build by name. */
 #include "backends.h"
 
+#include "nclip/devices.h"
 #include "nclip/error.h"
 
 #include <stdlib.h>
@@ -71,3 +72,11 @@ void nc_ops_destroy(struct nc_ops *ops)
             backends[i].destroy(ops->backend);
     free(ops);
 }
+
+#if !defined(NCLIP_WITH_CUDA) && !defined(NCLIP_CUDA_EMULATED)
+void nc_gpus_describe(struct nc_gpu_support *support)
+{
+    *support = (struct nc_gpu_support){
+        .problem = "the CUDA backend is not built into this program: it was built without a CUDA toolkit"};
+}
+#endif

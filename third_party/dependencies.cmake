@@ -11,18 +11,20 @@ find_library(DNNL_LIBRARY dnnl REQUIRED)
 find_package(ZLIB REQUIRED)
 pkg_check_modules(JPEG REQUIRED IMPORTED_TARGET libjpeg)
 pkg_check_modules(CJSON REQUIRED IMPORTED_TARGET libcjson)
+pkg_check_modules(CURL REQUIRED IMPORTED_TARGET libcurl)
 pkg_check_modules(CYAML REQUIRED IMPORTED_TARGET libcyaml)
 pkg_check_modules(MSGPACK REQUIRED IMPORTED_TARGET msgpack)
 pkg_check_modules(STB REQUIRED IMPORTED_TARGET stb)
 pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
+pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
 pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)
 
 add_library(nclip_dependencies INTERFACE)
 target_include_directories(nclip_dependencies SYSTEM INTERFACE ${DNNL_INCLUDE_DIR})
 target_link_libraries(nclip_dependencies INTERFACE
     ${DNNL_LIBRARY} OpenMP::OpenMP_C ZLIB::ZLIB Threads::Threads
-    PkgConfig::JPEG PkgConfig::CJSON PkgConfig::CYAML PkgConfig::MSGPACK
-    PkgConfig::STB PkgConfig::XXHASH PkgConfig::UTF8PROC m)
+    PkgConfig::JPEG PkgConfig::CURL PkgConfig::CJSON PkgConfig::CYAML PkgConfig::MSGPACK
+    PkgConfig::STB PkgConfig::XXHASH PkgConfig::ZSTD PkgConfig::UTF8PROC m)
 
 # Many ranks.
 if(NOT NCLIP_MPI STREQUAL OFF)

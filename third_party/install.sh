@@ -6,9 +6,7 @@
 set -eu
 
 packages="cmake pkg-config libdnnl-dev libcjson-dev libcyaml-dev libmsgpack-dev libstb-dev
-libxxhash-dev libutf8proc-dev libcmocka-dev zlib1g-dev"
-# For many ranks (NCLIP_MPI=OFF builds without): MPI, and what makes two hosts of one for the tests.
-packages="$packages libopenmpi-dev openmpi-bin iproute2"
+libxxhash-dev libutf8proc-dev libcmocka-dev zlib1g-dev libzstd-dev libcurl4-openssl-dev"
 # its name differs between Debian and Ubuntu; libjpeg-dev stands for both
 pkg-config --exists libjpeg 2>/dev/null || packages="$packages libjpeg-dev"
 

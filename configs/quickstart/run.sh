@@ -58,8 +58,8 @@ say "Embedding the training pictures, once, with the frozen vision tower"
 build/nclip embed --model "$config/model" --images "$data/train/images" --out "$runs/store"
 
 say "Turning questions into captions that deny something"
-build/nclip generate vqa --questions "$data/train/questions.json" --image-name '{id}.png' \
-    --held-out "$config/held_out.json" --plain 1 --out "$runs/captions.json"
+build/nclip generate vqa --rewriter rules --questions "$data/train/questions.json" \
+    --image-name '{id}.png' --held-out "$config/held_out.json" --plain 1 --out "$runs/captions.json"
 
 choose() { # model, file for what it chooses
     build/nclip evaluate choices --model "$1" --annotations "$config/items.json" \

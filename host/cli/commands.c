@@ -1,9 +1,13 @@
 #include "nclip/command.h"
 
 extern const struct nc_command nc_command_tokenize;
+extern const struct nc_command nc_command_merge;
+extern const struct nc_command nc_command_export;
+extern const struct nc_command nc_command_import;
 extern const struct nc_command nc_command_encode;
 extern const struct nc_command nc_command_embed;
 extern const struct nc_command nc_command_generate;
+extern const struct nc_command nc_command_scan;
 extern const struct nc_command nc_command_train;
 extern const struct nc_command nc_command_evaluate;
 extern const struct nc_command nc_command_report;
@@ -14,9 +18,13 @@ extern const struct nc_command nc_command_doctor;
 const struct nc_command *const nc_commands[] = {
     &nc_command_embed,
     &nc_command_generate,
+    &nc_command_scan,
     &nc_command_train,
     &nc_command_evaluate,
     &nc_command_report,
+    &nc_command_merge,
+    &nc_command_export,
+    &nc_command_import,
     &nc_command_encode,
     &nc_command_tokenize,
     &nc_command_info,

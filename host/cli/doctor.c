@@ -1,5 +1,6 @@
 /* nclip doctor: what this machine can run. Also the example of a command. */
 #include "nclip/command.h"
+#include "nclip/devices.h"
 #include "nclip/error.h"
 
 #include <cjson/cJSON.h>
@@ -201,10 +202,57 @@ static void print_text(const struct machine *machine, const struct precision pre
     for (size_t i = 0; i < 2; i++)
         printf("%-10s %s%s%s: %s\n", precisions[i].name, precisions[i].support,
                *precisions[i].kernel ? ", by " : "", precisions[i].kernel, precisions[i].advice);
-    printf("cuda       not built into this program\n");
 }
 
-static int print_json(const struct machine *machine, const struct precision precisions[2])
+static const char *or_none(const char *version)
+{
+    return *version ? version : "not found";
+}
+
+static void print_gpus(const struct nc_gpu_support *s)
+{
+    if (s->built)
+        printf("cuda       %s, the driver's %s; cuBLASLt %s, cuDNN %s\n", s->toolkit, or_none(s->driver),
+               or_none(s->cublaslt), or_none(s->cudnn));
+    for (size_t i = 0; i < s->count; i++) {
+        const struct nc_gpu *gpu = &s->gpus[i];
+        printf("gpu %-6zu %s, compute capability %d.%d, %d multiprocessors, %.1f GiB, %.1f GiB of it free%s\n",
+               i, gpu->name, gpu->major, gpu->minor, gpu->multiprocessors, (double)gpu->memory / 0x1p30,
+               (double)gpu->available / 0x1p30, gpu->usable ? "" : ": too old for these kernels");
+    }
+    if (*s->problem)
+        printf("%-10s %s\n", s->built ? "gpus" : "cuda", s->problem);
+    printf("advice     %s\n", *s->problem ? "train, embed and evaluate on the processor (--device cpu, the default)"
+                                          : "train, embed and evaluate with --device cuda --set precision=bf16");
+}
+
+static void add_gpus(cJSON *root, const struct nc_gpu_support *s)
+{
+    cJSON *cuda = cJSON_AddObjectToObject(root, "cuda");
+    cJSON_AddBoolToObject(cuda, "built", s->built);
+    cJSON_AddStringToObject(cuda, "toolkit", s->toolkit);
+    cJSON_AddStringToObject(cuda, "driver", s->driver);
+    cJSON_AddStringToObject(cuda, "cublaslt", s->cublaslt);
+    cJSON_AddStringToObject(cuda, "cudnn", s->cudnn);
+    cJSON_AddStringToObject(cuda, "problem", s->problem);
+    cJSON *gpus = cJSON_AddArrayToObject(cuda, "gpus");
+    for (size_t i = 0; i < s->count; i++) {
+        const struct nc_gpu *gpu = &s->gpus[i];
+        cJSON *object = cJSON_CreateObject();
+        char capability[32];
+        snprintf(capability, sizeof capability, "%d.%d", gpu->major, gpu->minor);
+        cJSON_AddStringToObject(object, "name", gpu->name);
+        cJSON_AddStringToObject(object, "compute_capability", capability);
+        cJSON_AddNumberToObject(object, "multiprocessors", gpu->multiprocessors);
+        cJSON_AddNumberToObject(object, "memory", (double)gpu->memory);
+        cJSON_AddNumberToObject(object, "memory_available", (double)gpu->available);
+        cJSON_AddBoolToObject(object, "usable", gpu->usable);
+        cJSON_AddItemToArray(gpus, object);
+    }
+}
+
+static int print_json(const struct machine *machine, const struct precision precisions[2],
+                      const struct nc_gpu_support *gpus)
 {
     const dnnl_version_t *version = dnnl_version();
     char number[64];
@@ -230,8 +278,7 @@ static int print_json(const struct machine *machine, const struct precision prec
         cJSON_AddStringToObject(precision, "support", precisions[i].support);
         cJSON_AddStringToObject(precision, "kernel", precisions[i].kernel);
     }
-    cJSON *cuda = cJSON_AddObjectToObject(root, "cuda");
-    cJSON_AddBoolToObject(cuda, "built", false);
+    add_gpus(root, gpus);
 
     char *text = cJSON_PrintUnformatted(root);
     cJSON_Delete(root);
@@ -248,7 +295,8 @@ static int run(int argc, char **argv)
         .usage = "nclip doctor [--json]",
         .purpose =
             "Tells what this machine can run: processor, memory, the library that multiplies "
-            "matrices, and which precisions it runs natively.",
+            "matrices, and which precisions it runs natively; which GPUs, with which CUDA, which "
+            "libraries, and what is missing to use them.",
     };
     bool json = false;
     const struct nc_option options[] = {
@@ -262,12 +310,16 @@ static int run(int argc, char **argv)
 
     struct machine machine;
     struct precision precisions[2];
+    struct nc_gpu_support gpus;
     look_at_machine(&machine);
     judge_precisions(precisions);
-    if (json)
-        status = print_json(&machine, precisions);
-    else
+    nc_gpus_describe(&gpus);
+    if (json) {
+        status = print_json(&machine, precisions, &gpus);
+    } else {
         print_text(&machine, precisions);
+        print_gpus(&gpus);
+    }
 
     nc_arguments_free(&arguments, options);
     return status;

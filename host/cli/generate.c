@@ -1,122 +1,45 @@
 /* nclip generate: captions that deny something. */
+#include "generate_kinds.h"
+
 #include "nclip/command.h"
 #include "nclip/error.h"
-#include "nclip/vqa.h"
 
 #include <stdio.h>
 #include <string.h>
 
-static const char usage[] =
-    "nclip generate vqa --questions FILE --image-name PATTERN --out FILE [options]";
+static const struct {
+    const char *name;
+    int (*generate)(int argc, char **argv);
+    const char *summary;
+} kinds[] = {
+    {"vqa", generate_vqa, "from questions about pictures that were answered \"no\""},
+    {"absence", generate_absence, "from captions, by asking models what is not there"},
+};
+enum { KINDS = sizeof kinds / sizeof *kinds };
 
-static void print_counts(const struct nc_vqa_counts *counts, bool json)
+static void print_help(void)
 {
-    if (json) {
-        printf("{\"questions\": %zu, \"pictures\": %zu, \"negated\": %zu, \"plain\": %zu, "
-               "\"contradictions\": %zu, \"affirmed\": %zu, \"held_out\": %zu, \"unread\": %zu, "
-               "\"contradicted\": %zu, \"unphrased\": %zu}\n",
-               counts->questions, counts->pictures, counts->negated, counts->plain,
-               counts->contradictions, counts->affirmed, counts->held_out, counts->unread,
-               counts->contradicted, counts->unphrased);
-        return;
-    }
-    printf("%zu captions of %zu pictures from %zu questions\n"
-           "  %8zu deny something\n"
-           "  %8zu deny nothing\n"
-           "  %8zu have a contradiction\n"
-           "questions that became none\n"
-           "  %8zu deny nothing\n"
-           "  %8zu are about pictures that are held out\n"
-           "  %8zu not covered by the rules\n"
-           "  %8zu contradict another answer\n"
-           "  %8zu found no sentence that fits\n",
-           counts->negated + counts->plain, counts->pictures, counts->questions, counts->negated,
-           counts->plain, counts->contradictions, counts->affirmed, counts->held_out,
-           counts->unread, counts->contradicted, counts->unphrased);
-}
-
-static int generate_vqa(int argc, char **argv)
-{
-    static const char *const rewriters[] = {"rules", NULL};
-    struct nc_vqa_options vqa = {0};
-    const char *questions_path = NULL, *out = NULL, *rewriter = "rules";
-    size_t seed = 42;
-    bool json = false;
-    const struct nc_help help = {
-        .usage = usage,
-        .purpose =
-            "Turns questions about pictures that were answered \"no\" into captions that say "
-            "what the picture does not show, each with a contradiction where the answers "
-            "give one. Writes COCO caption JSON: `updated_caption` is what training reads.",
-        .examples = "nclip generate vqa --questions easy_vqa/data/train/questions.json \\\n"
-                    "    --image-name 'train/images/{id}.png' --plain 0.5 --out captions.json",
-    };
-    const struct nc_option options[] = {
-        {"--questions", "FILE", "easy-VQA's questions.json (\"-\": standard input)",
-         NC_OPTION_STRING, &questions_path, .required = true},
-        {"--image-name", "PATTERN",
-         "a picture's file name: {id} stands for its number, {id:12} for 12 digits of it",
-         NC_OPTION_STRING, &vqa.image_name, .required = true},
-        {"--out", "FILE", "the captions", NC_OPTION_STRING, &out, .required = true},
-        {"--rewriter", "NAME", "what makes a statement of a question", NC_OPTION_STRING, &rewriter,
-         .choices = rewriters},
-        {"--captions", "FILE", "captions of the same pictures, to be extended", NC_OPTION_STRING,
-         &vqa.captions, .required = false},
-        {"--plain", "FRACTION",
-         "of the questions that affirm something, the fraction that becomes a caption too "
-         "(default 0)",
-         NC_OPTION_NUMBER, &vqa.plain, .required = false},
-        {"--held-out", "FILE", "phrasings and pairs of words to keep out", NC_OPTION_STRING,
-         &vqa.held_out, .required = false},
-        {"--rejects", "FILE", "JSONL of the questions that were not understood, with the reason",
-         NC_OPTION_STRING, &vqa.rejects, .required = false},
-        {"--seed", "N", "chooses among phrasings (default 42)", NC_OPTION_SIZE, &seed,
-         .required = false},
-        {"--json", NULL, "print the counts as one JSON object", NC_OPTION_FLAG, &json,
-         .required = false},
-        {0},
-    };
-    struct nc_arguments arguments;
-    int status = nc_options_parse(&help, options, argc, argv, &arguments);
-    bool shown = arguments.help_shown;
-    nc_arguments_free(&arguments, options);
-    if (status != NC_OK || shown)
-        return status;
-    if (!(vqa.plain >= 0 && vqa.plain <= 1))
-        return nc_error(NC_USAGE, "--plain is a fraction from 0 to 1");
-    vqa.seed = seed;
-
-    struct nc_vqa_questions questions;
-    struct nc_vqa_counts counts;
-    status = nc_vqa_questions_load(questions_path, &questions);
-    if (status != NC_OK)
-        return status;
-    status = nc_vqa_generate(&questions, &vqa, out, &counts);
-    if (status == NC_OK)
-        print_counts(&counts, json);
-    nc_vqa_questions_free(&questions);
-    return status;
+    printf("Usage: nclip generate KIND --out FILE [options]\n\n"
+           "Makes captions that deny something.\n\n");
+    for (size_t i = 0; i < KINDS; i++)
+        printf("  %-8s %s\n", kinds[i].name, kinds[i].summary);
+    printf("\n`nclip generate KIND --help` tells more.\n");
 }
 
 static int run(int argc, char **argv)
 {
-    const char *kind = argc > 1 ? argv[1] : "";
-    if (strcmp(kind, "vqa") == 0)
-        return generate_vqa(argc - 1, argv + 1);
-    if (strcmp(kind, "--help") == 0 || strcmp(kind, "-h") == 0) {
-        printf("Usage: %s\n\nMakes captions that deny something.\n\n"
-               "  vqa      from questions about pictures that were answered \"no\"\n"
-               "  absence  from captions, by asking models what is not there: not built yet\n\n"
-               "`nclip generate vqa --help` tells more.\n",
-               usage);
+    const char *name = argc > 1 ? argv[1] : "";
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {
+        print_help();
         return NC_OK;
     }
-    if (strcmp(kind, "absence") == 0)
-        return nc_error(NC_USAGE, "`nclip generate absence` is not built yet; "
-                                  "`nclip generate vqa` is");
-    return nc_error(NC_USAGE, "%s%s%sexpected %s", kind[0] ? "\"" : "", kind,
-                    kind[0] ? "\" is nothing that can be generated: " : "", usage);
+    for (size_t i = 0; i < KINDS; i++) {
+        if (strcmp(name, kinds[i].name) == 0)
+            return kinds[i].generate(argc - 1, argv + 1);
+    }
+    return nc_error(NC_USAGE, "%s%s%sexpected nclip generate vqa or absence", name[0] ? "\"" : "",
+                    name, name[0] ? "\" is nothing that can be generated: " : "");
 }
 
-const struct nc_command nc_command_generate = {"generate",
-                                               "captions that deny something, from questions", run};
+const struct nc_command nc_command_generate = {
+    "generate", "captions that deny something, from questions or by models", run};

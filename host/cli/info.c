@@ -1,4 +1,6 @@
-/* nclip info: what is in a model folder, an embedding store or a run folder. */
+/* nclip info: what is in a model folder, an embedding store, a run folder or a file of captions. */
+#include "info_captions.h"
+
 #include "nclip/command.h"
 #include "nclip/config.h"
 #include "nclip/embedding_store.h"
@@ -49,18 +51,6 @@ static enum kind kind_of(const char *folder)
     return KIND_NONE;
 }
 
-/* Prints and frees the object. `complete` is false when something could not be added. */
-static int print_object(cJSON *root, bool complete)
-{
-    char *text = complete ? cJSON_PrintUnformatted(root) : NULL;
-    int status = text ? NC_OK : nc_error(NC_FAILED, "no memory for the description");
-    if (text)
-        puts(text);
-    cJSON_free(text);
-    cJSON_Delete(root);
-    return status;
-}
-
 /* ---- A model ------------------------------------------------------------------------- */
 
 static int describe_model(const char *folder, bool json, bool parameters)
@@ -96,7 +86,7 @@ static int describe_store(const char *folder, bool json)
                         cJSON_AddStringToObject(root, "preprocessing", info->preprocessing) &&
                         cJSON_AddNumberToObject(root, "shards", (double)shards) &&
                         cJSON_AddNumberToObject(root, "skipped", (double)skipped);
-        status = print_object(root, complete);
+        status = nc_json_print(root, complete);
     } else {
         printf("%s: embeddings of %zu picture%s\n\n", folder, rows, rows == 1 ? "" : "s");
         printf("  dimension      %zu, %s, %s\n", info->dimension, nc_type_name(info->type),
@@ -237,7 +227,7 @@ static int print_run_json(const char *folder, const struct nc_config *config,
     complete = complete && list &&
                cJSON_AddBoolToObject(root, "best", holds_checkpoint(folder, "best")) &&
                cJSON_AddBoolToObject(root, "last", holds_checkpoint(folder, "last"));
-    return print_object(root, complete);
+    return nc_json_print(root, complete);
 }
 
 static void print_run(const char *folder, const struct nc_config *config,
@@ -289,11 +279,13 @@ static int describe_run(const char *folder, bool json)
 static int run(int argc, char **argv)
 {
     static const struct nc_help help = {
-        .usage = "nclip info MODEL|STORE|RUN [--parameters] [--json]",
+        .usage = "nclip info MODEL|STORE|RUN|CAPTIONS [--parameters] [--json]",
         .purpose = "Tells what is in a folder: a CLIP model (shapes, types, activation, "
                    "end-of-text rule, logit scale), an embedding store of nclip embed, or a run of "
-                   "nclip train.",
+                   "nclip train; or in a file of captions: how many deny something, with which "
+                   "words, and which models and prompts they come from.",
         .examples = "nclip info clip-vit-large-patch14 --parameters\n"
+                    "nclip info negated.json\n"
                     "nclip info runs/first --json",
         .positional_least = 1,
         .positional_most = 1,
@@ -324,11 +316,13 @@ static int run(int argc, char **argv)
                           "%s: neither a model (config.json), nor an embedding store "
                           "(shard-*.embeddings), nor a run (config.yaml)",
                           folder);
+    else if (nc_file_exists(folder))
+        status = info_captions(folder, json);
     else
-        status = nc_error(NC_BAD_INPUT, "%s: no such folder", folder);
+        status = nc_error(NC_BAD_INPUT, "%s: no such file or folder", folder);
     nc_arguments_free(&arguments, options);
     return status;
 }
 
 const struct nc_command nc_command_info = {"info",
-                                           "what is in a model, an embedding store or a run", run};
+                                           "what is in a model, a store, a run or captions", run};

@@ -164,7 +164,7 @@ int captions_append(struct captions_reader *reader, const char *where, const cJS
     if (!caption.text || (contradiction && !caption.contradiction))
         return captions_no_memory(reader);
     items[captions->count++] = caption;
-    return NC_OK;
+    return reader->visit ? reader->visit(reader->context, where, object) : NC_OK;
 }
 
 int captions_image(struct captions_reader *reader, const char *where, const char *name,
@@ -246,10 +246,17 @@ static int detect(const struct captions_reader *reader, bool *coco)
 
 int nc_captions_load(const char *path, struct nc_captions *captions)
 {
+    return nc_captions_load_visiting(path, captions, NULL, NULL);
+}
+
+int nc_captions_load_visiting(const char *path, struct nc_captions *captions,
+                              nc_captions_visit visit, void *context)
+{
     *captions = (struct nc_captions){0};
     const char *name = strcmp(path, "-") == 0 ? "standard input" : path;
     char *text = NULL;
-    struct captions_reader reader = {.path = name, .captions = captions};
+    struct captions_reader reader = {
+        .path = name, .captions = captions, .visit = visit, .context = context};
     int status = nc_file_read(path, (size_t)4 << 30, &text, &reader.size);
     if (status != NC_OK)
         return status;

@@ -20,6 +20,8 @@ struct captions_reader {
     struct nc_captions *captions; /* owned: a struct text_pool */
     size_t capacity, image_capacity;
     struct nc_string_map *images; /* file name -> index */
+    nc_captions_visit visit;      /* or NULL */
+    void *context;
 };
 
 /* `array` with room for one more than `count` items, moved if need be; NULL: no memory, and the

@@ -3,6 +3,7 @@
 #include "nclip/error.h"
 #include "nclip/files.h"
 #include "nclip/image.h"
+#include "tar_format.h"
 
 #include <dirent.h>
 #include <errno.h>

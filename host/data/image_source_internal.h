@@ -27,9 +27,6 @@ int nc_image_source_add(struct nc_image_source *source, const char *key, size_t 
 /* Does a name end as those of pictures do? Kinds that cannot be decoded count. */
 bool nc_image_source_is_picture(const char *name, size_t size);
 
-/* Is this the first block of a tar? */
-bool nc_tar_recognize(const uint8_t block[512]);
-
 /* Adds the pictures of the tar behind source->tar. */
 int nc_tar_index(struct nc_image_source *source);
 

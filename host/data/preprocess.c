@@ -3,6 +3,7 @@
 #include "nclip/error.h"
 #include "nclip/files.h"
 #include "nclip/json.h"
+#include "nclip/number.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -208,6 +209,51 @@ int nc_preprocess_load(const char *folder, size_t image_size, struct nc_preproce
         status =
             load_from(folder, "preprocessor_config.json", NULL, image_size, preprocess, &found);
     return status;
+}
+
+static const char *truth(bool value)
+{
+    return value ? "true" : "false";
+}
+
+static int write_colors(struct nc_writer *writer, const char *key, const float colors[3])
+{
+    char text[3][NC_NUMBER_SIZE];
+    for (int i = 0; i < 3; i++)
+        nc_float_text(colors[i], text[i]);
+    return nc_writer_printf(writer, ",\n  \"%s\": [%s, %s, %s]", key, text[0], text[1], text[2]);
+}
+
+int nc_preprocess_write(const char *path, const struct nc_preprocess *p)
+{
+    char factor[NC_NUMBER_SIZE], size[80];
+    struct nc_writer *writer;
+    int status = nc_writer_create(path, &writer);
+    if (status != NC_OK)
+        return status;
+    if (p->shortest_edge)
+        snprintf(size, sizeof size, "\"shortest_edge\": %zu", p->shortest_edge);
+    else
+        snprintf(size, sizeof size, "\"height\": %zu, \"width\": %zu", p->resize_height,
+                 p->resize_width);
+    /* Failures are remembered until commit. */
+    (void)nc_writer_printf(writer,
+                           "{\n  \"image_processor_type\": \"CLIPImageProcessor\",\n"
+                           "  \"do_convert_rgb\": true,\n  \"do_resize\": %s,\n"
+                           "  \"size\": {%s},\n  \"resample\": %d,\n  \"do_center_crop\": %s",
+                           truth(p->do_resize), size, (int)p->resample, truth(p->do_center_crop));
+    if (p->do_center_crop)
+        (void)nc_writer_printf(writer, ",\n  \"crop_size\": {\"height\": %zu, \"width\": %zu}",
+                               p->crop_height, p->crop_width);
+    (void)nc_writer_printf(writer,
+                           ",\n  \"do_rescale\": %s,\n  \"rescale_factor\": %s,\n"
+                           "  \"do_normalize\": %s",
+                           truth(p->do_rescale), nc_number_text(p->rescale_factor, factor),
+                           truth(p->do_normalize));
+    (void)write_colors(writer, "image_mean", p->image_mean);
+    (void)write_colors(writer, "image_std", p->image_std);
+    (void)nc_writer_printf(writer, "\n}\n");
+    return nc_writer_commit(writer);
 }
 
 static const char *resample_name(enum nc_resample resample)

@@ -1,133 +1,15 @@
 /* From questions to captions. Every choice hangs on the seed and the question's number alone, so
  * that one question more or less changes no other caption. */
-#include "nclip/captions.h"
+#include "vqa_generator.h"
+
 #include "nclip/error.h"
-#include "nclip/files.h"
 #include "nclip/json.h"
-#include "nclip/vqa.h"
-#include "vqa_facts.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-struct generator {
-    const struct nc_vqa_questions *questions;
-    const struct nc_vqa_options *options;
-    struct nc_vqa_counts *counts;
-    struct vqa_words words;
-    struct nc_vqa_held_out held_out;
-    struct nc_captions captions; /* given ones */
-    size_t *caption_order;       /* their numbers, sorted by picture */
-    struct named_picture *named; /* their pictures, sorted by file name */
-    size_t *order;               /* questions, sorted by picture */
-    unsigned char *facts;        /* of the picture at hand, one a word */
-    struct nc_writer *out, *rejects;
-    char image_name[4096]; /* of the picture at hand */
-    size_t annotations;
-};
-
-struct named_picture {
-    const char *name;
-    size_t first, count; /* in caption_order */
-};
-
-/* ---- Chance ------------------------------------------------------------------------ */
-
-/* SplitMix64 (Steele, Lea, Flood 2014). */
-static uint64_t mix(uint64_t *state)
-{
-    uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return z ^ (z >> 31);
-}
-
-static uint64_t chance_begin(uint64_t seed, size_t question)
-{
-    uint64_t state = seed;
-    state = mix(&state) ^ question;
-    return mix(&state);
-}
-
-static double chance(uint64_t *state)
-{
-    return (double)(mix(state) >> 11) * 0x1p-53;
-}
-
-static size_t chance_below(uint64_t *state, size_t count)
-{
-    return (size_t)(chance(state) * (double)count);
-}
-
-/* ---- Pictures and the captions that they have already ------------------------------- */
-
-static int compare_sizes(uint64_t a, uint64_t b)
-{
-    return (a > b) - (a < b);
-}
-
-static int compare_questions(const void *a, const void *b, void *context)
-{
-    const struct nc_vqa_question *items = context;
-    size_t first = *(const size_t *)a, second = *(const size_t *)b;
-    int order = compare_sizes(items[first].image, items[second].image);
-    return order ? order : compare_sizes(first, second);
-}
-
-static int compare_captions(const void *a, const void *b, void *context)
-{
-    const struct nc_caption *items = context;
-    size_t first = *(const size_t *)a, second = *(const size_t *)b;
-    int order = compare_sizes(items[first].image, items[second].image);
-    return order ? order : compare_sizes(first, second);
-}
-
-static int compare_names(const void *a, const void *b)
-{
-    return strcmp(((const struct named_picture *)a)->name, ((const struct named_picture *)b)->name);
-}
-
-static int load_captions(struct generator *g)
-{
-    int status = nc_captions_load(g->options->captions, &g->captions);
-    if (status != NC_OK)
-        return status;
-    size_t count = g->captions.count, pictures = g->captions.image_count;
-    g->caption_order = malloc((count + 1) * sizeof *g->caption_order);
-    g->named = calloc(pictures + 1, sizeof *g->named);
-    if (!g->caption_order || !g->named)
-        return nc_error(NC_FAILED, "%s: no memory for %zu captions", g->options->captions, count);
-    for (size_t i = 0; i < count; i++)
-        g->caption_order[i] = i;
-    qsort_r(g->caption_order, count, sizeof *g->caption_order, compare_captions, g->captions.items);
-    for (size_t i = 0; i < pictures; i++)
-        g->named[i].name = g->captions.images[i];
-    for (size_t i = count; i-- > 0;) {
-        struct named_picture *picture = &g->named[g->captions.items[g->caption_order[i]].image];
-        picture->first = i;
-        picture->count++;
-    }
-    qsort(g->named, pictures, sizeof *g->named, compare_names);
-    return NC_OK;
-}
-
-/* "COCO_{id:12}.jpg": checks the pattern and writes one picture's name. */
-static int name_picture(const char *pattern, uint64_t id, char *name, size_t size)
-{
-    const char *start = strstr(pattern, "{id");
-    const char *end = start ? strchr(start, '}') : NULL;
-    unsigned digits = 1;
-    if (!end || (start[3] != '}' && (sscanf(start + 3, ":%2u}", &digits) != 1 || end > start + 6)))
-        return nc_error(NC_USAGE, "the pattern of picture names \"%s\" has no {id} or {id:12}",
-                        pattern);
-    int length = snprintf(name, size, "%.*s%0*" PRIu64 "%s", (int)(start - pattern), pattern,
-                          (int)digits, id, end + 1);
-    if (length < 0 || (size_t)length >= size)
-        return nc_error(NC_USAGE, "the pattern of picture names \"%.40s...\" is too long", pattern);
-    return NC_OK;
-}
+#include <strings.h>
 
 /* ---- Held out ----------------------------------------------------------------------- */
 
@@ -211,14 +93,11 @@ static void claim_slots(const struct nc_vqa_claim *claim, struct nc_vqa_slots *s
         .bare = claim->bare,
         .noun = claim->noun,
     };
+    if (claim->kind != NC_VQA_EXISTENCE && claim->statement.denied[0]) {
+        slots->denial = claim->statement.denied;
+        slots->assertion = claim->statement.affirmed;
+    }
 }
-
-struct written {
-    const char *caption; /* the picture's own */
-    char *updated;       /* what is trained on */
-    char *contradiction; /* or NULL */
-    const char *phrasing;
-};
 
 /* One phrasing of those that fit, by their weights. */
 static const struct nc_vqa_phrasing *choose(const struct generator *g,
@@ -235,7 +114,7 @@ static const struct nc_vqa_phrasing *choose(const struct generator *g,
             continue;
         char *candidate = fill(g, denied ? phrasing->denied : phrasing->affirmed, slots);
         total += candidate ? phrasing->weight : 0;
-        if (candidate && chance_below(state, total) < phrasing->weight) {
+        if (candidate && vqa_chance_below(state, total) < phrasing->weight) {
             free(*text);
             *text = candidate;
             chosen = phrasing;
@@ -244,56 +123,6 @@ static const struct nc_vqa_phrasing *choose(const struct generator *g,
         }
     }
     return chosen;
-}
-
-static int write_annotation(struct generator *g, const struct nc_vqa_question *question,
-                            const struct written *written)
-{
-    int status = NC_FAILED;
-    char *text = NULL;
-    cJSON *root = cJSON_CreateObject();
-    bool made = root && cJSON_AddNumberToObject(root, "id", (double)g->annotations) &&
-                cJSON_AddNumberToObject(root, "image_id", (double)question->image) &&
-                cJSON_AddStringToObject(root, "caption", written->caption) &&
-                cJSON_AddStringToObject(root, "updated_caption", written->updated);
-    made = made && (!written->contradiction ||
-                    cJSON_AddStringToObject(root, "contradiction", written->contradiction));
-    cJSON *source = made ? cJSON_AddObjectToObject(root, "source") : NULL;
-    made = source && cJSON_AddStringToObject(source, "question", question->question) &&
-           cJSON_AddStringToObject(source, "answer", question->answer) &&
-           cJSON_AddStringToObject(source, "phrasing", written->phrasing);
-    if (made)
-        text = cJSON_PrintUnformatted(root);
-    if (text) {
-        status = nc_writer_printf(g->out, "%s%s", g->annotations ? ",\n" : "", text);
-        g->annotations++;
-        g->counts->contradictions += written->contradiction != NULL;
-    } else {
-        status = nc_error(NC_FAILED, "no memory for an annotation");
-    }
-    free(text);
-    cJSON_Delete(root);
-    return status;
-}
-
-/* The picture's own caption: one of the given ones, or what is known. `text` holds the latter. */
-static const char *own_caption(const struct generator *g, uint64_t *state, char *text, size_t size)
-{
-    if (g->options->captions) {
-        struct named_picture key = {.name = g->image_name};
-        const struct named_picture *picture =
-            bsearch(&key, g->named, g->captions.image_count, sizeof key, compare_names);
-        if (!picture || !picture->count)
-            return NULL;
-        size_t at = picture->first + chance_below(state, picture->count);
-        return g->captions.items[g->caption_order[at]].text;
-    }
-    if (!g->words.subject)
-        return NULL;
-    char known[2 * NC_VQA_TEXT];
-    vqa_facts_describe(&g->words, g->facts, known, sizeof known);
-    snprintf(text, size, "%s %s", strchr("aeiou", known[0]) ? "an" : "a", known);
-    return text;
 }
 
 /* What the picture shows where the word is denied, or VQA_NO_WORD. */
@@ -310,7 +139,7 @@ static int write_negated(struct generator *g, const struct nc_vqa_question *ques
 {
     char own[2 * NC_VQA_TEXT + 8];
     int word = vqa_claim_word(&g->words, claim), instead = shown_instead(g, word);
-    struct written written = {.caption = own_caption(g, state, own, sizeof own)};
+    struct written written = {.caption = vqa_own_caption(g, state, own, sizeof own)};
     struct filling filling, twin;
     if (word != VQA_NO_WORD)
         fill_slots(g, word, &filling);
@@ -334,7 +163,7 @@ static int write_negated(struct generator *g, const struct nc_vqa_question *ques
         written.contradiction = fill(g, phrasing->affirmed, &filling.slots);
     if (!written.caption)
         written.caption = written.updated;
-    int status = write_annotation(g, question, &written);
+    int status = vqa_write_annotation(g, question, &written);
     g->counts->negated += status == NC_OK;
     free(written.updated);
     free(written.contradiction);
@@ -347,7 +176,7 @@ static int write_plain(struct generator *g, const struct nc_vqa_question *questi
 {
     char own[2 * NC_VQA_TEXT + 8], both[2 * NC_VQA_TEXT];
     int word = vqa_claim_word(&g->words, claim);
-    struct written written = {.caption = own_caption(g, state, own, sizeof own)};
+    struct written written = {.caption = vqa_own_caption(g, state, own, sizeof own)};
     struct filling filling;
     *done = false;
     if (word == VQA_NO_WORD && claim->kind == NC_VQA_VALUE)
@@ -356,7 +185,7 @@ static int write_plain(struct generator *g, const struct nc_vqa_question *questi
         fill_slots(g, word, &filling);
     else
         claim_slots(claim, &filling.slots);
-    if (word != VQA_NO_WORD && filling.slots.known && chance(state) < 0.5) {
+    if (word != VQA_NO_WORD && filling.slots.known && vqa_chance(state) < 0.5) {
         vqa_facts_describe(&g->words, g->facts, both, sizeof both);
         filling.slots = (struct nc_vqa_slots){.thing = both};
     }
@@ -369,7 +198,7 @@ static int write_plain(struct generator *g, const struct nc_vqa_question *questi
     written.contradiction = fill(g, phrasing->denied, &filling.slots);
     if (!written.caption)
         written.caption = written.updated;
-    int status = write_annotation(g, question, &written);
+    int status = vqa_write_annotation(g, question, &written);
     g->counts->plain += status == NC_OK;
     free(written.updated);
     free(written.contradiction);
@@ -378,24 +207,24 @@ static int write_plain(struct generator *g, const struct nc_vqa_question *questi
 
 /* ---- All of them -------------------------------------------------------------------- */
 
-static int reject(struct generator *g, const struct nc_vqa_question *question, size_t *count,
-                  const char *reason)
+static int write_by_rules(struct generator *g, const struct nc_vqa_question *question,
+                          const struct nc_vqa_claim *claim, size_t number)
 {
-    ++*count;
-    if (!g->rejects)
+    struct nc_vqa_counts *counts = g->counts;
+    bool done = true;
+    uint64_t state = vqa_chance_begin(g->options->seed, number);
+    if (!claim->holds) {
+        int status = write_negated(g, question, claim, &state, &done);
+        return status != NC_OK || done
+                   ? status
+                   : vqa_reject(g, question, &counts->unphrased, "no sentence fits");
+    }
+    if (vqa_chance(&state) >= g->options->plain) {
+        counts->affirmed++;
         return NC_OK;
-    int status = NC_FAILED;
-    cJSON *root = cJSON_CreateObject();
-    char *text = NULL;
-    if (root && cJSON_AddNumberToObject(root, "image_id", (double)question->image) &&
-        cJSON_AddStringToObject(root, "question", question->question) &&
-        cJSON_AddStringToObject(root, "answer", question->answer) &&
-        cJSON_AddStringToObject(root, "reason", reason))
-        text = cJSON_PrintUnformatted(root);
-    status = text ? nc_writer_printf(g->rejects, "%s\n", text)
-                  : nc_error(NC_FAILED, "no memory for a list of questions");
-    free(text);
-    cJSON_Delete(root);
+    }
+    int status = write_plain(g, question, claim, &state, &done);
+    counts->affirmed += !done;
     return status;
 }
 
@@ -405,22 +234,22 @@ static int write_question(struct generator *g, size_t number)
     struct nc_vqa_counts *counts = g->counts;
     struct nc_vqa_claim claim;
     const char *reason;
-    bool done = true;
-    if (!nc_vqa_read(question->question, question->answer, &claim, &reason))
-        return reject(g, question, &counts->unread, reason);
-    uint64_t state = chance_begin(g->options->seed, number);
-    if (!claim.holds) {
-        int status = write_negated(g, question, &claim, &state, &done);
-        return status != NC_OK || done
-                   ? status
-                   : reject(g, question, &counts->unphrased, "no sentence fits");
+    bool read = nc_vqa_read(question->question, question->answer, &claim, &reason);
+    struct nc_vqa_coverage *coverage = &counts->forms[claim.statement.form];
+    bool no = strcasecmp(question->answer, "no") == 0;
+    bool denies = read ? !claim.holds : no;
+    coverage->asked += denies;
+    if (claim.statement.form == NC_VQA_NEGATIVE && !g->questions->literal) {
+        read = false;
+        reason = "an answer to a question with a negation can mean either";
     }
-    if (chance(&state) >= g->options->plain) {
-        counts->affirmed++;
-        return NC_OK;
-    }
-    int status = write_plain(g, question, &claim, &state, &done);
-    counts->affirmed += !done;
+    if (g->options->rewriter)
+        return no ? vqa_request_add(g, question, number) : (counts->affirmed++, NC_OK);
+    if (!read)
+        return vqa_reject(g, question, &counts->unread, reason);
+    size_t before = g->annotations;
+    int status = write_by_rules(g, question, &claim, number);
+    coverage->written += denies && g->annotations > before;
     return status;
 }
 
@@ -442,11 +271,11 @@ static int write_picture(struct generator *g, size_t first, size_t last)
         g->counts->held_out += last - first;
         return NC_OK;
     }
-    int status = name_picture(g->options->image_name, items[g->order[first]].image, g->image_name,
+    int status = vqa_name_picture(g->options->image_name, items[g->order[first]].image, g->image_name,
                               sizeof g->image_name);
     for (size_t i = first; i < last && status == NC_OK; i++) {
         status = fits ? write_question(g, g->order[i])
-                      : reject(g, &items[g->order[i]], &g->counts->contradicted,
+                      : vqa_reject(g, &items[g->order[i]], &g->counts->contradicted,
                                "the answers about this picture contradict each other");
     }
     return status;
@@ -454,21 +283,16 @@ static int write_picture(struct generator *g, size_t first, size_t last)
 
 static int write_images(struct generator *g)
 {
-    int status = nc_writer_printf(g->out, "\n],\n\"images\": [\n");
+    int status = NC_OK;
     for (size_t i = 0; i < g->questions->count && status == NC_OK; i++) {
         uint64_t image = g->questions->items[g->order[i]].image;
+        char id[24];
         if (i && image == g->questions->items[g->order[i - 1]].image)
             continue;
-        status = name_picture(g->options->image_name, image, g->image_name, sizeof g->image_name);
-        if (status != NC_OK)
-            return status;
-        cJSON *name = cJSON_CreateString(g->image_name);
-        char *text = name ? cJSON_PrintUnformatted(name) : NULL;
-        status = text ? nc_writer_printf(g->out, "%s{\"id\": %" PRIu64 ", \"file_name\": %s}",
-                                         i ? ",\n" : "", image, text)
-                      : nc_error(NC_FAILED, "no memory for a picture's name");
-        free(text);
-        cJSON_Delete(name);
+        snprintf(id, sizeof id, "%" PRIu64, image);
+        status = vqa_name_picture(g->options->image_name, image, g->image_name, sizeof g->image_name);
+        if (status == NC_OK)
+            status = caption_output_add_picture(g->out, id, g->image_name);
     }
     return status;
 }
@@ -477,7 +301,7 @@ static int write_all(struct generator *g)
 {
     const struct nc_vqa_question *items = g->questions->items;
     size_t count = g->questions->count;
-    int status = nc_writer_printf(g->out, "{\"annotations\": [\n");
+    int status = NC_OK;
     for (size_t first = 0, last; first < count && status == NC_OK; first = last) {
         last = first + 1;
         while (last < count && items[g->order[last]].image == items[g->order[first]].image)
@@ -486,21 +310,38 @@ static int write_all(struct generator *g)
         status = write_picture(g, first, last);
         g->counts->pictures += g->annotations > before;
     }
+    if (status == NC_OK && g->options->rewriter)
+        status = vqa_requests_write(g);
     if (status == NC_OK)
         status = write_images(g);
-    return status == NC_OK ? nc_writer_printf(g->out, "\n]}\n") : status;
+    return status;
+}
+
+static int compare_questions(const void *a, const void *b, void *context)
+{
+    const struct nc_vqa_question *items = context;
+    size_t first = *(const size_t *)a, second = *(const size_t *)b;
+    uint64_t x = items[first].image, y = items[second].image;
+    return x != y ? (x > y) - (x < y) : (first > second) - (first < second);
 }
 
 int nc_vqa_generate(const struct nc_vqa_questions *questions, const struct nc_vqa_options *options,
                     const char *path, struct nc_vqa_counts *counts)
 {
-    struct generator g = {.questions = questions, .options = options, .counts = counts};
-    *counts = (struct nc_vqa_counts){.questions = questions->count};
-    int status = name_picture(options->image_name, 0, g.image_name, sizeof g.image_name);
+    struct vqa_requests requests = {0};
+    struct generator g = {
+        .questions = questions, .options = options, .counts = counts, .requests = &requests};
+    *counts = (struct nc_vqa_counts){.questions = questions->count,
+                                     .undecided = questions->undecided,
+                                     .unanswered = questions->unanswered};
+    if (options->rewriter && !options->captions)
+        return nc_error(NC_USAGE, "the rewriter \"%s\" needs captions to extend: give --captions",
+                        options->rewriter->name);
+    int status = vqa_name_picture(options->image_name, 0, g.image_name, sizeof g.image_name);
     if (status == NC_OK && options->held_out)
         status = nc_vqa_held_out_load(options->held_out, &g.held_out);
     if (status == NC_OK && options->captions)
-        status = load_captions(&g);
+        status = vqa_load_captions(&g);
     if (status == NC_OK)
         status = vqa_words_learn(questions, &g.words);
     if (status != NC_OK)
@@ -515,7 +356,7 @@ int nc_vqa_generate(const struct nc_vqa_questions *questions, const struct nc_vq
         g.order[i] = i;
     qsort_r(g.order, questions->count, sizeof *g.order, compare_questions, questions->items);
 
-    status = nc_writer_create(path, &g.out);
+    status = caption_output_create(path, &g.out);
     if (status == NC_OK && options->rejects)
         status = nc_writer_create(options->rejects, &g.rejects);
     if (status == NC_OK)
@@ -525,16 +366,17 @@ int nc_vqa_generate(const struct nc_vqa_questions *questions, const struct nc_vq
         g.rejects = NULL;
     }
     if (status == NC_OK) {
-        status = nc_writer_commit(g.out);
+        status = caption_output_commit(g.out);
         g.out = NULL;
     }
 done:
     nc_writer_abort(g.rejects);
-    nc_writer_abort(g.out);
+    caption_output_abort(g.out);
     free(g.order);
     free(g.facts);
     free(g.caption_order);
     free(g.named);
+    vqa_requests_free(&requests);
     nc_captions_free(&g.captions);
     nc_vqa_held_out_free(&g.held_out);
     vqa_words_free(&g.words);

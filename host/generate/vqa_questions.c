@@ -1,15 +1,19 @@
 /* Readers of data sets of questions. Each fills the same form; one function a data set. */
 #include "nclip/error.h"
+#include "nclip/files.h"
 #include "nclip/json.h"
 #include "nclip/vqa.h"
+#include "vqa_v2.h"
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* easy-VQA: [["is there a red shape?", "no", 0], ...]. Every picture shows one shape. */
 static int read_easy_vqa(const char *path, const cJSON *root, struct nc_vqa_questions *questions)
 {
     questions->subject = "shape";
+    questions->literal = true;
     const cJSON *entry;
     cJSON_ArrayForEach(entry, root)
     {
@@ -28,28 +32,57 @@ static int read_easy_vqa(const char *path, const cJSON *root, struct nc_vqa_ques
     return NC_OK;
 }
 
-int nc_vqa_questions_load(const char *path, struct nc_vqa_questions *questions)
-{
-    *questions = (struct nc_vqa_questions){0};
+struct owned {
     cJSON *root;
-    int status = nc_json_load(path, &root);
+    struct vqa_texts *texts;
+};
+
+static int read_array(const char *path, const char *text, size_t size,
+                      struct nc_vqa_questions *questions)
+{
+    struct owned *owned = questions->owned;
+    int status = nc_json_parse(path, text, size, &owned->root);
     if (status != NC_OK)
         return status;
-    questions->owned = root;
-    if (!cJSON_IsArray(root)) {
-        status = nc_error(NC_BAD_INPUT,
-                          "%s: not a list of questions (known so far: easy-VQA's "
-                          "[[\"question\", \"answer\", picture's number], ...])",
-                          path);
-        goto done;
-    }
     size_t count = 0;
-    for (const cJSON *entry = root->child; entry; entry = entry->next)
+    for (const cJSON *entry = owned->root->child; entry; entry = entry->next)
         count++;
     questions->items = calloc(count + 1, sizeof *questions->items);
-    status = questions->items ? read_easy_vqa(path, root, questions)
-                              : nc_error(NC_FAILED, "%s: no memory for %zu questions", path, count);
+    return questions->items
+               ? read_easy_vqa(path, owned->root, questions)
+               : nc_error(NC_FAILED, "%s: no memory for %zu questions", path, count);
+}
+
+int nc_vqa_questions_load(const char *path, const char *annotations, double agreement,
+                          struct nc_vqa_questions *questions)
+{
+    struct owned *owned = calloc(1, sizeof *owned);
+    const char *name = strcmp(path, "-") == 0 ? "standard input" : path;
+    char *text = NULL;
+    size_t size = 0;
+    *questions = (struct nc_vqa_questions){.owned = owned};
+    int status = owned ? nc_file_read(path, (size_t)4 << 30, &text, &size)
+                       : nc_error(NC_FAILED, "%s: no memory", name);
+    char first = text ? text[strspn(text, " \t\r\n")] : 0;
+    if (status != NC_OK)
+        goto done;
+    if (first == '[' && annotations)
+        status = nc_error(NC_USAGE, "%s: easy-VQA's questions hold their answers: leave "
+                                    "--annotations out", name);
+    else if (first == '[')
+        status = read_array(name, text, size, questions);
+    else if (first == '{' && !annotations)
+        status = nc_error(NC_USAGE, "%s: VQA v2's questions: give the file with their answers as "
+                                    "--annotations", name);
+    else if (first == '{')
+        status = vqa_v2_read(name, text, size, annotations, agreement, questions, &owned->texts);
+    else
+        status = nc_error(NC_BAD_INPUT,
+                          "%s: neither easy-VQA's [[\"question\", \"answer\", picture's number], "
+                          "...] nor VQA v2's {\"questions\": [...]}",
+                          name);
 done:
+    free(text);
     if (status != NC_OK)
         nc_vqa_questions_free(questions);
     return status;
@@ -57,7 +90,12 @@ done:
 
 void nc_vqa_questions_free(struct nc_vqa_questions *questions)
 {
+    struct owned *owned = questions->owned;
     free(questions->items);
-    cJSON_Delete(questions->owned);
+    if (owned) {
+        cJSON_Delete(owned->root);
+        vqa_texts_free(owned->texts);
+    }
+    free(owned);
     *questions = (struct nc_vqa_questions){0};
 }

@@ -1,14 +1,17 @@
 /* What a question with its answer claims, by a table of question forms, and the sentences that
  * state or deny a claim.
  *
- * The grammar is small on purpose. A form either covers a question whole or not at all, so that
- * what comes out is true: a question that no form covers is left to a better reader. */
+ * The forms are few on purpose: those whose parts can be said in many ways. A form either covers a
+ * question whole or not at all, so that what comes out is true; what none covers becomes a plain
+ * statement by the grammar (vqa_grammar.c), or is left to a better reader. */
 #include "nclip/vqa.h"
+#include "vqa_lexicon.h"
 
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 /* ---- Question forms ---------------------------------------------------------------- */
 
@@ -163,6 +166,11 @@ static bool match_from(const char *pattern, const struct sentence *sentence, siz
     return used && match_from(rest, sentence, at + used, match);
 }
 
+static const char *article(const char *words)
+{
+    return strchr("aeiou", words[0]) ? "an " : "a ";
+}
+
 /* ---- Claims ------------------------------------------------------------------------ */
 
 static bool put(char *target, const struct sentence *sentence, struct span span)
@@ -179,66 +187,102 @@ static bool put(char *target, const struct sentence *sentence, struct span span)
     return true;
 }
 
-/* Words that make a thing one particular thing, or no thing at all: "is there the dog". */
+/* Words that make a thing one particular thing, no thing at all, or some number of them. */
 static bool starts_vague(const char *text)
 {
     static const char *const words[] = {
-        "the", "this",   "that", "these", "those",   "his",    "her",   "their", "its",
-        "it",  "anyone", "more", "less",  "only",    "enough", "much",  "many",  "a",
-        "an",  "any",    "no",   "not",   "another", "other",  "going", "one"};
-    size_t length = strcspn(text, " ");
+        "this", "that",   "these",     "those",     "it",        "anyone",  "someone", "anybody",
+        "going", "no",    "anything",  "something", "somebody",  "any",     "some",    "one",
+        "not",  "other",  "a",         "an",        "the"};
+    char first[NC_VQA_TEXT];
+    snprintf(first, sizeof first, "%.*s", (int)strcspn(text, " "), text);
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
-        if (strlen(words[i]) == length && memcmp(text, words[i], length) == 0)
+        if (strcmp(words[i], first) == 0)
             return true;
     }
-    return false;
+    return vqa_is(first, VQA_COUNT) || vqa_is(first, VQA_AMOUNT) ||
+           vqa_is(first, VQA_DETERMINER) || vqa_is_number(first) || strstr(text, " and ");
+}
+
+/* Fills the parts; false when one is too long. */
+static bool fill_claim(const struct form *form, const struct match *match,
+                       const struct sentence *asked, const struct sentence *said,
+                       struct nc_vqa_claim *claim)
+{
+    bool one =
+        match->article && (strcmp(match->article, "a") == 0 || strcmp(match->article, "an") == 0);
+    claim->kind = form->kind;
+    claim->plural = strncmp(asked->words[0], "are", 3) == 0;
+    claim->bare = form->kind == NC_VQA_EXISTENCE && (claim->plural || (match->article && !one));
+    claim->noun = form->kind == NC_VQA_QUALITY && one;
+    bool value = form->kind == NC_VQA_VALUE;
+    return put(claim->thing, asked, match->thing) && put(claim->subject, asked, match->subject) &&
+           put(claim->attribute, asked, match->attribute) &&
+           put(claim->quality, value ? said : asked,
+               value ? (struct span){0, said->count} : match->quality);
+}
+
+/* Does the grammar, which knows more words, read the question as the form does? */
+static bool confirmed(const struct form *form, struct nc_vqa_claim *claim, bool restated)
+{
+    char denied[4 * NC_VQA_TEXT];
+    if (starts_vague(claim->thing) || starts_vague(claim->subject) || starts_vague(claim->quality))
+        return false;
+    if (form->negated || form->kind == NC_VQA_VALUE)
+        return true;
+    if (!restated)
+        return false;
+    if (form->kind == NC_VQA_EXISTENCE) {
+        claim->plural |= strncmp(claim->statement.denied, "there are ", 10) == 0;
+        claim->bare |= claim->plural;
+        return true;
+    }
+    snprintf(denied, sizeof denied, "the %s is not %s%s", claim->subject,
+             claim->noun ? article(claim->quality) : "", claim->quality);
+    return strcasecmp(denied, claim->statement.denied) == 0;
 }
 
 bool nc_vqa_read(const char *question, const char *answer, struct nc_vqa_claim *claim,
                  const char **reason)
 {
     struct sentence asked, said;
+    struct nc_vqa_statement statement;
     *claim = (struct nc_vqa_claim){0};
+    bool restated = nc_vqa_restate(question, &statement, reason);
+    claim->statement = statement;
     if (!split(question, &asked) || !split(answer, &said)) {
         *reason = "too long, empty, or not plain English letters";
         return false;
     }
+    bool yes = said.count == 1 && strcmp(said.words[0], "yes") == 0;
+    bool no = said.count == 1 && strcmp(said.words[0], "no") == 0;
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
         const struct form *form = &forms[i];
         struct match match = {0};
         if (!match_from(form->pattern, &asked, 0, &match))
             continue;
-        bool yes = said.count == 1 && strcmp(said.words[0], "yes") == 0;
-        bool no = said.count == 1 && strcmp(said.words[0], "no") == 0;
         if ((form->kind == NC_VQA_VALUE) == (yes || no)) {
             *reason = yes || no ? "answered yes or no, but asks for a word"
                                 : "answered neither yes nor no";
             return false;
         }
-        claim->kind = form->kind;
-        claim->holds = form->kind == NC_VQA_VALUE || yes != form->negated;
-        claim->plural = strncmp(asked.words[0], "are", 3) == 0;
-        bool one =
-            match.article && (strcmp(match.article, "a") == 0 || strcmp(match.article, "an") == 0);
-        claim->bare = form->kind == NC_VQA_EXISTENCE && (claim->plural || (match.article && !one));
-        if (!put(claim->thing, &asked, match.thing) ||
-            !put(claim->subject, &asked, match.subject) ||
-            !put(claim->attribute, &asked, match.attribute) ||
-            !put(claim->quality, form->kind == NC_VQA_VALUE ? &said : &asked,
-                 form->kind == NC_VQA_VALUE ? (struct span){0, said.count} : match.quality)) {
-            *reason = "too long";
+        bool fits = fill_claim(form, &match, &asked, &said, claim);
+        if (fits && confirmed(form, claim, restated)) {
+            claim->holds = form->kind == NC_VQA_VALUE || yes != form->negated;
+            return true;
+        }
+        if (form->negated || form->kind == NC_VQA_VALUE) {
+            *reason = fits ? "asks about one particular thing" : "too long";
             return false;
         }
-        if (starts_vague(claim->thing) || starts_vague(claim->subject) ||
-            starts_vague(claim->quality)) {
-            *reason = "asks about one particular thing";
-            return false;
-        }
-        claim->noun = form->kind == NC_VQA_QUALITY && one;
-        return true;
+        break;
     }
-    *reason = "no rule covers the question";
-    return false;
+    if (restated && !yes && !no)
+        *reason = "answered neither yes nor no";
+    if (!restated || (!yes && !no))
+        return false;
+    *claim = (struct nc_vqa_claim){.kind = NC_VQA_STATEMENT, .holds = yes, .statement = statement};
+    return true;
 }
 
 /* ---- Sentences --------------------------------------------------------------------- */
@@ -265,17 +309,16 @@ static const struct nc_vqa_phrasing phrasings[] = {
     {"{caption}, and there {is} no {thing}", "{caption}, and there {is} {a thing}", false, 1},
     {"{caption}, with no {thing}", "{caption}, with {a thing}", false, 1},
     {"{caption} without {a thing}", "{caption} with {a thing}", false, 1},
+    {"{denial}", "{assertion}", true, 1},
+    {"{caption}, and {denial}", "{caption}, and {assertion}", false, 2},
+    {"{caption}, but {denial}", "{caption}, and {assertion}", false, 1},
+    {"{caption}; {denial}", "{caption}; {assertion}", false, 1},
 };
 
 const struct nc_vqa_phrasing *nc_vqa_phrasings(size_t *count)
 {
     *count = sizeof phrasings / sizeof *phrasings;
     return phrasings;
-}
-
-static const char *article(const char *words)
-{
-    return strchr("aeiou", words[0]) ? "an " : "a ";
 }
 
 /* What fills a slot: its article, its text (NULL: nothing) and how many bytes of that. */
@@ -295,6 +338,8 @@ static const char *slot_text(const char *name, size_t length, const struct nc_vq
         text = *name == 't'   ? slots->thing
                : *name == 's' ? slots->subject
                : *name == 'q' ? slots->quality
+               : *name == 'd' ? slots->denial
+               : *name == 'a' ? slots->assertion
                               : slots->caption;
         if (text && *name == 'q' && slots->noun)
             *before = article(text);

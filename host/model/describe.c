@@ -16,14 +16,12 @@ struct summary {
 
 static int summarize(const struct nc_model *model, struct summary *summary)
 {
-    *summary = (struct summary){0};
+    *summary = (struct summary){.logit_scale = nc_model_logit_scale(model)};
     for (size_t i = 0; i < model->table.count; i++) {
         const struct nc_parameter *row = &model->table.rows[i];
         const struct nc_safetensor *tensor = model->sources[i];
         summary->parameters[row->tower] += row->count;
         summary->bytes[row->tower] += tensor->bytes;
-        if (row->role == NC_LOGIT_SCALE)
-            nc_convert(&summary->logit_scale, NC_FLOAT32, tensor->data, tensor->type, 1);
     }
     return nc_model_vision_hash(model, summary->vision_hash);
 }

@@ -137,6 +137,11 @@ void nc_encoder_destroy(struct nc_encoder *encoder)
     free(encoder);
 }
 
+const struct nc_tokenizer *nc_encoder_tokenizer(const struct nc_encoder *encoder)
+{
+    return encoder->tokenizer;
+}
+
 struct nc_encoder_counts nc_encoder_counts(const struct nc_encoder *encoder)
 {
     return encoder->counts;

@@ -17,7 +17,7 @@ static bool same_shape(const struct nc_parameter *row, const struct nc_safetenso
            memcmp(row->shape, tensor->shape, row->rank * sizeof row->shape[0]) == 0;
 }
 
-static const char *shape_text(size_t rank, const size_t *shape, char *text, size_t size)
+const char *nc_shape_text(size_t rank, const size_t *shape, char *text, size_t size)
 {
     size_t used = (size_t)snprintf(text, size, "[");
     for (size_t i = 0; i < rank && used < size; i++)
@@ -37,8 +37,8 @@ static int check_tensor(const struct nc_model *model, const struct nc_parameter 
                         "%s: tensor \"%s\" has the shape %s, but config.json asks for "
                         "%s",
                         path, row->name,
-                        shape_text(tensor->rank, tensor->shape, actual, sizeof actual),
-                        shape_text(row->rank, row->shape, expected, sizeof expected));
+                        nc_shape_text(tensor->rank, tensor->shape, actual, sizeof actual),
+                        nc_shape_text(row->rank, row->shape, expected, sizeof expected));
     if (tensor->type < 0)
         return nc_error(NC_BAD_INPUT,
                         "%s: tensor \"%s\" is of type %s; nclip reads F32, F16 and "
@@ -55,7 +55,7 @@ static int missing_error(const struct nc_model *model, const char *first, size_t
     bool openai = nc_safetensors_find(model->file, "visual.class_embedding") != NULL;
     return nc_error(NC_BAD_INPUT, "%s: tensor \"%s\"%s is missing; %s", model->folder, first, more,
                     openai
-                        ? "the names are OpenAI's, so convert it to a Hugging Face CLIPModel"
+                        ? "the names are OpenAI's and open_clip's, so use nclip import first"
                         : "a CLIP with both towers, saved by transformers' CLIPModel, is needed");
 }
 
@@ -196,6 +196,16 @@ enum nc_type nc_model_file_type(const struct nc_model *model, enum nc_tower towe
             type = i;
     }
     return type;
+}
+
+float nc_model_logit_scale(const struct nc_model *model)
+{
+    float value = 0;
+    for (size_t i = 0; i < model->table.count; i++) {
+        if (model->table.rows[i].role == NC_LOGIT_SCALE)
+            nc_convert(&value, NC_FLOAT32, model->sources[i]->data, model->sources[i]->type, 1);
+    }
+    return value;
 }
 
 size_t nc_first_non_finite(const float *values, size_t count)

@@ -16,6 +16,12 @@ struct nc_model {
     size_t unknown_count;
 };
 
+/* NC_BAD_INPUT, naming `where`, unless the width falls into heads that nclip computes. */
+int nc_tower_shape_check(const char *where, const struct nc_tower_shape *tower);
+
+/* "[512, 77]" in `text`, which is also returned. */
+const char *nc_shape_text(size_t rank, const size_t *shape, char *text, size_t size);
+
 /* Element number of the first value that is infinite or no number; `count` when
  * all are finite. */
 size_t nc_first_non_finite(const float *values, size_t count);

@@ -1,5 +1,7 @@
 #include "nclip/negation_words.h"
 
+#include "negation_list.h"
+
 #include <string.h>
 #include <strings.h>
 
@@ -35,7 +37,7 @@ static size_t apostrophe(const char *text, size_t length, size_t at)
 /* Bytes of the letter, digit or underscore at `at`; 0: something else is there.
  * Beyond ASCII all counts as letters but the blocks of spaces, punctuation and
  * signs: U+0080 to U+00BF, U+2000 to U+206F, U+3000 to U+303F. */
-static size_t letter(const char *text, size_t length, size_t at)
+size_t negation_letter(const char *text, size_t length, size_t at)
 {
     if (at >= length)
         return 0;
@@ -59,32 +61,39 @@ static bool is(char byte, char lower)
     return (byte | 32) == lower;
 }
 
-/* End of the word that starts at `at`: letters, and apostrophes between letters.
- * *contraction: whether it holds n't; *plain: whether it holds no apostrophe. */
-static size_t word_end(const char *text, size_t length, size_t at, bool *contraction, bool *plain)
+size_t negation_word_end(const char *text, size_t length, size_t at, bool *contraction, bool *plain)
 {
     size_t start = at, step;
     *contraction = false;
     *plain = true;
     for (;;) {
-        while ((step = letter(text, length, at)))
+        while ((step = negation_letter(text, length, at)))
             at += step;
         size_t quote = at > start ? apostrophe(text, length, at) : 0;
-        if (!quote || !letter(text, length, at + quote))
+        if (!quote || !negation_letter(text, length, at + quote))
             return at;
         size_t after = at + quote;
-        if (is(text[at - 1], 'n') && is(text[after], 't') && !letter(text, length, after + 1))
+        if (is(text[at - 1], 'n') && is(text[after], 't') && !negation_letter(text, length, after + 1))
             *contraction = true;
         *plain = false;
         at = after;
     }
 }
 
+/* No letter starts inside a longer character. */
+size_t negation_skip(const char *text, size_t length, size_t at)
+{
+    at++;
+    while (at < length && ((unsigned char)text[at] & 0xc0) == 0x80)
+        at++;
+    return at;
+}
+
 bool nc_negation_find(const char *text, size_t length, size_t from, struct nc_negation_match *match)
 {
     for (size_t at = from; at < length;) {
         bool contraction, plain;
-        size_t end = word_end(text, length, at, &contraction, &plain);
+        size_t end = negation_word_end(text, length, at, &contraction, &plain);
         size_t word = contraction ? CONTRACTION : WORDS;
         for (size_t i = 0; plain && i < WORDS && word == WORDS; i++)
             if (i != CONTRACTION && strlen(words[i]) == end - at &&
@@ -94,10 +103,7 @@ bool nc_negation_find(const char *text, size_t length, size_t from, struct nc_ne
             *match = (struct nc_negation_match){at, end, word};
             return true;
         }
-        /* One byte of what is no word; no letter starts inside a longer character. */
-        at = end > at ? end : at + 1;
-        while (at < length && end != at && ((unsigned char)text[at] & 0xc0) == 0x80)
-            at++;
+        at = end > at ? end : negation_skip(text, length, at);
     }
     return false;
 }

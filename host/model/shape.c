@@ -1,4 +1,4 @@
-#include "nclip/model.h"
+#include "folder.h"
 
 #include "nclip/error.h"
 #include "nclip/json.h"
@@ -45,6 +45,21 @@ static int find_section(const char *path, const cJSON *root, const char *key, co
     return NC_OK;
 }
 
+int nc_tower_shape_check(const char *where, const struct nc_tower_shape *tower)
+{
+    if (tower->width % tower->heads != 0)
+        return nc_error(NC_BAD_INPUT,
+                        "%s: \"hidden_size\" %zu is no multiple of \"num_attention_heads\" %zu",
+                        where, tower->width, tower->heads);
+    size_t head = tower->width / tower->heads;
+    if (head < SMALLEST_HEAD || head > LARGEST_HEAD)
+        return nc_error(NC_BAD_INPUT,
+                        "%s: heads of %zu (\"hidden_size\" %zu / \"num_attention_heads\" %zu) are "
+                        "not supported; nclip computes heads of %d to %d",
+                        where, head, tower->width, tower->heads, SMALLEST_HEAD, LARGEST_HEAD);
+    return NC_OK;
+}
+
 static int read_tower(const char *where, const cJSON *section, struct nc_tower_shape *tower)
 {
     int status = bounded_size(where, section, "hidden_size", LARGEST_WIDTH, &tower->width);
@@ -56,16 +71,9 @@ static int read_tower(const char *where, const cJSON *section, struct nc_tower_s
         status = bounded_size(where, section, "intermediate_size", LARGEST_MLP, &tower->mlp);
     if (status != NC_OK)
         return status;
-    if (tower->width % tower->heads != 0)
-        return nc_error(NC_BAD_INPUT,
-                        "%s: \"hidden_size\" %zu is no multiple of \"num_attention_heads\" %zu",
-                        where, tower->width, tower->heads);
-    size_t head = tower->width / tower->heads;
-    if (head < SMALLEST_HEAD || head > LARGEST_HEAD)
-        return nc_error(NC_BAD_INPUT,
-                        "%s: heads of %zu (\"hidden_size\" %zu / \"num_attention_heads\" %zu) are "
-                        "not supported; nclip computes heads of %d to %d",
-                        where, head, tower->width, tower->heads, SMALLEST_HEAD, LARGEST_HEAD);
+    status = nc_tower_shape_check(where, tower);
+    if (status != NC_OK)
+        return status;
 
     double epsilon = 1e-5;
     status = nc_json_optional_number(where, section, "layer_norm_eps", &epsilon);
@@ -94,6 +102,16 @@ static int read_tower(const char *where, const cJSON *section, struct nc_tower_s
     return NC_OK;
 }
 
+/* Of no meaning to the arithmetic: what is no token of the vocabulary is none at all. */
+static int32_t other_token(const cJSON *section, const char *key, int32_t value, size_t vocabulary)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(section, key);
+    if (item && !cJSON_IsNumber(item))
+        return -1;
+    double number = item ? item->valuedouble : value;
+    return number >= 0 && number < (double)vocabulary ? (int32_t)number : -1;
+}
+
 static int read_text(const char *where, const cJSON *section, struct nc_model_shape *shape)
 {
     size_t end_token = 49407;
@@ -115,6 +133,8 @@ static int read_text(const char *where, const cJSON *section, struct nc_model_sh
                         "tokens, so no caption could end",
                         where, end_token, shape->vocabulary);
     shape->end_token = (int32_t)end_token;
+    shape->start_token = other_token(section, "bos_token_id", 49406, shape->vocabulary);
+    shape->pad_token = other_token(section, "pad_token_id", 1, shape->vocabulary);
     return NC_OK;
 }
 

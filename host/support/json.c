@@ -4,7 +4,9 @@
 #include "nclip/files.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static int parse_error(const char *where, const char *text, size_t size, const char *stopped)
 {
@@ -42,6 +44,17 @@ int nc_json_load(const char *path, cJSON **root)
         return status;
     status = nc_json_parse(path, text, size, root);
     free(text);
+    return status;
+}
+
+int nc_json_print(cJSON *root, bool complete)
+{
+    char *text = root && complete ? cJSON_PrintUnformatted(root) : NULL;
+    int status = text ? NC_OK : nc_error(NC_FAILED, "no memory to print the result");
+    if (text)
+        puts(text);
+    cJSON_free(text);
+    cJSON_Delete(root);
     return status;
 }
 
@@ -128,4 +141,94 @@ int nc_json_optional_bool(const char *where, const cJSON *object, const char *ke
         return wrong(where, key, item, "true or false");
     *value = cJSON_IsTrue(item);
     return NC_OK;
+}
+
+/* ---- Element by element ---------------------------------------------------------------- */
+
+struct cursor {
+    const char *path, *text;
+    size_t size, at;
+};
+
+/* The next character that is no blank; 0 at the end. */
+static char peek(struct cursor *cursor)
+{
+    while (cursor->at < cursor->size && cursor->text[cursor->at] &&
+           strchr(" \t\r\n", cursor->text[cursor->at]))
+        cursor->at++;
+    return cursor->at < cursor->size ? cursor->text[cursor->at] : 0;
+}
+
+static int expect(struct cursor *cursor, char character)
+{
+    if (peek(cursor) != character)
+        return parse_error(cursor->path, cursor->text, cursor->size, cursor->text + cursor->at);
+    cursor->at++;
+    return NC_OK;
+}
+
+static int value(struct cursor *cursor, cJSON **item)
+{
+    const char *end = NULL;
+    *item = cJSON_ParseWithLengthOpts(cursor->text + cursor->at, cursor->size - cursor->at, &end, 0);
+    if (!*item)
+        return parse_error(cursor->path, cursor->text, cursor->size, end);
+    cursor->at = (size_t)(end - cursor->text);
+    return NC_OK;
+}
+
+static int elements(struct cursor *cursor,
+                    int (*read)(void *context, size_t index, const cJSON *element), void *context)
+{
+    int status = expect(cursor, '[');
+    bool more = status == NC_OK && peek(cursor) != ']';
+    for (size_t index = 0; more && status == NC_OK; index++) {
+        cJSON *item = NULL;
+        status = value(cursor, &item);
+        if (status == NC_OK)
+            status = read(context, index, item);
+        cJSON_Delete(item);
+        more = status == NC_OK && peek(cursor) == ',';
+        cursor->at += more;
+    }
+    return status == NC_OK ? expect(cursor, ']') : status;
+}
+
+int nc_json_each(const char *path, const char *text, size_t size, const char *key,
+                 int (*read)(void *context, size_t index, const cJSON *element), void *context)
+{
+    struct cursor cursor = {path, text, size, 0};
+    bool found = false;
+    int status = expect(&cursor, '{');
+    bool more = status == NC_OK && peek(&cursor) != '}';
+    while (more && status == NC_OK) {
+        cJSON *name = NULL, *ignored = NULL;
+        if (peek(&cursor) != '"')
+            status = expect(&cursor, '"');
+        if (status == NC_OK)
+            status = value(&cursor, &name);
+        if (status == NC_OK)
+            status = expect(&cursor, ':');
+        bool wanted = status == NC_OK && strcmp(name->valuestring, key) == 0;
+        if (wanted && found)
+            status = nc_error(NC_BAD_INPUT, "%s: \"%s\" stands there twice", path, key);
+        else if (wanted && peek(&cursor) != '[')
+            status = nc_error(NC_BAD_INPUT, "%s: \"%s\" is not an array", path, key);
+        else if (wanted)
+            status = elements(&cursor, read, context);
+        else if (status == NC_OK && peek(&cursor))
+            status = value(&cursor, &ignored);
+        found |= wanted;
+        cJSON_Delete(ignored);
+        cJSON_Delete(name);
+        more = status == NC_OK && peek(&cursor) == ',';
+        cursor.at += more;
+    }
+    if (status == NC_OK)
+        status = expect(&cursor, '}');
+    if (status == NC_OK && peek(&cursor))
+        status = expect(&cursor, 0);
+    if (status == NC_OK && !found)
+        status = nc_error(NC_BAD_INPUT, "%s: the array \"%s\" is missing", path, key);
+    return status;
 }

@@ -21,3 +21,15 @@ const char *nc_number_text(double value, char text[NC_NUMBER_SIZE])
     }
     return text;
 }
+
+const char *nc_float_text(float value, char text[NC_NUMBER_SIZE])
+{
+    if (!isfinite(value))
+        return nc_number_text((double)value, text);
+    for (int digits = 1; digits <= 9; digits++) {
+        snprintf(text, NC_NUMBER_SIZE, "%.*g", digits, (double)value);
+        if (strtof(text, NULL) == value)
+            break;
+    }
+    return text;
+}

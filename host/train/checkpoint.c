@@ -162,8 +162,11 @@ int nc_checkpoint_save(const char *run_folder, const struct nc_model *model, str
     size_t bytes = step->table->tower_elements[NC_TOWER_TEXT] * sizeof(float);
     float *moments[2] = {malloc(bytes), malloc(bytes)};
     int status = moments[0] && moments[1] ? collect_moments(step, moments) : no_memory();
-    if (status == NC_OK && is_writer(step))
+    if (status == NC_OK && is_writer(step)) {
+        nc_communicator_ask_patience(step->ranks, true);
         status = save_files(run_folder, model, step, examples, config_text, position, moments);
+        nc_communicator_ask_patience(step->ranks, false);
+    }
     free(moments[0]);
     free(moments[1]);
     return status;
@@ -319,6 +322,8 @@ static int read_moments(const char *path, const struct nc_step *step, float *con
                 memcpy(moments[which] + row->offset, tensor->data, tensor->bytes);
         }
     }
+    if (status == NC_OK)
+        status = step->ops->synchronize(step->ops->backend); /* the file's bytes are read until then */
     nc_safetensors_close(file);
     return status;
 }

@@ -47,8 +47,10 @@ int nc_communicator_create(struct nc_communicator **communicator)
 #ifdef NCLIP_MPI
     return nc_communicator_mpi_create(size, communicator);
 #else
-    return nc_error(NC_USAGE, "%zu processes were started, but this nclip was built without MPI: build "
-                    "it with -DNCLIP_MPI=ON (Debian: libopenmpi-dev)", size);
+    return nc_error(NC_USAGE,
+                    "%zu processes were started, but this nclip was built without MPI: build "
+                    "it with -DNCLIP_MPI=ON (Debian: libopenmpi-dev)",
+                    size);
 #endif
 }
 
@@ -68,7 +70,8 @@ int nc_communicator_for(struct nc_communicator *base, struct nc_ops *ops,
     return nc_communicator_nccl_create(base, nc_cuda_stream(ops->backend), base->timeout + 5,
                                        communicator);
 #else
-    return nc_error(NC_USAGE, "--device %s on %zu ranks needs NCCL, and this nclip was built without it",
+    return nc_error(NC_USAGE,
+                    "--device %s on %zu ranks needs NCCL, and this nclip was built without it",
                     ops->name, base->size);
 #endif
 }
@@ -80,7 +83,8 @@ struct nc_slice nc_communicator_slice(size_t count, size_t size, size_t rank)
     return (struct nc_slice){first, count - first < each ? count - first : each};
 }
 
-int nc_communicator_all_reduce(struct nc_communicator *c, float *data, size_t count, nc_ticket *ticket)
+int nc_communicator_all_reduce(struct nc_communicator *c, float *data, size_t count,
+                               nc_ticket *ticket)
 {
     return c->start(c, NC_ALL_REDUCE, NULL, data, 0, count, ticket);
 }
@@ -91,7 +95,8 @@ int nc_communicator_reduce_scatter(struct nc_communicator *c, float *data, size_
     return c->start(c, NC_REDUCE_SCATTER, NULL, data, 0, count, ticket);
 }
 
-int nc_communicator_all_gather(struct nc_communicator *c, float *data, size_t count, nc_ticket *ticket)
+int nc_communicator_all_gather(struct nc_communicator *c, float *data, size_t count,
+                               nc_ticket *ticket)
 {
     return c->start(c, NC_ALL_GATHER, NULL, data, 0, count, ticket);
 }
@@ -102,7 +107,8 @@ int nc_communicator_exchange(struct nc_communicator *c, const void *send, size_t
     return c->start(c, NC_EXCHANGE, send, receive, send_bytes, receive_bytes, ticket);
 }
 
-int nc_communicator_broadcast(struct nc_communicator *c, void *data, size_t bytes, nc_ticket *ticket)
+int nc_communicator_broadcast(struct nc_communicator *c, void *data, size_t bytes,
+                              nc_ticket *ticket)
 {
     return c->start(c, NC_BROADCAST, NULL, data, 0, bytes, ticket);
 }
@@ -110,7 +116,8 @@ int nc_communicator_broadcast(struct nc_communicator *c, void *data, size_t byte
 int nc_communicator_add(struct nc_communicator *c, double *sum, size_t count, nc_ticket *ticket)
 {
     if (count > NC_SUM_MOST)
-        return nc_error(NC_FAILED, "ranks: a sum of %zu numbers, %d are the most", count, NC_SUM_MOST);
+        return nc_error(NC_FAILED, "ranks: a sum of %zu numbers, %d are the most", count,
+                        NC_SUM_MOST);
     return c->start(c, NC_SUM, NULL, sum, 0, count, ticket);
 }
 
@@ -167,6 +174,12 @@ void nc_communicator_tick(struct nc_communicator *c)
 {
     if (c)
         nc_watch_tick(c->base->watch);
+}
+
+void nc_communicator_ask_patience(struct nc_communicator *c, bool patience)
+{
+    if (c)
+        nc_watch_ask_patience(c->base->watch, patience);
 }
 
 void nc_communicator_set_timeout(struct nc_communicator *c, double seconds)

@@ -137,8 +137,8 @@ static void all_gather(struct nc_communicator *c, float *data, size_t count)
         t->counts[rank] = (int)slice.count;
         t->starts[rank] = (int)slice.first;
     }
-    check(c, MPI_Iallgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, data, t->counts, t->starts, MPI_FLOAT,
-                             MPI_COMM_WORLD, t->requests));
+    check(c, MPI_Iallgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, data, t->counts, t->starts,
+                             MPI_FLOAT, MPI_COMM_WORLD, t->requests));
     finish(c, t->requests, 1);
 }
 
@@ -181,8 +181,8 @@ static void exchange(struct nc_communicator *c, const struct operation *o)
 static void broadcast(struct nc_communicator *c, void *data, size_t bytes)
 {
     for (size_t at = 0; at < bytes; at += PIECE) {
-        check(c, MPI_Ibcast((char *)data + at, (int)piece_at(bytes, at), MPI_BYTE, 0, MPI_COMM_WORLD,
-                            c->transport->requests));
+        check(c, MPI_Ibcast((char *)data + at, (int)piece_at(bytes, at), MPI_BYTE, 0,
+                            MPI_COMM_WORLD, c->transport->requests));
         finish(c, c->transport->requests, 1);
         nc_watch_tick(c->watch);
     }
@@ -386,9 +386,14 @@ int nc_communicator_mpi_create(size_t launched, struct nc_communicator **out)
         return nc_error(NC_FAILED, "ranks: no memory");
     }
     struct utsname names;
-    *c = (struct nc_communicator){.name = "mpi", .size = launched, .host_memory = true, .base = c,
+    *c = (struct nc_communicator){.name = "mpi",
+                                  .size = launched,
+                                  .host_memory = true,
+                                  .base = c,
                                   .timeout = NC_COMMUNICATOR_TIMEOUT,
-                                  .transport = t, .start = start, .wait = wait_for,
+                                  .transport = t,
+                                  .start = start,
+                                  .wait = wait_for,
                                   .destroy = destroy};
     snprintf(c->host, sizeof c->host, "%.63s", uname(&names) == 0 ? names.nodename : "unknown");
     pthread_mutex_init(&t->lock, NULL);

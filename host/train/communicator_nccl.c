@@ -59,8 +59,10 @@ static int check(struct nc_communicator *c, ncclResult_t code, const char *what)
     double began = nc_seconds();
     while (code == ncclInProgress) {
         if (nc_seconds() - began > t->limit)
-            return nc_error(NC_FAILED, "nccl: %s has not ended for %.0f s, the limit (NCCL_DEBUG=INFO "
-                            "tells more)", what, t->limit);
+            return nc_error(NC_FAILED,
+                            "nccl: %s has not ended for %.0f s, the limit (NCCL_DEBUG=INFO "
+                            "tells more)",
+                            what, t->limit);
         nanosleep(&(const struct timespec){.tv_nsec = 100000}, NULL);
         ncclResult_t asked = t->nccl->ncclCommGetAsyncError(t->comm, &code);
         if (asked != ncclSuccess)
@@ -120,7 +122,8 @@ static void watch_oldest(struct nc_communicator *c, nc_ticket *oldest, double *s
         return;
     }
     if (now - *since > t->limit) {
-        nc_error(NC_FAILED, "nccl: %s has not ended for %.0f s although this rank's GPU is ready for it: "
+        nc_error(NC_FAILED,
+                 "nccl: %s has not ended for %.0f s although this rank's GPU is ready for it: "
                  "another rank's GPU or the network between them hangs",
                  nc_collective_names[t->kinds[next % ROOM]], now - *since);
         fail(c);
@@ -167,8 +170,8 @@ static ncclResult_t reduce_scatter(struct nc_communicator *c, float *data, size_
     for (size_t rank = 0; rank < c->size; rank++) {
         struct nc_slice s = nc_communicator_slice(count, c->size, rank);
         if (s.count)
-            nccl->ncclReduce(data + s.first, data + s.first, s.count, ncclFloat32, ncclSum, (int)rank,
-                             t->comm, t->stream);
+            nccl->ncclReduce(data + s.first, data + s.first, s.count, ncclFloat32, ncclSum,
+                             (int)rank, t->comm, t->stream);
     }
     return nccl->ncclGroupEnd();
 }
@@ -184,8 +187,8 @@ static ncclResult_t all_gather(struct nc_communicator *c, float *data, size_t co
     for (size_t rank = 0; rank < c->size; rank++) {
         struct nc_slice s = nc_communicator_slice(count, c->size, rank);
         if (s.count)
-            nccl->ncclBroadcast(data + s.first, data + s.first, s.count, ncclFloat32, (int)rank, t->comm,
-                                t->stream);
+            nccl->ncclBroadcast(data + s.first, data + s.first, s.count, ncclFloat32, (int)rank,
+                                t->comm, t->stream);
     }
     return nccl->ncclGroupEnd();
 }
@@ -201,7 +204,8 @@ static ncclResult_t exchange(struct nc_communicator *c, const void *send, size_t
     if (out)
         nccl->ncclSend(send, out, ncclInt8, (int)((c->rank + 1) % c->size), t->comm, t->stream);
     if (in)
-        nccl->ncclRecv(data, in, ncclInt8, (int)((c->rank + c->size - 1) % c->size), t->comm, t->stream);
+        nccl->ncclRecv(data, in, ncclInt8, (int)((c->rank + c->size - 1) % c->size), t->comm,
+                       t->stream);
     return nccl->ncclGroupEnd();
 }
 
@@ -293,11 +297,14 @@ static void destroy(struct nc_communicator *c)
 
 static int make_streams(struct nc_transport *t)
 {
-    int status = check_cuda(cudaStreamCreateWithFlags(&t->stream, cudaStreamNonBlocking), "a stream");
+    int status =
+        check_cuda(cudaStreamCreateWithFlags(&t->stream, cudaStreamNonBlocking), "a stream");
     for (size_t i = 0; i < ROOM && status == NC_OK; i++) {
-        status = check_cuda(cudaEventCreateWithFlags(&t->ready[i], cudaEventDisableTiming), "an event");
+        status =
+            check_cuda(cudaEventCreateWithFlags(&t->ready[i], cudaEventDisableTiming), "an event");
         if (status == NC_OK)
-            status = check_cuda(cudaEventCreateWithFlags(&t->over[i], cudaEventDisableTiming), "an event");
+            status = check_cuda(cudaEventCreateWithFlags(&t->over[i], cudaEventDisableTiming),
+                                "an event");
     }
     return status;
 }
@@ -318,7 +325,8 @@ static int connect_ranks(struct nc_communicator *c)
         status = nc_communicator_share(c->base, &id, sizeof id);
     if (status != NC_OK)
         return status;
-    ncclResult_t code = t->nccl->ncclCommInitRankConfig(&t->comm, (int)c->size, id, (int)c->rank, &config);
+    ncclResult_t code =
+        t->nccl->ncclCommInitRankConfig(&t->comm, (int)c->size, id, (int)c->rank, &config);
     nc_watch_on_end(c->base->watch, abort_all, t);
     return check(c, code, "connecting the ranks");
 }

@@ -38,6 +38,9 @@ void nc_watch_arrived(struct nc_watch *watch, uint64_t ticket, const char *what)
 void nc_watch_completed(struct nc_watch *watch, uint64_t ticket);
 void nc_watch_blocked(struct nc_watch *watch, uint64_t ticket); /* 0: no longer */
 
+/* Others are to have patience with this rank, up to ten times the timeout. */
+void nc_watch_ask_patience(struct nc_watch *watch, bool patience);
+
 /* Reports an error and ends the process once rank 0 has spoken. */
 _Noreturn void nc_watch_fail(struct nc_watch *watch, int status, const char *message);
 

@@ -139,7 +139,8 @@ int wire_connect(struct wire *wire, const struct nc_watch_place *place,
             return NC_OK;
         wire_close(wire);
     }
-    return nc_error(NC_FAILED, "ranks: rank 0 on %s cannot be reached at port %u of %s; is there a firewall?",
+    return nc_error(NC_FAILED,
+                    "ranks: rank 0 on %s cannot be reached at port %u of %s; is there a firewall?",
                     place->host, place->port, tried);
 }
 

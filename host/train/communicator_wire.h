@@ -6,7 +6,7 @@
 
 enum wire_kind {
     WIRE_HELLO = 0x6e636c31, /* number is the token, text the host */
-    WIRE_BEAT,               /* text is what the rank waits in */
+    WIRE_BEAT,               /* status is 1 to ask for patience, text what the rank waits in */
     WIRE_FAIL,               /* status, text is the message */
     WIRE_END,                /* status */
     WIRE_SPOKEN,             /* an end will follow, and the message is out */

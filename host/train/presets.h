@@ -1,4 +1,4 @@
-/* configs/NAME.yaml, compiled in by presets.cmake; both end with NULL. */
+/* configs/NAME.yaml, compiled in by host/support/built_in.cmake; both end with NULL. */
 #ifndef NCLIP_HOST_TRAIN_PRESETS_H
 #define NCLIP_HOST_TRAIN_PRESETS_H
 

@@ -26,7 +26,7 @@ struct nc_step_numbers {
     double squared_norm; /* of the gradient */
     float loss;
     float logit_scale; /* after the update */
-    float factor;      /* that the gradient was multiplied by; see nc_clip */
+    float factor;      /* that the gradient was multiplied by; see nc_clipping */
 };
 
 enum { NC_STEPS_IN_FLIGHT = 2 };

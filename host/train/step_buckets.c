@@ -17,8 +17,9 @@ static void cut_range(const struct nc_range *range, size_t largest, struct nc_st
 {
     for (size_t end = range->count; end;) {
         size_t start = end > largest ? (end - largest + ALIGNED - 1) / ALIGNED * ALIGNED : 0;
-        buckets->list[buckets->count++] = (struct nc_bucket){
-            .offset = range->offset + start, .count = end - start, .logit_scale = range->logit_scale};
+        buckets->list[buckets->count++] = (struct nc_bucket){.offset = range->offset + start,
+                                                             .count = end - start,
+                                                             .logit_scale = range->logit_scale};
         end = start;
     }
 }
@@ -44,8 +45,8 @@ int nc_step_buckets_plan(struct nc_step *step)
     step->moments = 0;
     for (size_t i = 0; i < buckets->count; i++) {
         buckets->list[i].moment = step->moments;
-        step->moments += (nc_step_bucket_slice(step, &buckets->list[i]).count + ALIGNED - 1) /
-                         ALIGNED * ALIGNED;
+        step->moments +=
+            (nc_step_bucket_slice(step, &buckets->list[i]).count + ALIGNED - 1) / ALIGNED * ALIGNED;
     }
     return NC_OK;
 }
@@ -69,11 +70,11 @@ int nc_step_buckets_ready(void *context, size_t from)
            buckets->list[buckets->started].offset >= from) {
         const struct nc_bucket *bucket = &buckets->list[buckets->started++];
         float *gradient = step->gradient + bucket->offset;
-        status = step->config->shard_optimizer
-                     ? nc_communicator_reduce_scatter(step->ranks, gradient, bucket->count,
-                                                      &buckets->last)
-                     : nc_communicator_all_reduce(step->ranks, gradient, bucket->count,
-                                                  &buckets->last);
+        status =
+            step->config->shard_optimizer
+                ? nc_communicator_reduce_scatter(step->ranks, gradient, bucket->count,
+                                                 &buckets->last)
+                : nc_communicator_all_reduce(step->ranks, gradient, bucket->count, &buckets->last);
     }
     return status;
 }

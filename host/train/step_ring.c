@@ -195,8 +195,12 @@ static int forward(struct turn *t)
 static int add(const struct turn *t, size_t count, const float *part, float *to)
 {
     struct nc_ops *ops = t->step->ops;
-    struct nc_scatter scatter = {.count = count, .width = t->own->width, .rows = count,
-                                 .row = t->step->ring.identity, .dy = part, .dx = to};
+    struct nc_scatter scatter = {.count = count,
+                                 .width = t->own->width,
+                                 .rows = count,
+                                 .row = t->step->ring.identity,
+                                 .dy = part,
+                                 .dx = to};
     return count ? ops->scatter(ops->backend, &scatter) : NC_OK;
 }
 
@@ -242,7 +246,8 @@ static int backward(struct turn *t)
         status = pass_dtext(t, t->number - 1);
     if (status == NC_OK)
         status = wait_for(t, t->dtext);
-    return status == NC_OK ? add(t, n->captions, t->step->ring.dtext[t->number % 2], n->dtext) : status;
+    return status == NC_OK ? add(t, n->captions, t->step->ring.dtext[t->number % 2], n->dtext)
+                           : status;
 }
 
 /* ---- The loss --------------------------------------------------------------------------- */

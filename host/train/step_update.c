@@ -40,7 +40,7 @@ static int clip(struct nc_step *step)
     for (size_t i = 0; i < step->range_count && status == NC_OK && !sharded(step); i++)
         status = ops->squared_norm(ops->backend, step->gradient + step->ranges[i].offset,
                                    step->ranges[i].count, sum);
-    struct nc_clip clip = {.squared_norm = sum, .limit = step->config->gradient_clip,
+    struct nc_clipping clip = {.squared_norm = sum, .limit = step->config->gradient_clip,
                            .factor = &step->numbers->factor};
     return status == NC_OK ? ops->clip(ops->backend, &clip) : status;
 }

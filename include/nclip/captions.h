@@ -13,6 +13,7 @@
 #ifndef NCLIP_CAPTIONS_H
 #define NCLIP_CAPTIONS_H
 
+#include <cjson/cJSON.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -38,6 +39,12 @@ struct nc_captions {
  * file and the annotation's index or the line: wrong types, a missing caption, an image_id that
  * no image has, text that is not UTF-8, a file without captions. An empty caption is a caption. */
 int nc_captions_load(const char *path, struct nc_captions *captions);
+
+/* The same; `visit` sees the whole object of each caption, in the captions' order, and may refuse
+ * it with an error. `where` names it ("FILE: annotations[7]"). */
+typedef int (*nc_captions_visit)(void *context, const char *where, const cJSON *object);
+int nc_captions_load_visiting(const char *path, struct nc_captions *captions,
+                              nc_captions_visit visit, void *context);
 void nc_captions_free(struct nc_captions *captions);
 
 #endif

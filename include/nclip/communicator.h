@@ -135,6 +135,10 @@ int nc_communicator_barrier(struct nc_communicator *communicator);
  * as long. NULL is allowed. */
 void nc_communicator_tick(struct nc_communicator *communicator);
 
+/* This rank's work may for a while rest in the system's hands, as a checkpoint on its way to a slow
+ * disk does: it is given ten times the time. NULL is allowed. */
+void nc_communicator_ask_patience(struct nc_communicator *communicator, bool patience);
+
 /* How long a rank may be silent; NC_COMMUNICATOR_TIMEOUT until set. */
 void nc_communicator_set_timeout(struct nc_communicator *communicator, double seconds);
 

@@ -24,6 +24,9 @@ int nc_encoder_create(struct nc_ops *ops, const struct nc_model *model,
                       const struct nc_encoder_options *options, struct nc_encoder **encoder);
 void nc_encoder_destroy(struct nc_encoder *encoder); /* NULL is allowed */
 
+/* Its tokenizer, when it has the text tower; NULL otherwise. Belongs to the encoder. */
+const struct nc_tokenizer *nc_encoder_tokenizer(const struct nc_encoder *encoder);
+
 /* features[count, embedding] fp32 in host memory, L2-normalised (`raw`: as projected). */
 int nc_encoder_texts(struct nc_encoder *encoder, const char *const *texts, size_t count, bool raw,
                      float *features);

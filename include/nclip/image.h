@@ -85,6 +85,9 @@ int nc_preprocess_load(const char *folder, size_t image_size, struct nc_preproce
 int nc_preprocess_parse(const char *where, const cJSON *object, size_t image_size,
                         struct nc_preprocess *preprocess);
 
+/* Writes `path` so that nc_preprocess_parse() and transformers' CLIPImageProcessor read it back. */
+int nc_preprocess_write(const char *path, const struct nc_preprocess *preprocess);
+
 /* One line that is equal exactly when the preprocessing is, such as
  * "rgb, shortest edge 224 bicubic, centre 224x224, times 0.0039215686274509803, mean ...".
  * Kept in the header of an embedding store. The caller frees it; NULL without

@@ -16,6 +16,10 @@ int nc_json_load(const char *path, cJSON **root);
 /* Parses `size` bytes; `where` names them in messages ("captions.jsonl line 7"). */
 int nc_json_parse(const char *where, const char *text, size_t size, cJSON **root);
 
+/* Prints the tree as one line on standard output and frees it. NC_FAILED when it is NULL or not
+ * `complete`: a member could not be added. */
+int nc_json_print(cJSON *root, bool complete);
+
 /* Required members of an object. `where` names the object. Strings point into
  * the tree. nc_json_size wants a whole number 0 .. 2^53. */
 int nc_json_object(const char *where, const cJSON *object, const char *key, const cJSON **value);
@@ -30,5 +34,11 @@ int nc_json_optional_size(const char *where, const cJSON *object, const char *ke
 int nc_json_optional_number(const char *where, const cJSON *object, const char *key, double *value);
 int nc_json_optional_string(const char *where, const cJSON *object, const char *key, const char **value);
 int nc_json_optional_bool(const char *where, const cJSON *object, const char *key, bool *value);
+
+/* Calls `read` for each element of the array `key` of the object that is the whole text, one at a
+ * time: memory for one element, not for a tree of all. Other members are passed over. `path` names
+ * the text; a missing or repeated array is NC_BAD_INPUT. */
+int nc_json_each(const char *path, const char *text, size_t size, const char *key,
+                 int (*read)(void *context, size_t index, const cJSON *element), void *context);
 
 #endif

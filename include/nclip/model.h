@@ -47,6 +47,7 @@ struct nc_model_shape {
     size_t context;    /* max_position_embeddings */
     enum nc_end_rule end_rule;
     int32_t end_token;
+    int32_t start_token, pad_token; /* bos_token_id, pad_token_id: kept for other programs; -1: none */
     /* vision */
     size_t image_size; /* pixels a side */
     size_t patch_size;
@@ -104,7 +105,7 @@ enum { NC_NO_BLOCK = -1 };
  * buckets and `nclip info` all read it; no second list of parameters exists. */
 struct nc_parameter {
     char name[96];        /* in a Hugging Face CLIPModel */
-    char openai_name[96]; /* in OpenAI's (and open_clip's) state dict */
+    char openai_name[96]; /* in OpenAI's (and open_clip's) state dict; include/nclip/exchange.h */
     int openai_slice;     /* -1: the whole tensor; 0, 1, 2: query, key, value third of in_proj */
     bool openai_transposed; /* OpenAI keeps projections as [width, embedding] */
     enum nc_tower tower;
@@ -150,6 +151,9 @@ const struct nc_parameter_table *nc_model_table(const struct nc_model *model);
 size_t nc_model_unknown(const struct nc_model *model, const char *const **names);
 /* The type most parameters of the tower have in the file. */
 enum nc_type nc_model_file_type(const struct nc_model *model, enum nc_tower tower);
+
+/* The logarithm that cosines are multiplied by the exponential of, as the file has it. */
+float nc_model_logit_scale(const struct nc_model *model);
 
 /* Fills a tower's buffer (tower_elements floats; padding is zeroed). Refuses
  * a non-finite value by naming its tensor. */

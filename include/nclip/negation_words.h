@@ -1,7 +1,8 @@
 /* The words that make an English caption a negation.
  *
  * One list for everything that asks whether a text holds a negation: the
- * tokenizer's count of negations cut away, and the scan of caption files.
+ * tokenizer's count of negations cut away, the grammar of questions, and the scan of
+ * caption files, which can be given another list.
  */
 #ifndef NCLIP_NEGATION_WORDS_H
 #define NCLIP_NEGATION_WORDS_H
@@ -28,5 +29,22 @@ struct nc_negation_match {
  * match before. */
 bool nc_negation_find(const char *text, size_t length, size_t from,
                       struct nc_negation_match *match);
+
+/* ---- Lists of one's own ---- */
+
+struct nc_negation_list;
+
+/* The built-in list for `path` NULL. Else one word a line, in any case; empty lines and those that
+ * start with # are left out. "n't" stands for every contraction with it. NC_BAD_INPUT names the
+ * file and the line: more than one word, a word twice, no word at all. */
+int nc_negation_list_load(const char *path, struct nc_negation_list **list);
+void nc_negation_list_free(struct nc_negation_list *list); /* NULL is allowed */
+
+size_t nc_negation_list_count(const struct nc_negation_list *list);
+const char *nc_negation_list_word(const struct nc_negation_list *list, size_t index);
+
+/* nc_negation_find() for this list, and fast: about a nanosecond a byte. */
+bool nc_negation_list_find(const struct nc_negation_list *list, const char *text, size_t length,
+                           size_t from, struct nc_negation_match *match);
 
 #endif

@@ -8,4 +8,8 @@ enum { NC_NUMBER_SIZE = 32 };
  * finite: "nan", "inf", "-inf". Returns `text`. */
 const char *nc_number_text(double value, char text[NC_NUMBER_SIZE]);
 
+/* The same for a float: the fewest digits that are this float and no other ("1e-05", not
+ * "9.99999974737875e-06"). */
+const char *nc_float_text(float value, char text[NC_NUMBER_SIZE]);
+
 #endif

@@ -290,7 +290,7 @@ struct nc_adamw_pace {
 /* What the gradient is multiplied by so that its norm is at most `limit` (0: no limit): 1, or
  * limit / norm. NaN where the norm is not finite, and where *factor was NaN before: after a step
  * that went wrong no other changes anything until *factor is written anew. */
-struct nc_clip {
+struct nc_clipping {
     const double *squared_norm;
     double limit;
     float *factor; /* = */
@@ -379,7 +379,7 @@ struct nc_ops {
     int (*infonce_loss)(struct nc_backend *, const struct nc_infonce_loss *);
 
     int (*adamw)(struct nc_backend *, const struct nc_adamw *);
-    int (*clip)(struct nc_backend *, const struct nc_clip *);
+    int (*clip)(struct nc_backend *, const struct nc_clipping *);
     /* *sum += sum of squares of `count` numbers (accumulated in fp64 on the way). */
     int (*squared_norm)(struct nc_backend *, const float *data, size_t count, double *sum);
 };

@@ -3,8 +3,9 @@
  * A question answered "no" says what a picture does not show: "is there a red shape?" "no"
  * becomes "a picture without a red shape". Three steps, one file each in host/generate/:
  *
- *     vqa_questions.c   reads a data set's questions into one form
+ *     vqa_questions.c   reads a data set's questions into one form (vqa_v2.c: VQA v2's)
  *     vqa_rules.c       what a question with its answer claims; sentences for a claim
+ *     vqa_grammar.c     any question that yes or no answers, turned into a statement
  *     vqa_captions.c    joins what is known of a picture, chooses sentences, writes captions
  *
  * Source of the idea: "Know 'No' Better" (Park et al., ICCV 2025), section 4, which has a
@@ -14,6 +15,7 @@
 #ifndef NCLIP_VQA_H
 #define NCLIP_VQA_H
 
+#include <cjson/cJSON.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -32,13 +34,57 @@ struct nc_vqa_questions {
     /* What every picture of the data set shows exactly one of ("shape"), or NULL. It licenses
      * more: where there is no red shape, there is "a shape that is not red". */
     const char *subject;
+    bool literal;     /* "is there not a dog?" "no" says that there is one: no person answers so */
+    size_t undecided; /* left out: too few of the people who were asked agreed */
+    size_t unanswered; /* left out: no annotation has the question's id */
     void *owned;
 };
 
-/* Which data set it is, is seen from the content. easy-VQA: [["question", "answer", image], ...].
- * NC_BAD_INPUT names the file and the question's index. "-" is standard input. */
-int nc_vqa_questions_load(const char *path, struct nc_vqa_questions *questions);
+/* Which data set it is, is seen from the content.
+ *
+ * easy-VQA   [["question", "answer", image], ...]; `annotations` is NULL
+ * VQA v2     {"questions": [{"question_id": 1, "image_id": 2, "question": "..."}]}, and in
+ *            `annotations` {"annotations": [{"question_id": 1, "image_id": 2,
+ *            "multiple_choice_answer": "no", "answers": [{"answer": "no"}, ... ten of them]}]}
+ *
+ * Of VQA v2 a question counts when at least the share `agreement` (0 .. 1) of its answers is the
+ * multiple-choice answer. NC_BAD_INPUT names the file and the question's index. "-" is standard
+ * input. */
+int nc_vqa_questions_load(const char *path, const char *annotations, double agreement,
+                          struct nc_vqa_questions *questions);
 void nc_vqa_questions_free(struct nc_vqa_questions *questions); /* {0} is allowed */
+
+/* ---- Any question that yes or no answers, turned into statements ------------------- */
+
+enum nc_vqa_form {
+    NC_VQA_THERE,         /* "is there a dog?" */
+    NC_VQA_BE,            /* "is the man wearing a hat?", "are people swimming?" */
+    NC_VQA_BE_PRONOUN,    /* "is this a zoo?", "is he tall?" */
+    NC_VQA_DO,            /* "does the cat have a collar?" */
+    NC_VQA_HAVE,          /* "has the pizza been cut?" */
+    NC_VQA_CAN,           /* "can you see the sky?" */
+    NC_VQA_NEGATIVE,      /* from here on always left alone: "isn't this a dog?" */
+    NC_VQA_ALTERNATIVE,   /* "is it a cat or a dog?" */
+    NC_VQA_GUESS,         /* "will he fall?", "would you eat this?" */
+    NC_VQA_WH,            /* "what color is the dog?" */
+    NC_VQA_NO_QUESTION,   /* "the dog", "is the", "is this a cat? why?" */
+    NC_VQA_FORMS,
+};
+const char *nc_vqa_form_name(enum nc_vqa_form form); /* "is the ...": for people */
+
+enum { NC_VQA_SENTENCE = 320 }; /* bytes, with its zero */
+
+struct nc_vqa_statement {
+    enum nc_vqa_form form;          /* set even when the question is refused */
+    char denied[NC_VQA_SENTENCE];   /* "the man is not wearing a hat": true when answered "no" */
+    char affirmed[NC_VQA_SENTENCE]; /* "the man is wearing a hat": true when answered "yes" */
+};
+
+/* A small grammar of English questions: finds subject and predicate by lists of words, and puts
+ * the auxiliary between them. What is denied of several is denied as people mean it: "are all the
+ * people ...?" "no" becomes "not all the people are ...", "is anyone ...?" "no one is ...".
+ * False, with a reason (static), where the parts are not clear, or where a "no" says too little. */
+bool nc_vqa_restate(const char *question, struct nc_vqa_statement *statement, const char **reason);
 
 /* ---- What a question claims, and sentences for it --------------------------------- */
 
@@ -48,6 +94,7 @@ enum nc_vqa_kind {
     NC_VQA_EXISTENCE, /* "is there a red shape?": thing */
     NC_VQA_QUALITY,   /* "is the dog black?": subject, quality */
     NC_VQA_VALUE,     /* "what color is the dog?": attribute, subject, quality = the answer */
+    NC_VQA_STATEMENT, /* any other that yes or no answers: statement */
 };
 
 struct nc_vqa_claim {
@@ -60,6 +107,7 @@ struct nc_vqa_claim {
     char subject[NC_VQA_TEXT];
     char quality[NC_VQA_TEXT];   /* "black"; the answer of a VALUE question */
     char attribute[NC_VQA_TEXT]; /* "color"; "" for "what is the red shape?", thing is "red" */
+    struct nc_vqa_statement statement; /* its form is set whatever the kind */
 };
 
 /* False when the rules do not cover the question or the answer; *reason (static) says why. */
@@ -72,6 +120,7 @@ bool nc_vqa_read(const char *question, const char *answer, struct nc_vqa_claim *
  *     {subject}  "shape"               {a subject}  "a shape"
  *     {quality}  "red" or "a circle"
  *     {a known}  what the picture shows instead, "a circle"
+ *     {denial}, {assertion}            a statement about the picture, denied and affirmed
  *     {caption}  a caption of the picture
  */
 struct nc_vqa_phrasing {
@@ -84,6 +133,7 @@ const struct nc_vqa_phrasing *nc_vqa_phrasings(size_t *count);
 
 struct nc_vqa_slots {
     const char *thing, *subject, *quality, *known, *caption; /* NULL: not there */
+    const char *denial, *assertion;
     bool plural, bare, noun;                                 /* as in struct nc_vqa_claim */
 };
 
@@ -106,6 +156,24 @@ struct nc_vqa_held_out {
 int nc_vqa_held_out_load(const char *path, struct nc_vqa_held_out *held_out);
 void nc_vqa_held_out_free(struct nc_vqa_held_out *held_out); /* {0} is allowed */
 
+/* A question answered "no", to be made a caption by something other than the rules. */
+struct nc_vqa_request {
+    const struct nc_vqa_question *question;
+    const char *caption; /* the picture's own */
+    char *updated;       /* out: malloc'd; NULL when it was refused */
+    const char *reason;  /* out: why it was refused; static or owned by the rewriter */
+};
+
+/* Gets all requests at once, so that it may ask many at a time, in an order that depends on the
+ * questions and the seed only. `name` goes into each annotation's source, and what `describe` (or
+ * NULL) adds to it; that is false without memory. */
+struct nc_vqa_rewriter {
+    const char *name;
+    bool (*describe)(void *context, cJSON *source);
+    int (*rewrite)(void *context, struct nc_vqa_request *requests, size_t count);
+    void *context;
+};
+
 struct nc_vqa_options {
     const char *image_name; /* "train/images/{id}.png"; {id:12} pads with zeros to 12 digits */
     const char *captions;   /* COCO captions of the pictures to extend, or NULL */
@@ -114,6 +182,7 @@ struct nc_vqa_options {
     double plain;           /* of the questions that affirm something, the fraction that becomes a
                                caption without negation (0 .. 1) */
     uint64_t seed;          /* the same seed gives the same file */
+    const struct nc_vqa_rewriter *rewriter; /* NULL: the rules. Needs captions; no plain ones */
 };
 
 struct nc_vqa_counts {
@@ -126,6 +195,10 @@ struct nc_vqa_counts {
     size_t unread;         /* questions that no rule covers */
     size_t contradicted;   /* questions at odds with another answer about the same picture */
     size_t unphrased;      /* questions that no sentence fitted */
+    size_t undecided, unanswered; /* as in struct nc_vqa_questions */
+    struct nc_vqa_coverage {
+        size_t asked, written;
+    } forms[NC_VQA_FORMS]; /* of the questions whose answer denies: all, and those that became captions */
 };
 
 /* Writes COCO caption JSON to `path`. An annotation:
@@ -133,7 +206,8 @@ struct nc_vqa_counts {
  *     {"id": 7, "image_id": 0, "caption": "a blue circle",
  *      "updated_caption": "a shape that is not red",
  *      "contradiction": "a shape that is not blue",
- *      "source": {"question": "is there a red shape?", "answer": "no", "phrasing": "..."}}
+ *      "source": {"pipeline": "vqa", "rewriter": "rules", "question": "is there a red shape?",
+ *                 "answer": "no", "phrasing": "..."}}
  *
  * `contradiction` is false for this picture: it denies what the picture shows where that is known,
  * else it asserts what the picture does not show. It is left out where it would name what is held

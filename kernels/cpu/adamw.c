@@ -66,7 +66,7 @@ int nc_cpu_adamw(struct nc_backend *backend, const struct nc_adamw *a)
     return NC_OK;
 }
 
-int nc_cpu_clip(struct nc_backend *backend, const struct nc_clip *c)
+int nc_cpu_clip(struct nc_backend *backend, const struct nc_clipping *c)
 {
     (void)backend;
     double norm = sqrt(*c->squared_norm);

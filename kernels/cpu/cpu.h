@@ -87,7 +87,7 @@ int nc_cpu_infonce_loss(struct nc_backend *backend, const struct nc_infonce_loss
 
 /* adamw.c */
 int nc_cpu_adamw(struct nc_backend *backend, const struct nc_adamw *adamw);
-int nc_cpu_clip(struct nc_backend *backend, const struct nc_clip *clip);
+int nc_cpu_clip(struct nc_backend *backend, const struct nc_clipping *clip);
 int nc_cpu_squared_norm(struct nc_backend *backend, const float *data, size_t count, double *sum);
 
 #endif

@@ -148,7 +148,7 @@ static __global__ void clip_kernel(const double *squared_norm, double limit, flo
         *factor = limit > 0 && norm > limit ? (float)(limit / norm) : 1.0f;
 }
 
-int nc_cuda_clip(struct nc_backend *backend, const struct nc_clip *c)
+int nc_cuda_clip(struct nc_backend *backend, const struct nc_clipping *c)
 {
     return NC_LAUNCH(clip_kernel, 1, 1, 0, backend->compute, c->squared_norm, c->limit, c->factor);
 }

@@ -75,6 +75,7 @@ void nc_cuda_destroy(struct nc_backend *backend)
     if (backend->compute)
         (void)cudaStreamSynchronize(backend->compute);
     nc_cuda_recorder_destroy(backend);
+    nc_cuda_vision_destroy(backend);
     nc_cuda_queues_destroy(backend);
     nc_cuda_gemm_destroy(backend->gemm);
     (void)cudaFree(backend->partial);
@@ -158,6 +159,8 @@ int nc_cuda_create(int device, struct nc_ops *ops)
         status = nc_cuda_queues_create(backend);
     if (status == NC_OK)
         status = nc_cuda_recorder_create(backend);
+    if (status == NC_OK)
+        status = nc_cuda_vision_create(backend);
     if (status == NC_OK)
         status = allocate_state(backend);
     if (status == NC_OK)

@@ -13,10 +13,13 @@
  * atomics are not asked for. NCLIP_GEMM_TIMING=0 takes the favourite unseen, and so does a
  * stream under capture, where nobody may wait.
  *
- * Precision: bf16 with fp32 accumulation; fp32 in full fp32, never tf32: it is the reference. */
+ * Precision: bf16 and fp16 with fp32 accumulation; fp32 in full fp32, never tf32: it is the reference. */
 #include "product.h"
 
 #include "cublaslt_library.h"
+#include "nclip/devices.h"
+
+#include <cstdio>
 #include <cstdlib>
 
 enum {
@@ -45,7 +48,7 @@ struct entry {
     cublasLtMatmulDesc_t operation;
     cublasLtMatrixLayout_t a, b, d;
     cublasLtMatmulAlgo_t algorithm;
-    bool summed;
+    bool summed; /* the product makes the column sums that the key asks for */
 };
 
 /* What was chosen for a bucket of rows. */
@@ -91,29 +94,30 @@ static void entry_clear(struct entry *entry)
 
 static cudaDataType_t data_type(enum nc_type type)
 {
-    return type == NC_FLOAT32 ? CUDA_R_32F : CUDA_R_16BF;
+    return type == NC_FLOAT32 ? CUDA_R_32F : type == NC_FLOAT16 ? CUDA_R_16F : CUDA_R_16BF;
 }
 
 static cublasStatus_t set_epilogue(struct entry *entry)
 {
     const struct key *key = &entry->key;
-    cublasLtEpilogue_t epilogue = key->bias   ? CUBLASLT_EPILOGUE_BIAS
-                                  : key->sums ? CUBLASLT_EPILOGUE_BGRADB
-                                              : CUBLASLT_EPILOGUE_DEFAULT;
+    cublasLtEpilogue_t epilogue = key->bias       ? CUBLASLT_EPILOGUE_BIAS
+                                  : entry->summed ? CUBLASLT_EPILOGUE_BGRADB
+                                                  : CUBLASLT_EPILOGUE_DEFAULT;
     int32_t type = data_type(key->d_type); /* backward: fp32 */
     cublasStatus_t status = lt->cublasLtMatmulDescSetAttribute(
         entry->operation, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof epilogue);
-    if (status == CUBLAS_STATUS_SUCCESS && (key->bias || key->sums))
+    if (status == CUBLAS_STATUS_SUCCESS && (key->bias || entry->summed))
         status = lt->cublasLtMatmulDescSetAttribute(
             entry->operation, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, &type, sizeof type);
     return status;
 }
 
 /* The descriptors of `key`, without an algorithm. */
-static cublasStatus_t describe(struct entry *entry, const struct key *key)
+static cublasStatus_t describe(struct entry *entry, const struct key *key, bool summed)
 {
     *entry = {};
     entry->key = *key;
+    entry->summed = summed;
     cudaDataType_t type = data_type(key->type);
     cublasOperation_t first = key->kind == NC_FORWARD ? CUBLAS_OP_T : CUBLAS_OP_N;
     cublasOperation_t second = key->kind == NC_BACKWARD_WEIGHT ? CUBLAS_OP_T : CUBLAS_OP_N;
@@ -163,7 +167,7 @@ static cublasStatus_t multiply(struct nc_backend *backend, struct nc_cuda_produc
     const void *vector = entry->key.bias ? p->bias : sums;
     const float one = 1, beta = p->addend ? 1.0f : 0.0f;
     cublasStatus_t status = CUBLAS_STATUS_SUCCESS;
-    if (entry->key.bias || entry->key.sums)
+    if (entry->key.bias || entry->summed)
         status = lt->cublasLtMatmulDescSetAttribute(
             entry->operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &vector, sizeof vector);
     if (status == CUBLAS_STATUS_SUCCESS)
@@ -189,7 +193,7 @@ static int propose(struct nc_cuda_products *products, struct entry *entry,
         lt->cublasLtMatmulPreferenceSetAttribute(products->preference, attribute, &alignment,
                                                  sizeof alignment);
     const void *vector = entry->key.bias ? p->bias : p->column_sums; /* for its alignment */
-    if (entry->key.bias || entry->key.sums)
+    if (entry->key.bias || entry->summed)
         lt->cublasLtMatmulDescSetAttribute(entry->operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER,
                                            &vector, sizeof vector);
     int found = 0;
@@ -363,38 +367,38 @@ static int choose(struct nc_backend *backend, struct nc_cuda_products *products,
                   const struct key *key, const struct nc_cuda_product *p, struct choice *choice)
 {
     cublasLtMatmulHeuristicResult_t results[CANDIDATES];
-    struct key wanted = *key;
-    for (;;) { /* with column sums made on the way, else without */
+    struct key most = *key;
+    most.rows = bucket_of(key->rows);
+    bool summed = key->sums; /* on the way; where that cannot be, without */
+    for (;;) {
         struct entry bucket = {}, here = {};
-        struct key most = wanted;
-        most.rows = bucket_of(key->rows);
         int count = 0, chosen = 0;
-        cublasStatus_t described = describe(&bucket, &most);
-        if (described == CUBLAS_STATUS_SUCCESS)
-            described = describe(&here, &wanted);
-        if (described == CUBLAS_STATUS_SUCCESS) {
+        cublasStatus_t status = describe(&bucket, &most, summed);
+        if (status == CUBLAS_STATUS_SUCCESS)
+            status = describe(&here, key, summed);
+        if (status == CUBLAS_STATUS_SUCCESS) {
             count = propose(products, &bucket, p, results);
             chosen = fastest(backend, products, &here, p, results, count);
         }
         entry_clear(&bucket);
         entry_clear(&here);
-        if (described != CUBLAS_STATUS_SUCCESS)
-            return check(described, key, p->operation);
         if (count) {
+            choice->key = most;
             choice->algorithm = results[chosen].algo;
-            choice->summed = wanted.sums;
+            choice->summed = summed;
             return NC_OK;
         }
-        if (!wanted.sums)
-            return check(CUBLAS_STATUS_NOT_SUPPORTED, key, p->operation);
-        wanted.sums = false;
+        if (status != CUBLAS_STATUS_SUCCESS || !summed)
+            return check(status == CUBLAS_STATUS_SUCCESS ? CUBLAS_STATUS_NOT_SUPPORTED : status,
+                         key, p->operation);
+        summed = false;
     }
 }
 
 static int make_entry(struct nc_backend *backend, struct nc_cuda_products *products,
                       const struct key *key, const struct nc_cuda_product *p, struct entry *entry)
 {
-    struct key most = *key, described = *key;
+    struct key most = *key;
     most.rows = bucket_of(key->rows);
     bool known;
     struct choice *choice = look_up(products->choices, &most, &known);
@@ -403,15 +407,12 @@ static int make_entry(struct nc_backend *backend, struct nc_cuda_products *produ
         int status = choose(backend, products, key, p, choice);
         if (status != NC_OK)
             return status;
-        choice->key = most;
     }
     choice->last_use = ++products->clock;
-    described.sums = choice->summed;
-    int status = check(describe(entry, &described), key, p->operation);
+    int status = check(describe(entry, key, choice->summed), key, p->operation);
     if (status != NC_OK)
         return status;
     entry->algorithm = choice->algorithm;
-    entry->summed = choice->summed;
     if (fits(products, entry, &entry->algorithm))
         return NC_OK;
     cublasLtMatmulHeuristicResult_t results[CANDIDATES]; /* not for this shape of the bucket */
@@ -448,17 +449,22 @@ int nc_cuda_product(struct nc_backend *backend, struct nc_cuda_products *product
     }
     entry->last_use = ++products->clock;
     *summed = entry->summed;
-    struct key asked = key;
-    asked.sums = entry->summed;
-    entry->key = asked;
-    cublasStatus_t status =
-        multiply(backend, products, entry, &entry->algorithm, p, p->d, p->column_sums);
-    entry->key = key; /* it is found by what was asked for */
-    return check(status, &key, p->operation);
+    return check(multiply(backend, products, entry, &entry->algorithm, p, p->d, p->column_sums),
+                 &key, p->operation);
 }
 
 /* ---- Opening
  * ------------------------------------------------------------------------------------------ */
+
+void nc_cuda_products_version(char *text)
+{
+    const struct nc_cublaslt *library;
+    *text = 0;
+    if (nc_cublaslt_load(&library) != NC_OK)
+        return;
+    size_t version = library->cublasLtGetVersion(); /* 13.1.2 is 130102 */
+    snprintf(text, NC_VERSION_SIZE, "%zu.%zu.%zu", version / 10000, version / 100 % 100, version % 100);
+}
 
 int nc_cuda_products_create(struct nc_backend *backend, struct nc_cuda_products **out)
 {

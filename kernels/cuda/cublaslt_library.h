@@ -9,6 +9,7 @@
     F(cublasLtCreate)                                                                              \
     F(cublasLtDestroy)                                                                             \
     F(cublasLtGetStatusString)                                                                     \
+    F(cublasLtGetVersion)                                                                          \
     F(cublasLtMatmul)                                                                              \
     F(cublasLtMatmulAlgoCheck)                                                                     \
     F(cublasLtMatmulAlgoGetHeuristic)                                                              \

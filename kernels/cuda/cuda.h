@@ -30,6 +30,7 @@ struct nc_backend {
     cudaStream_t compute, copy;
     cudaEvent_t marks[NC_MARKS];
     struct nc_cuda_recorder *recorder;
+    struct nc_cuda_vision *vision; /* which full attention; attention_vision.cu */
     struct nc_cuda_gemm *gemm;
     struct nc_cuda_fault *fault;      /* on the device: the first thing that a kernel found wrong */
     struct nc_cuda_fault *fault_seen; /* on the host, pinned */
@@ -109,10 +110,23 @@ int nc_cuda_linear_backward_input(struct nc_backend *backend,
 int nc_cuda_linear_backward_weight(struct nc_backend *backend,
                                    const struct nc_linear_backward_weight *linear);
 
+/* d[rows, in] = a[rows, out] b[out, in], += where `accumulate`. a and b fp32 (no TF32), or fp16 at
+ * multiples of 16 bytes with in and out multiples of 8; accumulated in fp32, d fp32. */
+int nc_cuda_multiply(struct nc_backend *backend, enum nc_type type, size_t rows, size_t in,
+                     size_t out, const void *a, const void *b, bool accumulate, float *d);
+
 /* attention.cu */
 size_t nc_cuda_attention_scratch(struct nc_backend *backend, const struct nc_attention *attention);
 int nc_cuda_attention_forward(struct nc_backend *backend, const struct nc_attention *attention);
 int nc_cuda_attention_backward(struct nc_backend *backend, const struct nc_attention *attention);
+
+/* attention_full.cu */
+int nc_cuda_attention_full_own(struct nc_backend *backend,
+                               const struct nc_attention_full *attention);
+
+/* attention_vision.cu */
+int nc_cuda_vision_create(struct nc_backend *backend);
+void nc_cuda_vision_destroy(struct nc_backend *backend);
 int nc_cuda_attention_full(struct nc_backend *backend, const struct nc_attention_full *attention);
 
 /* layernorm.cu */
@@ -153,7 +167,7 @@ int nc_cuda_infonce_loss(struct nc_backend *backend, const struct nc_infonce_los
 
 /* adamw.cu */
 int nc_cuda_adamw(struct nc_backend *backend, const struct nc_adamw *adamw);
-int nc_cuda_clip(struct nc_backend *backend, const struct nc_clip *clip);
+int nc_cuda_clip(struct nc_backend *backend, const struct nc_clipping *clip);
 int nc_cuda_squared_norm(struct nc_backend *backend, const float *data, size_t count, double *sum);
 
 #endif

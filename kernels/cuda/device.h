@@ -234,6 +234,14 @@ static __device__ __forceinline__ uint32_t nc_pack_bf16(float first, float secon
     return packed;
 }
 
+/* The same in fp16, rounded to nearest even. */
+static __device__ __forceinline__ uint32_t nc_pack_fp16(float first, float second)
+{
+    uint32_t packed;
+    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(packed) : "f"(second), "f"(first));
+    return packed;
+}
+
 static __device__ __forceinline__ float nc_bits_to_float(uint32_t bits)
 {
     return __uint_as_float(bits);

@@ -308,3 +308,22 @@ int nc_cuda_linear_backward_weight(struct nc_backend *backend,
         return status;
     return bias_gradient(backend, l, summed);
 }
+
+int nc_cuda_multiply(struct nc_backend *backend, enum nc_type type, size_t rows, size_t in,
+                     size_t out, const void *a, const void *b, bool accumulate, float *d)
+{
+    struct nc_cuda_product product = {};
+    product.kind = NC_BACKWARD_INPUT;
+    product.operation = "multiply";
+    product.type = type;
+    product.d_type = NC_FLOAT32;
+    product.rows = rows;
+    product.in = in;
+    product.out = out;
+    product.a = a;
+    product.b = b;
+    product.addend = accumulate ? d : NULL;
+    product.d = d;
+    bool summed;
+    return nc_cuda_product(backend, backend->gemm->products, &product, &summed);
+}

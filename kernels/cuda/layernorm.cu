@@ -152,15 +152,15 @@ static __device__ __forceinline__ void barrier_between_warps(void)
 }
 
 /* Blocks a multiprocessor shall hold: as many as their registers allow without spilling. */
-static constexpr int resident(int pieces, size_t dy_size, bool frozen)
-{
-    return (frozen ? pieces <= 8 || dy_size == 2 : pieces <= 6 && dy_size == 2) ? 2 : 1;
-}
+template <int pieces, typename Dy, bool frozen> struct resident {
+    static constexpr int blocks =
+        (frozen ? pieces <= 8 || sizeof(Dy) == 2 : pieces <= 6 && sizeof(Dy) == 2) ? 2 : 1;
+};
 
 /* Block b takes rows b WARPS + warp, then every gridDim.x WARPS further one. Its sums of
  * columns go to partial[b]: dweight, then dbias. */
 template <int pieces, typename Dy, bool frozen>
-static __global__ void __launch_bounds__(THREADS, resident(pieces, sizeof(Dy), frozen))
+static __global__ void __launch_bounds__(THREADS, (resident<pieces, Dy, frozen>::blocks))
     backward_kernel(struct nc_layernorm_backward n, float *__restrict__ partial)
 {
     constexpr int width = pieces * COLUMNS;

@@ -1,6 +1,5 @@
 /* One dense product of a linear layer, as cuBLASLt makes it: the seam between gemm.cu, which
- * knows the operations, and cublaslt.cu, which knows the library. A CPU cannot run cuBLASLt, so
- * that tests/emulated/product.cpp puts oneDNN in its place.
+ * knows the operations, and cublaslt.cu, which knows the library.
  *
  *   NC_FORWARD          d[rows, out] = a[rows, in] b[out, in]^T + bias + addend
  *   NC_BACKWARD_INPUT   d[rows, in]  = a[rows, out] b[out, in]
@@ -31,6 +30,9 @@ struct nc_cuda_products; /* the library's handle, workspace and chosen algorithm
 
 int nc_cuda_products_create(struct nc_backend *backend, struct nc_cuda_products **products);
 void nc_cuda_products_destroy(struct nc_cuda_products *products);
+
+/* The library's version as text of NC_VERSION_SIZE (nclip/devices.h); "" where it is not there. */
+void nc_cuda_products_version(char *text);
 
 /* *summed: whether column_sums were made on the way; not every shape and type can. */
 int nc_cuda_product(struct nc_backend *backend, struct nc_cuda_products *products,

@@ -20,10 +20,10 @@ for flag in avx2 fma avx512f avx512_bf16 amx_bf16; do
     *) fail "$flag is $(has $flag) in /proc/cpuinfo, but: $json" ;;
     esac
 done
-for key in version cpu model cores threads memory onednn isa precisions fp32 bf16 cuda; do
+for key in version cpu model cores threads memory onednn isa precisions fp32 bf16 cuda built gpus problem; do
     case $json in *"\"$key\":"*) ;; *) fail "no \"$key\" in: $json" ;; esac
 done
-for line in processor features memory threads oneDNN fp32 bf16 cuda; do
+for line in processor features memory threads oneDNN fp32 bf16 cuda advice; do
     echo "$text" | grep -q "^$line  *[^ ]" || fail "no line \"$line\" in: $text"
 done
 OMP_NUM_THREADS=1 "$nclip" doctor --json | grep -q '"threads":1' || fail "OMP_NUM_THREADS is not shown"

@@ -25,6 +25,38 @@ grep -q 'how many' rejects.jsonl || fail "a question was lost"
     <questions.json >/dev/null
 cmp captions.json again.json || fail "the same questions gave other captions"
 
+# VQA v2: questions, answers and captions in three files.
+cat >v2.json <<'END'
+{"questions": [{"image_id": 9, "question": "Is the man wearing a hat?", "question_id": 1},
+ {"image_id": 9, "question": "Is it day or night?", "question_id": 2},
+ {"image_id": 9, "question": "Is there a dog?", "question_id": 3}]}
+END
+cat >answers.json <<'END'
+{"annotations": [{"question_id": 1, "image_id": 9, "multiple_choice_answer": "no",
+  "answers": [{"answer": "no"}, {"answer": "no"}, {"answer": "no"}, {"answer": "no"}]},
+ {"question_id": 2, "image_id": 9, "multiple_choice_answer": "no"},
+ {"question_id": 3, "image_id": 9, "multiple_choice_answer": "no",
+  "answers": [{"answer": "no"}, {"answer": "no"}, {"answer": "yes"}, {"answer": "no"}]}]}
+END
+cat >given.json <<'END'
+{"images": [{"id": 9, "file_name": "COCO_train2014_000000000009.jpg"}],
+ "annotations": [{"image_id": 9, "caption": "A man on a street."}]}
+END
+v2() {
+    "$nclip" generate vqa --rewriter rules --questions v2.json --annotations answers.json \
+        --captions given.json --image-name 'COCO_train2014_{id:012}.jpg' --out negated.json \
+        --rejects left.jsonl --json "$@" >counts.json
+}
+v2
+grep -q '"updated_caption":"A man on a street.*the man is not wearing a hat"' negated.json ||
+    fail "VQA v2: $(cat negated.json)"
+grep -q '"negated": 1,.*"undecided": 1,' counts.json || fail "VQA v2: $(cat counts.json)"
+grep -q '"is the ...": {"asked": 1, "written": 1}, "... or ...": {"asked": 1, "written": 0}' \
+    counts.json || fail "coverage: $(cat counts.json)"
+grep -q 'asks which of two' left.jsonl || fail "not listed: $(cat left.jsonl)"
+v2 --agreement 0.7
+grep -q '"negated": 2,' counts.json || fail "agreement: $(cat counts.json)"
+
 expect() { # arguments of nclip generate; $wanted is the exit code
     status=0
     "$nclip" generate "$@" >/dev/null 2>message || status=$?
@@ -32,12 +64,19 @@ expect() { # arguments of nclip generate; $wanted is the exit code
 }
 wanted=2
 expect absence
-grep -q 'not built yet' message || fail "absence: $(cat message)"
 expect
 expect nonsense
 expect vqa
 expect vqa --questions questions.json --image-name 'x.png' --out o.json
 expect vqa --questions questions.json --image-name '{id}.png' --out o.json --plain 2
+expect vqa --questions questions.json --image-name '{id}.png' --out o.json --rewriter llm
+grep -q 'name them with --captions' message || fail "no captions: $(cat message)"
+expect vqa --questions questions.json --image-name '{id}.png' --out o.json --rewriter llm \
+    --captions captions.json
+grep -q 'a text model is needed' message || fail "no model: $(cat message)"
+expect vqa --questions questions.json --image-name '{id}.png' --out o.json --agreement 0
+expect vqa --questions v2.json --image-name '{id}.png' --out o.json
+grep -q -e '--annotations' message || fail "VQA v2 without answers: $(cat message)"
 wanted=3
 echo '[["is there' >broken.json
 expect vqa --questions broken.json --image-name '{id}.png' --out o.json

@@ -1,5 +1,5 @@
 #!/bin/sh
-# nclip info on a model, an embedding store and a run; what is none of them is refused.
+# nclip info on a model, an embedding store, a run and captions; what is none of them is refused.
 set -eu
 nclip=$1
 folder=$2
@@ -78,11 +78,34 @@ rm run/metrics.jsonl
 output=$("$nclip" info run) # before the first step
 has "0 steps done"
 
+# Captions: of two pipelines, and without a source.
+cat >captions.json <<'END'
+{"images": [{"id": 1, "file_name": "a.jpg"}, {"id": 2, "file_name": "b.jpg"}], "annotations": [
+{"id": 1, "image_id": 1, "caption": "a dog", "updated_caption": "a dog with no hat",
+ "source": {"pipeline": "absence", "object": "hat", "phrasing": "rewrite-no", "text_model": "t",
+            "vision_model": "v", "prompts": {"object": "0123", "rewrite": "4567"}}},
+{"id": 2, "image_id": 1, "caption": "a dog", "updated_caption": "a dog, not a cat, no cat",
+ "contradiction": "a cat",
+ "source": {"pipeline": "vqa", "rewriter": "rules", "phrasing": "p"}},
+{"id": 3, "image_id": 2, "caption": "a horse", "source": 7},
+{"id": 4, "image_id": 2, "caption": "a horse on a hill"}]}
+END
+output=$("$nclip" info captions.json)
+for piece in "4 captions of 2 pictures" "2 (50.0%)" "4.8 in the mean, at most 7" "no 2, not 1" \
+    "absence, text model t, vision model v" "1 vqa by rules" "rewrite 4567" "no source named"; do
+    has "$piece"
+done
+output=$("$nclip" info captions.json --json)
+for piece in '"kind":"captions"' '"negated":2' '"fraction":0.5' '"contradictions":1' \
+    '"by_word":{"no":2,"not":1}' '"objects":{"hat":1}' '"object 0123":1'; do
+    has "$piece"
+done
+
 # What is none of them.
 mkdir -p nothing model store
 expect 3 'neither a model' nothing
-expect 3 'no such folder' gone
-expect 3 'no such folder' run/config.yaml
+expect 3 'no such file or folder' gone
+expect 3 'neither COCO JSON nor JSONL' run/config.yaml
 expect 2 'with a model folder' run --parameters
 echo '{' >model/config.json
 expect 3 'model/config.json: not valid JSON' model

@@ -152,6 +152,33 @@ static void boxes_without_pixels_are_refused(void **state)
     assert_int_equal(nc_image_preprocess(&preprocess, &nothing, NULL, out), NC_BAD_INPUT);
 }
 
+/* What is written reads back as the same settings. */
+static void settings_survive_a_file(void **state)
+{
+    static const char *const settings[] = {
+        "{}",
+        "{\"size\": [8, 8], \"do_center_crop\": false, \"image_mean\": [0.5, 0.25, 0.1]}",
+        "{\"resample\": 2, \"image_std\": [0.1, 0.2, 0.3]}",
+        "{\"size\": {\"shortest_edge\": 10}, \"do_normalize\": false, \"rescale_factor\": 0.1}",
+        "{\"do_resize\": false, \"do_rescale\": false, \"resample\": 1}",
+    };
+    (void)state;
+    char *folder = temporary_folder_create();
+    char *path = nc_path_join(folder, "preprocessor_config.json");
+    for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++) {
+        struct nc_preprocess before, after;
+        assert_int_equal(parse(settings[i], 8, &before), NC_OK);
+        assert_int_equal(nc_preprocess_write(path, &before), NC_OK);
+        assert_int_equal(nc_preprocess_load(folder, 8, &after), NC_OK);
+        char *one = nc_preprocess_describe(&before), *other = nc_preprocess_describe(&after);
+        assert_string_equal(one, other);
+        free(one);
+        free(other);
+    }
+    free(path);
+    temporary_folder_remove(folder);
+}
+
 /* A box of which nothing lies in the picture is black. */
 static void outside_is_black(void **state)
 {
@@ -190,6 +217,7 @@ int main(void)
         cmocka_unit_test(other_settings_are_read),
         cmocka_unit_test(wrong_settings_are_named),
         cmocka_unit_test(files_are_found),
+        cmocka_unit_test(settings_survive_a_file),
         cmocka_unit_test(boxes_without_pixels_are_refused),
         cmocka_unit_test(outside_is_black),
         cmocka_unit_test(a_strip_needs_little_memory),

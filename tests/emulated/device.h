@@ -225,6 +225,12 @@ static inline uint32_t nc_pack_bf16(float first, float second)
     return nc_to_bf16(first) | static_cast<uint32_t>(nc_to_bf16(second)) << 16;
 }
 
+static inline uint32_t nc_pack_fp16(float first, float second)
+{
+    return nc_float16_from_float(first) |
+           static_cast<uint32_t>(nc_float16_from_float(second)) << 16;
+}
+
 static inline float nc_bits_to_float(uint32_t bits)
 {
     float value;

@@ -12,13 +12,6 @@
 #include <mutex>
 #include <vector>
 
-#if defined(__SANITIZE_ADDRESS__)
-#define NC_ADDRESS_SANITIZER 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define NC_ADDRESS_SANITIZER 1
-#endif
-#endif
 #ifdef NC_ADDRESS_SANITIZER
 #include <sanitizer/asan_interface.h>
 #endif

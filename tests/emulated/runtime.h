@@ -12,6 +12,14 @@
 #include <cstdint>
 #include <functional>
 
+#if defined(__SANITIZE_ADDRESS__)
+#define NC_ADDRESS_SANITIZER 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define NC_ADDRESS_SANITIZER 1
+#endif
+#endif
+
 enum cudaError_t {
     cudaSuccess = 0,
     cudaErrorInvalidValue = 1,

@@ -255,12 +255,14 @@ static __global__ void half_a_shuffle(float *x)
         nc_barrier();
 }
 
+#ifdef NC_ADDRESS_SANITIZER
 static __global__ void write_at(float *x, unsigned at)
 {
     NC_SHARED(float, shared);
     shared[at] = 1;
     x[at] = 2;
 }
+#endif
 
 static __global__ void move_at(float *x, unsigned at)
 {
@@ -303,7 +305,7 @@ static void mistakes_are_caught(void **)
     must_be_caught(
         [] { must(NC_LAUNCH(move_at, 1, 1, 0, nullptr, floats(8), 1u)), wait_for_all(); },
         "no multiple");
-#if defined(__SANITIZE_ADDRESS__)
+#ifdef NC_ADDRESS_SANITIZER
     must_be_caught(
         [] { must(NC_LAUNCH(write_at, 1, 1, 16, nullptr, floats(8), 4u)), wait_for_all(); },
         "write_at: block (0, 0, 0), thread (0, 0, 0)");

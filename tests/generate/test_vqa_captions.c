@@ -77,7 +77,7 @@ static struct nc_vqa_counts generate(const char *questions_path,
 {
     struct nc_vqa_questions questions;
     struct nc_vqa_counts counts = {0};
-    if (nc_vqa_questions_load(questions_path, &questions) != NC_OK ||
+    if (nc_vqa_questions_load(questions_path, NULL, 0, &questions) != NC_OK ||
         nc_vqa_generate(&questions, options, path, &counts) != NC_OK ||
         nc_json_load(path, root) != NC_OK)
         fail_msg("%s", nc_error_message());
@@ -311,7 +311,8 @@ static void refuses_wrong_files(void **state)
     (void)state;
     char *folder = temporary_folder_create();
     static const char *const wrong[][2] = {
-        {"{}", "not a list of questions"},
+        {"7", "neither easy-VQA"},
+        {"", "neither easy-VQA"},
         {"[[\"is there a dog?\", \"no\", 0], [\"is there a cat?\", \"no\"]]", "question 1"},
         {"[[\"is there a dog?\", \"no\", -1]]", "question 0"},
         {"[[\"is there a dog?\", \"no\", 1e300]]", "question 0"},
@@ -323,7 +324,7 @@ static void refuses_wrong_files(void **state)
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         struct nc_vqa_questions questions;
         char *path = write_file(folder, "questions.json", wrong[i][0]);
-        refuses(nc_vqa_questions_load(path, &questions), NC_BAD_INPUT, wrong[i][1]);
+        refuses(nc_vqa_questions_load(path, NULL, 0, &questions), NC_BAD_INPUT, wrong[i][1]);
         free(path);
     }
     static const char *const held_out[][2] = {

@@ -13,15 +13,19 @@ fi
 [ $# -gt 0 ] || set -- kernels/cuda/*.cu
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-status=0
-for architecture in ${NCLIP_CUDA_ARCHITECTURES:-80 90 100}; do
+
+check() { # architecture, files
+    architecture=$1
+    shift
+    failed=0
     for file in "$@"; do
-        "$nvcc" -std=c++17 -O3 -Iinclude -DNCLIP_CUBLASLT_FOLDER=\"\" -cubin -Xptxas -v -Werror=all-warnings \
-            "-arch=sm_$architecture" -o "$work/cubin" "$file" 2>"$work/log" || {
-            cat "$work/log" >&2
-            exit 1
+        "$nvcc" -std=c++17 -O3 -Iinclude -DNCLIP_CUBLASLT_FOLDER=\"\" -cubin -Xptxas -v \
+            -Werror=all-warnings "-arch=sm_$architecture" -o "$work/cubin.$architecture" "$file" \
+            2>"$work/log.$architecture" || {
+            cat "$work/log.$architecture"
+            return 1
         }
-        c++filt <"$work/log" | awk -v file="$file" -v architecture="$architecture" '
+        c++filt <"$work/log.$architecture" | awk -v file="$file" -v architecture="$architecture" '
             /Compiling entry function/ {
                 name = $0
                 sub(/.*Compiling entry function ./, "", name)
@@ -39,7 +43,22 @@ for architecture in ${NCLIP_CUDA_ARCHITECTURES:-80 90 100}; do
                     registers, frame, stores + loads, file, name, bad ? "  <- SPILLS" : ""
                 failed += bad
             }
-            END { exit failed > 0 }' || status=1
+            END { exit failed > 0 }' || failed=1
     done
+    return $failed
+}
+
+architectures=${NCLIP_CUDA_ARCHITECTURES:-80 90 100}
+jobs=
+for architecture in $architectures; do
+    check "$architecture" "$@" >"$work/$architecture" 2>&1 &
+    jobs="$jobs $!"
+done
+status=0
+for job in $jobs; do
+    wait "$job" || status=1
+done
+for architecture in $architectures; do
+    cat "$work/$architecture"
 done
 exit $status

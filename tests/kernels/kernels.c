@@ -1,5 +1,6 @@
 #include "kernels.h"
 
+#include "../backends.h"
 #include "torch_error.h"
 
 /* ---- Backends ------------------------------------------------------------------------- */
@@ -47,16 +48,9 @@ int run_on_all_backends(const struct CMUnitTest *tests, size_t count)
 {
     struct CMUnitTest *with_teardown = calloc(count, sizeof *with_teardown);
     int failures = 0;
-    const char *only = getenv("NCLIP_TEST_BACKEND");
     for (const char *const *name = nc_ops_names(); *name; name++) {
-        struct nc_ops *ops;
-        if (only && strcmp(only, *name) != 0)
+        if (!backend_opens(*name))
             continue;
-        if (nc_ops_create(*name, 0, &ops) != NC_OK) {
-            print_message("SKIPPED on %s: %s\n", *name, nc_error_message());
-            continue;
-        }
-        nc_ops_destroy(ops);
         backend_name = *name;
         memcpy(with_teardown, tests, count * sizeof *tests);
         for (size_t i = 0; i < count; i++)

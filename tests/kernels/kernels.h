@@ -17,8 +17,7 @@
 
 #include <cmocka.h>
 
-/* *state of each test is the backend's struct nc_ops. NCLIP_TEST_BACKEND=NAME runs on that
- * backend alone. */
+/* *state of each test is the backend's struct nc_ops. Which ones: backends.h. */
 int run_on_all_backends(const struct CMUnitTest *tests, size_t count);
 #define RUN_ON_ALL_BACKENDS(tests) run_on_all_backends(tests, sizeof tests / sizeof *tests)
 

@@ -49,7 +49,9 @@ def twice(compute, type_name, *inputs):
 def attention():
     cases = {"one": ([1], 1, 32), "caption": ([13, 7, 1, 20, 9, 16, 17, 13], 3, 64),
              "context": ([77, 1, 77, 40], 2, 64), "odd40": ([13, 5, 32, 33], 2, 40),
-             "odd80": ([13, 18, 77], 2, 80), "head128": ([5, 30], 1, 128), "long": ([130, 300], 1, 32)}
+             "odd80": ([13, 18, 77], 2, 80), "head128": ([5, 30], 1, 128), "long": ([130, 300], 1, 32),
+             "tiles64": ([1, 16, 17, 77, 130], 5, 64), "tiles96": ([32, 33, 48, 49], 1, 96),
+             "head8": ([16, 40, 3], 2, 8)}
     for name, (lengths, heads, size) in cases.items():
         for type_name in TYPES:
             rows = sum(lengths)
@@ -74,7 +76,8 @@ def attention():
 
 def attention_full():
     cases = {"one": (1, 1, 1, 64), "patches50": (2, 50, 3, 64), "patches257": (1, 257, 2, 64),
-             "patches577": (1, 577, 1, 64), "odd40": (3, 17, 2, 40), "head128": (1, 129, 1, 128)}
+             "patches577": (1, 577, 1, 64), "odd40": (3, 17, 2, 40), "head128": (1, 129, 1, 128),
+             "head80": (2, 65, 1, 80), "head96": (1, 64, 2, 96), "head32": (1, 33, 5, 32)}
     for name, (pictures, tokens, heads, size) in cases.items():
         for type_name in TYPES:
             qkv = numbers(20, pictures * tokens * 3 * heads * size, 1.5)
@@ -140,17 +143,20 @@ def normalize():
 
 
 def infonce():
-    """fp32 inside in both precisions. Pairs, width, contradictions, pictures (0: all differ)."""
-    for name, (pairs, width, extras, pictures) in {
-            "few": (5, 64, 0, 0), "odd": (37, 100, 9, 11), "rows": (300, 64, 0, 0),
-            "columns": (1100, 32, 400, 500)}.items():
+    """fp32 inside in both precisions. Pairs, width, contradictions, pictures (0: all differ),
+    the pull of a caption on its picture."""
+    for name, (pairs, width, extras, pictures, pull) in {
+            "few": (5, 64, 0, 0, 0.5), "odd": (37, 100, 9, 11, 0.5), "rows": (300, 64, 0, 0, 0.5),
+            "columns": (1100, 32, 400, 500, 0.5), "strips": (400, 512, 0, 0, 0.125),
+            "ragged": (390, 100, 20, 0, 0.5), "wide640": (130, 640, 3, 0, 0.125),
+            "wide768": (257, 768, 40, 60, 0.125), "wide1024": (33, 1024, 0, 12, 0.125)}.items():
         for type_name, dtype in TYPES.items():
             def rounded(seed, count):
                 x = numbers(seed, count * width).view(count, width)
                 return (x.double() / x.double().norm(dim=-1, keepdim=True)).float().to(dtype).float()
 
             text, image, extra = rounded(60, pairs), rounded(61, pairs), rounded(62, extras)
-            image = (image + 0.5 * text).to(dtype).float()
+            image = (image + pull * text).to(dtype).float()
             scale = torch.tensor(4.0)
             group = torch.arange(pairs) * 7 % pictures if pictures else torch.arange(pairs)
             masked = (group[:, None] == group[None]) & ~torch.eye(pairs, dtype=torch.bool)

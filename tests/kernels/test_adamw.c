@@ -112,7 +112,7 @@ static double clip(struct nc_ops *ops, double squared_norm, double limit, double
 {
     double *sum = bytes_on_device(ops, sizeof *sum);
     must(ops->upload(ops->backend, sum, &squared_norm, sizeof squared_norm));
-    struct nc_clip c = {sum, limit, on_device(ops, &before, 1, NC_FLOAT32)};
+    struct nc_clipping c = {sum, limit, on_device(ops, &before, 1, NC_FLOAT32)};
     must(ops->clip(ops->backend, &c));
     double *got = from_device(ops, c.factor, 1, NC_FLOAT32), factor = *got;
     free(got);

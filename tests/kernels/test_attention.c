@@ -20,6 +20,9 @@ static const struct shape shapes[] = {
     {"odd80", 3, 2, 80, {13, 18, 77}},
     {"head128", 2, 1, 128, {5, 30}},
     {"long", 2, 1, 32, {130, 300}},
+    {"tiles64", 5, 5, 64, {1, 16, 17, 77, 130}}, /* one, a tile and one more, heads in groups */
+    {"tiles96", 4, 1, 96, {32, 33, 48, 49}},
+    {"head8", 3, 2, 8, {16, 40, 3}},
 };
 
 /* A batch and its attention on a backend; everything in double beside it. */
@@ -248,6 +251,113 @@ static void large_scores_are_safe(void **state)
     close_batch(&b);
 }
 
+/* More captions than any block looks at, of three words each way: long lists of shared rows,
+ * captions that came before and captions that end inside of others. */
+static void many_captions_share(void **state)
+{
+    enum { CAPTIONS = 600, MOST = 6 };
+    for (size_t t = 0; t < 2; t++)
+        for (int last_only = 0; last_only < 2; last_only++) {
+            struct batch b;
+            int32_t tokens[CAPTIONS * MOST], *at = tokens;
+            size_t lengths[CAPTIONS];
+            uint32_t random = 1;
+            for (size_t c = 0; c < CAPTIONS; at += lengths[c++]) {
+                lengths[c] = 1 + c % MOST;
+                for (size_t i = 0; i < lengths[c]; i++) {
+                    random = random * 1664525u + 1013904223u;
+                    at[i] = i ? (int32_t)(random >> 24) % 3 : 7;
+                }
+            }
+            must(nc_packing_create(CAPTIONS, CAPTIONS * MOST, &b.packing));
+            at = tokens;
+            for (size_t c = 0; c < CAPTIONS; at += lengths[c++])
+                must(nc_packing_add(&b.packing, at, lengths[c], true));
+            open_batch(*state, &b, 2, 8, last_only, types[t]);
+            compare(*state, &b, NULL);
+            close_batch(&b);
+        }
+}
+
+/* A batch padded to a larger one: the rows behind its captions have no gradient. */
+static void rows_on_no_path_get_zeros(void **state)
+{
+    enum { PADDING = 37 };
+    struct nc_ops *ops = *state;
+    for (size_t t = 0; t < 2; t++)
+        for (int share = 0; share < 2; share++)
+            for (int last_only = 0; last_only < 2; last_only++) {
+                struct batch b;
+                pack(&b, shared_tokens, shared_lengths, SHARED, share);
+                open_batch(ops, &b, 3, 16, last_only, types[t]);
+                size_t width = b.width, rows = b.packing.rows + PADDING;
+                size_t first = b.packing.rows * 3 * width, count = rows * 3 * width;
+                size_t outputs = last_only ? b.outputs : rows;
+                double *qkv = numbers(10, count, 1.5, types[t]);
+                double *dout = numbers(11, outputs * width, 1, types[t]);
+                b.a.rows = rows;
+                b.a.qkv = on_device(ops, qkv, count, types[t]);
+                b.a.dout = on_device(ops, dout, outputs * width, types[t]);
+                b.a.out = on_device(ops, NULL, outputs * width, types[t]);
+                b.a.lse = on_device(ops, NULL, outputs * b.a.heads, NC_FLOAT32);
+                b.a.dqkv = on_device(ops, NULL, count, types[t]);
+                b.a.scratch = bytes_on_device(ops, ops->attention_scratch(ops->backend, &b.a));
+                must(ops->attention_forward(ops->backend, &b.a));
+                must(ops->attention_backward(ops->backend, &b.a));
+                compare(ops, &b, NULL); /* the captions' rows are as before */
+                double *dqkv = from_device(ops, b.a.dqkv, count, types[t]);
+                for (size_t i = first; i < count; i++)
+                    assert_true(dqkv[i] == 0);
+                free(dqkv);
+                free(dout);
+                free(qkv);
+                close_batch(&b);
+            }
+}
+
+/* No bit depends on who comes first: the emulated backend runs threads in another order each
+ * time. */
+static void runs_give_the_same_bits(void **state)
+{
+    struct nc_ops *ops = *state;
+    for (size_t t = 0; t < 2; t++)
+        for (int last_only = 0; last_only < 2; last_only++) {
+            struct batch b;
+            pack(&b, shared_tokens, shared_lengths, SHARED, true);
+            open_batch(ops, &b, 3, 32, last_only, types[t]);
+            size_t count = b.packing.rows * 3 * b.width;
+            double *once = from_device(ops, b.a.dqkv, count, types[t]);
+            for (int again = 0; again < 2; again++) {
+                b.a.dqkv = on_device(ops, NULL, count, types[t]);
+                must(ops->attention_forward(ops->backend, &b.a));
+                must(ops->attention_backward(ops->backend, &b.a));
+                double *twice = from_device(ops, b.a.dqkv, count, types[t]);
+                assert_memory_equal(once, twice, count * sizeof *once);
+                free(twice);
+            }
+            free(once);
+            close_batch(&b);
+        }
+}
+
+/* What is planned for the largest batch holds every smaller one, shared or not. */
+static void scratch_grows_with_the_batch(void **state)
+{
+    struct nc_ops *ops = *state;
+    struct nc_attention large = {.type = NC_BFLOAT16, .rows = 500, .captions = 64, .longest = 77,
+                                 .heads = 12, .head_size = 64, .shared = true};
+    size_t planned = ops->attention_scratch(ops->backend, &large);
+    for (int i = 0; i < 16; i++) {
+        struct nc_attention small = large;
+        small.rows = i & 1 ? 400 : 500;
+        small.captions = i & 2 ? 50 : 64;
+        small.longest = i & 4 ? 20 : 77;
+        small.shared = i & 8;
+        small.last_only = i % 3 == 0;
+        assert_true(ops->attention_scratch(ops->backend, &small) <= planned);
+    }
+}
+
 struct differentiated {
     size_t tokens, heads, size;
     const double *dout;
@@ -301,6 +411,10 @@ int main(void)
         cmocka_unit_test(shared_rows_get_all_captions_gradients),
         cmocka_unit_test(last_only_needs_no_shared_rows),
         cmocka_unit_test(long_captions_share),
+        cmocka_unit_test(many_captions_share),
+        cmocka_unit_test(rows_on_no_path_get_zeros),
+        cmocka_unit_test(runs_give_the_same_bits),
+        cmocka_unit_test(scratch_grows_with_the_batch),
         cmocka_unit_test(large_scores_are_safe),
         cmocka_unit_test(unsupported_heads_are_named),
     };

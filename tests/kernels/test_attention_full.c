@@ -8,6 +8,7 @@ static const struct {
 } shapes[] = {
     {"one", 1, 1, 1, 64},          {"patches50", 2, 50, 3, 64}, {"patches257", 1, 257, 2, 64},
     {"patches577", 1, 577, 1, 64}, {"odd40", 3, 17, 2, 40},     {"head128", 1, 129, 1, 128},
+    {"head80", 2, 65, 1, 80},      {"head96", 1, 64, 2, 96},       {"head32", 1, 33, 5, 32},
 };
 
 static void is_as_close_as_torch(void **state)

@@ -73,7 +73,8 @@ static void compute(char **arguments, const char *const *overrides, size_t overr
     check(nc_examples_load(model, config, arguments[2], arguments[3], &examples));
     size_t count = strtoul(arguments[4], NULL, 10);
     if (!count || count > examples.training_count)
-        check(nc_error(NC_USAGE, "%zu captions, and there are %zu", count, examples.training_count));
+        check(
+            nc_error(NC_USAGE, "%zu captions, and there are %zu", count, examples.training_count));
     check(nc_arena_create(&arena));
     check(nc_step_create(ops, nc_model_shape(model), table, config, trainable, &examples, ranks,
                          arena, &step));
@@ -162,7 +163,8 @@ static int compare(const char *first, const char *second, const char *folder, bo
         error = norm = 0;
     }
     double all = sqrt(all_error / all_norm);
-    printf("%s, %s: loss %.9g differs by %.1e, the gradient by %.1e, a tensor of it by up to %.1e (%s)\n",
+    printf("%s, %s: loss %.9g differs by %.1e, the gradient by %.1e, a tensor of it by up to %.1e "
+           "(%s)\n",
            first, second, losses[0], loss, all, worst, name);
     return loss <= tolerance && (whole ? all : worst) <= tolerance ? 0 : 1;
 }

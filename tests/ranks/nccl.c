@@ -105,7 +105,8 @@ static void test_others(void)
     memset(own, (int)base->rank, sizeof own);
     memset(other, 99, sizeof other);
     for (int i = 0; i < 300; i++) /* more than there are events */
-        check(nc_communicator_exchange(ranks, own, base->rank * 1000, other, before * 1000, &ticket));
+        check(
+            nc_communicator_exchange(ranks, own, base->rank * 1000, other, before * 1000, &ticket));
     check(nc_communicator_wait(ranks, ticket));
     cudaStreamSynchronize(stream);
     for (size_t i = 0; i < sizeof other; i++)
@@ -117,7 +118,8 @@ static void test_others(void)
     check(nc_communicator_wait(ranks, ticket));
     cudaStreamSynchronize(stream);
     CHECK(strcmp(shared, "from the first") == 0);
-    CHECK(values[0] == (double)(base->size * (base->size - 1) / 2) && values[1] == 0.25 * (double)base->size);
+    CHECK(values[0] == (double)(base->size * (base->size - 1) / 2) &&
+          values[1] == 0.25 * (double)base->size);
     double host = 1; /* goes over MPI */
     check(nc_communicator_sum(ranks, &host, 1));
     CHECK(host == (double)base->size);

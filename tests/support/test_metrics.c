@@ -108,6 +108,10 @@ static void numbers_read_back(void **state)
     assert_string_equal(nc_number_text(9007199254740992, text), "9007199254740992");
     assert_string_equal(nc_number_text(-NAN, text), "nan");
     assert_string_equal(nc_number_text(-INFINITY, text), "-inf");
+    assert_string_equal(nc_float_text(1e-5f, text), "1e-05");
+    assert_string_equal(nc_float_text(2.6592f, text), "2.6592");
+    assert_true(strtof(nc_float_text(0.48145466f, text), NULL) == 0.48145466f);
+    assert_string_equal(nc_float_text(-NAN, text), "nan");
 }
 
 static void write_steps(const struct run *run, uint64_t resume, uint64_t first, uint64_t last)

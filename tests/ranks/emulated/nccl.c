@@ -22,8 +22,8 @@ enum { MOST_RANKS = 8, REGION = 1 << 23 };
 
 struct shared {
     _Atomic uint64_t joined, left;
-    _Atomic uint64_t posted[MOST_RANKS], done[MOST_RANKS];     /* collectives */
-    _Atomic uint64_t sent[MOST_RANKS], received[MOST_RANKS];   /* to the next rank */
+    _Atomic uint64_t posted[MOST_RANKS], done[MOST_RANKS];   /* collectives */
+    _Atomic uint64_t sent[MOST_RANKS], received[MOST_RANKS]; /* to the next rank */
     char region[MOST_RANKS][REGION], letter[MOST_RANKS][REGION];
 };
 
@@ -192,7 +192,8 @@ static void collective(struct operation *o)
     size_t bytes = o->count * o->size, own = (size_t)comm->rank;
     for (int rank = 0; rank < comm->ranks; rank++)
         wait_for(comm, &shared->done[rank], o->number - 1);
-    memcpy(shared->region[own], o->send, o->kind == REDUCE_SCATTER ? bytes * (size_t)comm->ranks : bytes);
+    memcpy(shared->region[own], o->send,
+           o->kind == REDUCE_SCATTER ? bytes * (size_t)comm->ranks : bytes);
     shared->posted[own] = o->number;
     for (int rank = 0; rank < comm->ranks; rank++)
         wait_for(comm, &shared->posted[rank], o->number);
@@ -245,8 +246,9 @@ static ncclResult_t enqueue(enum kind kind, const void *send, void *receive, siz
     size_t all = kind == REDUCE_SCATTER ? count * (size_t)comm->ranks : count;
     if (!o || all * size > REGION)
         return ncclInvalidArgument;
-    *o = (struct operation){kind, comm, send, receive, count, size, root,
-                            kind == SEND || kind == RECEIVE ? 0 : ++comm->operations};
+    *o = (struct operation){
+        kind,  comm, send, receive,
+        count, size, root, kind == SEND || kind == RECEIVE ? 0 : ++comm->operations};
     grouped = comm;
     emulated_launch(stream, carry_out, o);
     return ncclSuccess;
@@ -285,8 +287,8 @@ ncclResult_t ncclBroadcast(const void *send, void *receive, size_t count, ncclDa
     return enqueue(BROADCAST, send, receive, count, type, root, comm, stream);
 }
 
-ncclResult_t ncclSend(const void *send, size_t count, ncclDataType_t type, int peer, ncclComm_t comm,
-                      cudaStream_t stream)
+ncclResult_t ncclSend(const void *send, size_t count, ncclDataType_t type, int peer,
+                      ncclComm_t comm, cudaStream_t stream)
 {
     return enqueue(SEND, send, NULL, count, type, peer, comm, stream);
 }

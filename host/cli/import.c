@@ -1,0 +1,84 @@
+/* nclip import: a state dict of open_clip or OpenAI to a Hugging Face folder. */
+#include "nclip/command.h"
+#include "nclip/error.h"
+#include "nclip/exchange.h"
+#include "nclip/json.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct nc_help help = {
+    .usage = "nclip import FILE|DIR --out DIR [--from open_clip|openai]",
+    .purpose =
+        "Makes a Hugging Face folder of open_clip's or OpenAI's weights (safetensors): names and "
+        "layouts change, values and types do not. Of a folder, open_clip_model.safetensors or "
+        "model.safetensors is read, with the tokenizer files that lie beside it.\n\n"
+        "Sizes come from the tensors; heads, activation and preprocessing from "
+        "open_clip_config.json. "
+        "OpenAI's weights have no config: heads of 64 and quick_gelu are a fact of that format. "
+        "Models with other towers (ResNets, timm's, other text towers, CoCa, SigLIP) are refused, "
+        "and so is any tensor that has no place in a CLIP.",
+    .examples = "nclip import CLIP-ViT-B-32-laion2B --out clip-b32-laion\n"
+                "nclip import ViT-L-14.safetensors --from openai --tokenizer clip-l14 --out l14",
+    .positional_least = 1,
+    .positional_most = 1,
+};
+
+static int print_json(const char *out, const char *source)
+{
+    cJSON *root = cJSON_CreateObject();
+    bool complete = cJSON_AddStringToObject(root, "out", out) &&
+                    cJSON_AddStringToObject(root, "source", source);
+    return nc_json_print(root, complete);
+}
+
+static int run(int argc, char **argv)
+{
+    const char *from = NULL, *dtype = NULL, *out = NULL;
+    struct nc_import_options options = {0};
+    bool json = false, has_tokenizer;
+    static const char *const types[] = {"fp32", "bf16", "fp16", NULL};
+    static const char *const origins[] = {"open_clip", "openai", NULL};
+    const struct nc_option table[] = {
+        {"--out", "DIR", "folder to write; new or empty", NC_OPTION_STRING, &out, .required = true},
+        {"--from", "NAME", "whose weights they are (default: by the files)", NC_OPTION_STRING,
+         &from, .choices = origins},
+        {"--config", "JSON", "open_clip_config.json (default: the one beside the weights)",
+         NC_OPTION_STRING, &options.config},
+        {"--tokenizer", "DIR", "folder with tokenizer files (default: that of the weights)",
+         NC_OPTION_STRING, &options.tokenizer},
+        {"--dtype", "TYPE", "of all parameters (default: as they are stored)", NC_OPTION_STRING,
+         &dtype, .choices = types},
+        {"--json", NULL, "print one JSON object", NC_OPTION_FLAG, &json},
+        {0},
+    };
+    struct nc_arguments arguments;
+    int status = nc_options_parse(&help, table, argc, argv, &arguments);
+    if (status != NC_OK || arguments.help_shown)
+        return status;
+    enum nc_type type = dtype ? nc_type_named(dtype) : NC_FLOAT32;
+    options.type = dtype ? &type : NULL;
+    options.origin = !from                         ? NC_ORIGIN_DETECT
+                     : strcmp(from, "openai") == 0 ? NC_ORIGIN_OPENAI
+                                                   : NC_ORIGIN_OPEN_CLIP;
+    if (options.origin == NC_ORIGIN_OPENAI && options.config)
+        status =
+            nc_error(NC_USAGE, "import: --config belongs to open_clip; OpenAI's weights have none");
+    if (status == NC_OK)
+        status = nc_model_import(arguments.positional[0], &options, out, &has_tokenizer);
+    if (status == NC_OK && !has_tokenizer)
+        fprintf(
+            stderr,
+            "%s: no tokenizer files came with the weights; copy vocab.json and merges.txt there, "
+            "or import with --tokenizer\n",
+            out);
+    if (status == NC_OK && json)
+        status = print_json(out, arguments.positional[0]);
+    else if (status == NC_OK)
+        printf("%s: %s as a Hugging Face folder\n", out, arguments.positional[0]);
+    nc_arguments_free(&arguments, table);
+    return status;
+}
+
+const struct nc_command nc_command_import = {"import",
+                                             "open_clip's or OpenAI's weights to a folder", run};

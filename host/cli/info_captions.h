@@ -1,0 +1,9 @@
+/* nclip info on a file of captions. */
+#ifndef NCLIP_HOST_CLI_INFO_CAPTIONS_H
+#define NCLIP_HOST_CLI_INFO_CAPTIONS_H
+
+#include <stdbool.h>
+
+int info_captions(const char *path, bool json);
+
+#endif

@@ -1,0 +1,130 @@
+/* Pictures: their names, the captions that they have already, and the chances of their questions.
+ */
+#include "vqa_generator.h"
+
+#include "nclip/error.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct named_picture {
+    const char *name;
+    size_t first, count; /* in caption_order */
+};
+
+/* ---- Chance ------------------------------------------------------------------------ */
+
+/* SplitMix64 (Steele, Lea, Flood 2014). */
+static uint64_t mix(uint64_t *state)
+{
+    uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
+    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return z ^ (z >> 31);
+}
+
+uint64_t vqa_chance_begin(uint64_t seed, size_t question)
+{
+    uint64_t state = seed;
+    state = mix(&state) ^ question;
+    return mix(&state);
+}
+
+double vqa_chance(uint64_t *state)
+{
+    return (double)(mix(state) >> 11) * 0x1p-53;
+}
+
+size_t vqa_chance_below(uint64_t *state, size_t count)
+{
+    return (size_t)(vqa_chance(state) * (double)count);
+}
+
+/* ---- Pictures and the captions that they have already ------------------------------- */
+
+static int compare_sizes(uint64_t a, uint64_t b)
+{
+    return (a > b) - (a < b);
+}
+
+static int compare_captions(const void *a, const void *b, void *context)
+{
+    const struct nc_caption *items = context;
+    size_t first = *(const size_t *)a, second = *(const size_t *)b;
+    int order = compare_sizes(items[first].image, items[second].image);
+    return order ? order : compare_sizes(first, second);
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(((const struct named_picture *)a)->name, ((const struct named_picture *)b)->name);
+}
+
+int vqa_load_captions(struct generator *g)
+{
+    int status = nc_captions_load(g->options->captions, &g->captions);
+    if (status != NC_OK)
+        return status;
+    size_t count = g->captions.count, pictures = g->captions.image_count;
+    g->caption_order = malloc((count + 1) * sizeof *g->caption_order);
+    g->named = calloc(pictures + 1, sizeof *g->named);
+    if (!g->caption_order || !g->named)
+        return nc_error(NC_FAILED, "%s: no memory for %zu captions", g->options->captions, count);
+    for (size_t i = 0; i < count; i++)
+        g->caption_order[i] = i;
+    qsort_r(g->caption_order, count, sizeof *g->caption_order, compare_captions, g->captions.items);
+    for (size_t i = 0; i < pictures; i++)
+        g->named[i].name = g->captions.images[i];
+    for (size_t i = count; i-- > 0;) {
+        struct named_picture *picture = &g->named[g->captions.items[g->caption_order[i]].image];
+        picture->first = i;
+        picture->count++;
+    }
+    qsort(g->named, pictures, sizeof *g->named, compare_names);
+    return NC_OK;
+}
+
+/* "COCO_{id:12}.jpg": checks the pattern and writes one picture's name. */
+int vqa_name_picture(const char *pattern, uint64_t id, char *name, size_t size)
+{
+    const char *start = strstr(pattern, "{id");
+    const char *end = start ? strchr(start, '}') : NULL;
+    unsigned digits = 1;
+    if (end && start[3] == ':') { /* {id:12} and {id:012} are the same */
+        const char *width = start + 4 + (start[4] == '0');
+        if (sscanf(width, "%2u}", &digits) != 1 || end > width + 2 || end == width)
+            end = NULL;
+    } else if (end && start[3] != '}') {
+        end = NULL;
+    }
+    if (!end)
+        return nc_error(NC_USAGE, "the pattern of picture names \"%s\" has no {id} or {id:012}",
+                        pattern);
+    int length = snprintf(name, size, "%.*s%0*" PRIu64 "%s", (int)(start - pattern), pattern,
+                          (int)digits, id, end + 1);
+    if (length < 0 || (size_t)length >= size)
+        return nc_error(NC_USAGE, "the pattern of picture names \"%.40s...\" is too long", pattern);
+    return NC_OK;
+}
+
+/* The picture's own caption: one of the given ones, or what is known. `text` holds the latter. */
+const char *vqa_own_caption(const struct generator *g, uint64_t *state, char *text, size_t size)
+{
+    if (g->options->captions) {
+        struct named_picture key = {.name = g->image_name};
+        const struct named_picture *picture =
+            bsearch(&key, g->named, g->captions.image_count, sizeof key, compare_names);
+        if (!picture || !picture->count)
+            return NULL;
+        size_t at = picture->first + vqa_chance_below(state, picture->count);
+        return g->captions.items[g->caption_order[at]].text;
+    }
+    if (!g->words.subject)
+        return NULL;
+    char known[2 * NC_VQA_TEXT];
+    vqa_facts_describe(&g->words, g->facts, known, sizeof known);
+    snprintf(text, size, "%s %s", strchr("aeiou", known[0]) ? "an" : "a", known);
+    return text;
+}

@@ -1,0 +1,37 @@
+/* The GPUs of this machine, and what this program can do with them; for nclip doctor. */
+#ifndef NCLIP_DEVICES_H
+#define NCLIP_DEVICES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { NC_MOST_GPUS = 16, NC_VERSION_SIZE = 32 };
+
+struct nc_gpu {
+    char name[256];
+    int major, minor; /* compute capability */
+    int multiprocessors;
+    size_t memory, available; /* bytes; 0: not known */
+    bool usable;              /* new enough for these kernels */
+};
+
+/* Versions are text, "" where there is none. */
+struct nc_gpu_support {
+    bool built;       /* the CUDA backend is in this program */
+    char problem[256]; /* why no GPU can be used, one sentence; "" where one can */
+    char toolkit[NC_VERSION_SIZE], driver[NC_VERSION_SIZE]; /* CUDA it was built with; that the driver knows */
+    char cublaslt[NC_VERSION_SIZE], cudnn[NC_VERSION_SIZE];
+    size_t count;
+    struct nc_gpu gpus[NC_MOST_GPUS];
+};
+
+void nc_gpus_describe(struct nc_gpu_support *support);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

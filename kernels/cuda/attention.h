@@ -1,0 +1,323 @@
+/* What the files of attention share: which rows a caption's head reads, and how tiles of 16
+ * tokens become operands of the tensor cores without passing through shared memory.
+ *
+ * One warp computes one head of one caption, and talks to no other: real captions have 13 to
+ * 20 tokens, so a head's queries, keys and values are 16 x 64 or 32 x 64 numbers, which fit the
+ * warp's registers. There is no barrier to wait at, and every load of a tile is under way at
+ * once: 6 KiB a warp forward, 8 KiB backward, 64 KiB and more a multiprocessor, where 18 KiB
+ * (3.35 TB/s x 0.7 us / 132) keep an H100's memory busy.
+ *
+ * Two ways of holding 16 tokens x 32 columns ("a chunk") make this possible. Both rest on the
+ * freedom to number the columns as we like, if only both factors of a product agree. With
+ * g = lane / 4 and t = lane % 4 as in the PTX ISA's figures of mma.m16n8k16,
+ *
+ *   by rows      the lane holds columns 8 t .. 8 t + 7 of tokens g and g + 8: two loads of 16
+ *                bytes. Operand of a product that sums over columns (q k^T, dout v^T); the same
+ *                registers serve as its left and as its right factor.
+ *   by columns   the lane holds columns 4 g .. 4 g + 3 of tokens 2 t, 2 t + 1, 2 t + 8, 2 t + 9:
+ *                four loads of 8 bytes. Right factor of a product that sums over tokens (p v,
+ *                ds k, p^T dout, ds^T q). Its result stands by rows: stores of 16 bytes.
+ *
+ * In both, a warp's load covers runs of 64 bytes, whole sectors. */
+#ifndef NCLIP_KERNELS_CUDA_ATTENTION_H
+#define NCLIP_KERNELS_CUDA_ATTENTION_H
+
+#include "cuda.h"
+
+enum {
+    NC_ATTENTION_WARPS = 4, /* heads of a block: 512 neighbouring bytes of a row at head size 64 */
+    NC_ATTENTION_THREADS = NC_ATTENTION_WARPS * NC_WARP,
+    NC_TILE = 16,            /* tokens of a tile, bf16 */
+    NC_CHUNK = 32,           /* columns of a chunk */
+    NC_ATTENTION_SPAN = 128, /* tokens of a caption that one warp takes; longer ones take several */
+    NC_PADDING_BLOCKS = 64,  /* blocks that zero the rows behind the last caption's */
+    NC_MOST_HEAD_SIZE = 128,
+};
+
+#define NC_LOG2_E 1.4426950408889634f
+#define NC_LN_2 0.6931471805599453f
+
+/* ---- Captions ------------------------------------------------------------------------ */
+
+/* The tokens of one caption, or of one picture. The queries are the last `queries` of them. */
+struct nc_span {
+    const int32_t *path; /* rows of the tokens, or NULL: first_row, first_row + 1, ... */
+    int first_row;
+    int query_row;  /* row of the first query in qkv; the others follow it */
+    int output_row; /* row of the first query in out, lse and dout */
+    int tokens, queries;
+};
+
+static __device__ __forceinline__ int nc_span_row(const nc_span &span, int token)
+{
+    return span.path ? span.path[token] : span.first_row + token;
+}
+
+/* Without shared rows a path is its rows in order (packing.h) and need not be read. */
+static __device__ __forceinline__ nc_span nc_caption_span(const nc_attention &a, int caption)
+{
+    int start = a.path_start[caption], first_own = a.row_start[caption];
+    nc_span span;
+    span.path = a.shared ? a.path + start : NULL;
+    span.first_row = start;
+    span.tokens = a.path_start[caption + 1] - start;
+    span.queries = a.row_start[caption + 1] - first_own;
+    span.query_row = span.output_row = first_own;
+    if (a.last_only) {
+        span.queries = span.tokens > 0;
+        span.output_row = caption;
+        if (span.queries)
+            span.query_row = nc_span_row(span, span.tokens - 1);
+    }
+    return span;
+}
+
+/* Blocks are numbered caption by caption, heads first, so that what runs at a time lies
+ * together in memory; behind them come those that zero rows on no path. Which head of which
+ * caption is this warp's? False: none. */
+static __device__ __forceinline__ bool nc_caption_of_warp(const nc_attention &a, int *caption,
+                                                          int *head)
+{
+    unsigned heads = static_cast<unsigned>(a.heads);
+    unsigned groups = (heads + NC_ATTENTION_WARPS - 1) / NC_ATTENTION_WARPS;
+    *caption = static_cast<int>(blockIdx.x / groups);
+    *head = static_cast<int>(blockIdx.x % groups * NC_ATTENTION_WARPS + threadIdx.x / NC_WARP);
+    return *caption < static_cast<int>(a.captions) && *head < static_cast<int>(heads);
+}
+
+/* True in the blocks behind the captions', after it zeroed their share of the rows that lie
+ * behind all captions: a batch may be padded to a size for which there is a graph. */
+static __device__ __forceinline__ bool nc_zero_padding(const nc_attention &a, void *rows,
+                                                       size_t row_bytes)
+{
+    size_t groups = (a.heads + NC_ATTENTION_WARPS - 1) / NC_ATTENTION_WARPS;
+    size_t blocks = a.captions * groups;
+    if (blockIdx.x < blocks)
+        return false;
+    size_t first = static_cast<size_t>(a.row_start[a.captions]) * row_bytes / 16;
+    size_t part = (blockIdx.x - blocks) * NC_ATTENTION_THREADS + threadIdx.x;
+    if (blockIdx.z == 0)
+        for (size_t i = first + part; i < a.rows * row_bytes / 16;
+             i += NC_PADDING_BLOCKS * NC_ATTENTION_THREADS)
+            nc_store16(static_cast<char *>(rows) + i * 16, {{0, 0, 0, 0}});
+    return true;
+}
+
+/* ---- Tiles of bf16 ------------------------------------------------------------------- */
+
+/* Places in a matrix, and distances, are counted in units of four elements, in 32 bits: half
+ * the registers of pointers, of which a tile needs many. The host refuses larger matrices. */
+#define NC_NOWHERE UINT32_MAX
+
+static __device__ __forceinline__ uint32_t nc_place(int row, uint32_t stride, uint32_t column)
+{
+    return static_cast<uint32_t>(row) * stride + column;
+}
+
+/* The lane's first columns of tokens g and g + 8 of a tile; NC_NOWHERE where there is none. */
+struct nc_rows {
+    uint32_t low, high;
+};
+
+struct nc_by_rows {
+    nc_bytes16 low, high;
+};
+
+static __device__ __forceinline__ nc_bytes16 nc_load_columns(const nc_bfloat16 *matrix,
+                                                             uint32_t row, uint32_t shift,
+                                                             bool inside)
+{
+    if (row != NC_NOWHERE && inside)
+        return nc_load16(matrix + static_cast<size_t>(row + shift) * 4);
+    return {{0, 0, 0, 0}};
+}
+
+/* `part`: how far behind its place in the matrix the tile lies, in units of four: of keys and
+ * values, from the queries. */
+static __device__ __forceinline__ nc_by_rows nc_load_rows(const nc_bfloat16 *matrix, nc_rows rows,
+                                                          uint32_t part, int chunk, int size)
+{
+    uint32_t shift = part + static_cast<uint32_t>(chunk * NC_CHUNK / 4);
+    bool inside = chunk * NC_CHUNK + nc_lane() % 4 * 8 < size;
+    return {nc_load_columns(matrix, rows.low, shift, inside),
+            nc_load_columns(matrix, rows.high, shift, inside)};
+}
+
+/* sum[16 tokens of left, 16 of right] += left right^T over the chunk; sum[n] are tokens
+ * 8 n .. 8 n + 7 of right. */
+static __device__ __forceinline__ void nc_add_scores(float sum[2][4], const nc_by_rows &left,
+                                                     const nc_by_rows &right)
+{
+#pragma unroll
+    for (int half = 0; half < 4; half += 2) {
+        uint32_t a[4] = {left.low.word[half], left.high.word[half], left.low.word[half + 1],
+                         left.high.word[half + 1]};
+        uint32_t low[2] = {right.low.word[half], right.low.word[half + 1]};
+        uint32_t high[2] = {right.high.word[half], right.high.word[half + 1]};
+        nc_mma_bf16(sum[0], a, low);
+        nc_mma_bf16(sum[1], a, high);
+    }
+}
+
+/* A tile of scores, rounded, as the left factor of a product that sums over its columns. */
+static __device__ __forceinline__ void nc_make_left(uint32_t left[4], const float tile[2][4])
+{
+    left[0] = nc_pack_bf16(tile[0][0], tile[0][1]);
+    left[1] = nc_pack_bf16(tile[0][2], tile[0][3]);
+    left[2] = nc_pack_bf16(tile[1][0], tile[1][1]);
+    left[3] = nc_pack_bf16(tile[1][2], tile[1][3]);
+}
+
+/* Likewise of tokens 2 t, 2 t + 1, 2 t + 8, 2 t + 9. */
+struct nc_columns {
+    uint32_t row[4];
+};
+
+struct nc_by_columns {
+    nc_bytes8 token[4];
+};
+
+/* Which token of the tile is the i-th of this lane's? */
+static __device__ __forceinline__ int nc_column_token(int i)
+{
+    return nc_lane() % 4 * 2 + i % 2 + i / 2 * 8;
+}
+
+static __device__ __forceinline__ nc_by_columns nc_load_by_columns(const nc_bfloat16 *matrix,
+                                                                   const nc_columns &columns,
+                                                                   uint32_t part, int chunk,
+                                                                   int size)
+{
+    uint32_t shift = part + static_cast<uint32_t>(chunk * NC_CHUNK / 4);
+    bool inside = chunk * NC_CHUNK + nc_lane() / 4 * 4 < size;
+    nc_by_columns tile;
+#pragma unroll
+    for (int i = 0; i < 4; i++)
+        if (columns.row[i] != NC_NOWHERE && inside)
+            tile.token[i] = nc_load8(matrix + static_cast<size_t>(columns.row[i] + shift) * 4);
+        else
+            tile.token[i] = {{0, 0}};
+    return tile;
+}
+
+/* sum[16 rows of left, 32 columns] += left[16, 16 tokens] right. In sum[j], the lane holds
+ * columns 8 t + j and 8 t + 4 + j, of row g (the first two numbers) and row g + 8. */
+static __device__ __forceinline__ void nc_add_columns(float sum[4][4], const uint32_t left[4],
+                                                      const nc_by_columns &right)
+{
+#pragma unroll
+    for (int j = 0; j < 4; j++) {
+        uint32_t b[2];
+#pragma unroll
+        for (int k = 0; k < 2; k++) {
+            uint32_t first = right.token[2 * k].word[j / 2];
+            uint32_t second = right.token[2 * k + 1].word[j / 2];
+            b[k] = j % 2 ? first >> 16 | (second & 0xffff0000u) : (first & 0xffffu) | second << 16;
+        }
+        nc_mma_bf16(sum[j], left, b);
+    }
+}
+
+/* The lane's eight columns, in order, of the low (0) or the high (1) row of such a sum. */
+static __device__ __forceinline__ void nc_take_row(float v[8], const float sum[4][4], int high,
+                                                   float factor)
+{
+#pragma unroll
+    for (int j = 0; j < 4; j++) {
+        v[j] = sum[j][2 * high] * factor;
+        v[4 + j] = sum[j][2 * high + 1] * factor;
+    }
+}
+
+/* A tile of the span's tokens from `first` on, in a matrix whose rows are `stride` apart;
+ * `column` is the head's. */
+static __device__ __forceinline__ nc_rows nc_token_rows(const nc_span &span, uint32_t stride,
+                                                        uint32_t column, int first)
+{
+    int low = first + nc_lane() / 4, high = low + 8;
+    column += static_cast<uint32_t>(nc_lane() % 4) * 2;
+    return {low < span.tokens ? nc_place(nc_span_row(span, low), stride, column) : NC_NOWHERE,
+            high < span.tokens ? nc_place(nc_span_row(span, high), stride, column) : NC_NOWHERE};
+}
+
+static __device__ __forceinline__ nc_columns nc_token_columns(const nc_span &span, uint32_t stride,
+                                                              uint32_t column, int first)
+{
+    nc_columns columns;
+    column += static_cast<uint32_t>(nc_lane() / 4);
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        int token = first + nc_column_token(i);
+        columns.row[i] =
+            token < span.tokens ? nc_place(nc_span_row(span, token), stride, column) : NC_NOWHERE;
+    }
+    return columns;
+}
+
+/* The same of queries, which follow each other from row `row` on. */
+static __device__ __forceinline__ nc_rows nc_query_rows(const nc_span &span, int row,
+                                                        uint32_t stride, uint32_t column, int first)
+{
+    int low = first + nc_lane() / 4;
+    uint32_t at = nc_place(row + low, stride, column) + static_cast<uint32_t>(nc_lane() % 4) * 2;
+    return {low < span.queries ? at : NC_NOWHERE,
+            low + 8 < span.queries ? at + 8 * stride : NC_NOWHERE};
+}
+
+static __device__ __forceinline__ nc_columns nc_query_columns(const nc_span &span, int row,
+                                                              uint32_t stride, uint32_t column,
+                                                              int first)
+{
+    nc_columns columns;
+    uint32_t at = nc_place(row + first, stride, column) + static_cast<uint32_t>(nc_lane() / 4);
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        int n = nc_column_token(i);
+        columns.row[i] =
+            first + n < span.queries ? at + static_cast<uint32_t>(n) * stride : NC_NOWHERE;
+    }
+    return columns;
+}
+
+/* Sum or largest over the four lanes that hold a row's scores. */
+static __device__ __forceinline__ float nc_row_sum(float value)
+{
+    value += nc_shuffle_xor(value, 1);
+    return value + nc_shuffle_xor(value, 2);
+}
+
+static __device__ __forceinline__ float nc_row_max(float value)
+{
+    value = fmaxf(value, nc_shuffle_xor(value, 1));
+    return fmaxf(value, nc_shuffle_xor(value, 2));
+}
+
+static __device__ __forceinline__ void nc_clear(float tile[4][4])
+{
+#pragma unroll
+    for (int i = 0; i < 4; i++)
+#pragma unroll
+        for (int j = 0; j < 4; j++)
+            tile[i][j] = 0;
+}
+
+/* ---- Host ------------------------------------------------------------------------------ */
+
+/* Refuses what the kernels cannot do. */
+int nc_cuda_head_check(const char *operation, enum nc_type type, size_t heads, size_t head_size);
+int nc_cuda_attention_check(const char *operation, const nc_attention *a);
+
+static inline size_t nc_attention_groups(const nc_attention *a)
+{
+    return (a->heads + NC_ATTENTION_WARPS - 1) / NC_ATTENTION_WARPS;
+}
+
+/* Warps for the captions' heads, and one more layer of them for every NC_ATTENTION_SPAN tokens. */
+static inline dim3 nc_attention_grid(const nc_attention *a)
+{
+    size_t blocks = a->captions * nc_attention_groups(a) + NC_PADDING_BLOCKS;
+    size_t spans = (a->longest + NC_ATTENTION_SPAN - 1) / NC_ATTENTION_SPAN;
+    return dim3(static_cast<unsigned>(blocks), 1, static_cast<unsigned>(spans ? spans : 1));
+}
+
+#endif

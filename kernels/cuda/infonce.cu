@@ -1,0 +1,264 @@
+/* Symmetric InfoNCE (Radford et al. 2021, figure 3) on the GPU, without its B x B matrix.
+ *
+ * The matrix is walked in strips of 16384 captions x 8192 pictures (infonce_strip.cu), a strip in
+ * tiles (infonce_tile.h). Forward: each warp of a tile leaves, for each of its rows and columns,
+ * the largest score and the sum of exponentials relative to it; a second kernel joins them, in the
+ * order of the matrix, with the running log-sum-exps. Backward: infonce_backward.cu.
+ * Contradictions: infonce_extras.cu.
+ *
+ * Both stay exact where a trained model's loss is small: a largest score is subtracted exactly,
+ * its own exponential is exactly 1, and max and log are never added up. That is why each score
+ * costs two exponentials, relative to its warp's row and to its column. One for both, relative to
+ * a common reference, would be short by 2^-24 of the distance to it, and would vanish where
+ * that is over 87: scores span 200 at logit_scale = ln 100.
+ *
+ * For B captions, B pictures, D numbers; in brackets B = 65,536 and D = 768 in bf16 on an H100
+ * (132 SMs at 1.755 GHz, 3.3 TB/s, its L2 taken for 5.5 TB/s). Derived, not measured:
+ *   products       3 of 2 B^2 D flops: this pass one, backward two      [6.6e12 each]
+ *     at the library's rate, about 700 TFLOP/s                          [28 ms for the three]
+ *   a tile of 128 x 256, in clocks of its SM
+ *     mma.sync, at 62% of the wgmma rate on Hopper (Luo et al. 2024)    [19,800]
+ *     operands from shared memory, 4 KiB a warp for 32 mma, and to it   [16,900, beside it]
+ *     inputs from L2, 384 rows of D numbers                             [24,900, beside it]
+ *     2 exponentials a score, 16 a clock; about 12 other instructions   [5,500, behind it]
+ *   so a pass takes B^2 / 32768 / 132 times 30,400 clocks               [17 ms]
+ *   two passes and a product of the library; the coefficients, 2 B^2
+ *     bytes written and read in fp16; 1 ms of it not hidden             [45 ms: 62% of its rate]
+ *   largest scores and sums, by row and by column of 64                 [2.1 GB, 0.7 ms]
+ *   scratch: forward 34 MB, backward 331 MB, whatever B is; for contradictions 12 bytes a
+ *     picture and 8 a contradiction more
+ * A tile takes 255 registers of each of 256 threads and 149 KB of shared memory, 156 KB backward:
+ * one block a multiprocessor, whose 128 accumulators a thread need no second one. fp32's tile takes
+ * up to 128 registers, two blocks. Tiles are walked in groups of 16 rows, so that what runs at a
+ * time needs 2048 captions and 2112 pictures: 6 MB, which stay in L2. wgmma, fed by TMA with each
+ * tile's inputs shared among a cluster, would lift both the first and the third figure. */
+#include "infonce_tile.h"
+
+/* The largest of some scores, and the sum of exp(score - largest). */
+struct __align__(8) part
+{
+    float max, sum;
+};
+
+/* ---- Forward, tile by tile ------------------------------------------------------------------ */
+
+/* -infinity would be subtracted from itself where everything is masked. */
+static __device__ __forceinline__ float without_infinity(float max)
+{
+    return max == -INFINITY ? 0 : max;
+}
+
+/* Each warp's sums, by row to row_part[columns of warps][strip's rows], by column to
+ * column_part[rows of warps][strip's columns]. */
+template <typename T>
+static __global__ void __launch_bounds__(NC_TILE_THREADS, nc_tile<T>::BLOCKS)
+    sum_tile(nc_infonce n, nc_strip strip, part *row_part, part *column_part)
+{
+    using tile = nc_tile<T>;
+    NC_SHARED(unsigned char, shared);
+    int32_t *group = reinterpret_cast<int32_t *>(shared + tile::SHARED);
+    nc_place p = nc_place_of<T>(n, strip);
+    nc_load_groups<T>(group, n, strip, p); /* making the tile has barriers */
+    float score[tile::M][tile::N][4], scale = expf(*n.logit_scale);
+    nc_make_tile(shared, strip, p, score);
+#pragma unroll
+    for (int i = 0; i < tile::M; i++)
+#pragma unroll
+        for (int j = 0; j < tile::N; j++)
+#pragma unroll
+            for (int e = 0; e < 4; e++)
+                score[i][j][e] *= scale;
+    nc_mark<T, true>(p, group, -INFINITY, n.positive + strip.row + (size_t)p.row, score);
+
+    int lane = nc_lane(), warp = (int)threadIdx.x / NC_WARP;
+    int row = nc_first_row<T>(), column = nc_first_column<T>();
+    row_part += (size_t)(p.column / tile::WARP_COLUMNS + warp % 4) * (size_t)strip.rows +
+                (size_t)(p.row + row);
+#pragma unroll
+    for (int i = 0; i < tile::M; i++)
+#pragma unroll
+        for (int h = 0; h < 4; h += 2) { /* four lanes hold a row */
+            float most = -INFINITY, sum = 0;
+#pragma unroll
+            for (int j = 0; j < tile::N; j++)
+                most = fmaxf(most, fmaxf(score[i][j][h], score[i][j][h + 1]));
+            most = fmaxf(most, nc_shuffle_xor(most, 1));
+            most = fmaxf(most, nc_shuffle_xor(most, 2));
+            float reference = without_infinity(most);
+#pragma unroll
+            for (int j = 0; j < tile::N; j++)
+                sum += nc_exp2((score[i][j][h] - reference) * NC_LOG2_E) +
+                       nc_exp2((score[i][j][h + 1] - reference) * NC_LOG2_E);
+            sum += nc_shuffle_xor(sum, 1);
+            sum += nc_shuffle_xor(sum, 2);
+            if (lane % 4 == 0 && row + nc_row(i, h) < p.rows)
+                row_part[nc_row(i, h)] = {most, sum};
+        }
+    column_part += (size_t)(p.row / tile::WARP_ROWS + warp / 4) * (size_t)strip.columns +
+                   (size_t)(p.column + column);
+#pragma unroll
+    for (int j = 0; j < tile::N; j++)
+#pragma unroll
+        for (int e = 0; e < 2; e++) { /* eight lanes hold a column */
+            float most = -INFINITY, sum = 0;
+#pragma unroll
+            for (int i = 0; i < tile::M; i++)
+                most = fmaxf(most, fmaxf(score[i][j][e], score[i][j][e + 2]));
+#pragma unroll
+            for (int mask = 4; mask < NC_WARP; mask *= 2)
+                most = fmaxf(most, nc_shuffle_xor(most, mask));
+            float reference = without_infinity(most);
+#pragma unroll
+            for (int i = 0; i < tile::M; i++)
+                sum += nc_exp2((score[i][j][e] - reference) * NC_LOG2_E) +
+                       nc_exp2((score[i][j][e + 2] - reference) * NC_LOG2_E);
+#pragma unroll
+            for (int mask = 4; mask < NC_WARP; mask *= 2)
+                sum += nc_shuffle_xor(sum, mask);
+            if (lane < 4 && column + nc_column(j, e) < p.columns)
+                column_part[nc_column(j, e)] = {most, sum};
+        }
+}
+
+/* ---- Running sums --------------------------------------------------------------------------- */
+
+/* Parts begin to end - 1 of a number, `step` apart, as one. */
+static __device__ __forceinline__ part join(const part *parts, int begin, int end, size_t step)
+{
+    part all = {-INFINITY, 0};
+    for (int c = begin; c < end; c++)
+        all.max = fmaxf(all.max, parts[(size_t)c * step].max);
+    float reference = without_infinity(all.max);
+    for (int c = begin; c < end; c++) {
+        part p = parts[(size_t)c * step];
+        all.sum += p.sum * nc_exp2((p.max - reference) * NC_LOG2_E);
+    }
+    return all;
+}
+
+enum { JOIN_SLICES = 8 };
+
+/* A block joins the parts of 32 rows of the strip, or of 32 columns behind the rows: each warp a
+ * slice of them, the first warp the slices. */
+static __global__ void __launch_bounds__(JOIN_SLICES *NC_WARP)
+    join_strip(nc_infonce n, nc_strip strip, const part *row_part, int row_parts,
+               const part *column_part, int column_parts)
+{
+    NC_SHARED(part, slices);
+    int lane = nc_lane(), slice = (int)threadIdx.x / NC_WARP, blocks = (strip.rows + 31) / NC_WARP;
+    bool of_rows = (int)blockIdx.x < blocks;
+    int i = ((int)blockIdx.x - (of_rows ? 0 : blocks)) * NC_WARP + lane;
+    int lines = of_rows ? strip.rows : strip.columns, count = of_rows ? row_parts : column_parts;
+    const part *parts = (of_rows ? row_part : column_part) + i;
+    part mine = {-INFINITY, 0};
+    if (i < lines)
+        mine = join(parts, slice * count / JOIN_SLICES, (slice + 1) * count / JOIN_SLICES,
+                    (size_t)lines);
+    slices[threadIdx.x] = mine;
+    nc_barrier();
+    if (slice > 0 || i >= lines)
+        return;
+    mine = join(slices + lane, 0, JOIN_SLICES, NC_WARP);
+    size_t at = (of_rows ? strip.row : strip.column) + (size_t)i;
+    nc_log_add((of_rows ? n.row_max : n.column_max) + at, (of_rows ? n.row_log : n.column_log) + at,
+               mine.max, mine.sum);
+}
+
+/* ---- The loss ------------------------------------------------------------------------------- */
+
+enum { LOSS_THREADS = 1024 };
+
+/* One block, so that the order of the sum is fixed; 28 bytes a pair, a thousandth of a pass. */
+static __global__ void __launch_bounds__(LOSS_THREADS) add_loss(nc_infonce_loss n)
+{
+    NC_SHARED(double, parts);
+    double sum = 0;
+    for (size_t i = threadIdx.x; i < n.pairs; i += LOSS_THREADS) {
+        float caption = n.caption_weight ? n.caption_weight[i] : 1;
+        float image = n.image_weight ? n.image_weight[i] : 1;
+        sum += caption * ((double)n.row_max[i] - n.positive[i] + n.row_log[i]) +
+               image * ((double)n.column_max[i] - n.positive[i] + n.column_log[i]);
+    }
+    sum = nc_block_sum(sum, parts);
+    if (threadIdx.x == 0)
+        *n.loss += (float)(sum / (2.0 * (double)n.total));
+}
+
+/* ---- Launching ------------------------------------------------------------------------------ */
+
+struct forward_scratch {
+    part *row_part, *column_part;
+    struct nc_extras extras;
+};
+
+template <typename T>
+static size_t lay_out(const struct nc_infonce *n, struct nc_strips *strips,
+                      struct forward_scratch *s)
+{
+    size_t used = 0;
+    char *base = static_cast<char *>(n->scratch);
+    *strips = nc_infonce_strips(n, false, base, &used);
+    size_t row_parts = 4 * nc_pieces(strips->columns, nc_tile<T>::COLUMNS);
+    size_t column_parts = 2 * nc_pieces(strips->rows, nc_tile<T>::ROWS);
+    s->row_part = nc_take<part>(base, &used, strips->rows * row_parts);
+    s->column_part = nc_take<part>(base, &used, strips->columns * column_parts);
+    s->extras = nc_infonce_lay_out_extras(n, base, &used);
+    return used;
+}
+
+template <typename T>
+static int add_strip(struct nc_backend *backend, const struct nc_infonce *n,
+                     const struct nc_strip &strip, const struct forward_scratch *s)
+{
+    size_t rows = (size_t)strip.rows, columns = (size_t)strip.columns;
+    size_t groups = (nc_tile<T>::ROWS + nc_tile<T>::COLUMNS) * sizeof(int32_t);
+    int status =
+        NC_LAUNCH(sum_tile<T>, nc_tiles<T>(strip), NC_TILE_THREADS, nc_tile<T>::SHARED + groups,
+                  backend->compute, *n, strip, s->row_part, s->column_part);
+    if (status == NC_OK)
+        status = NC_LAUNCH(join_strip,
+                           (unsigned)(nc_pieces(rows, NC_WARP) + nc_pieces(columns, NC_WARP)),
+                           JOIN_SLICES * NC_WARP, JOIN_SLICES * NC_WARP * sizeof(part),
+                           backend->compute, *n, strip, s->row_part,
+                           4 * (int)nc_pieces(columns, nc_tile<T>::COLUMNS), s->column_part,
+                           2 * (int)nc_pieces(rows, nc_tile<T>::ROWS));
+    return status;
+}
+
+template <typename T> static int forward(struct nc_backend *backend, const struct nc_infonce *n)
+{
+    struct nc_strips strips;
+    struct forward_scratch s;
+    lay_out<T>(n, &strips, &s);
+    int status = nc_infonce_check("infonce_forward", n);
+    for (size_t row = 0; row < n->captions && status == NC_OK; row += strips.rows)
+        for (size_t column = 0; column < n->images && status == NC_OK; column += strips.columns) {
+            struct nc_strip strip;
+            status = nc_infonce_strip_at(backend, n, &strips, row, column, &strip);
+            if (status == NC_OK)
+                status = add_strip<T>(backend, n, strip, &s);
+        }
+    return status == NC_OK ? nc_infonce_extras_forward(backend, n, &s.extras) : status;
+}
+
+size_t nc_cuda_infonce_scratch(struct nc_backend *backend, const struct nc_infonce *n)
+{
+    (void)backend;
+    struct nc_strips strips;
+    struct forward_scratch s;
+    size_t forward = n->type == NC_FLOAT32 ? lay_out<float>(n, &strips, &s)
+                                           : lay_out<nc_bfloat16>(n, &strips, &s);
+    size_t backward = nc_infonce_backward_scratch(n);
+    return forward > backward ? forward : backward;
+}
+
+int nc_cuda_infonce_forward(struct nc_backend *backend, const struct nc_infonce *n)
+{
+    return n->type == NC_FLOAT32 ? forward<float>(backend, n) : forward<nc_bfloat16>(backend, n);
+}
+
+int nc_cuda_infonce_loss(struct nc_backend *backend, const struct nc_infonce_loss *n)
+{
+    return NC_LAUNCH(add_loss, 1, LOSS_THREADS, LOSS_THREADS / NC_WARP * sizeof(double),
+                     backend->compute, *n);
+}

@@ -1,0 +1,340 @@
+/* A tile of scores on the GPU, as both passes of InfoNCE make it: text times image^T, in
+ * registers, in the layout of the tensor cores' accumulators whatever made them.
+ *
+ *   bf16   128 x 256 scores, mma m16n8k16 with fp32 accumulation. 64 numbers of each row at a
+ *          time come by cp.async, three stages deep; a row's 16-byte chunks are swizzled, so that
+ *          neither the copies nor ldmatrix meet a bank twice. 256 threads, 128 scores each.
+ *   fp32   64 x 128 scores, fused multiply-adds; 32 scores a thread. The reference.
+ *
+ * The scores of both passes have the same bits: a row that is its own largest score stays so. */
+#ifndef NCLIP_KERNELS_CUDA_INFONCE_TILE_H
+#define NCLIP_KERNELS_CUDA_INFONCE_TILE_H
+
+#include "infonce.h"
+
+/* A block is 2 x 4 warps; a warp has M x N accumulators of 16 x 8 scores; K numbers of the
+ * rows are in shared memory at a time; BLOCKS share a multiprocessor. */
+template <typename T> struct nc_tile;
+
+template <> struct nc_tile<nc_bfloat16> {
+    enum { M = 4, N = 8, K = 64, STAGES = 3, BLOCKS = 1 };
+    enum {
+        WARP_ROWS = 16 * M,
+        WARP_COLUMNS = 8 * N,
+        ROWS = 2 * WARP_ROWS,
+        COLUMNS = 4 * WARP_COLUMNS
+    };
+    enum { STAGE = (ROWS + COLUMNS) * K };                       /* numbers */
+    enum { SHARED = STAGES * STAGE * (int)sizeof(nc_bfloat16) }; /* bytes */
+};
+
+template <> struct nc_tile<float> {
+    enum { M = 2, N = 4, K = 16, BLOCKS = 2 };
+    enum {
+        WARP_ROWS = 16 * M,
+        WARP_COLUMNS = 8 * N,
+        ROWS = 2 * WARP_ROWS,
+        COLUMNS = 4 * WARP_COLUMNS
+    };
+    enum { TEXT_STEP = ROWS + 2, IMAGE_STEP = COLUMNS + 2 }; /* transposed; no bank is met twice */
+    enum { SHARED = K * (TEXT_STEP + IMAGE_STEP) * (int)sizeof(float) };
+};
+
+/* Rows of tiles that are walked together, column by column: what runs at a time is nearly square,
+ * and its inputs few. */
+#ifdef NCLIP_CUDA_EMULATED
+enum { NC_TILE_GROUP = 2 };
+#else
+enum { NC_TILE_GROUP = 16 };
+#endif
+
+enum { NC_TILE_THREADS = 256 };
+
+/* A tile: its place in the strip, how much of it is there, and where its positives stand. */
+struct nc_place {
+    int row, column;
+    int rows, columns;
+    int diagonal; /* the positive of the tile's row i is its column i + diagonal, if it has that */
+};
+
+template <typename T>
+static __device__ __forceinline__ nc_place nc_place_of(const nc_infonce &n, const nc_strip &strip)
+{
+    enum { ROWS = nc_tile<T>::ROWS, COLUMNS = nc_tile<T>::COLUMNS };
+    int down = (strip.rows + ROWS - 1) / ROWS, across = (strip.columns + COLUMNS - 1) / COLUMNS;
+    int index = (int)blockIdx.x, first = index / (NC_TILE_GROUP * across) * NC_TILE_GROUP;
+    int height = min((int)NC_TILE_GROUP, down - first), within = index - first * across;
+    nc_place p;
+    p.row = (first + within % height) * ROWS;
+    p.column = within / height * COLUMNS;
+    p.rows = min((int)ROWS, strip.rows - p.row);
+    p.columns = min((int)COLUMNS, strip.columns - p.column);
+    long long diagonal = (long long)(n.first_caption + strip.row) + p.row -
+                         (long long)(n.first_image + strip.column) - p.column;
+    p.diagonal = (int)max(-(long long)ROWS, min((long long)COLUMNS, diagonal));
+    return p;
+}
+
+/* This thread's score [i][j][e] stands in the tile's row first + nc_row(i, e) and column
+ * first + nc_column(j, e). */
+template <typename T> static __device__ __forceinline__ int nc_first_row(void)
+{
+    return (int)threadIdx.x / NC_WARP / 4 * nc_tile<T>::WARP_ROWS + nc_lane() / 4;
+}
+
+template <typename T> static __device__ __forceinline__ int nc_first_column(void)
+{
+    return (int)threadIdx.x / NC_WARP % 4 * nc_tile<T>::WARP_COLUMNS + nc_lane() % 4 * 2;
+}
+
+static __device__ __forceinline__ constexpr int nc_row(int i, int e)
+{
+    return i * 16 + e / 2 * 8;
+}
+
+static __device__ __forceinline__ constexpr int nc_column(int j, int e)
+{
+    return j * 8 + e % 2;
+}
+
+/* ---- What is no negative -------------------------------------------------------------------- */
+
+/* Groups of the tile's captions, then of its pictures; without groups none is shared. */
+template <typename T>
+static __device__ __forceinline__ void nc_load_groups(int32_t *group, const nc_infonce &n,
+                                                      const nc_strip &strip, const nc_place &p)
+{
+    enum { ROWS = nc_tile<T>::ROWS, COLUMNS = nc_tile<T>::COLUMNS };
+    for (int i = (int)threadIdx.x; i < ROWS + COLUMNS; i += NC_TILE_THREADS) {
+        bool caption = i < ROWS;
+        int k = caption ? i : i - ROWS;
+        group[i] = caption;
+        if (n.caption_group && k < (caption ? p.rows : p.columns))
+            group[i] = caption ? n.caption_group[strip.row + (size_t)(p.row + k)]
+                               : n.image_group[strip.column + (size_t)(p.column + k)];
+    }
+}
+
+template <typename T, bool SPECIAL, bool FORWARD>
+static __device__ __forceinline__ void
+nc_mark_scores(const nc_place &p, const int32_t *group, float nothing, float *own,
+               float (&score)[nc_tile<T>::M][nc_tile<T>::N][4])
+{
+    using tile = nc_tile<T>;
+    int row = nc_first_row<T>(), column = nc_first_column<T>();
+    int rows = p.rows - row, columns = p.columns - column, diagonal = row + p.diagonal - column;
+    const int32_t *row_group = group + row, *column_group = group + tile::ROWS + column;
+#pragma unroll
+    for (int i = 0; i < tile::M; i++)
+#pragma unroll
+        for (int h = 0; h < 4; h += 2) {
+            int32_t of_row = row_group[nc_row(i, h)];
+            bool found = false;
+            float kept = 0;
+#pragma unroll
+            for (int j = 0; j < tile::N; j++)
+#pragma unroll
+                for (int e = h; e < h + 2; e++) {
+                    bool masked = of_row == column_group[nc_column(j, e)];
+                    if (SPECIAL) {
+                        bool there = nc_row(i, h) < rows && nc_column(j, e) < columns;
+                        bool positive = there && nc_column(j, e) - nc_row(i, h) == diagonal;
+                        found = found || positive;
+                        kept = positive ? score[i][j][e] : kept;
+                        masked = positive ? !FORWARD : masked || !there;
+                    }
+                    score[i][j][e] = masked ? nothing : score[i][j][e];
+                }
+            if (found)
+                own[row + nc_row(i, h)] = kept;
+        }
+}
+
+/* Keeps scores of positives in own[row of the tile]. `nothing` takes the place of masked pairs, of
+ * what lies behind an edge, and backward of positives. */
+template <typename T, bool FORWARD>
+static __device__ __forceinline__ void nc_mark(const nc_place &p, const int32_t *group,
+                                               float nothing, float *own,
+                                               float (&score)[nc_tile<T>::M][nc_tile<T>::N][4])
+{
+    enum { ROWS = nc_tile<T>::ROWS, COLUMNS = nc_tile<T>::COLUMNS };
+    if (p.rows < ROWS || p.columns < COLUMNS || (p.diagonal > -ROWS && p.diagonal < COLUMNS))
+        nc_mark_scores<T, true, FORWARD>(p, group, nothing, own, score);
+    else
+        nc_mark_scores<T, false, FORWARD>(p, group, nothing, own, score);
+}
+
+/* ---- bf16, on tensor cores ------------------------------------------------------------------ */
+
+/* Numbers k to k + 63 of the tile's captions, then of its pictures: row by row, chunk c of row r
+ * at place c ^ r % 8. Zeros where there is nothing. */
+static __device__ __forceinline__ void nc_load_stage(nc_bfloat16 *stage, const nc_strip &strip,
+                                                     const nc_place &p, int k)
+{
+    using tile = nc_tile<nc_bfloat16>;
+    enum { STEP = NC_TILE_THREADS / 8 };
+    int chunk = (int)threadIdx.x % 8, first = (int)threadIdx.x / 8;
+    nc_bfloat16 *to = stage + first * tile::K + (chunk ^ first % 8) * 8;
+    k += chunk * 8;
+#pragma unroll
+    for (int r = 0; r < (tile::ROWS + tile::COLUMNS) / STEP; r++) {
+        bool of_text = r < tile::ROWS / STEP;
+        int row = first + (of_text ? r : r - tile::ROWS / STEP) * STEP;
+        bool there = row < (of_text ? p.rows : p.columns) && (size_t)k < strip.step;
+        const nc_bfloat16 *from = (const nc_bfloat16 *)(of_text ? strip.text : strip.image);
+        if (there)
+            from += (size_t)((of_text ? p.row : p.column) + row) * strip.step + (size_t)k;
+        nc_cp_async16(to + r * STEP * tile::K, from, there);
+    }
+}
+
+/* The fragments of 16 numbers of the warp's rows. */
+static __device__ __forceinline__ void nc_load_fragments(const nc_bfloat16 *stage, int k,
+                                                         uint32_t a[][4], uint32_t b[][4])
+{
+    using tile = nc_tile<nc_bfloat16>;
+    int lane = nc_lane(), warp = (int)threadIdx.x / NC_WARP;
+    const nc_bfloat16 *text = stage + (warp / 4 * tile::WARP_ROWS + lane % 16) * tile::K +
+                              ((k * 2 + lane / 16) ^ lane % 8) * 8;
+    const nc_bfloat16 *image =
+        stage + (tile::ROWS + warp % 4 * tile::WARP_COLUMNS + lane / 16 * 8 + lane % 8) * tile::K +
+        ((k * 2 + lane / 8 % 2) ^ lane % 8) * 8;
+#pragma unroll
+    for (int i = 0; i < tile::M; i++)
+        nc_ldmatrix_x4(a[i], text + i * 16 * tile::K);
+#pragma unroll
+    for (int j = 0; j < tile::N / 2; j++)
+        nc_ldmatrix_x4(b[j], image + j * 16 * tile::K);
+}
+
+/* Cosines of the tile. `shared`: SHARED bytes; behind a barrier they are free again. */
+static __device__ __forceinline__ void nc_make_tile(unsigned char *shared, const nc_strip &strip,
+                                                    const nc_place &p, float (&score)[4][8][4])
+{
+    using tile = nc_tile<nc_bfloat16>;
+    nc_bfloat16 *stages = reinterpret_cast<nc_bfloat16 *>(shared);
+#pragma unroll
+    for (int i = 0; i < tile::M; i++)
+#pragma unroll
+        for (int j = 0; j < tile::N; j++)
+#pragma unroll
+            for (int e = 0; e < 4; e++)
+                score[i][j][e] = 0;
+    int steps = (int)((strip.step + tile::K - 1) / tile::K);
+#pragma unroll
+    for (int s = 0; s < tile::STAGES - 1; s++) {
+        nc_load_stage(stages + s * tile::STAGE, strip, p, s * tile::K);
+        nc_cp_async_commit();
+    }
+    int now = 0, next = tile::STAGES - 1;
+    uint32_t a[2][tile::M][4], b[2][tile::N / 2][4];
+    nc_cp_async_wait<tile::STAGES - 2>();
+    nc_barrier(); /* the first stage is there for all */
+    nc_load_fragments(stages, 0, a[0], b[0]);
+    for (int step = 0; step < steps; step++) {
+        if (step + tile::STAGES - 1 < steps)
+            nc_load_stage(stages + next * tile::STAGE, strip, p,
+                          (step + tile::STAGES - 1) * tile::K);
+        nc_cp_async_commit();
+        next = next + 1 == tile::STAGES ? 0 : next + 1;
+#pragma unroll
+        for (int k = 0; k < tile::K / 16; k++) {
+            if (k + 1 < tile::K / 16) {
+                nc_load_fragments(stages + now * tile::STAGE, k + 1, a[(k + 1) % 2],
+                                  b[(k + 1) % 2]);
+            } else if (step + 1 < steps) {
+                nc_cp_async_wait<tile::STAGES - 2>();
+                nc_barrier(); /* the next stage is there for all; this one has been read by all */
+                now = now + 1 == tile::STAGES ? 0 : now + 1;
+                nc_load_fragments(stages + now * tile::STAGE, 0, a[0], b[0]);
+            }
+#pragma unroll
+            for (int i = 0; i < tile::M; i++)
+#pragma unroll
+                for (int j = 0; j < tile::N; j++)
+                    nc_mma_bf16(score[i][j], a[k % 2][i], b[k % 2][j / 2] + j % 2 * 2);
+        }
+    }
+    nc_cp_async_wait<0>();
+}
+
+/* ---- fp32 ----------------------------------------------------------------------------------- */
+
+static __device__ __forceinline__ void nc_make_tile(unsigned char *shared, const nc_strip &strip,
+                                                    const nc_place &p, float (&score)[2][4][4])
+{
+    using tile = nc_tile<float>;
+    enum { STEP = NC_TILE_THREADS / tile::K, LOADS = (tile::ROWS + tile::COLUMNS) / STEP };
+    float *text = reinterpret_cast<float *>(shared), *image = text + tile::K * tile::TEXT_STEP;
+    int column = (int)threadIdx.x % tile::K, first = (int)threadIdx.x / tile::K;
+    const float *row = text + nc_first_row<float>(), *picture = image + nc_first_column<float>();
+#pragma unroll
+    for (int i = 0; i < tile::M; i++)
+#pragma unroll
+        for (int j = 0; j < tile::N; j++)
+#pragma unroll
+            for (int e = 0; e < 4; e++)
+                score[i][j][e] = 0;
+    for (size_t k = 0; k < strip.step; k += tile::K) {
+        float loaded[LOADS];
+#pragma unroll
+        for (int r = 0; r < LOADS; r++) {
+            bool of_text = r < tile::ROWS / STEP;
+            int at_row = first + (of_text ? r : r - tile::ROWS / STEP) * STEP;
+            bool there = at_row < (of_text ? p.rows : p.columns) && k + (size_t)column < strip.step;
+            const float *from = (const float *)(of_text ? strip.text : strip.image);
+            size_t at =
+                (size_t)((of_text ? p.row : p.column) + at_row) * strip.step + k + (size_t)column;
+            loaded[r] = there ? from[at] : 0;
+        }
+        nc_barrier(); /* the numbers before have been read by all */
+#pragma unroll
+        for (int r = 0; r < LOADS; r++) {
+            bool of_text = r < tile::ROWS / STEP;
+            int to = first + (of_text ? r : r - tile::ROWS / STEP) * STEP;
+            (of_text ? text + column * tile::TEXT_STEP : image + column * tile::IMAGE_STEP)[to] =
+                loaded[r];
+        }
+        nc_barrier();
+        float sum[tile::M][tile::N][4] = {}; /* sums of sums lose less than one long sum */
+#pragma unroll 4
+        for (int c = 0; c < tile::K; c++) {
+            float a[tile::M][2], b[tile::N][2];
+#pragma unroll
+            for (int i = 0; i < tile::M; i++)
+#pragma unroll
+                for (int h = 0; h < 2; h++)
+                    a[i][h] = row[c * tile::TEXT_STEP + nc_row(i, 2 * h)];
+#pragma unroll
+            for (int j = 0; j < tile::N; j++) {
+                nc_bytes8 pair = nc_load8(picture + c * tile::IMAGE_STEP + nc_column(j, 0));
+                b[j][0] = nc_bits_to_float(pair.word[0]);
+                b[j][1] = nc_bits_to_float(pair.word[1]);
+            }
+#pragma unroll
+            for (int i = 0; i < tile::M; i++)
+#pragma unroll
+                for (int j = 0; j < tile::N; j++)
+#pragma unroll
+                    for (int e = 0; e < 4; e++)
+                        sum[i][j][e] = fmaf(a[i][e / 2], b[j][e % 2], sum[i][j][e]);
+        }
+#pragma unroll
+        for (int i = 0; i < tile::M; i++)
+#pragma unroll
+            for (int j = 0; j < tile::N; j++)
+#pragma unroll
+                for (int e = 0; e < 4; e++)
+                    score[i][j][e] += sum[i][j][e];
+    }
+}
+
+/* ---- On the host ---------------------------------------------------------------------------- */
+
+template <typename T> unsigned nc_tiles(const struct nc_strip &strip)
+{
+    return (unsigned)(nc_pieces((size_t)strip.rows, nc_tile<T>::ROWS) *
+                      nc_pieces((size_t)strip.columns, nc_tile<T>::COLUMNS));
+}
+
+#endif

@@ -1,0 +1,145 @@
+/* How kernels/cuda/cublaslt.cu chooses among cuBLASLt's algorithms. What the products compute
+ * is tests/kernels/test_linear.c's. */
+#include "emulated/cublasLt.h"
+#include "kernels/cuda/cuda.h"
+
+#include <csetjmp>
+#include <cstdarg>
+#include <cstdlib>
+
+extern "C" {
+#include <cmocka.h>
+}
+
+enum { IN = 32, OUT = 24, MOST_ROWS = 600 };
+
+struct layer {
+    struct nc_ops *ops;
+    void *x, *weight, *y;
+};
+
+static void must(int status)
+{
+    if (status != NC_OK)
+        fail_msg("%s", nc_error_message());
+}
+
+static int open_layer(void **state)
+{
+    nc_emulated_lt = {};
+    struct layer *l = new layer();
+    *state = l;
+    must(nc_ops_create("cuda-emulated", 0, &l->ops));
+    struct nc_backend *backend = l->ops->backend;
+    must(l->ops->allocate(backend, MOST_ROWS * IN * 4, &l->x));
+    must(l->ops->allocate(backend, OUT * IN * 4, &l->weight));
+    must(l->ops->allocate(backend, MOST_ROWS * OUT * 4, &l->y));
+    must(l->ops->fill(backend, (float *)l->x, 0.5f, MOST_ROWS * IN));
+    must(l->ops->fill(backend, (float *)l->weight, 0.25f, OUT * IN));
+    return 0;
+}
+
+static int close_layer(void **state)
+{
+    struct layer *l = (struct layer *)*state;
+    for (void *data : {l->x, l->weight, l->y})
+        l->ops->release(l->ops->backend, data, 0);
+    nc_ops_destroy(l->ops);
+    delete l;
+    return 0;
+}
+
+/* The algorithm that a product of so many rows takes. */
+static uint64_t multiply(struct layer *l, size_t rows)
+{
+    struct nc_linear linear = {};
+    linear.rows = rows;
+    linear.in = IN;
+    linear.out = OUT;
+    linear.x = l->x;
+    linear.weight = l->weight;
+    linear.y = l->y;
+    must(l->ops->linear(l->ops->backend, &linear));
+    return nc_emulated_lt.algorithm;
+}
+
+static void the_fastest_of_equal_bits_is_taken(void **state)
+{
+    nc_emulated_lt.slow[1] = 3000; /* 3 is fastest, but gives other bits */
+    nc_emulated_lt.slow[2] = 500;
+    assert_int_equal(multiply((struct layer *)*state, 100), 2);
+    nc_emulated_lt.slow[1] = 0;
+    assert_int_equal(multiply((struct layer *)*state, 100), 2); /* remembered */
+    nc_emulated_lt.slow[2] = 3000;
+    assert_int_equal(multiply((struct layer *)*state, 300), 1); /* another bucket */
+}
+
+static void a_bucket_is_timed_once(void **state)
+{
+    struct layer *l = (struct layer *)*state;
+    nc_emulated_lt.slow[1] = 2000;
+    multiply(l, 100);
+    uint64_t multiplied = nc_emulated_lt.multiplied;
+    nc_emulated_lt.unfit_rows = 101;
+    assert_int_equal(multiply(l, 120), 2);
+    assert_int_equal(multiply(l, 101), 1); /* where the bucket's does not fit */
+    assert_int_equal(nc_emulated_lt.multiplied, multiplied + 2);
+}
+
+static void nobody_waits_during_capture(void **state)
+{
+    struct layer *l = (struct layer *)*state;
+    struct nc_backend *backend = l->ops->backend;
+    nc_emulated_lt.slow[1] = 2000;
+    cudaGraph_t graph;
+    cudaGraphExec_t exec;
+    assert_int_equal(cudaStreamBeginCapture(backend->compute, cudaStreamCaptureModeGlobal), 0);
+    assert_int_equal(multiply(l, 50), 1);
+    assert_int_equal(cudaStreamEndCapture(backend->compute, &graph), 0);
+    assert_int_equal(cudaGraphInstantiate(&exec, graph), 0);
+    assert_int_equal(cudaGraphDestroy(graph), 0);
+    must(l->ops->zero(backend, l->y, 50 * OUT * sizeof(float)));
+    assert_int_equal(cudaGraphLaunch(exec, backend->compute), 0);
+    float y[50 * OUT];
+    must(l->ops->download(backend, y, l->y, sizeof y));
+    for (float value : y)
+        assert_true(value == 0.5f * 0.25f * IN);
+    assert_int_equal(cudaGraphExecDestroy(exec), 0);
+}
+
+static void timing_can_be_turned_off(void **state)
+{
+    setenv("NCLIP_GEMM_TIMING", "0", 1);
+    close_layer(state);
+    open_layer(state);
+    unsetenv("NCLIP_GEMM_TIMING");
+    nc_emulated_lt.slow[1] = 2000;
+    assert_int_equal(multiply((struct layer *)*state, 100), 1);
+    assert_int_equal(nc_emulated_lt.multiplied, 1);
+}
+
+/* More shapes than are remembered, each still right. */
+static void old_shapes_make_room(void **state)
+{
+    struct layer *l = (struct layer *)*state;
+    for (size_t rows = 1; rows <= MOST_ROWS; rows += 2)
+        multiply(l, rows);
+    multiply(l, 1);
+    float y[OUT];
+    must(l->ops->download(l->ops->backend, y, l->y, sizeof y));
+    for (float value : y)
+        assert_true(value == 0.5f * 0.25f * IN);
+}
+
+int main()
+{
+#define WITH_LAYER(test) cmocka_unit_test_setup_teardown(test, open_layer, close_layer)
+    const struct CMUnitTest tests[] = {
+        WITH_LAYER(the_fastest_of_equal_bits_is_taken),
+        WITH_LAYER(a_bucket_is_timed_once),
+        WITH_LAYER(nobody_waits_during_capture),
+        WITH_LAYER(timing_can_be_turned_off),
+        WITH_LAYER(old_shapes_make_room),
+    };
+    return cmocka_run_group_tests(tests, nullptr, nullptr);
+}
