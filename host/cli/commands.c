@@ -6,6 +6,7 @@ extern const struct nc_command nc_command_embed;
 extern const struct nc_command nc_command_generate;
 extern const struct nc_command nc_command_train;
 extern const struct nc_command nc_command_evaluate;
+extern const struct nc_command nc_command_build;
 extern const struct nc_command nc_command_report;
 extern const struct nc_command nc_command_info;
 extern const struct nc_command nc_command_doctor;
@@ -16,6 +17,7 @@ const struct nc_command *const nc_commands[] = {
     &nc_command_generate,
     &nc_command_train,
     &nc_command_evaluate,
+    &nc_command_build,
     &nc_command_report,
     &nc_command_encode,
     &nc_command_tokenize,

@@ -163,12 +163,12 @@ static void write_item(struct nc_writer *out, const struct nc_report_scores *sco
 {
     const struct nc_choice_items *items = &scores->items;
     const struct nc_choice_item *item = &items->items[index];
-    const struct nc_view *views = items->views;
+    const struct nc_view *views = items->views.items;
     nc_writer_printf(out, "<div class=\"item\">");
     if (item->phrases_vary) {
         const struct nc_view *view = &views[item->fixed];
         nc_writer_printf(out, "<div class=\"one\">");
-        write_picture(out, folder, items->images[view->image], view);
+        write_picture(out, folder, items->views.images[view->image], view);
         nc_writer_printf(out, "</div>");
     } else {
         nc_writer_printf(out, "<p class=\"phrase\">&ldquo;");
@@ -185,7 +185,7 @@ static void write_item(struct nc_writer *out, const struct nc_report_scores *sco
             write_string(out, items->phrases[option]);
             nc_writer_printf(out, "&rdquo;</span>");
         } else {
-            write_picture(out, folder, items->images[views[option].image], &views[option]);
+            write_picture(out, folder, items->views.images[views[option].image], &views[option]);
         }
         write_tags(out, scores->before[index] == k, scores->after[index] == k, right);
         nc_writer_printf(out, "</div>\n");
