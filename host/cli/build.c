@@ -12,10 +12,11 @@ static const struct nc_help help = {
         "negrefcocog: the benchmark of Park et al. (2025) from RefCOCOg: expressions that hold not, no or "
         "without, whose picture holds one other object of the same category. The refs come as a "
         "pickle; this makes the JSON:\n\n"
-        "python3 -c 'import json, pickle; json.dump(pickle.load(open(\"refs(umd).p\", \"rb\")), "
-        "open(\"refs.json\", \"w\"))'\n\n"
+        "python3 -c 'import json, pickle\n"
+        "json.dump(pickle.load(open(\"refs(umd).p\", \"rb\")), open(\"refs.json\", \"w\"))'\n\n"
         "The published file has 440 items over 402 pictures, with 200 not, 144 no and 99 without.",
-    .examples = "nclip build negrefcocog --refs refs.json --instances refcocog/instances.json --out NegRefCOCOg.json",
+    .examples = "nclip build negrefcocog --refs refs.json --instances refcocog/instances.json \\\n"
+                "    --out NegRefCOCOg.json",
     .positional_least = 1,
     .positional_most = 1,
 };

@@ -1,13 +1,13 @@
 /* nclip evaluate: the numbers of a benchmark, as it defines them. */
+#include "evaluate_report.h"
+
 #include "nclip/command.h"
 #include "nclip/error.h"
 #include "nclip/evaluate.h"
 #include "nclip/files.h"
 
 #include <stdio.h>
-#include <string.h>
 
-int evaluate_report(int argc, char **argv); /* evaluate_report.c */
 
 static const struct nc_help help = {
     .usage = "nclip evaluate BENCHMARK --model DIR --annotations FILE|DIR --images DIR",
@@ -28,7 +28,7 @@ static const struct nc_help help = {
         "bootstrap.",
     .examples =
         "nclip evaluate negrefcocog --model clip --annotations NegRefCOCOg.json --images train2014\n"
-        "nclip evaluate foils --model clip --annotations VALSE/data/existence.json --images visual7w/images\n"
+        "nclip evaluate foils --model clip --annotations existence.json --images visual7w\n"
         "nclip evaluate retrieval --model clip --annotations dataset_coco.json --embeddings stores/coco-val\n"
         "nclip evaluate zeroshot --model clip --classes imagenet.txt --images imagenet/val --json\n"
         "nclip evaluate attributes --model clip --annotations celeba --images img_align_celeba",

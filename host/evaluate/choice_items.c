@@ -1,6 +1,8 @@
 /* Items to choose from, and choosing. */
 #include "choice_items.h"
 
+#include "examples.h"
+
 #include "nclip/error.h"
 #include "nclip/string_map.h"
 
@@ -266,6 +268,24 @@ static void decisions_free(struct decisions *made)
     free(made->part);
 }
 
+static struct example_side side_of(const struct nc_choice_items *items, bool phrase, size_t index)
+{
+    const struct nc_view *view = phrase ? NULL : &items->views.items[index];
+    return phrase ? (struct example_side){.text = items->phrases[index]}
+                  : (struct example_side){.picture = items->views.images[view->image],
+                                          .box = view->has_box ? view->box : NULL};
+}
+
+static int add_example(const struct nc_choice_items *items, size_t index, size_t choice,
+                       struct nc_examples *examples)
+{
+    const struct nc_choice_item *item = &items->items[index];
+    const size_t *options = items->option + item->first;
+    return examples_add(examples, index, side_of(items, !item->phrases_vary, item->fixed),
+                        side_of(items, item->phrases_vary, options[item->answer]),
+                        side_of(items, item->phrases_vary, options[choice]), choice == item->answer);
+}
+
 static int decide(const struct nc_choice_items *items, struct nc_evaluator *evaluator,
                   const struct nc_request *request, struct decisions *made)
 {
@@ -293,6 +313,8 @@ static int decide(const struct nc_choice_items *items, struct nc_evaluator *eval
         if (request->items)
             status = item_write(request->items, i, made->choices[i], item->answer,
                                 made->scores + item->first, NULL, item->count);
+        if (status == NC_OK && examples_want(request->examples, i, count))
+            status = add_example(items, i, made->choices[i], request->examples);
     }
     return status;
 }

@@ -43,14 +43,18 @@ static bool in_folder(const void *folder, const char *name)
     return exists;
 }
 
+char *views_path(const char *folder, const char *name)
+{
+    return nc_path_join(folder, views_known_name(name, in_folder, folder));
+}
+
 /* Preprocesses views order[0 .. count), all of one picture. */
 static int prepare_image(const struct nc_views *views, const char *folder,
                          const struct nc_preprocess *preprocess, const struct order *order,
                          size_t count, size_t values, float *pixels)
 {
     struct nc_image image = {0};
-    char *path = nc_path_join(
-        folder, views_known_name(views->images[order[0].image], in_folder, folder));
+    char *path = views_path(folder, views->images[order[0].image]);
     int status = path ? nc_image_load(path, &image) : nc_error(NC_FAILED, "evaluate: no memory");
     for (size_t i = 0; i < count && status == NC_OK; i++) {
         const struct nc_view *view = &views->items[order[i].view];
