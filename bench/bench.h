@@ -5,5 +5,6 @@
 #include "nclip/command.h"
 
 extern const struct nc_command bench_train;
+extern const struct nc_command bench_evaluate;
 
 #endif

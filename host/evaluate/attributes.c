@@ -10,7 +10,7 @@
  */
 #include "choice_items.h"
 
-#include "examples.h"
+#include "samples.h"
 #include "known_files.h"
 #include "nclip/error.h"
 #include "nclip/string_map.h"
@@ -320,17 +320,17 @@ static int write_items(const struct faces *faces, const struct work *work, struc
     return status;
 }
 
-static int add_examples(const struct faces *faces, const struct work *work, struct nc_examples *examples)
+static int add_samples(const struct faces *faces, const struct work *work, struct nc_samples *samples)
 {
     size_t attributes = faces->attribute_count, count = faces->count * attributes;
     int status = NC_OK;
     for (size_t i = 0; i < count && status == NC_OK; i++) {
         const char **prompts = work->prompts + 2 * (i % attributes);
         const float *pair = work->scores + 2 * i;
-        if (examples_want(examples, i, count))
-            status = examples_add(examples, i, (struct example_side){.picture = faces->pictures[i / attributes]},
-                                  (struct example_side){.text = prompts[!faces->labels[i]]},
-                                  (struct example_side){.text = prompts[pair[0] < pair[1]]}, work->right[i]);
+        if (samples_want(samples, i, count))
+            status = samples_add(samples, i, (struct sample_side){.picture = faces->pictures[i / attributes]},
+                                  (struct sample_side){.text = prompts[!faces->labels[i]]},
+                                  (struct sample_side){.text = prompts[pair[0] < pair[1]]}, work->right[i]);
     }
     return status;
 }
@@ -364,7 +364,7 @@ static int run(const struct nc_benchmark *benchmark, struct nc_evaluator *evalua
     if (status == NC_OK && request->items)
         status = write_items(&faces, &work, request->items);
     if (status == NC_OK)
-        status = add_examples(&faces, &work, request->examples);
+        status = add_samples(&faces, &work, request->samples);
     work_free(&work);
     text_lines_free(&lines);
     faces_free(&faces);

@@ -1,7 +1,7 @@
 /* Items to choose from, and choosing. */
 #include "choice_items.h"
 
-#include "examples.h"
+#include "samples.h"
 
 #include "nclip/error.h"
 #include "nclip/string_map.h"
@@ -268,20 +268,20 @@ static void decisions_free(struct decisions *made)
     free(made->part);
 }
 
-static struct example_side side_of(const struct nc_choice_items *items, bool phrase, size_t index)
+static struct sample_side side_of(const struct nc_choice_items *items, bool phrase, size_t index)
 {
     const struct nc_view *view = phrase ? NULL : &items->views.items[index];
-    return phrase ? (struct example_side){.text = items->phrases[index]}
-                  : (struct example_side){.picture = items->views.images[view->image],
+    return phrase ? (struct sample_side){.text = items->phrases[index]}
+                  : (struct sample_side){.picture = items->views.images[view->image],
                                           .box = view->has_box ? view->box : NULL};
 }
 
-static int add_example(const struct nc_choice_items *items, size_t index, size_t choice,
-                       struct nc_examples *examples)
+static int add_sample(const struct nc_choice_items *items, size_t index, size_t choice,
+                       struct nc_samples *samples)
 {
     const struct nc_choice_item *item = &items->items[index];
     const size_t *options = items->option + item->first;
-    return examples_add(examples, index, side_of(items, !item->phrases_vary, item->fixed),
+    return samples_add(samples, index, side_of(items, !item->phrases_vary, item->fixed),
                         side_of(items, item->phrases_vary, options[item->answer]),
                         side_of(items, item->phrases_vary, options[choice]), choice == item->answer);
 }
@@ -313,8 +313,8 @@ static int decide(const struct nc_choice_items *items, struct nc_evaluator *eval
         if (request->items)
             status = item_write(request->items, i, made->choices[i], item->answer,
                                 made->scores + item->first, NULL, item->count);
-        if (status == NC_OK && examples_want(request->examples, i, count))
-            status = add_example(items, i, made->choices[i], request->examples);
+        if (status == NC_OK && samples_want(request->samples, i, count))
+            status = add_sample(items, i, made->choices[i], request->samples);
     }
     return status;
 }

@@ -1,7 +1,7 @@
 /* Models times benchmarks, and the table of their scores. */
 #include "nclip/comparison.h"
 
-#include "examples.h"
+#include "samples.h"
 #include "nclip/error.h"
 
 #include <cjson/cJSON.h>
@@ -31,8 +31,8 @@ static int run_one(struct nc_comparison *comparison, size_t e, size_t m,
     const struct nc_comparison_model *model = &comparison->models[m];
     struct nc_request request = entry->request;
     struct nc_evaluator *evaluator = NULL;
-    request.examples = &comparison->examples[e];
-    request.examples->model = m;
+    request.samples = &comparison->samples[e];
+    request.samples->model = m;
     fprintf(stderr, "%s: %s\n", entry->name, model->name);
     int status = open_evaluator(entry, model->folder, options, &evaluator);
     if (status == NC_OK) {
@@ -52,8 +52,8 @@ int nc_comparison_run(const struct nc_suite *suite, const struct nc_comparison_m
     size_t present = 0;
     *comparison = (struct nc_comparison){.suite = suite, .models = models, .model_count = model_count};
     comparison->results = calloc(suite->entry_count * model_count, sizeof *comparison->results);
-    comparison->examples = calloc(suite->entry_count, sizeof *comparison->examples);
-    int status = comparison->results && comparison->examples ? nc_picture_cache_create(&cache)
+    comparison->samples = calloc(suite->entry_count, sizeof *comparison->samples);
+    int status = comparison->results && comparison->samples ? nc_picture_cache_create(&cache)
                                                              : nc_error(NC_FAILED, "evaluate: no memory");
     for (size_t e = 0; e < suite->entry_count && status == NC_OK; e++) {
         if (suite->entries[e].missing)
@@ -74,11 +74,11 @@ void nc_comparison_free(struct nc_comparison *comparison)
     for (size_t e = 0; comparison->suite && e < comparison->suite->entry_count; e++) {
         for (size_t m = 0; comparison->results && m < comparison->model_count; m++)
             nc_result_free(&comparison->results[e * comparison->model_count + m]);
-        if (comparison->examples)
-            examples_free(&comparison->examples[e]);
+        if (comparison->samples)
+            samples_free(&comparison->samples[e]);
     }
     free(comparison->results);
-    free(comparison->examples);
+    free(comparison->samples);
     *comparison = (struct nc_comparison){0};
 }
 

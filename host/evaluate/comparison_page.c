@@ -1,7 +1,7 @@
 /* The page of several models side by side. Everything is in it: style, plots and pictures. */
 #include "nclip/comparison.h"
 
-#include "examples.h"
+#include "samples.h"
 #include "nclip/error.h"
 #include "report_parts.h"
 #include "thumbnail.h"
@@ -18,6 +18,7 @@ static const char style[] =
     "h3 { font-size: .95rem; font-weight: 600; margin: 20px 0 4px; }\n"
     "th, td { vertical-align: top; } th { line-height: 1.25; }\n"
     "td small { display: block; color: var(--soft); font-size: .72rem; white-space: nowrap; }\n"
+    "a { color: var(--blue); } td:first-child { min-width: 92px; }\n"
     ".wide { overflow-x: auto; } .wide table { font-size: .9rem; }\n"
     ".bar { display: grid; grid-template-columns: minmax(80px, 26%) 1fr 52px; gap: 8px;\n"
     "  align-items: center; font-size: .85rem; margin: 5px 0; }\n"
@@ -31,6 +32,8 @@ static const char style[] =
     ".bar.paper { color: var(--soft); }\n"
     ".bar span:last-child { text-align: right; font-variant-numeric: tabular-nums; }\n"
     "details { margin: 8px 0; } summary { cursor: pointer; color: var(--blue); }\n"
+    ".line { flex-wrap: wrap; } .line span:first-child { flex: 1 1 180px; }\n"
+    ".lines .tag { margin: 0; }\n"
     ".item .one { max-width: 160px; }\n"
     ".option { max-width: 200px; }\n"
     "</style>\n";
@@ -117,7 +120,7 @@ static void write_parts(struct nc_writer *out, const struct nc_comparison *compa
 
 /* ---- Examples ---------------------------------------------------------------------------------- */
 
-static void write_picture(struct nc_writer *out, const char *folder, const struct example_side *side)
+static void write_picture(struct nc_writer *out, const char *folder, const struct sample_side *side)
 {
     uint8_t *bytes = NULL;
     size_t size;
@@ -140,7 +143,7 @@ static bool same_string(const char *a, const char *b)
     return a && b ? strcmp(a, b) == 0 : a == b;
 }
 
-static bool same_side(const struct example_side *a, const struct example_side *b)
+static bool same_side(const struct sample_side *a, const struct sample_side *b)
 {
     return same_string(a->text, b->text) && same_string(a->picture, b->picture) && !a->box == !b->box &&
            (!a->box || memcmp(a->box, b->box, 4 * sizeof *a->box) == 0);
@@ -148,9 +151,9 @@ static bool same_side(const struct example_side *a, const struct example_side *b
 
 /* One of the answers that were right or chosen, with the models that chose it. */
 static void write_side(struct nc_writer *out, const struct nc_comparison *comparison,
-                       const struct example *example, const struct example_side *side, const char *folder)
+                       const struct sample *sample, const struct sample_side *side, const char *folder)
 {
-    bool right = same_side(side, &example->right);
+    bool right = same_side(side, &sample->right);
     nc_writer_printf(out, "<div class=\"%s%s\">", side->text ? "line" : "option", right ? " right" : "");
     if (side->text) {
         nc_writer_printf(out, "<span>&ldquo;");
@@ -159,48 +162,48 @@ static void write_side(struct nc_writer *out, const struct nc_comparison *compar
     } else {
         write_picture(out, folder, side);
     }
-    for (size_t m = 0; m < example->models; m++) {
-        if (!same_side(side, &example->chosen[m]))
+    for (size_t m = 0; m < sample->models; m++) {
+        if (!same_side(side, &sample->chosen[m]))
             continue;
-        nc_writer_printf(out, "<span class=\"tag%s\">", example->is_right[m] ? " good" : "");
+        nc_writer_printf(out, "<span class=\"tag%s\">", sample->is_right[m] ? " good" : "");
         report_string(out, comparison->models[m].name);
         nc_writer_printf(out, "</span>");
     }
     nc_writer_printf(out, "</div>\n");
 }
 
-static void write_example(struct nc_writer *out, const struct nc_comparison *comparison,
-                          const struct example *example, const char *folder)
+static void write_sample(struct nc_writer *out, const struct nc_comparison *comparison,
+                          const struct sample *sample, const char *folder)
 {
-    const struct example_side *sides[MOST_SIDES] = {&example->right};
+    const struct sample_side *sides[MOST_SIDES] = {&sample->right};
     size_t count = 1;
-    for (size_t m = 0; m < example->models && count < MOST_SIDES; m++) {
+    for (size_t m = 0; m < sample->models && count < MOST_SIDES; m++) {
         bool shown = false;
         for (size_t k = 0; k < count; k++)
-            shown |= same_side(sides[k], &example->chosen[m]);
+            shown |= same_side(sides[k], &sample->chosen[m]);
         if (!shown)
-            sides[count++] = &example->chosen[m];
+            sides[count++] = &sample->chosen[m];
     }
     nc_writer_printf(out, "<div class=\"item\">");
-    if (example->query.text) {
+    if (sample->query.text) {
         nc_writer_printf(out, "<p class=\"phrase\">&ldquo;");
-        report_string(out, example->query.text);
+        report_string(out, sample->query.text);
         nc_writer_printf(out, "&rdquo;</p>");
     } else {
         nc_writer_printf(out, "<div class=\"one\">");
-        write_picture(out, folder, &example->query);
+        write_picture(out, folder, &sample->query);
         nc_writer_printf(out, "</div>");
     }
-    nc_writer_printf(out, "<div class=\"%s\">\n", example->right.text ? "lines" : "row");
+    nc_writer_printf(out, "<div class=\"%s\">\n", sample->right.text ? "lines" : "row");
     for (size_t k = 0; k < count; k++)
-        write_side(out, comparison, example, sides[k], folder);
+        write_side(out, comparison, sample, sides[k], folder);
     nc_writer_printf(out, "</div></div>\n");
 }
 
-static bool disagreed(const struct example *example)
+static bool disagreed(const struct sample *sample)
 {
-    for (size_t m = 1; m < example->models; m++)
-        if (example->is_right[m] != example->is_right[0])
+    for (size_t m = 1; m < sample->models; m++)
+        if (sample->is_right[m] != sample->is_right[0])
             return true;
     return false;
 }
@@ -208,19 +211,19 @@ static bool disagreed(const struct example *example)
 /* Of the candidates those that the last model got right, or wrong; first those on which the models disagree. */
 static void write_outcome(struct nc_writer *out, const struct nc_comparison *comparison, size_t e, bool right)
 {
-    const struct nc_examples *examples = &comparison->examples[e];
+    const struct nc_samples *samples = &comparison->samples[e];
     size_t last = comparison->model_count - 1, shown = 0;
     for (int disagree = 1; disagree >= 0; disagree--) {
-        for (size_t i = 0; i < examples->count && shown < EXAMPLES_PER_OUTCOME; i++) {
-            const struct example *example = &examples->items[i];
-            if (example->models <= last || example->is_right[last] != right || disagreed(example) != disagree)
+        for (size_t i = 0; i < samples->count && shown < EXAMPLES_PER_OUTCOME; i++) {
+            const struct sample *sample = &samples->items[i];
+            if (sample->models <= last || sample->is_right[last] != right || disagreed(sample) != disagree)
                 continue;
             if (!shown++) {
                 nc_writer_printf(out, "<h3>%s by ", right ? "Right" : "Wrong");
                 report_string(out, comparison->models[last].name);
                 nc_writer_printf(out, "</h3>\n");
             }
-            write_example(out, comparison, example, comparison->suite->entries[e].request.images);
+            write_sample(out, comparison, sample, comparison->suite->entries[e].request.images);
         }
     }
 }

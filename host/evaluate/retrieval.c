@@ -12,7 +12,7 @@
  */
 #include "retrieval.h"
 
-#include "examples.h"
+#include "samples.h"
 #include "nclip/error.h"
 #include "ranking.h"
 
@@ -155,16 +155,16 @@ static int write_items(const struct retrieval *r, const struct work *work, struc
     return status;
 }
 
-static int add_examples(const struct retrieval *r, const struct work *work, struct nc_examples *examples)
+static int add_samples(const struct retrieval *r, const struct work *work, struct nc_samples *samples)
 {
     const char **pictures = r->set.views.images;
     int status = NC_OK;
     for (size_t i = 0; i < r->count && status == NC_OK; i++) {
         size_t chosen = work->by_caption[i].index[0], right = r->captions[i].picture;
-        if (examples_want(examples, i, r->count))
-            status = examples_add(examples, i, (struct example_side){.text = r->set.phrases[r->captions[i].text]},
-                                  (struct example_side){.picture = pictures[right]},
-                                  (struct example_side){.picture = pictures[chosen]}, chosen == right);
+        if (samples_want(samples, i, r->count))
+            status = samples_add(samples, i, (struct sample_side){.text = r->set.phrases[r->captions[i].text]},
+                                  (struct sample_side){.picture = pictures[right]},
+                                  (struct sample_side){.picture = pictures[chosen]}, chosen == right);
     }
     return status;
 }
@@ -190,7 +190,7 @@ static int run(const struct nc_benchmark *benchmark, struct nc_evaluator *evalua
     if (status == NC_OK && request->items)
         status = write_items(&r, &work, request->items);
     if (status == NC_OK)
-        status = add_examples(&r, &work, request->examples);
+        status = add_samples(&r, &work, request->samples);
     work_free(&work);
     retrieval_free(&r);
     return status;

@@ -9,7 +9,7 @@
 #include "zeroshot.h"
 
 #include "choice_items.h"
-#include "examples.h"
+#include "samples.h"
 #include "nclip/error.h"
 #include "ranking.h"
 
@@ -75,15 +75,15 @@ static int score(struct work *work, struct nc_result *result)
     return status == NC_OK ? nc_result_add(result, "mean per class", &share) : status;
 }
 
-static int add_examples(const struct work *work, struct nc_examples *examples)
+static int add_samples(const struct work *work, struct nc_samples *samples)
 {
     int status = NC_OK;
     for (size_t i = 0; i < work->count && status == NC_OK; i++) {
         size_t chosen = work->rankings[i].index[0], right = work->of[i];
-        if (examples_want(examples, i, work->count))
-            status = examples_add(examples, i, (struct example_side){.picture = work->pictures[i]},
-                                  (struct example_side){.text = work->classes.names[right]},
-                                  (struct example_side){.text = work->classes.names[chosen]}, chosen == right);
+        if (samples_want(samples, i, work->count))
+            status = samples_add(samples, i, (struct sample_side){.picture = work->pictures[i]},
+                                  (struct sample_side){.text = work->classes.names[right]},
+                                  (struct sample_side){.text = work->classes.names[chosen]}, chosen == right);
     }
     return status;
 }
@@ -116,7 +116,7 @@ static int evaluate(struct nc_evaluator *evaluator, const struct nc_request *req
         status = item_write(request->items, i, ranking->index[0], work->of[i], ranking->score,
                             ranking->index, ranking->count < TOP ? ranking->count : TOP);
     }
-    return status == NC_OK ? add_examples(work, request->examples) : status;
+    return status == NC_OK ? add_samples(work, request->samples) : status;
 }
 
 static int run(const struct nc_benchmark *benchmark, struct nc_evaluator *evaluator,

@@ -49,7 +49,7 @@ struct nc_comparison {
     const struct nc_comparison_model *models;
     size_t model_count;
     struct nc_result *results; /* [entries, models]; n = 0: not evaluated */
-    struct nc_examples *examples; /* [entries] */
+    struct nc_samples *samples; /* [entries] */
 };
 
 /* Evaluates every model on every benchmark that is there; each picture is encoded once for models

@@ -129,7 +129,7 @@ struct nc_request {
     const char *prompts;             /* attributes: a file; NULL: configs/celeba.txt */
     const char *split;               /* retrieval, attributes; NULL: "test" */
     struct nc_writer *items;         /* one JSON object a line; or NULL */
-    struct nc_examples *examples;    /* filled with some of the items; or NULL */
+    struct nc_samples *samples;    /* filled with some of the items; or NULL */
 };
 
 struct nc_benchmark {

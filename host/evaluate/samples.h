@@ -1,37 +1,37 @@
 /* A few items of a benchmark with what several models chose, to be looked at. */
-#ifndef NCLIP_HOST_EVALUATE_EXAMPLES_H
-#define NCLIP_HOST_EVALUATE_EXAMPLES_H
+#ifndef NCLIP_HOST_EVALUATE_SAMPLES_H
+#define NCLIP_HOST_EVALUATE_SAMPLES_H
 
 #include "nclip/evaluate.h"
 
-enum { EXAMPLE_CANDIDATES = 64 };
+enum { SAMPLES = 64 };
 
 /* A text, or a picture or a part of one. */
-struct example_side {
+struct sample_side {
     const char *text;    /* NULL: the picture */
     const char *picture; /* its name */
     const double *box;   /* {x, y, width, height}, or NULL: all of it */
 };
 
-struct example {
+struct sample {
     size_t index;
-    struct example_side query, right, *chosen; /* chosen[models]; all owned */
+    struct sample_side query, right, *chosen; /* chosen[models]; all owned */
     bool *is_right;                            /* [models] */
     size_t models;
 };
 
 /* Evenly spaced among the items, so not picked by how they came out. */
-struct nc_examples {
-    struct example items[EXAMPLE_CANDIDATES];
+struct nc_samples {
+    struct sample items[SAMPLES];
     size_t count, model; /* whose choices are being added */
 };
 
 /* Whether item `index` of `count` is among the candidates. */
-bool examples_want(const struct nc_examples *examples, size_t index, size_t count);
+bool samples_want(const struct nc_samples *samples, size_t index, size_t count);
 
 /* Everything is copied. Models add the same indices in the same order. */
-int examples_add(struct nc_examples *examples, size_t index, struct example_side query,
-                 struct example_side right, struct example_side chosen, bool is_right);
-void examples_free(struct nc_examples *examples);
+int samples_add(struct nc_samples *samples, size_t index, struct sample_side query,
+                 struct sample_side right, struct sample_side chosen, bool is_right);
+void samples_free(struct nc_samples *samples);
 
 #endif
