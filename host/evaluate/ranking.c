@@ -9,7 +9,7 @@
 #include <string.h>
 
 enum {
-    TILE = 512,  /* rows at once */
+    TILE = 1024, /* rows at once */
     BLOCK = 256, /* columns that a thread looks after */
 };
 
