@@ -1,4 +1,5 @@
-/* nclip-bench evaluate: the matrix products of zero-shot classification and retrieval, from a store. */
+/* nclip-bench evaluate: the matrix products of zero-shot classification and retrieval, from a
+ * store. */
 #include "bench.h"
 #include "matrix_peak.h"
 
@@ -17,9 +18,11 @@
 static const struct nc_help help = {
     .usage = "nclip-bench evaluate [--dimension D]",
     .purpose =
-        "Times what an evaluation does once everything is embedded, on random embeddings in a store: "
+        "Times what an evaluation does once everything is embedded, on random embeddings in a "
+        "store: "
         "50,000 pictures against 1,000 classes (the five best of each), and 5,000 pictures against "
-        "25,000 captions (the ten best of both). Each time is from opening the store to the ranks: checksums, "
+        "25,000 captions (the ten best of both). Each time is from opening the store to the ranks: "
+        "checksums, "
         "reading, products, ranking; the best of --runs. The stores lie in $TMPDIR.",
     .examples = "nclip-bench evaluate --dimension 768",
 };
@@ -33,7 +36,7 @@ struct request {
 struct task {
     const char *name;
     size_t pictures, texts;
-    bool both; /* the best pictures of each text too */
+    bool both;                        /* the best pictures of each text too */
     double open, read, rank, seconds; /* of the fastest run */
 };
 
@@ -56,8 +59,11 @@ static void draw_row(uint64_t *state, size_t dimension, float *row)
 
 static int write_store(const char *folder, size_t rows, size_t dimension)
 {
-    struct nc_embedding_info info = {.model_hash = "bench", .preprocessing = "none", .dimension = dimension,
-                                     .type = NC_FLOAT32, .normalized = true};
+    struct nc_embedding_info info = {.model_hash = "bench",
+                                     .preprocessing = "none",
+                                     .dimension = dimension,
+                                     .type = NC_FLOAT32,
+                                     .normalized = true};
     struct nc_embedding_writer *writer;
     uint64_t state = 1;
     char key[32];
@@ -104,7 +110,8 @@ static int time_once(const struct request *r, struct nc_ops *ops, const char *fo
     return status;
 }
 
-static int measure(const struct request *r, struct nc_ops *ops, const char *folder, struct task *task)
+static int measure(const struct request *r, struct nc_ops *ops, const char *folder,
+                   struct task *task)
 {
     float *pictures = malloc(task->pictures * r->dimension * sizeof *pictures);
     float *texts = malloc(task->texts * r->dimension * sizeof *texts);
@@ -113,7 +120,8 @@ static int measure(const struct request *r, struct nc_ops *ops, const char *fold
     char *path = nc_path_join(folder, task->name);
     uint64_t state = 2;
     int status = pictures && texts && by_text && by_picture && path
-                     ? write_store(path, task->pictures, r->dimension) : nc_error(NC_FAILED, "no memory");
+                     ? write_store(path, task->pictures, r->dimension)
+                     : nc_error(NC_FAILED, "no memory");
     for (size_t i = 0; i < task->texts && status == NC_OK; i++)
         draw_row(&state, r->dimension, texts + i * r->dimension);
     for (size_t run = 0; run < r->runs && status == NC_OK; run++)
@@ -133,14 +141,15 @@ static double flops(const struct request *r, const struct task *task)
 
 static void print(const struct request *r, double peak, const struct task *tasks, size_t count)
 {
-    printf("fp32, %zu dimensions; the machine's matrix peak measured before: %.0f GFLOP/s\n\n", r->dimension, peak * 1e-9);
-    printf("%-10s %9s %9s %7s %7s %7s %9s %11s %8s\n", "", "pictures", "texts", "open", "read", "rank",
-           "seconds", "GFLOP/s", "of peak");
+    printf("fp32, %zu dimensions; the machine's matrix peak measured before: %.0f GFLOP/s\n\n",
+           r->dimension, peak * 1e-9);
+    printf("%-10s %9s %9s %7s %7s %7s %9s %11s %8s\n", "", "pictures", "texts", "open", "read",
+           "rank", "seconds", "GFLOP/s", "of peak");
     for (size_t i = 0; i < count; i++) {
         const struct task *t = &tasks[i];
         double rate = flops(r, t) / t->rank;
-        printf("%-10s %9zu %9zu %7.3f %7.3f %7.3f %9.3f %11.0f %7.0f%%\n", t->name, t->pictures, t->texts,
-               t->open, t->read, t->rank, t->seconds, rate * 1e-9, 100 * rate / peak);
+        printf("%-10s %9zu %9zu %7.3f %7.3f %7.3f %9.3f %11.0f %7.0f%%\n", t->name, t->pictures,
+               t->texts, t->open, t->read, t->rank, t->seconds, rate * 1e-9, 100 * rate / peak);
     }
 }
 
@@ -202,9 +211,11 @@ static int run(int argc, char **argv)
 {
     struct request r = {.device = "cpu", .dimension = 768, .runs = 3};
     const struct nc_option table[] = {
-        {"--dimension", "D", "of the embeddings (default: 768, ViT-L/14's)", NC_OPTION_SIZE, &r.dimension},
+        {"--dimension", "D", "of the embeddings (default: 768, ViT-L/14's)", NC_OPTION_SIZE,
+         &r.dimension},
         {"--runs", "N", "of which the best counts (default: 3)", NC_OPTION_SIZE, &r.runs},
-        {"--device", "NAME", "backend (default: cpu)", NC_OPTION_STRING, &r.device, .choices = nc_ops_names()},
+        {"--device", "NAME", "backend (default: cpu)", NC_OPTION_STRING, &r.device,
+         .choices = nc_ops_names()},
         {"--json", NULL, "print one JSON object", NC_OPTION_FLAG, &r.json},
         {0},
     };
@@ -220,4 +231,5 @@ static int run(int argc, char **argv)
     return status;
 }
 
-const struct nc_command bench_evaluate = {"evaluate", "zero-shot classes and retrieval from a store", run};
+const struct nc_command bench_evaluate = {"evaluate",
+                                          "zero-shot classes and retrieval from a store", run};

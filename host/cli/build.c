@@ -9,7 +9,8 @@
 static const struct nc_help help = {
     .usage = "nclip build negrefcocog --refs JSON --instances JSON --out JSON",
     .purpose =
-        "negrefcocog: the benchmark of Park et al. (2025) from RefCOCOg: expressions that hold not, no or "
+        "negrefcocog: the benchmark of Park et al. (2025) from RefCOCOg: expressions that hold "
+        "not, no or "
         "without, whose picture holds one other object of the same category. The refs come as a "
         "pickle; this makes the JSON:\n\n"
         "python3 -c 'import json, pickle\n"
@@ -37,10 +38,15 @@ static int run(int argc, char **argv)
     struct nc_negrefcocog_counts counts;
     bool json = false;
     const struct nc_option table[] = {
-        {"--refs", "JSON", "RefCOCOg's refs, as JSON", NC_OPTION_STRING, &options.refs, .required = true},
-        {"--instances", "JSON", "the instances.json beside them", NC_OPTION_STRING, &options.instances, .required = true},
+        {"--refs", "JSON", "RefCOCOg's refs, as JSON", NC_OPTION_STRING, &options.refs,
+         .required = true},
+        {"--instances", "JSON", "the instances.json beside them", NC_OPTION_STRING,
+         &options.instances, .required = true},
         {"--out", "JSON", "the benchmark", NC_OPTION_STRING, &options.out, .required = true},
-        {"--margin", "PIXELS", "enlarge the boxes on every side, within the picture (default: 100, as in the published file)", NC_OPTION_NUMBER, &options.margin},
+        {"--margin", "PIXELS",
+         "enlarge the boxes on every side, within the picture (default: 100, as in the published "
+         "file)",
+         NC_OPTION_NUMBER, &options.margin},
         {"--json", NULL, "print the counts as one JSON object", NC_OPTION_FLAG, &json},
         {0},
     };
@@ -49,7 +55,8 @@ static int run(int argc, char **argv)
     if (status != NC_OK || arguments.help_shown)
         return status;
     if (strcmp(arguments.positional[0], "negrefcocog") != 0)
-        status = nc_error(NC_USAGE, "build: there is no \"%s\" here; there is negrefcocog", arguments.positional[0]);
+        status = nc_error(NC_USAGE, "build: there is no \"%s\" here; there is negrefcocog",
+                          arguments.positional[0]);
     else if (!(options.margin >= 0 && options.margin <= 1e6))
         status = nc_error(NC_USAGE, "--margin is a number of pixels from 0");
     if (status == NC_OK)

@@ -11,7 +11,8 @@
 static const struct nc_help help = {
     .usage = "nclip evaluate report --model NAME=DIR ... --data DIR --out FILE",
     .purpose =
-        "Evaluates several models on every benchmark whose files are there, prints one table, and writes one page that "
+        "Evaluates several models on every benchmark whose files are there, prints one table, and "
+        "writes one page that "
         "needs no other file: scores with intervals next to the paper's, and pictures that were "
         "got right and wrong. Which benchmarks, and where they lie below --data, is in a JSON "
         "file: configs/benchmarks.json, unless --suite names another. Pictures are encoded once "
@@ -32,7 +33,9 @@ static int split_models(const struct nc_string_list *list, struct nc_comparison_
             return nc_error(NC_FAILED, "evaluate: no memory");
         for (size_t k = 0; k < i; k++)
             if (strcmp(models[k].name, models[i].name) == 0)
-                return nc_error(NC_USAGE, "--model: two models are called \"%s\": name them, NAME=DIR", models[i].name);
+                return nc_error(NC_USAGE,
+                                "--model: two models are called \"%s\": name them, NAME=DIR",
+                                models[i].name);
     }
     return NC_OK;
 }
@@ -70,14 +73,21 @@ int evaluate_report(int argc, char **argv)
     bool json = false;
     static const char *const precisions[] = {"fp32", "bf16", NULL};
     const struct nc_option table[] = {
-        {"--model", "NAME=DIR", "a CLIP in a Hugging Face folder; may be given several times", NC_OPTION_LIST, &models, .required = true},
-        {"--data", "DIR", "folder of the benchmarks' files (default: the current one)", NC_OPTION_STRING, &data},
-        {"--suite", "JSON", "which benchmarks, and where they lie (default: configs/benchmarks.json)", NC_OPTION_STRING, &suite},
+        {"--model", "NAME=DIR", "a CLIP in a Hugging Face folder; may be given several times",
+         NC_OPTION_LIST, &models, .required = true},
+        {"--data", "DIR", "folder of the benchmarks' files (default: the current one)",
+         NC_OPTION_STRING, &data},
+        {"--suite", "JSON",
+         "which benchmarks, and where they lie (default: configs/benchmarks.json)",
+         NC_OPTION_STRING, &suite},
         {"--out", "FILE", "the page", NC_OPTION_STRING, &out, .required = true},
         {"--title", "TEXT", "heading of the page", NC_OPTION_STRING, &title},
-        {"--precision", "TYPE", "of the computation (default: fp32)", NC_OPTION_STRING, &precision, .choices = precisions},
-        {"--device", "NAME", "backend to compute on (default: cpu)", NC_OPTION_STRING, &options.device, .choices = nc_ops_names()},
-        {"--device-number", "N", "which of several GPUs (default: 0)", NC_OPTION_SIZE, &options.device_number},
+        {"--precision", "TYPE", "of the computation (default: fp32)", NC_OPTION_STRING, &precision,
+         .choices = precisions},
+        {"--device", "NAME", "backend to compute on (default: cpu)", NC_OPTION_STRING,
+         &options.device, .choices = nc_ops_names()},
+        {"--device-number", "N", "which of several GPUs (default: 0)", NC_OPTION_SIZE,
+         &options.device_number},
         {"--json", NULL, "print the scores as one JSON object", NC_OPTION_FLAG, &json},
         {0},
     };

@@ -8,8 +8,12 @@ extern const struct nc_benchmark nc_benchmark_choices, nc_benchmark_negrefcocog,
     nc_benchmark_retrieval, nc_benchmark_zeroshot, nc_benchmark_attributes;
 
 const struct nc_benchmark *const nc_benchmarks[] = {
-    &nc_benchmark_negrefcocog, &nc_benchmark_foils,      &nc_benchmark_retrieval,
-    &nc_benchmark_zeroshot,    &nc_benchmark_attributes, &nc_benchmark_choices,
+    &nc_benchmark_negrefcocog,
+    &nc_benchmark_foils,
+    &nc_benchmark_retrieval,
+    &nc_benchmark_zeroshot,
+    &nc_benchmark_attributes,
+    &nc_benchmark_choices,
     NULL,
 };
 
@@ -25,7 +29,8 @@ int nc_benchmark_find(const char *name, const struct nc_benchmark **benchmark)
         strcat(names, !i ? "" : nc_benchmarks[i + 1] ? ", " : " and ");
         strcat(names, nc_benchmarks[i]->name);
     }
-    return nc_error(NC_USAGE, "evaluate: there is no benchmark \"%s\" here; there are %s", name, names);
+    return nc_error(NC_USAGE, "evaluate: there is no benchmark \"%s\" here; there are %s", name,
+                    names);
 }
 
 int nc_benchmark_run(const struct nc_benchmark *benchmark, struct nc_evaluator *evaluator,

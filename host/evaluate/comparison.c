@@ -1,8 +1,8 @@
 /* Models times benchmarks, and the table of their scores. */
 #include "nclip/comparison.h"
 
-#include "samples.h"
 #include "nclip/error.h"
+#include "samples.h"
 
 #include <cjson/cJSON.h>
 #include <math.h>
@@ -11,11 +11,13 @@
 
 /* With the entry's store when it fits the model, else without. */
 static int open_evaluator(const struct nc_suite_entry *entry, const char *folder,
-                          const struct nc_evaluator_options *options, struct nc_evaluator **evaluator)
+                          const struct nc_evaluator_options *options,
+                          struct nc_evaluator **evaluator)
 {
     struct nc_evaluator_options own = *options;
     own.model = folder;
-    own.embeddings = entry->embeddings && nc_folder_exists(entry->embeddings) ? entry->embeddings : NULL;
+    own.embeddings =
+        entry->embeddings && nc_folder_exists(entry->embeddings) ? entry->embeddings : NULL;
     int status = nc_evaluator_open(&own, evaluator);
     bool pictures = entry->request.images && nc_folder_exists(entry->request.images);
     if (status != NC_BAD_INPUT || !own.embeddings || !pictures)
@@ -50,21 +52,27 @@ int nc_comparison_run(const struct nc_suite *suite, const struct nc_comparison_m
 {
     struct nc_picture_cache *cache = NULL;
     size_t present = 0;
-    *comparison = (struct nc_comparison){.suite = suite, .models = models, .model_count = model_count};
+    *comparison =
+        (struct nc_comparison){.suite = suite, .models = models, .model_count = model_count};
     comparison->results = calloc(suite->entry_count * model_count, sizeof *comparison->results);
     comparison->samples = calloc(suite->entry_count, sizeof *comparison->samples);
-    int status = comparison->results && comparison->samples ? nc_picture_cache_create(&cache)
-                                                             : nc_error(NC_FAILED, "evaluate: no memory");
+    int status = comparison->results && comparison->samples
+                     ? nc_picture_cache_create(&cache)
+                     : nc_error(NC_FAILED, "evaluate: no memory");
     for (size_t e = 0; e < suite->entry_count && status == NC_OK; e++) {
         if (suite->entries[e].missing)
-            fprintf(stderr, "%s: passed over: %s is not there\n", suite->entries[e].name, suite->entries[e].missing);
+            fprintf(stderr, "%s: passed over: %s is not there\n", suite->entries[e].name,
+                    suite->entries[e].missing);
         present += !suite->entries[e].missing;
         for (size_t m = 0; m < model_count && status == NC_OK && !suite->entries[e].missing; m++)
             status = run_one(comparison, e, m, options, cache);
     }
     if (status == NC_OK && !present)
-        status = nc_error(NC_BAD_INPUT, "no benchmark is there: %s and the others are missing (--suite names where "
-                          "they lie)", suite->entries[0].missing);
+        status =
+            nc_error(NC_BAD_INPUT,
+                     "no benchmark is there: %s and the others are missing (--suite names where "
+                     "they lie)",
+                     suite->entries[0].missing);
     nc_picture_cache_destroy(cache);
     return status;
 }
@@ -82,7 +90,7 @@ void nc_comparison_free(struct nc_comparison *comparison)
     *comparison = (struct nc_comparison){0};
 }
 
-/* ---- The table --------------------------------------------------------------------------------- */
+/* ---- The table ----------------------------------------------------------------------------- */
 
 static void print_table(const struct nc_comparison *comparison, FILE *out)
 {
@@ -128,12 +136,14 @@ static void add_scores(const struct nc_comparison *comparison, size_t e, cJSON *
         cJSON *score = cJSON_AddObjectToObject(scores, comparison->models[m].name);
         cJSON_AddNumberToObject(score, "score", share->score);
         cJSON_AddNumberToObject(score, "n", (double)share->n);
-        cJSON_AddItemToObject(score, "interval", cJSON_CreateDoubleArray((double[]){share->low, share->high}, 2));
+        cJSON_AddItemToObject(score, "interval",
+                              cJSON_CreateDoubleArray((double[]){share->low, share->high}, 2));
     }
     cJSON *paper = cJSON_AddObjectToObject(object, "paper");
     for (size_t p = 0; p < comparison->suite->paper_count; p++)
         if (isfinite(entry->paper[p]))
-            cJSON_AddNumberToObject(paper, comparison->suite->paper_models[p], entry->paper[p] / 100);
+            cJSON_AddNumberToObject(paper, comparison->suite->paper_models[p],
+                                    entry->paper[p] / 100);
 }
 
 static int print_json(const struct nc_comparison *comparison, FILE *out)

@@ -1,9 +1,9 @@
 /* The page of several models side by side. Everything is in it: style, plots and pictures. */
 #include "nclip/comparison.h"
 
-#include "samples.h"
 #include "nclip/error.h"
 #include "report_parts.h"
+#include "samples.h"
 #include "thumbnail.h"
 
 #include <math.h>
@@ -38,7 +38,7 @@ static const char style[] =
     ".option { max-width: 200px; }\n"
     "</style>\n";
 
-/* ---- Scores ------------------------------------------------------------------------------------ */
+/* ---- Scores -------------------------------------------------------------------------------- */
 
 static void write_share(struct nc_writer *out, const struct nc_share *share)
 {
@@ -46,7 +46,8 @@ static void write_share(struct nc_writer *out, const struct nc_share *share)
                      100 * share->low, 100 * share->high);
 }
 
-static void write_heads(struct nc_writer *out, const struct nc_comparison *comparison, const char *first)
+static void write_heads(struct nc_writer *out, const struct nc_comparison *comparison,
+                        const char *first)
 {
     nc_writer_printf(out, "<div class=\"wide\"><table>\n<tr><th>%s", first);
     for (size_t m = 0; m < comparison->model_count; m++) {
@@ -70,16 +71,18 @@ static void write_summary(struct nc_writer *out, const struct nc_comparison *com
             write_share(out, &comparison->results[e * comparison->model_count + m].score);
         nc_writer_printf(out, "\n");
     }
-    nc_writer_printf(out, "</table></div>\n<p class=\"soft\">Beneath each score its 95%% interval, by the "
-                          "bootstrap.</p>\n");
+    nc_writer_printf(
+        out, "</table></div>\n<p class=\"soft\">Beneath each score its 95%% interval, by the "
+             "bootstrap.</p>\n");
 }
 
-static void write_bar(struct nc_writer *out, const char *name, double score, const struct nc_share *share)
+static void write_bar(struct nc_writer *out, const char *name, double score,
+                      const struct nc_share *share)
 {
     nc_writer_printf(out, "<div class=\"bar%s\"><span>", share ? "" : " paper");
     report_string(out, name);
-    nc_writer_printf(out, "%s</span><span class=\"track\"><i style=\"width:%.2f%%\"></i>", share ? "" : " (paper)",
-                     fmin(100, fmax(0, score)));
+    nc_writer_printf(out, "%s</span><span class=\"track\"><i style=\"width:%.2f%%\"></i>",
+                     share ? "" : " (paper)", fmin(100, fmax(0, score)));
     if (share)
         nc_writer_printf(out, "<b style=\"left:%.2f%%;width:%.2f%%\"></b>", 100 * share->low,
                          100 * (share->high - share->low));
@@ -118,7 +121,7 @@ static void write_parts(struct nc_writer *out, const struct nc_comparison *compa
     nc_writer_printf(out, "</table></div></details>\n");
 }
 
-/* ---- Examples ---------------------------------------------------------------------------------- */
+/* ---- Examples ------------------------------------------------------------------------------ */
 
 static void write_picture(struct nc_writer *out, const char *folder, const struct sample_side *side)
 {
@@ -145,16 +148,18 @@ static bool same_string(const char *a, const char *b)
 
 static bool same_side(const struct sample_side *a, const struct sample_side *b)
 {
-    return same_string(a->text, b->text) && same_string(a->picture, b->picture) && !a->box == !b->box &&
-           (!a->box || memcmp(a->box, b->box, 4 * sizeof *a->box) == 0);
+    return same_string(a->text, b->text) && same_string(a->picture, b->picture) &&
+           !a->box == !b->box && (!a->box || memcmp(a->box, b->box, 4 * sizeof *a->box) == 0);
 }
 
 /* One of the answers that were right or chosen, with the models that chose it. */
 static void write_side(struct nc_writer *out, const struct nc_comparison *comparison,
-                       const struct sample *sample, const struct sample_side *side, const char *folder)
+                       const struct sample *sample, const struct sample_side *side,
+                       const char *folder)
 {
     bool right = same_side(side, &sample->right);
-    nc_writer_printf(out, "<div class=\"%s%s\">", side->text ? "line" : "option", right ? " right" : "");
+    nc_writer_printf(out, "<div class=\"%s%s\">", side->text ? "line" : "option",
+                     right ? " right" : "");
     if (side->text) {
         nc_writer_printf(out, "<span>&ldquo;");
         report_string(out, side->text);
@@ -173,7 +178,7 @@ static void write_side(struct nc_writer *out, const struct nc_comparison *compar
 }
 
 static void write_sample(struct nc_writer *out, const struct nc_comparison *comparison,
-                          const struct sample *sample, const char *folder)
+                         const struct sample *sample, const char *folder)
 {
     const struct sample_side *sides[MOST_SIDES] = {&sample->right};
     size_t count = 1;
@@ -208,15 +213,18 @@ static bool disagreed(const struct sample *sample)
     return false;
 }
 
-/* Of the candidates those that the last model got right, or wrong; first those on which the models disagree. */
-static void write_outcome(struct nc_writer *out, const struct nc_comparison *comparison, size_t e, bool right)
+/* Of the candidates those that the last model got right, or wrong; first those on which the models
+ * disagree. */
+static void write_outcome(struct nc_writer *out, const struct nc_comparison *comparison, size_t e,
+                          bool right)
 {
     const struct nc_samples *samples = &comparison->samples[e];
     size_t last = comparison->model_count - 1, shown = 0;
     for (int disagree = 1; disagree >= 0; disagree--) {
         for (size_t i = 0; i < samples->count && shown < EXAMPLES_PER_OUTCOME; i++) {
             const struct sample *sample = &samples->items[i];
-            if (sample->models <= last || sample->is_right[last] != right || disagreed(sample) != disagree)
+            if (sample->models <= last || sample->is_right[last] != right ||
+                disagreed(sample) != disagree)
                 continue;
             if (!shown++) {
                 nc_writer_printf(out, "<h3>%s by ", right ? "Right" : "Wrong");
@@ -228,7 +236,7 @@ static void write_outcome(struct nc_writer *out, const struct nc_comparison *com
     }
 }
 
-/* ---- The page ---------------------------------------------------------------------------------- */
+/* ---- The page ------------------------------------------------------------------------------ */
 
 static void write_benchmark(struct nc_writer *out, const struct nc_comparison *comparison, size_t e)
 {
@@ -251,7 +259,8 @@ static void write_missing(struct nc_writer *out, const struct nc_suite *suite)
     for (size_t e = 0; e < suite->entry_count; e++) {
         if (!suite->entries[e].missing)
             continue;
-        nc_writer_printf(out, count++ ? ", " : "<p class=\"soft\">Not evaluated, their files are not there: ");
+        nc_writer_printf(
+            out, count++ ? ", " : "<p class=\"soft\">Not evaluated, their files are not there: ");
         report_string(out, suite->entries[e].name);
     }
     if (count)
@@ -278,8 +287,10 @@ int nc_comparison_write(const struct nc_comparison *comparison, const char *titl
         nc_writer_printf(out, ".</p>\n");
     }
     write_missing(out, suite);
-    nc_writer_printf(out, "<p class=\"soft\">Pictures are taken evenly from all items; of these, the ones on "
-                          "which the models disagree come first. The right answer has a green frame; the labels say who chose what.</p>\n");
+    nc_writer_printf(
+        out, "<p class=\"soft\">Pictures are taken evenly from all items; of these, the ones on "
+             "which the models disagree come first. The right answer has a green frame; the labels "
+             "say who chose what.</p>\n");
     for (size_t e = 0; e < suite->entry_count; e++)
         if (!suite->entries[e].missing)
             write_benchmark(out, comparison, e);

@@ -40,7 +40,8 @@ int nc_evaluator_open(const struct nc_evaluator_options *options, struct nc_eval
     if (status == NC_OK && options->embeddings)
         status = nc_model_vision_hash(evaluator->model, hash);
     if (status == NC_OK && options->embeddings)
-        status = nc_embedding_store_expect(evaluator->store, hash, nc_evaluator_embedding(evaluator));
+        status =
+            nc_embedding_store_expect(evaluator->store, hash, nc_evaluator_embedding(evaluator));
     if (status == NC_OK)
         status = nc_ops_create(options->device, (int)options->device_number, &evaluator->ops);
     if (status == NC_OK)
@@ -81,12 +82,13 @@ int nc_evaluator_texts(struct nc_evaluator *evaluator, const char *const *texts,
 {
     enum { PART = 256 };
     size_t embedding = nc_evaluator_embedding(evaluator);
-    struct nc_progress *progress = count >= SHOW_PROGRESS_FROM
-                                       ? nc_progress_start("evaluate", "texts", 0, count) : NULL;
+    struct nc_progress *progress =
+        count >= SHOW_PROGRESS_FROM ? nc_progress_start("evaluate", "texts", 0, count) : NULL;
     int status = NC_OK;
     for (size_t i = 0; i < count && status == NC_OK; i += PART) {
         size_t part = count - i < PART ? count - i : PART;
-        status = nc_encoder_texts(evaluator->text, texts + i, part, false, features + i * embedding);
+        status =
+            nc_encoder_texts(evaluator->text, texts + i, part, false, features + i * embedding);
         nc_progress_update(progress, i + part, NULL);
     }
     nc_progress_finish(progress);
@@ -126,9 +128,10 @@ static int from_store(struct nc_evaluator *evaluator, const struct nc_views *vie
         size_t row;
         wanted[i] = view->has_box || !nc_embedding_store_find(store, name, &row);
         if (wanted[i] && !folder)
-            return nc_error(NC_BAD_INPUT, view->has_box
-                            ? "%s: a store holds whole pictures, but this benchmark looks at a part of %s: give --images"
-                            : "%s: does not hold %s: embed it, or give --images too",
+            return nc_error(NC_BAD_INPUT,
+                            view->has_box ? "%s: a store holds whole pictures, but this benchmark "
+                                            "looks at a part of %s: give --images"
+                                          : "%s: does not hold %s: embed it, or give --images too",
                             evaluator->options.embeddings, name);
         if (wanted[i])
             continue;
@@ -150,7 +153,8 @@ static int encode_views(struct nc_evaluator *evaluator, const struct nc_views *v
     if (evaluator->store)
         status = from_store(evaluator, views, folder, wanted, features);
     else if (!folder)
-        status = nc_error(NC_USAGE, "evaluate: needs --images, or --embeddings with a store of them");
+        status =
+            nc_error(NC_USAGE, "evaluate: needs --images, or --embeddings with a store of them");
     bool any = status == NC_OK && memchr(wanted, true, views->count);
     struct nc_encoder_options vision = {.precision = evaluator->options.precision, .vision = true};
     if (any && !evaluator->vision)
@@ -182,8 +186,8 @@ int nc_evaluator_pictures(struct nc_evaluator *evaluator, const char *folder, co
     if (!*names)
         return nc_error(NC_FAILED, "evaluate: no memory");
     for (size_t i = 0; i < *count; i++)
-        (*names)[i] = store ? nc_embedding_store_key(store, i)
-                            : nc_image_source_key(evaluator->source, i);
+        (*names)[i] =
+            store ? nc_embedding_store_key(store, i) : nc_image_source_key(evaluator->source, i);
     return NC_OK;
 }
 
@@ -208,7 +212,8 @@ void nc_picture_cache_destroy(struct nc_picture_cache *cache)
     free(cache);
 }
 
-void nc_evaluator_use_cache(struct nc_evaluator *evaluator, struct nc_picture_cache *cache, size_t slot)
+void nc_evaluator_use_cache(struct nc_evaluator *evaluator, struct nc_picture_cache *cache,
+                            size_t slot)
 {
     evaluator->cache = cache;
     evaluator->slot = slot;

@@ -1,7 +1,7 @@
 /* foils: a picture, its caption, and one or more captions that do not fit it. The score is the
- * share of items whose caption has the highest cosine; with several pieces (VALSE, SugarCrepe, CREPE's
- * complexities) the mean over them, as their papers average. The benchmarks differ in what equal
- * cosines count: see each reader.
+ * share of items whose caption has the highest cosine; with several pieces (VALSE, SugarCrepe,
+ * CREPE's complexities) the mean over them, as their papers average. The benchmarks differ in what
+ * equal cosines count: see each reader.
  *
  * Which benchmark a file is of is seen from its keys or columns. A folder stands for all files in
  * it that are of one; a suite's pieces all lie in one folder.
@@ -33,7 +33,8 @@ int foils_add(struct nc_choice_items *items, const char *where, const char *grou
               const char *image, const double *box, const char *caption, const char *const *foils,
               size_t foil_count)
 {
-    struct nc_choice_item item = {.phrases_vary = true, .strict = strict, .first = items->option_count};
+    struct nc_choice_item item = {
+        .phrases_vary = true, .strict = strict, .first = items->option_count};
     size_t index;
     int status = *image ? choice_items_view(items, image, box, &item.fixed)
                         : nc_error(NC_BAD_INPUT, "%s: the picture's name is empty", where);
@@ -127,9 +128,11 @@ static int read_file(const char *path, struct nc_choice_items *items, const stru
 
 static int unknown(const char *path)
 {
-    return nc_error(NC_BAD_INPUT,
-                    "%s: holds no foils: expected VALSE's or SugarCrepe's JSON, CC-Neg's as JSON, or a "
-                    "CSV file of CREPE or NegBench", path);
+    return nc_error(
+        NC_BAD_INPUT,
+        "%s: holds no foils: expected VALSE's or SugarCrepe's JSON, CC-Neg's as JSON, or a "
+        "CSV file of CREPE or NegBench",
+        path);
 }
 
 static int wanted(const struct dirent *entry)
@@ -154,8 +157,10 @@ static int read_folder(const char *folder, struct nc_choice_items *items)
         if (status == NC_OK)
             status = read_file(path, items, &format);
         if (status == NC_OK && format && first && format != first)
-            status = nc_error(NC_BAD_INPUT, "%s: is of %s, but the other files of the folder are of %s: "
-                              "evaluate one benchmark at a time", path, format->name, first->name);
+            status = nc_error(NC_BAD_INPUT,
+                              "%s: is of %s, but the other files of the folder are of %s: "
+                              "evaluate one benchmark at a time",
+                              path, format->name, first->name);
         if (status == NC_OK && format)
             first = format;
         free(entries[i]);
@@ -199,8 +204,9 @@ static int run(const struct nc_benchmark *benchmark, struct nc_evaluator *evalua
 
 const struct nc_benchmark nc_benchmark_foils = {
     .name = "foils",
-    .definition = "share of items whose caption has a higher cosine with the picture than its foils; "
-                  "with several pieces the mean over them",
+    .definition =
+        "share of items whose caption has a higher cosine with the picture than its foils; "
+        "with several pieces the mean over them",
     .annotations = true,
     .annotations_help = "a file or a folder of VALSE, SugarCrepe, CREPE, CC-Neg or NegBench",
     .run = run,

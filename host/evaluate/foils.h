@@ -10,7 +10,7 @@
  * SugarCrepe), or CC-Neg's. The file's name without its ending is the group. */
 struct foils_file {
     const char *path, *piece;
-    cJSON *root;        /* one of them */
+    cJSON *root; /* one of them */
     struct nc_csv *csv;
 };
 

@@ -66,8 +66,8 @@ int foils_read_ccneg(const struct foils_file *file, struct nc_choice_items *item
         return status;
     size_t count = (size_t)cJSON_GetArraySize(paths);
     if (count != (size_t)cJSON_GetArraySize(annotations))
-        return nc_error(NC_BAD_INPUT, "%s: has %zu image_paths but %d annotations", file->path, count,
-                        cJSON_GetArraySize(annotations));
+        return nc_error(NC_BAD_INPUT, "%s: has %zu image_paths but %d annotations", file->path,
+                        count, cJSON_GetArraySize(annotations));
     const cJSON *path = paths->child, *annotation = annotations->child;
     for (size_t i = 0; i < count && status == NC_OK; i++) {
         char where[512];

@@ -1,6 +1,6 @@
 /* NegBench, multiple choice (Alhamoud et al., CVPR 2025; github.com/m1k2zoo/negbench): a picture
- * and four captions made by templates and rephrased: affirmation, negation, or both (hybrid). The score is
- * the share of questions whose right caption has the highest cosine, the first of equals
+ * and four captions made by templates and rephrased: affirmation, negation, or both (hybrid). The
+ * score is the share of questions whose right caption has the highest cosine, the first of equals
  * (benchmarks/src/evaluation/mcq.py); a part for each kind of the right caption.
  *
  * CSV columns: image_path, correct_answer, caption_0 .. caption_3, correct_answer_template
@@ -34,7 +34,8 @@ static int find_columns(const struct nc_csv *csv, struct columns *columns)
     if (status == NC_OK)
         status = nc_csv_column(csv, "correct_answer", &columns->answer);
     columns->has_template = nc_csv_find(csv, "correct_answer_template", &columns->template);
-    for (columns->caption_count = 0; columns->caption_count < MOST_CAPTIONS; columns->caption_count++) {
+    for (columns->caption_count = 0; columns->caption_count < MOST_CAPTIONS;
+         columns->caption_count++) {
         snprintf(name, sizeof name, "caption_%zu", columns->caption_count);
         if (!nc_csv_find(csv, name, &columns->captions[columns->caption_count]))
             break;

@@ -56,12 +56,16 @@ void known_file_check(const char *path, const char *name, size_t count)
             continue;
         struct nc_mapping file;
         if (count != known->entries) {
-            fprintf(stderr, "warning: %s: has %zu entries, the published %s has %zu: the score is that of a subset\n",
+            fprintf(stderr,
+                    "warning: %s: has %zu entries, the published %s has %zu: the score is that of "
+                    "a subset\n",
                     path, count, name, known->entries);
         } else if (known->hash && strcmp(path, "-") != 0 && nc_file_map(path, &file) == NC_OK) {
             uint64_t hash = XXH3_64bits(file.data, file.size);
             if (hash != known->hash)
-                fprintf(stderr, "warning: %s: differs from the published %s (XXH3 %016" PRIx64 ", expected %016" PRIx64 ")\n",
+                fprintf(stderr,
+                        "warning: %s: differs from the published %s (XXH3 %016" PRIx64
+                        ", expected %016" PRIx64 ")\n",
                         path, name, hash, known->hash);
             nc_file_unmap(&file);
         }

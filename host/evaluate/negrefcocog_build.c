@@ -1,11 +1,12 @@
 /* Building NegRefCOCOg from RefCOCOg (Mao et al., CVPR 2016; the umd split of
  * github.com/lichengunc/refer), by the rule of Park et al. (ICCV 2025, section 4): expressions that
- * hold a negation word (not, no, without) and whose picture holds another object of the same category.
+ * hold a negation word (not, no, without) and whose picture holds another object of the same
+ * category.
  *
  * What the paper leaves open was read off its published file: every item has two boxes, the
- * referred one first, so pictures with exactly two objects of the category are taken (crowds do not count); the
- * counts by word (200, 144, 99) are of words, of which an expression may hold several; and the
- * boxes look enlarged by 100 pixels on every side, within the picture, which is the default
+ * referred one first, so pictures with exactly two objects of the category are taken (crowds do not
+ * count); the counts by word (200, 144, 99) are of words, of which an expression may hold several;
+ * and the boxes look enlarged by 100 pixels on every side, within the picture, which is the default
  * margin. RefCOCOg itself is not at hand here to confirm that this gives the same 440 items.
  *
  *     refs       a JSON form of "refs(umd).p":
@@ -39,12 +40,12 @@ struct object {
 };
 
 struct instances {
-    struct picture *pictures; /* by id */
+    struct picture *pictures;           /* by id */
     struct object *by_id, *by_category; /* both hold all objects; by picture, category and id */
     size_t picture_count, object_count;
 };
 
-/* ---- Reading instances ------------------------------------------------------------------------ */
+/* ---- Reading instances --------------------------------------------------------------------- */
 
 static int read_picture(const char *where, const cJSON *entry, struct picture *picture)
 {
@@ -82,7 +83,9 @@ static int read_object(const char *where, const cJSON *entry, struct object *obj
             i = 4;
         i++;
     }
-    return i == 4 ? NC_OK : nc_error(NC_BAD_INPUT, "%s: \"bbox\" is not four numbers: x, y, width, height", where);
+    return i == 4 ? NC_OK
+                  : nc_error(NC_BAD_INPUT, "%s: \"bbox\" is not four numbers: x, y, width, height",
+                             where);
 }
 
 static int compare(size_t a, size_t b)
@@ -152,10 +155,12 @@ static int read_instances(const char *path, const cJSON *root, struct instances 
 }
 
 /* The one other object of the category in the picture; NULL when there is none, or more. */
-static const struct object *find_other(const struct instances *instances, const struct object *object)
+static const struct object *find_other(const struct instances *instances,
+                                       const struct object *object)
 {
     const struct object *all = instances->by_category, *other = NULL;
-    const struct object *at = bsearch(object, all, instances->object_count, sizeof *all, category_order);
+    const struct object *at =
+        bsearch(object, all, instances->object_count, sizeof *all, category_order);
     while (at > all && category_order(at - 1, object) == 0)
         at--;
     for (; at < all + instances->object_count && category_order(at, object) == 0; at++) {
@@ -168,7 +173,7 @@ static const struct object *find_other(const struct instances *instances, const 
     return other;
 }
 
-/* ---- Items ------------------------------------------------------------------------------------- */
+/* ---- Items --------------------------------------------------------------------------------- */
 
 /* Counts the three words; false when there is none. */
 static bool count_words(const char *text, struct nc_negrefcocog_counts *counts)
@@ -177,9 +182,10 @@ static bool count_words(const char *text, struct nc_negrefcocog_counts *counts)
     bool any = false;
     for (size_t from = 0; nc_negation_find(text, strlen(text), from, &match); from = match.end) {
         const char *word = nc_negation_word(match.word);
-        size_t *count = strcmp(word, "not") == 0  ? &counts->word_not
-                        : strcmp(word, "no") == 0 ? &counts->word_no
-                        : strcmp(word, "without") == 0 ? &counts->word_without : NULL;
+        size_t *count = strcmp(word, "not") == 0       ? &counts->word_not
+                        : strcmp(word, "no") == 0      ? &counts->word_no
+                        : strcmp(word, "without") == 0 ? &counts->word_without
+                                                       : NULL;
         if (count)
             ++*count;
         any |= count != NULL;
@@ -187,7 +193,8 @@ static bool count_words(const char *text, struct nc_negrefcocog_counts *counts)
     return any;
 }
 
-static cJSON *enlarged_box(const struct object *object, const struct picture *picture, double margin)
+static cJSON *enlarged_box(const struct object *object, const struct picture *picture,
+                           double margin)
 {
     double left = fmax(0, object->box[0] - margin), top = fmax(0, object->box[1] - margin);
     double right = fmin(picture->width, object->box[0] + object->box[2] + margin);
@@ -223,14 +230,15 @@ static int read_ref(const char *where, const cJSON *ref, const struct instances 
     const struct object *object = bsearch(&key, instances->by_id, instances->object_count,
                                           sizeof *instances->by_id, object_order);
     if (!object)
-        return nc_error(NC_BAD_INPUT, "%s: its ann_id %zu is not among the annotations", where, key.id);
+        return nc_error(NC_BAD_INPUT, "%s: its ann_id %zu is not among the annotations", where,
+                        key.id);
     const struct object *other = find_other(instances, object);
     struct picture *picture =
         bsearch(&(struct picture){.id = object->picture_id}, instances->pictures,
                 instances->picture_count, sizeof *instances->pictures, picture_order);
     if (!picture)
-        return nc_error(NC_BAD_INPUT, "%s: the picture %zu of its object is not among the images", where,
-                        object->picture_id);
+        return nc_error(NC_BAD_INPUT, "%s: the picture %zu of its object is not among the images",
+                        where, object->picture_id);
     cJSON_ArrayForEach(sentence, sentences)
     {
         struct nc_negrefcocog_counts with = *counts;
@@ -259,7 +267,8 @@ static int read_ref(const char *where, const cJSON *ref, const struct instances 
 static int write_json(const char *path, const cJSON *root)
 {
     char *text = cJSON_Print(root);
-    int status = text ? nc_file_write(path, text, strlen(text)) : nc_error(NC_FAILED, "%s: no memory", path);
+    int status =
+        text ? nc_file_write(path, text, strlen(text)) : nc_error(NC_FAILED, "%s: no memory", path);
     cJSON_free(text);
     return status;
 }
@@ -287,8 +296,10 @@ int nc_negrefcocog_build(const struct nc_negrefcocog_options *options,
         status = read_ref(where, ref, &instances, options->margin, items, counts);
     }
     if (status == NC_OK && !counts->items)
-        status = nc_error(NC_BAD_INPUT, "%s: no expression holds a negation and has another object of its category",
-                          options->refs);
+        status =
+            nc_error(NC_BAD_INPUT,
+                     "%s: no expression holds a negation and has another object of its category",
+                     options->refs);
     if (status == NC_OK)
         status = write_json(options->out, items);
     instances_free(&instances);

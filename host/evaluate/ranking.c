@@ -117,16 +117,22 @@ static int multiply(struct buffers *b, const float *rows, size_t count, size_t c
                     size_t width, const float **scores)
 {
     struct nc_backend *backend = b->ops->backend;
-    struct nc_linear product = {.type = NC_FLOAT32, .rows = count, .in = width, .out = columns,
-                                .x = b->rows, .weight = b->columns, .y = b->scores, .y_type = NC_FLOAT32};
+    struct nc_linear product = {.type = NC_FLOAT32,
+                                .rows = count,
+                                .in = width,
+                                .out = columns,
+                                .x = b->rows,
+                                .weight = b->columns,
+                                .y = b->scores,
+                                .y_type = NC_FLOAT32};
     *scores = b->ops->host_memory ? b->scores : b->host;
     int status = b->ops->upload(backend, b->rows, rows, count * width * sizeof *rows);
     if (status == NC_OK)
         status = b->ops->linear(backend, &product);
     if (status == NC_OK)
-        status = b->ops->host_memory
-                     ? b->ops->synchronize(backend)
-                     : b->ops->download(backend, b->host, b->scores, count * columns * sizeof(float));
+        status = b->ops->host_memory ? b->ops->synchronize(backend)
+                                     : b->ops->download(backend, b->host, b->scores,
+                                                        count * columns * sizeof(float));
     return status;
 }
 

@@ -46,7 +46,8 @@ static int print_json(const struct nc_result *result, FILE *out)
     if (result->part_count) {
         cJSON *object = cJSON_AddObjectToObject(root, "groups");
         for (size_t i = 0; i < result->part_count; i++)
-            add_share(cJSON_AddObjectToObject(object, result->parts[i].name), &result->parts[i].share);
+            add_share(cJSON_AddObjectToObject(object, result->parts[i].name),
+                      &result->parts[i].share);
     }
     char *text = cJSON_Print(root);
     cJSON_Delete(root);

@@ -3,18 +3,18 @@
  *
  * A query is right at k when something of its own is among the k highest cosines: its one picture
  * (text to image), or any of its captions (image to text), as CLIP (Radford et al. 2021, section
- * 3.1.2 and appendix), clip_benchmark (metrics/zeroshot_retrieval.py) and NegBench (Alhamoud et al. 2025,
- * retrieval.py) count. The score is text to image at 5. COCO: Karpathy's test split of 5,000
- * pictures with their first five captions; Flickr30k: 1,000 pictures with five. NegBench's negated retrieval is
- * COCO val2017 with a negation added to the captions.
+ * 3.1.2 and appendix), clip_benchmark (metrics/zeroshot_retrieval.py) and NegBench (Alhamoud et al.
+ * 2025, retrieval.py) count. The score is text to image at 5. COCO: Karpathy's test split of 5,000
+ * pictures with their first five captions; Flickr30k: 1,000 pictures with five. NegBench's negated
+ * retrieval is COCO val2017 with a negation added to the captions.
  *
  * The interval of text to image draws pictures with all their captions.
  */
 #include "retrieval.h"
 
-#include "samples.h"
 #include "nclip/error.h"
 #include "ranking.h"
+#include "samples.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -54,8 +54,9 @@ static int allocate(const struct retrieval *r, size_t embedding, struct work *wo
     work->hits = calloc(pictures, sizeof *work->hits);
     work->first = calloc(pictures, sizeof *work->first);
     work->right = calloc(pictures, sizeof *work->right);
-    return work->texts && work->captions && work->pictures && work->by_caption && work->by_picture &&
-                   work->caption_count && work->hits && work->first && work->right
+    return work->texts && work->captions && work->pictures && work->by_caption &&
+                   work->by_picture && work->caption_count && work->hits && work->first &&
+                   work->right
                ? NC_OK
                : nc_error(NC_FAILED, "evaluate: no memory for %zu captions", r->count);
 }
@@ -98,7 +99,8 @@ static int recall_of_pictures(const struct retrieval *r, struct work *work, size
     for (size_t i = 0; i < r->count; i++)
         work->hits[r->captions[i].picture] +=
             caption_right(&work->by_caption[i], r->captions[i].picture, depth);
-    return nc_cluster_bootstrap(work->hits, work->caption_count, r->set.views.count, NC_RESAMPLES, share);
+    return nc_cluster_bootstrap(work->hits, work->caption_count, r->set.views.count, NC_RESAMPLES,
+                                share);
 }
 
 static int recall_of_captions(const struct retrieval *r, struct work *work, size_t depth,
@@ -155,16 +157,18 @@ static int write_items(const struct retrieval *r, const struct work *work, struc
     return status;
 }
 
-static int add_samples(const struct retrieval *r, const struct work *work, struct nc_samples *samples)
+static int add_samples(const struct retrieval *r, const struct work *work,
+                       struct nc_samples *samples)
 {
     const char **pictures = r->set.views.images;
     int status = NC_OK;
     for (size_t i = 0; i < r->count && status == NC_OK; i++) {
         size_t chosen = work->by_caption[i].index[0], right = r->captions[i].picture;
         if (samples_want(samples, i, r->count))
-            status = samples_add(samples, i, (struct sample_side){.text = r->set.phrases[r->captions[i].text]},
-                                  (struct sample_side){.picture = pictures[right]},
-                                  (struct sample_side){.picture = pictures[chosen]}, chosen == right);
+            status = samples_add(
+                samples, i, (struct sample_side){.text = r->set.phrases[r->captions[i].text]},
+                (struct sample_side){.picture = pictures[right]},
+                (struct sample_side){.picture = pictures[chosen]}, chosen == right);
     }
     return status;
 }
@@ -201,6 +205,7 @@ const struct nc_benchmark nc_benchmark_retrieval = {
     .definition = "share of captions whose picture is among the 5 highest cosines (text to image, "
                   "recall at 5)",
     .annotations = true,
-    .annotations_help = "dataset_coco.json, dataset_flickr30k.json, NegBench's retrieval CSV, or captions",
+    .annotations_help =
+        "dataset_coco.json, dataset_flickr30k.json, NegBench's retrieval CSV, or captions",
     .run = run,
 };

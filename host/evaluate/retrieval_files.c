@@ -6,7 +6,6 @@
 #include "nclip/error.h"
 #include "nclip/json.h"
 
-
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,7 +15,8 @@ static int add_caption(struct retrieval *retrieval, const char *text, size_t pic
 {
     if (retrieval->count == retrieval->capacity) {
         size_t larger = retrieval->capacity ? 2 * retrieval->capacity : 256;
-        struct retrieval_caption *captions = realloc(retrieval->captions, larger * sizeof *captions);
+        struct retrieval_caption *captions =
+            realloc(retrieval->captions, larger * sizeof *captions);
         if (!captions)
             return nc_error(NC_FAILED, "evaluate: no memory");
         retrieval->captions = captions;
@@ -72,7 +72,8 @@ static int read_karpathy_image(const char *where, const cJSON *image, const char
     return NC_OK;
 }
 
-static int read_karpathy(const char *path, cJSON *root, const char *split, struct retrieval *retrieval)
+static int read_karpathy(const char *path, cJSON *root, const char *split,
+                         struct retrieval *retrieval)
 {
     const cJSON *images, *image;
     size_t index = 0;
@@ -94,7 +95,7 @@ static int read_karpathy(const char *path, cJSON *root, const char *split, struc
     return NC_OK;
 }
 
-/* ---- NegBench (Alhamoud et al., CVPR 2025): filepath, captions (a Python list) ---------------- */
+/* ---- NegBench (Alhamoud et al., CVPR 2025): filepath, captions (a Python list) ------------- */
 
 static void release_csv(void *csv)
 {
@@ -132,7 +133,7 @@ static int read_negbench(const char *path, struct retrieval *retrieval)
     return status;
 }
 
-/* ---- COCO's captions, or JSONL ---------------------------------------------------------------- */
+/* ---- COCO's captions, or JSONL ------------------------------------------------------------- */
 
 static void release_captions(void *captions)
 {
@@ -153,14 +154,15 @@ static int read_captions(const char *path, struct retrieval *retrieval)
     status = choice_items_keep(&retrieval->set, captions, release_captions);
     for (size_t i = 0; status == NC_OK && i < captions->count; i++) {
         size_t picture;
-        status = choice_items_view(&retrieval->set, captions->images[captions->items[i].image], NULL, &picture);
+        status = choice_items_view(&retrieval->set, captions->images[captions->items[i].image],
+                                   NULL, &picture);
         if (status == NC_OK)
             status = add_caption(retrieval, captions->items[i].text, picture);
     }
     return status;
 }
 
-/* ---- Which of them it is ---------------------------------------------------------------------- */
+/* ---- Which of them it is ------------------------------------------------------------------- */
 
 static bool ends_with(const char *text, const char *end)
 {
@@ -184,8 +186,10 @@ int retrieval_load(const char *path, const char *split, struct retrieval *retrie
             status = choice_items_keep(&retrieval->set, root, release_json);
         if (status == NC_OK) {
             const cJSON *images = cJSON_GetObjectItemCaseSensitive(root, "images");
-            karpathy = !cJSON_GetObjectItemCaseSensitive(root, "annotations") && cJSON_IsArray(images);
-            status = karpathy ? read_karpathy(path, root, split, retrieval) : read_captions(path, retrieval);
+            karpathy =
+                !cJSON_GetObjectItemCaseSensitive(root, "annotations") && cJSON_IsArray(images);
+            status = karpathy ? read_karpathy(path, root, split, retrieval)
+                              : read_captions(path, retrieval);
         }
     } else {
         status = read_captions(path, retrieval);

@@ -49,7 +49,7 @@ static struct sample *find(struct nc_samples *samples, size_t index)
 }
 
 int samples_add(struct nc_samples *samples, size_t index, struct sample_side query,
-                 struct sample_side right, struct sample_side chosen, bool is_right)
+                struct sample_side right, struct sample_side chosen, bool is_right)
 {
     int status = NC_OK;
     struct sample *sample = find(samples, index);

@@ -16,7 +16,7 @@ struct sample_side {
 struct sample {
     size_t index;
     struct sample_side query, right, *chosen; /* chosen[models]; all owned */
-    bool *is_right;                            /* [models] */
+    bool *is_right;                           /* [models] */
     size_t models;
 };
 
@@ -31,7 +31,7 @@ bool samples_want(const struct nc_samples *samples, size_t index, size_t count);
 
 /* Everything is copied. Models add the same indices in the same order. */
 int samples_add(struct nc_samples *samples, size_t index, struct sample_side query,
-                 struct sample_side right, struct sample_side chosen, bool is_right);
+                struct sample_side right, struct sample_side chosen, bool is_right);
 void samples_free(struct nc_samples *samples);
 
 #endif

@@ -82,7 +82,9 @@ static int read_paper(const char *where, const cJSON *object, size_t count, doub
         i++;
     }
     return good ? NC_OK
-                : nc_error(NC_BAD_INPUT, "%s: \"paper\" must hold %zu numbers or nulls, one for each of the paper's models",
+                : nc_error(NC_BAD_INPUT,
+                           "%s: \"paper\" must hold %zu numbers or nulls, one for each of the "
+                           "paper's models",
                            where, count);
 }
 
@@ -116,8 +118,9 @@ static int read_entry(const char *where, const cJSON *object, const char *data,
         status = nc_json_optional_string(where, object, "split", &r->split);
     const struct {
         const char *key, **path;
-    } paths[] = {{"annotations", &r->annotations}, {"images", &r->images}, {"classes", &r->classes},
-                 {"templates", &r->templates}, {"prompts", &r->prompts}, {"embeddings", &entry->embeddings}};
+    } paths[] = {{"annotations", &r->annotations}, {"images", &r->images},
+                 {"classes", &r->classes},         {"templates", &r->templates},
+                 {"prompts", &r->prompts},         {"embeddings", &entry->embeddings}};
     for (size_t i = 0; i < sizeof paths / sizeof *paths && status == NC_OK; i++)
         status = read_path(where, object, paths[i].key, data, owned, paths[i].path);
     if (status == NC_OK && entry->benchmark->annotations && !r->annotations)
@@ -142,7 +145,8 @@ static int read_paper_models(const char *path, const cJSON *root, struct nc_suit
         status = nc_json_array(path, paper, "models", &models);
     if (status != NC_OK)
         return status;
-    suite->paper_models = malloc(((size_t)cJSON_GetArraySize(models) + 1) * sizeof *suite->paper_models);
+    suite->paper_models =
+        malloc(((size_t)cJSON_GetArraySize(models) + 1) * sizeof *suite->paper_models);
     if (!suite->paper_models)
         return nc_error(NC_FAILED, "%s: no memory", path);
     cJSON_ArrayForEach(model, models)
@@ -174,7 +178,8 @@ int nc_suite_load(const char *path, const char *data, struct nc_suite *suite)
         status = nc_error(NC_FAILED, "evaluate: no memory");
     if (status == NC_OK && !count)
         status = nc_error(NC_BAD_INPUT, "%s: \"benchmarks\" is empty", name);
-    for (entry = status == NC_OK ? entries->child : NULL; entry && status == NC_OK; entry = entry->next) {
+    for (entry = status == NC_OK ? entries->child : NULL; entry && status == NC_OK;
+         entry = entry->next) {
         char where[512];
         snprintf(where, sizeof where, "%s: benchmarks[%zu]", name, suite->entry_count);
         status = read_entry(where, entry, data, suite, &suite->entries[suite->entry_count++]);

@@ -40,7 +40,8 @@ static int add_line(struct text_lines *lines, char *text, size_t number, size_t 
                         lines->name, number, fields, most, least < most ? ", or fewer" : "");
     for (size_t i = 0; i < fields; i++)
         if (!*line.fields[i])
-            return nc_error(NC_BAD_INPUT, "%s line %zu: field %zu is empty", lines->name, number, i + 1);
+            return nc_error(NC_BAD_INPUT, "%s line %zu: field %zu is empty", lines->name, number,
+                            i + 1);
     if ((lines->count & (lines->count - 1)) == 0) {
         struct text_line *larger =
             realloc(lines->lines, (lines->count ? 2 * lines->count : 1) * sizeof *larger);

@@ -42,9 +42,11 @@ static int crop(struct nc_image *image, const double *box)
     double left = fmax(0, nearbyint(box[0])), top = fmax(0, nearbyint(box[1]));
     if (!(right > left && bottom > top))
         return nc_error(NC_BAD_INPUT, "the box is outside the picture");
-    size_t x = (size_t)left, y = (size_t)top, width = (size_t)right - x, height = (size_t)bottom - y;
+    size_t x = (size_t)left, y = (size_t)top, width = (size_t)right - x,
+           height = (size_t)bottom - y;
     for (size_t row = 0; row < height; row++)
-        memmove(image->pixels + 3 * row * width, image->pixels + 3 * ((y + row) * image->width + x), 3 * width);
+        memmove(image->pixels + 3 * row * width, image->pixels + 3 * ((y + row) * image->width + x),
+                3 * width);
     image->width = width;
     image->height = height;
     return NC_OK;
@@ -58,7 +60,8 @@ static int shrink(struct nc_image *image)
     struct nc_image small;
     size_t width = (image->width * THUMBNAIL_EDGE + longer / 2) / longer;
     size_t height = (image->height * THUMBNAIL_EDGE + longer / 2) / longer;
-    int status = nc_image_resize(image, width ? width : 1, height ? height : 1, NC_RESAMPLE_BICUBIC, &small);
+    int status =
+        nc_image_resize(image, width ? width : 1, height ? height : 1, NC_RESAMPLE_BICUBIC, &small);
     if (status != NC_OK)
         return status;
     nc_image_free(image);
@@ -66,7 +69,8 @@ static int shrink(struct nc_image *image)
     return NC_OK;
 }
 
-int thumbnail_make(const char *folder, const char *name, const double *box, uint8_t **bytes, size_t *size)
+int thumbnail_make(const char *folder, const char *name, const double *box, uint8_t **bytes,
+                   size_t *size)
 {
     struct nc_image image = {0};
     struct buffer buffer = {0};
@@ -76,9 +80,9 @@ int thumbnail_make(const char *folder, const char *name, const double *box, uint
         status = crop(&image, box);
     if (status == NC_OK)
         status = shrink(&image);
-    if (status == NC_OK &&
-        (!stbi_write_jpg_to_func(append, &buffer, (int)image.width, (int)image.height, 3, image.pixels, QUALITY) ||
-         buffer.failed))
+    if (status == NC_OK && (!stbi_write_jpg_to_func(append, &buffer, (int)image.width,
+                                                    (int)image.height, 3, image.pixels, QUALITY) ||
+                            buffer.failed))
         status = nc_error(NC_FAILED, "%s: no memory for a small picture", name);
     nc_image_free(&image);
     free(path);

@@ -15,7 +15,8 @@ int views_encode(struct nc_encoder *encoder, const struct nc_model *model,
 const char *views_known_name(const char *name, bool (*exists)(const void *context, const char *),
                              const void *context);
 
-/* Where the picture file of that name lies below `folder`; the caller frees it (NULL: no memory). */
+/* Where the picture file of that name lies below `folder`; the caller frees it (NULL: no memory).
+ */
 char *views_path(const char *folder, const char *name);
 
 #endif

@@ -2,16 +2,16 @@
  *
  * As CLIP does it (Radford et al. 2021, section 3.1.4) and clip_benchmark
  * (metrics/zeroshot_classification.py): a class's features are the mean over templates of the
- * normalised features of "a photo of a NAME." and so on, normalised; ImageNet with OpenAI's names and
- * 80 templates. The score is top-1 accuracy; parts: top-5 (with five classes or more) and the mean
- * over classes of the accuracy within each.
+ * normalised features of "a photo of a NAME." and so on, normalised; ImageNet with OpenAI's names
+ * and 80 templates. The score is top-1 accuracy; parts: top-5 (with five classes or more) and the
+ * mean over classes of the accuracy within each.
  */
 #include "zeroshot.h"
 
 #include "choice_items.h"
-#include "samples.h"
 #include "nclip/error.h"
 #include "ranking.h"
+#include "samples.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -48,7 +48,8 @@ static int allocate(struct work *work, size_t embedding)
     work->weights = malloc(work->classes.count * embedding * sizeof(float));
     work->rankings = malloc(work->count * sizeof *work->rankings);
     work->right = malloc(work->count * sizeof *work->right);
-    return work->of && work->views && work->features && work->weights && work->rankings && work->right
+    return work->of && work->views && work->features && work->weights && work->rankings &&
+                   work->right
                ? NC_OK
                : nc_error(NC_FAILED, "evaluate: no memory for %zu pictures", work->count);
 }
@@ -82,8 +83,9 @@ static int add_samples(const struct work *work, struct nc_samples *samples)
         size_t chosen = work->rankings[i].index[0], right = work->of[i];
         if (samples_want(samples, i, work->count))
             status = samples_add(samples, i, (struct sample_side){.picture = work->pictures[i]},
-                                  (struct sample_side){.text = work->classes.names[right]},
-                                  (struct sample_side){.text = work->classes.names[chosen]}, chosen == right);
+                                 (struct sample_side){.text = work->classes.names[right]},
+                                 (struct sample_side){.text = work->classes.names[chosen]},
+                                 chosen == right);
     }
     return status;
 }
@@ -107,8 +109,9 @@ static int evaluate(struct nc_evaluator *evaluator, const struct nc_request *req
     if (status == NC_OK)
         status = nc_evaluator_views(evaluator, &views, request->images, work->features);
     if (status == NC_OK)
-        status = ranking_compute(nc_evaluator_ops(evaluator), work->features, work->count,
-                                 work->weights, work->classes.count, embedding, work->rankings, NULL);
+        status =
+            ranking_compute(nc_evaluator_ops(evaluator), work->features, work->count, work->weights,
+                            work->classes.count, embedding, work->rankings, NULL);
     if (status == NC_OK)
         status = score(work, result);
     for (size_t i = 0; i < work->count && status == NC_OK && request->items; i++) {

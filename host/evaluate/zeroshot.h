@@ -10,15 +10,15 @@ struct classes {
     void *owned;
 };
 
-/* From a file (FOLDER<tab>NAME a line), or (path NULL) the first folder of each picture's name, whose
- * underscores stand for blanks; sorted. */
+/* From a file (FOLDER<tab>NAME a line), or (path NULL) the first folder of each picture's name,
+ * whose underscores stand for blanks; sorted. */
 int classes_load(const char *path, const char *const *pictures, size_t picture_count,
                  struct classes *classes);
 void classes_free(struct classes *classes); /* {0} is allowed */
 
 /* of[picture_count] = the class of each picture, by the first folder of its name. */
-int classes_assign(const struct classes *classes, const char *const *pictures,
-                   size_t picture_count, size_t *of);
+int classes_assign(const struct classes *classes, const char *const *pictures, size_t picture_count,
+                   size_t *of);
 
 /* weights[classes->count, embedding]: for each class the mean of the normalised features of its
  * name in each template, normalised (Radford et al. 2021, section 3.1.4). */

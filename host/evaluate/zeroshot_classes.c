@@ -16,7 +16,7 @@ struct owned {
     struct nc_string_map *by_folder;
 };
 
-/* ---- Which classes there are ------------------------------------------------------------------ */
+/* ---- Which classes there are --------------------------------------------------------------- */
 
 static int from_file(const char *path, struct classes *classes, struct owned *owned)
 {
@@ -28,8 +28,8 @@ static int from_file(const char *path, struct classes *classes, struct owned *ow
         classes->names[i] = line->fields[1] ? line->fields[1] : line->fields[0];
         status = nc_string_map_add(owned->by_folder, line->fields[0], i, &present);
         if (status == NC_OK && present != i)
-            status = nc_error(NC_BAD_INPUT, "%s line %zu: the folder \"%s\" stands there twice", path,
-                              line->number, line->fields[0]);
+            status = nc_error(NC_BAD_INPUT, "%s line %zu: the folder \"%s\" stands there twice",
+                              path, line->number, line->fields[0]);
         classes->count++;
     }
     return status;
@@ -42,8 +42,10 @@ static int by_bytes(const void *a, const void *b)
 
 static int no_folder(const char *picture)
 {
-    return nc_error(NC_BAD_INPUT, "%s: lies in no folder; a picture's class is the folder below --images that it "
-                    "lies in", picture);
+    return nc_error(NC_BAD_INPUT,
+                    "%s: lies in no folder; a picture's class is the folder below --images that it "
+                    "lies in",
+                    picture);
 }
 
 static int from_folders(const char *const *pictures, size_t picture_count, struct classes *classes,
@@ -131,8 +133,8 @@ void classes_free(struct classes *classes)
     *classes = (struct classes){0};
 }
 
-int classes_assign(const struct classes *classes, const char *const *pictures,
-                   size_t picture_count, size_t *of)
+int classes_assign(const struct classes *classes, const char *const *pictures, size_t picture_count,
+                   size_t *of)
 {
     const struct owned *owned = classes->owned;
     char folder[4096];
@@ -148,7 +150,7 @@ int classes_assign(const struct classes *classes, const char *const *pictures,
     return NC_OK;
 }
 
-/* ---- What they look like ---------------------------------------------------------------------- */
+/* ---- What they look like ------------------------------------------------------------------- */
 
 /* "a photo of a {}." with every {} replaced. The caller frees it; NULL without memory. */
 static char *fill(const char *template, const char *name)
@@ -163,7 +165,7 @@ static char *fill(const char *template, const char *name)
             to += name_length;
             template += 2;
         } else {
-            *to++ = *template++;
+            *to++ = *template ++;
         }
     }
     if (text)
@@ -186,46 +188,53 @@ static void mean_direction(const float *features, size_t count, size_t embedding
         weight[d] = norm > 0 ? (float)((double)weight[d] / sqrt(norm)) : 0;
 }
 
-static int embed_class(const struct text_lines *templates, const char *name,
-                       struct nc_evaluator *evaluator, char **texts, float *features, float *weight)
+/* Several classes at once, so that the text tower gets full batches. */
+static int embed_some(const struct text_lines *templates, const char *const *names, size_t classes,
+                      struct nc_evaluator *evaluator, char **texts, float *features, float *weights)
 {
-    size_t count = templates->count;
+    size_t embedding = nc_evaluator_embedding(evaluator), per_class = templates->count;
     int status = NC_OK;
-    for (size_t t = 0; t < count; t++) {
-        texts[t] = fill(templates->lines[t].fields[0], name);
-        if (!texts[t])
+    for (size_t i = 0; i < classes * per_class; i++) {
+        texts[i] = fill(templates->lines[i % per_class].fields[0], names[i / per_class]);
+        if (!texts[i])
             status = nc_error(NC_FAILED, "evaluate: no memory");
     }
     if (status == NC_OK)
-        status = nc_evaluator_texts(evaluator, (const char *const *)texts, count, features);
-    if (status == NC_OK)
-        mean_direction(features, count, nc_evaluator_embedding(evaluator), weight);
-    for (size_t t = 0; t < count; t++)
-        free(texts[t]);
+        status = nc_evaluator_texts(evaluator, (const char *const *)texts, classes * per_class,
+                                    features);
+    for (size_t c = 0; c < classes && status == NC_OK; c++)
+        mean_direction(features + c * per_class * embedding, per_class, embedding,
+                       weights + c * embedding);
+    for (size_t i = 0; i < classes * per_class; i++)
+        free(texts[i]);
     return status;
 }
 
 int classes_embed(const struct classes *classes, const char *templates_path,
                   struct nc_evaluator *evaluator, float *weights)
 {
+    enum { AT_ONCE = 16 };
     struct text_lines templates;
     size_t embedding = nc_evaluator_embedding(evaluator);
-    int status = text_lines_load(templates_path ? templates_path : "templates.txt", 1, 1, &templates);
+    int status =
+        text_lines_load(templates_path ? templates_path : "templates.txt", 1, 1, &templates);
     if (status != NC_OK)
         return status;
     for (size_t t = 0; t < templates.count && status == NC_OK; t++)
         if (!strstr(templates.lines[t].fields[0], "{}"))
             status = nc_error(NC_BAD_INPUT, "%s line %zu: has no {}, the place of the class's name",
                               templates.name, templates.lines[t].number);
-    char **texts = malloc(templates.count * sizeof *texts);
-    float *features = malloc(templates.count * embedding * sizeof *features);
+    char **texts = malloc(AT_ONCE * templates.count * sizeof *texts);
+    float *features = malloc(AT_ONCE * templates.count * embedding * sizeof *features);
     if (status == NC_OK && (!texts || !features))
         status = nc_error(NC_FAILED, "evaluate: no memory");
-    struct nc_progress *progress = status == NC_OK
-        ? nc_progress_start("evaluate", "classes", 0, classes->count) : NULL;
-    for (size_t c = 0; c < classes->count && status == NC_OK; c++) {
-        status = embed_class(&templates, classes->names[c], evaluator, texts, features, weights + c * embedding);
-        nc_progress_update(progress, c + 1, NULL);
+    struct nc_progress *progress =
+        status == NC_OK ? nc_progress_start("evaluate", "classes", 0, classes->count) : NULL;
+    for (size_t c = 0; c < classes->count && status == NC_OK; c += AT_ONCE) {
+        size_t count = classes->count - c < AT_ONCE ? classes->count - c : AT_ONCE;
+        status = embed_some(&templates, classes->names + c, count, evaluator, texts, features,
+                            weights + c * embedding);
+        nc_progress_update(progress, c + count, NULL);
     }
     nc_progress_finish(progress);
     free(texts);

@@ -48,13 +48,14 @@ struct nc_comparison {
     const struct nc_suite *suite;
     const struct nc_comparison_model *models;
     size_t model_count;
-    struct nc_result *results; /* [entries, models]; n = 0: not evaluated */
+    struct nc_result *results;  /* [entries, models]; n = 0: not evaluated */
     struct nc_samples *samples; /* [entries] */
 };
 
 /* Evaluates every model on every benchmark that is there; each picture is encoded once for models
- * that share a vision tower. `options` tells device and precision. `suite` and `models` must outlive it; nc_comparison_free() also when it
- * fails. NC_BAD_INPUT when no benchmark is there, naming where the first was looked for. */
+ * that share a vision tower. `options` tells device and precision. `suite` and `models` must
+ * outlive it; nc_comparison_free() also when it fails. NC_BAD_INPUT when no benchmark is there,
+ * naming where the first was looked for. */
 int nc_comparison_run(const struct nc_suite *suite, const struct nc_comparison_model *models,
                       size_t model_count, const struct nc_evaluator_options *options,
                       struct nc_comparison *comparison);
@@ -65,6 +66,7 @@ void nc_comparison_free(struct nc_comparison *comparison); /* {0} is allowed */
 int nc_comparison_print(const struct nc_comparison *comparison, bool json, FILE *out);
 
 /* One page that needs no other file. */
-int nc_comparison_write(const struct nc_comparison *comparison, const char *title, const char *path);
+int nc_comparison_write(const struct nc_comparison *comparison, const char *title,
+                        const char *path);
 
 #endif

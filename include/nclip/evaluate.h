@@ -37,8 +37,8 @@ int nc_mean_bootstrap(const bool *right, const size_t *group, size_t n, size_t g
 
 /* sum(hits) / sum(items) over clusters, such as the captions of one picture, which are drawn
  * whole. share.n is the number of items. */
-int nc_cluster_bootstrap(const size_t *hits, const size_t *items, size_t clusters,
-                         size_t resamples, struct nc_share *share);
+int nc_cluster_bootstrap(const size_t *hits, const size_t *items, size_t clusters, size_t resamples,
+                         struct nc_share *share);
 
 /* The bootstrap's random numbers (SplitMix64): the interval must not change from run to run. */
 size_t nc_bootstrap_draw(uint64_t *state, size_t n); /* 0 .. n - 1; *state is 0 at first */
@@ -123,18 +123,18 @@ void nc_evaluator_use_cache(struct nc_evaluator *evaluator, struct nc_picture_ca
 /* ---- Benchmarks ------------------------------------------------------------------------------ */
 
 struct nc_request {
-    const char *annotations; /* the benchmark's file, or a folder of them */
-    const char *images;      /* folder; NULL with a store */
+    const char *annotations;         /* the benchmark's file, or a folder of them */
+    const char *images;              /* folder; NULL with a store */
     const char *classes, *templates; /* zeroshot: files; NULL: the folders' names, CLIP's 80 */
     const char *prompts;             /* attributes: a file; NULL: configs/celeba.txt */
     const char *split;               /* retrieval, attributes; NULL: "test" */
     struct nc_writer *items;         /* one JSON object a line; or NULL */
-    struct nc_samples *samples;    /* filled with some of the items; or NULL */
+    struct nc_samples *samples;      /* filled with some of the items; or NULL */
 };
 
 struct nc_benchmark {
     const char *name, *definition;
-    bool annotations;        /* it needs them */
+    bool annotations;             /* it needs them */
     const char *annotations_help; /* which files those are */
     int (*run)(const struct nc_benchmark *, struct nc_evaluator *, const struct nc_request *,
                struct nc_result *);
@@ -180,22 +180,25 @@ struct nc_choice_items {
  *     {"phrase": "...", "images": ["a.png", "b.png"], "answer": 1}
  *     {"phrase": "...", "image": "a.jpg", "boxes": [[x, y, width, height], ...], "answer": 0}
  *     {"image": "a.jpg", "phrases": ["...", "..."], "answer": 0}
- *     {"image": "a.jpg", "phrase": "...", "bbox_list": [[...], ...], "ref_bbox": [...]}   NegRefCOCOg
+ *     {"image": "a.jpg", "phrase": "...", "bbox_list": [[...], ...], "ref_bbox": [...]} NegRefCOCOg
  *
  * "group" (a string, optional) makes a line of its own in the result. NC_BAD_INPUT names the file,
  * the item's index and what is wrong with it. */
 int nc_choice_items_load(const char *path, struct nc_choice_items *items);
 
-/* Caption against foil(s): VALSE, SugarCrepe, CREPE, CC-Neg, NegBench; see host/evaluate/foils.c. */
+/* Caption against foil(s): VALSE, SugarCrepe, CREPE, CC-Neg, NegBench; see host/evaluate/foils.c.
+ */
 int nc_foils_load(const char *path, struct nc_choice_items *items);
 
 void nc_choice_items_free(struct nc_choice_items *items);
 
 /* scores[option_count] = cosines; choices[count]. */
 void nc_choices_decide(const struct nc_choice_items *items, const float *phrase_features,
-                       const float *view_features, size_t embedding, float *scores, size_t *choices);
+                       const float *view_features, size_t embedding, float *scores,
+                       size_t *choices);
 
-/* ---- Building NegRefCOCOg --------------------------------------------------------------------- */
+/* ---- Building NegRefCOCOg ---------------------------------------------------------------------
+ */
 
 struct nc_negrefcocog_options {
     const char *refs, *instances; /* files */

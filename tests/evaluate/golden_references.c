@@ -46,7 +46,8 @@ static void check_choices(const char *path, const cJSON *expected)
         cJSON_Delete(item);
         assert_non_null(choice);
         if (number != index || chosen != (size_t)choice->valuedouble)
-            fail_msg("item %zu (line %zu): choice %zu, expected %g", number, index, chosen, choice->valuedouble);
+            fail_msg("item %zu (line %zu): choice %zu, expected %g", number, index, chosen,
+                     choice->valuedouble);
         choice = choice->next;
     }
     assert_null(choice);
@@ -67,7 +68,8 @@ static void check_scores(const struct nc_result *result, const cJSON *expected)
             if (strcmp(result->parts[i].name, part->string) == 0)
                 share = &result->parts[i].share;
         if (!share || fabs(share->score - part->valuedouble) > 1e-6)
-            fail_msg("%s: %.9f, expected %.9f", part->string, share ? share->score : NAN, part->valuedouble);
+            fail_msg("%s: %.9f, expected %.9f", part->string, share ? share->score : NAN,
+                     part->valuedouble);
     }
 }
 
@@ -82,7 +84,8 @@ static void check_case(struct nc_evaluator *evaluator, const char *folder, const
     char *annotations = path_of(expected, "annotations"), *images = path_of(expected, "images");
     char *templates = path_of(expected, "templates"), *prompts = path_of(expected, "prompts");
     char *items = nc_path_join(folder, name);
-    struct nc_request request = {.annotations = annotations, .images = images, .templates = templates, .prompts = prompts};
+    struct nc_request request = {
+        .annotations = annotations, .images = images, .templates = templates, .prompts = prompts};
     check(nc_benchmark_find(kind, &benchmark));
     check(nc_writer_create(items, &request.items));
     check(nc_benchmark_run(benchmark, evaluator, &request, &result));

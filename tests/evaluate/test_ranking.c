@@ -55,7 +55,8 @@ static void check_shape(struct nc_ops *ops, size_t rows, size_t columns, size_t 
 {
     float *a = draw(rows * width, 1), *b = draw(columns * width, 2);
     struct ranking *by_row = malloc(rows * sizeof *by_row);
-    struct ranking *by_column = malloc(columns * sizeof *by_column), *alone = malloc(rows * sizeof *alone);
+    struct ranking *by_column = malloc(columns * sizeof *by_column),
+                   *alone = malloc(rows * sizeof *alone);
     if (ranking_compute(ops, a, rows, b, columns, width, by_row, by_column) != NC_OK ||
         ranking_compute(ops, a, rows, b, columns, width, alone, NULL) != NC_OK)
         fail_msg("%s", nc_error_message());

@@ -49,7 +49,8 @@ static void reads(void **state)
     assert_true(nc_csv_size(&csv, 2, 2, &size) == NC_OK && size == 1000);
     assert_int_equal(nc_csv_size(&csv, 1, 2, &size), NC_BAD_INPUT);
     assert_int_equal(nc_csv_number(&csv, 1, 1, &number), NC_BAD_INPUT);
-    assert_non_null(strstr(nc_error_message(), "a.csv line 4: \"the, list\" is \"\" (expected a number)"));
+    assert_non_null(
+        strstr(nc_error_message(), "a.csv line 4: \"the, list\" is \"\" (expected a number)"));
     nc_csv_free(&csv);
 }
 
@@ -90,11 +91,15 @@ static void python_lists(void **state)
         {" ( ) ", 0, {0}},
         {"['a', \"it's\", 'say \"x\"']", 3, {"a", "it's", "say \"x\""}},
         {"('a',)", 1, {"a"}},
-        {"['\\'\\\\\\n\\t', '\\xe9\\u20ac\\U0001f600',]", 2, {"'\\\n\t", "\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80"}},
+        {"['\\'\\\\\\n\\t', '\\xe9\\u20ac\\U0001f600',]",
+         2,
+         {"'\\\n\t", "\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80"}},
         {"['', '']", 2, {"", ""}},
     };
-    static const char *const bad[] = {"", "a", "[", "['a'", "['a' 'b']", "['a", "[1]", "['a'] x", "['\\q']", "[,]",
-                                      "['\\x4']", "['\\ud800']", "['\\x00']", "['\\U00110000']", "['a\\", "['a')", "[['a']]"};
+    static const char *const bad[] = {
+        "",        "a",       "[",      "['a'",     "['a' 'b']",   "['a",       "[1]",
+        "['a'] x", "['\\q']", "[,]",    "['\\x4']", "['\\ud800']", "['\\x00']", "['\\U00110000']",
+        "['a\\",   "['a')",   "[['a']]"};
     const char **strings;
     size_t count;
     char cell[128];
@@ -111,8 +116,9 @@ static void python_lists(void **state)
         strcpy(cell, bad[i]);
         if (nc_python_strings("a cell", cell, &strings, &count) != NC_BAD_INPUT)
             fail_msg("taken: %s", bad[i]);
-        assert_string_equal(nc_error_message(),
-                            "a cell: expected a list of strings as Python writes it, ['...', '...']");
+        assert_string_equal(
+            nc_error_message(),
+            "a cell: expected a list of strings as Python writes it, ['...', '...']");
         assert_null(strings);
     }
 }
