@@ -186,8 +186,8 @@ struct nc_choice_items {
  * the item's index and what is wrong with it. */
 int nc_choice_items_load(const char *path, struct nc_choice_items *items);
 
-/* Caption against foil(s): VALSE, SugarCrepe, CREPE, CC-Neg, NegBench; see host/evaluate/foils.c.
- */
+/* Caption against foil(s): VALSE, SugarCrepe, CREPE, CC-Neg, NegBench; see
+ * host/evaluate/foils.c. */
 int nc_foils_load(const char *path, struct nc_choice_items *items);
 
 void nc_choice_items_free(struct nc_choice_items *items);
@@ -197,8 +197,7 @@ void nc_choices_decide(const struct nc_choice_items *items, const float *phrase_
                        const float *view_features, size_t embedding, float *scores,
                        size_t *choices);
 
-/* ---- Building NegRefCOCOg ---------------------------------------------------------------------
- */
+/* ---- Building NegRefCOCOg ------------------------------------------------------------------ */
 
 struct nc_negrefcocog_options {
     const char *refs, *instances; /* files */

@@ -78,7 +78,8 @@ cat >ccneg.json <<'END'
                  {"json": {"caption": "a picture of a blue circle"}, "sop_data": {"negative-prompt": "a picture of a red circle"}}]}
 END
 evaluate foils --annotations ccneg.json --images pictures
-chosen "0 1 " # commas are dropped, and the first of equals is chosen
+chosen "0 1 " # the first of equals is chosen; equal, since commas are dropped
+head -1 chosen.jsonl | grep -qE '"scores": \[([-0-9.]+), \1\]' || fail "commas are not dropped: $(cat chosen.jsonl)"
 
 mkdir vg && cp pictures/red-circle.png vg/7.jpg
 cat >negate.csv <<'END'

@@ -82,7 +82,7 @@ def make_data(folder, seed=0):
             number = 100 + int(name[:2])
             (folder / "genome" / f"{number}.jpg").write_bytes((folder / "pictures" / name).read_bytes())
             caption, *foils = dict.fromkeys(sentence(choose) for _ in range(8))
-            rows.writerow([i, number, caption, repr(foils[:4] + ["it's \"quoted\", no?"]), 2, 1, width - 4, height - 3])
+            rows.writerow([i, number, caption, repr(foils[:4] + ["it's \"quoted\", no?"]), width // 2, height // 3, width // 3, height // 2])
     with open(folder / "negbench.csv", "w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(["correct_answer", "caption_0", "caption_1", "caption_2", "caption_3",
@@ -144,8 +144,9 @@ class Reference:
     @torch.no_grad()
     def cosines(self, pictures, texts):
         images = F.normalize(self.encode_image(torch.stack([self.preprocess(p) for p in pictures])), dim=-1)
-        words = F.normalize(self.encode_text(self.tokenize(texts)), dim=-1)
-        return images @ words.T
+        tokens, of = torch.unique(self.tokenize(texts), dim=0, return_inverse=True)  # so that equal texts tie
+        words = F.normalize(self.encode_text(tokens), dim=-1)
+        return (images.double() @ words.double().T)[:, of]
 
     def open(self, name, folder="pictures", box=None):
         picture = Image.open(self.data / folder / pathlib.Path(name).name)
