@@ -44,8 +44,8 @@ static int run(int argc, char **argv)
          &options.instances, .required = true},
         {"--out", "JSON", "the benchmark", NC_OPTION_STRING, &options.out, .required = true},
         {"--margin", "PIXELS",
-         "enlarge the boxes on every side, within the picture (default: 100, as in the published "
-         "file)",
+         "enlarge the boxes on every side, within the picture (default: 100, as the published "
+         "boxes look)",
          NC_OPTION_NUMBER, &options.margin},
         {"--json", NULL, "print the counts as one JSON object", NC_OPTION_FLAG, &json},
         {0},

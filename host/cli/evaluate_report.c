@@ -73,7 +73,7 @@ int evaluate_report(int argc, char **argv)
     bool json = false;
     static const char *const precisions[] = {"fp32", "bf16", NULL};
     const struct nc_option table[] = {
-        {"--model", "NAME=DIR", "a CLIP in a Hugging Face folder; may be given several times",
+        {"--model", "NAME=DIR", "a CLIP in a Hugging Face folder",
          NC_OPTION_LIST, &models, .required = true},
         {"--data", "DIR", "folder of the benchmarks' files (default: the current one)",
          NC_OPTION_STRING, &data},

@@ -171,6 +171,7 @@ static int add_samples(const struct faces *faces, const struct work *work,
             status = samples_add(
                 samples, i, (struct sample_side){.picture = faces->pictures[i / attributes]},
                 (struct sample_side){.text = prompts[!faces->labels[i]]},
+                (struct sample_side){.text = prompts[faces->labels[i]]},
                 (struct sample_side){.text = prompts[pair[0] < pair[1]]}, work->right[i]);
     }
     return status;

@@ -283,6 +283,7 @@ static int add_sample(const struct nc_choice_items *items, size_t index, size_t 
     const size_t *options = items->option + item->first;
     return samples_add(samples, index, side_of(items, !item->phrases_vary, item->fixed),
                         side_of(items, item->phrases_vary, options[item->answer]),
+                        side_of(items, item->phrases_vary, options[item->answer == 0]),
                         side_of(items, item->phrases_vary, options[choice]), choice == item->answer);
 }
 

@@ -182,12 +182,14 @@ static void write_sample(struct nc_writer *out, const struct nc_comparison *comp
 {
     const struct sample_side *sides[MOST_SIDES] = {&sample->right};
     size_t count = 1;
-    for (size_t m = 0; m < sample->models && count < MOST_SIDES; m++) {
+    bool has_other = sample->other.text || sample->other.picture;
+    for (size_t m = 0; m < sample->models + has_other && count < MOST_SIDES; m++) {
+        const struct sample_side *side = m < sample->models ? &sample->chosen[m] : &sample->other;
         bool shown = false;
         for (size_t k = 0; k < count; k++)
-            shown |= same_side(sides[k], &sample->chosen[m]);
+            shown |= same_side(sides[k], side);
         if (!shown)
-            sides[count++] = &sample->chosen[m];
+            sides[count++] = side;
     }
     nc_writer_printf(out, "<div class=\"item\">");
     if (sample->query.text) {

@@ -167,7 +167,7 @@ static int add_samples(const struct retrieval *r, const struct work *work,
         if (samples_want(samples, i, r->count))
             status = samples_add(
                 samples, i, (struct sample_side){.text = r->set.phrases[r->captions[i].text]},
-                (struct sample_side){.picture = pictures[right]},
+                (struct sample_side){.picture = pictures[right]}, (struct sample_side){0},
                 (struct sample_side){.picture = pictures[chosen]}, chosen == right);
     }
     return status;

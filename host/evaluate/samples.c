@@ -49,7 +49,8 @@ static struct sample *find(struct nc_samples *samples, size_t index)
 }
 
 int samples_add(struct nc_samples *samples, size_t index, struct sample_side query,
-                struct sample_side right, struct sample_side chosen, bool is_right)
+                struct sample_side right, struct sample_side other, struct sample_side chosen,
+                bool is_right)
 {
     int status = NC_OK;
     struct sample *sample = find(samples, index);
@@ -59,6 +60,8 @@ int samples_add(struct nc_samples *samples, size_t index, struct sample_side que
         status = copy_side(&sample->query, &query);
         if (status == NC_OK)
             status = copy_side(&sample->right, &right);
+        if (status == NC_OK)
+            status = copy_side(&sample->other, &other);
     }
     if (status != NC_OK || !sample || sample->models != samples->model)
         return status;
@@ -80,6 +83,7 @@ void samples_free(struct nc_samples *samples)
         struct sample *sample = &samples->items[i];
         free_side(&sample->query);
         free_side(&sample->right);
+        free_side(&sample->other);
         for (size_t m = 0; m < sample->models; m++)
             free_side(&sample->chosen[m]);
         free(sample->chosen);

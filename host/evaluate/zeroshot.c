@@ -84,6 +84,7 @@ static int add_samples(const struct work *work, struct nc_samples *samples)
         if (samples_want(samples, i, work->count))
             status = samples_add(samples, i, (struct sample_side){.picture = work->pictures[i]},
                                  (struct sample_side){.text = work->classes.names[right]},
+                                 (struct sample_side){0},
                                  (struct sample_side){.text = work->classes.names[chosen]},
                                  chosen == right);
     }

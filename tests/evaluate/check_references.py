@@ -55,7 +55,7 @@ def main():
         make_data(data, SEED)
         reference = Reference(model, data)
         for name, (evaluate, benchmark, arguments) in CASES.items():
-            score, parts, choices = evaluate(reference)
+            score, parts, choices, *best = evaluate(reference)
             items = pathlib.Path(folder) / "items.jsonl"
             options = [x for key, value in arguments.items() for x in ("--" + key, str(data / value))]
             done = subprocess.run([NCLIP, "evaluate", benchmark, "--model", model, *options, "--items", items, "--json"],
@@ -63,9 +63,11 @@ def main():
             if done.returncode:
                 raise SystemExit(f"nclip evaluate {benchmark}: {done.stderr.strip()}")
             ours = json.loads(done.stdout)
-            chosen = [json.loads(line)["choice"] for line in items.read_text().splitlines()]
+            lines = [json.loads(line) for line in items.read_text().splitlines()]
+            chosen = [line["choice"] for line in lines]
             same = chosen == choices and abs(ours["score"] - score) < 1e-6 and all(
-                abs(ours["groups"][part]["score"] - value) < 1e-6 for part, value in parts.items())
+                abs(ours["groups"][part]["score"] - value) < 1e-6 for part, value in parts.items()) and all(
+                abs(max(line["scores"]) - value) < 1e-5 for values in best for line, value in zip(lines, values))
             failed |= not same
             print(f"{name:<12} {len(choices):4} items  score {ours['score']:.4f}  reference {score:.4f}  "
                   f"{sum(a != b for a, b in zip(chosen, choices))} other choices  {'ok' if same else 'FAILED'}", flush=True)

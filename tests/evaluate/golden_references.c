@@ -36,13 +36,20 @@ static void check_choices(const char *path, const cJSON *expected)
     char *text, *line, *rest;
     size_t size, index = 0;
     check(nc_file_read(path, 1 << 24, &text, &size));
-    const cJSON *choice = cJSON_GetObjectItem(expected, "choices")->child;
+    const cJSON *choice = cJSON_GetObjectItem(expected, "choices")->child, *scores;
+    const cJSON *best = cJSON_GetObjectItem(expected, "best");
+    best = best ? best->child : NULL;
     for (line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest), index++) {
         cJSON *item;
         size_t chosen, number;
         check(nc_json_parse("an item", line, strlen(line), &item));
         check(nc_json_size("an item", item, "choice", &chosen));
         check(nc_json_size("an item", item, "index", &number));
+        check(nc_json_array("an item", item, "scores", &scores));
+        if (best && fabs(scores->child->valuedouble - best->valuedouble) > 1e-5)
+            fail_msg("item %zu: score %.7f, expected %.7f", number, scores->child->valuedouble,
+                     best->valuedouble);
+        best = best ? best->next : NULL;
         cJSON_Delete(item);
         assert_non_null(choice);
         if (number != index || chosen != (size_t)choice->valuedouble)

@@ -21,7 +21,8 @@ make_data(FOLDER)
 reference = Reference(MODEL, FOLDER)
 expected = []
 for name, (evaluate, benchmark, arguments) in CASES.items():
-    score, parts, choices = evaluate(reference)
-    expected.append({"name": name, "benchmark": benchmark, **arguments, "score": score, "parts": parts, "choices": choices})
+    score, parts, choices, *best = evaluate(reference)
+    expected.append({"name": name, "benchmark": benchmark, **arguments, "score": score, "parts": parts, "choices": choices,
+                     **({"best": best[0]} if best else {})})
 lines = ",\n".join(json.dumps(case) for case in expected)
 (FOLDER / "expected.json").write_text(f"[{lines}]\n")

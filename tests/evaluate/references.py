@@ -1,7 +1,8 @@
 """What each benchmark's own evaluation gives, on small generated data: PyTorch, transformers and
 clip_benchmark, not nclip. Used by check_references.py (live) and make_references_golden.py.
 
-Each of the functions returns (score, parts, choices): the choice of every item in nclip's order.
+Each of the functions returns (score, parts, choices[, best]): the choice of every item in nclip's
+order, and the score of the choice where it says more than the choice does.
 """
 import csv
 import json
@@ -14,7 +15,7 @@ import torch.nn.functional as F
 from clip_benchmark.metrics import zeroshot_classification, zeroshot_retrieval
 from PIL import Image
 from sklearn.metrics import balanced_accuracy_score
-from transformers import CLIPImageProcessor, CLIPModel, CLIPTokenizer
+from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
 PICTURES, CLASSES = 14, 6
 COLORS = "red blue teal gray black brown".split()
@@ -121,7 +122,7 @@ def make_data(folder, seed=0):
 class Reference:
     def __init__(self, model, data):
         self.clip = CLIPModel.from_pretrained(model).eval()
-        self.processor = CLIPImageProcessor.from_pretrained(model)
+        self.processor = CLIPImageProcessorPil.from_pretrained(model)  # as OpenAI resizes
         self.words = CLIPTokenizer.from_pretrained(model)
         self.context = self.clip.config.text_config.max_position_embeddings
         self.data = pathlib.Path(data)
@@ -271,7 +272,8 @@ def zeroshot(r):
     found = zeroshot_classification.evaluate(r, loader, r.tokenize, names, templates, "cpu", amp=False)
     weights = zeroshot_classification.zero_shot_classifier(r, r.tokenize, names, templates, "cpu", amp=False)
     logits, _ = zeroshot_classification.run_classification(r, weights, loader, "cpu", amp=False)
-    return found["acc1"], {"top-5": found["acc5"], "mean per class": found["mean_per_class_recall"]}, logits.argmax(1).tolist()
+    return found["acc1"], {"top-5": found["acc5"], "mean per class": found["mean_per_class_recall"]}, \
+        logits.argmax(1).tolist(), (logits.max(1).values / 100).tolist()
 
 
 def attributes(r):
