@@ -6,5 +6,6 @@
 
 extern const struct nc_command bench_kernels;
 extern const struct nc_command bench_train;
+extern const struct nc_command bench_evaluate;
 
 #endif
