@@ -10,7 +10,7 @@
  * backend->compute, the operations, cudaStreamEndCapture. Meanwhile
  *   - nothing may be allocated, released, uploaded from or downloaded to ordinary host memory,
  *     and nobody may wait: the operations do none of that;
- *   - products choose no algorithm by timing (gemm.cu): run the step once before, so that
+ *   - products choose no algorithm by timing (cublaslt.cu): run the step once before, so that
  *     every shape is known; a shape that is not takes cuBLASLt's first choice;
  *   - numbers given by value (a learning rate, a step, a shape) are frozen into the graph;
  *   - a graph refers to the backend's workspace: launch it on backend->compute only. */
@@ -27,7 +27,7 @@ struct nc_backend {
     int device;
     int multiprocessors;
     int major, minor; /* compute capability */
-    cudaStream_t compute, copy;
+    cudaStream_t compute, copy; /* every operation; a caller's prefetch, ordered by events */
     struct nc_cuda_gemm *gemm;
     struct nc_cuda_fault *fault;      /* on the device: the first thing that a kernel found wrong */
     struct nc_cuda_fault *fault_seen; /* on the host, pinned */
