@@ -7,5 +7,6 @@
 extern const struct nc_command bench_kernels;
 extern const struct nc_command bench_train;
 extern const struct nc_command bench_scale;
+extern const struct nc_command bench_evaluate;
 
 #endif

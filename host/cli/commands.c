@@ -10,6 +10,7 @@ extern const struct nc_command nc_command_generate;
 extern const struct nc_command nc_command_scan;
 extern const struct nc_command nc_command_train;
 extern const struct nc_command nc_command_evaluate;
+extern const struct nc_command nc_command_build;
 extern const struct nc_command nc_command_report;
 extern const struct nc_command nc_command_info;
 extern const struct nc_command nc_command_doctor;
@@ -21,6 +22,7 @@ const struct nc_command *const nc_commands[] = {
     &nc_command_scan,
     &nc_command_train,
     &nc_command_evaluate,
+    &nc_command_build,
     &nc_command_report,
     &nc_command_merge,
     &nc_command_export,

@@ -71,7 +71,8 @@ static int print_json(const struct nc_scan_result *result, const struct nc_negat
     double low, high;
     nc_interval_wilson(result->negated, result->captions, &low, &high);
     double limits[2] = {low, high};
-    cJSON *root = cJSON_CreateObject(), *interval = cJSON_CreateDoubleArray(limits, 2), *by_word;
+    cJSON *root = cJSON_CreateObject(), *interval = cJSON_CreateDoubleArray(limits, 2);
+    cJSON *by_word = NULL;
     bool complete = cJSON_AddNumberToObject(root, "captions", (double)result->captions) &&
                     cJSON_AddNumberToObject(root, "negated", (double)result->negated) &&
                     cJSON_AddNumberToObject(root, "fraction",

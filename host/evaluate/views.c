@@ -1,5 +1,5 @@
 /* Pictures and boxes of an evaluation through the vision tower. */
-#include "nclip/evaluate.h"
+#include "views.h"
 
 #include "nclip/error.h"
 #include "nclip/files.h"
@@ -23,16 +23,41 @@ static int by_image(const void *a, const void *b)
     return x->view < y->view ? -1 : x->view > y->view;
 }
 
+const char *views_known_name(const char *name, bool (*exists)(const void *context, const char *),
+                             const void *context)
+{
+    for (const char *end = name;;) {
+        if (exists(context, end))
+            return end;
+        end = strchr(end, '/');
+        if (!end || !*++end)
+            return name;
+    }
+}
+
+static bool in_folder(const void *folder, const char *name)
+{
+    char *path = nc_path_join(folder, name);
+    bool exists = path && nc_file_exists(path);
+    free(path);
+    return exists;
+}
+
+char *views_path(const char *folder, const char *name)
+{
+    return nc_path_join(folder, views_known_name(name, in_folder, folder));
+}
+
 /* Preprocesses views order[0 .. count), all of one picture. */
-static int prepare_image(const struct nc_choice_items *items, const char *folder,
+static int prepare_image(const struct nc_views *views, const char *folder,
                          const struct nc_preprocess *preprocess, const struct order *order,
                          size_t count, size_t values, float *pixels)
 {
     struct nc_image image = {0};
-    char *path = nc_path_join(folder, items->images[order[0].image]);
+    char *path = views_path(folder, views->images[order[0].image]);
     int status = path ? nc_image_load(path, &image) : nc_error(NC_FAILED, "evaluate: no memory");
     for (size_t i = 0; i < count && status == NC_OK; i++) {
-        const struct nc_view *view = &items->views[order[i].view];
+        const struct nc_view *view = &views->items[order[i].view];
         status = nc_image_preprocess(preprocess, &image, view->has_box ? view->box : NULL,
                                      pixels + i * values);
         if (status != NC_OK)
@@ -44,7 +69,7 @@ static int prepare_image(const struct nc_choice_items *items, const char *folder
 }
 
 /* Views order[0 .. count) to pixels; runs of one picture are one piece of work. */
-static int prepare(const struct nc_choice_items *items, const char *folder,
+static int prepare(const struct nc_views *views, const char *folder,
                    const struct nc_preprocess *preprocess, const struct order *order, size_t count,
                    size_t values, float *pixels)
 {
@@ -58,7 +83,7 @@ static int prepare(const struct nc_choice_items *items, const char *folder,
 #pragma omp parallel for schedule(dynamic)
     for (size_t run = 0; run < runs; run++) {
         size_t first = starts[run];
-        int failed = prepare_image(items, folder, preprocess, order + first, starts[run + 1] - first,
+        int failed = prepare_image(views, folder, preprocess, order + first, starts[run + 1] - first,
                                    values, pixels + first * values);
         if (failed == NC_OK)
             continue;
@@ -74,28 +99,30 @@ static int prepare(const struct nc_choice_items *items, const char *folder,
     return status;
 }
 
-int nc_views_encode(struct nc_encoder *encoder, const struct nc_model *model,
-                    const struct nc_choice_items *items, const char *folder, float *features)
+int views_encode(struct nc_encoder *encoder, const struct nc_model *model,
+                 const struct nc_views *views, const bool *wanted, const char *folder,
+                 float *features)
 {
     const struct nc_model_shape *shape = nc_model_shape(model);
     size_t values = shape->channels * shape->image_size * shape->image_size;
-    size_t embedding = shape->embedding, count = items->view_count;
+    size_t embedding = shape->embedding, count = 0;
     struct nc_preprocess preprocess;
-    struct order *order = malloc((count ? count : 1) * sizeof *order);
+    struct order *order = malloc((views->count + 1) * sizeof *order);
     float *pixels = malloc(BATCH * values * sizeof *pixels);
     float *batch = malloc(BATCH * embedding * sizeof *batch);
     int status = order && pixels && batch ? NC_OK : nc_error(NC_FAILED, "evaluate: no memory");
     if (status == NC_OK)
         status = nc_preprocess_load(nc_model_folder(model), shape->image_size, &preprocess);
-    for (size_t i = 0; i < count && status == NC_OK; i++)
-        order[i] = (struct order){items->views[i].image, i};
+    for (size_t i = 0; i < views->count && status == NC_OK; i++)
+        if (!wanted || wanted[i])
+            order[count++] = (struct order){views->items[i].image, i};
     if (status == NC_OK)
         qsort(order, count, sizeof *order, by_image);
     struct nc_progress *progress =
         status == NC_OK ? nc_progress_start("evaluate", "pictures", 0, count) : NULL;
     for (size_t i = 0; i < count && status == NC_OK; i += BATCH) {
         size_t part = count - i < BATCH ? count - i : BATCH;
-        status = prepare(items, folder, &preprocess, order + i, part, values, pixels);
+        status = prepare(views, folder, &preprocess, order + i, part, values, pixels);
         if (status == NC_OK)
             status = nc_encoder_pictures(encoder, pixels, part, false, batch);
         for (size_t k = 0; k < part && status == NC_OK; k++)

@@ -20,6 +20,10 @@ target_link_options(nclip_shared PRIVATE
 file(RELATIVE_PATH NCLIP_PC_PREFIX /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
 # What library.c reaches of nclip_core needs; for static linking only.
 set(NCLIP_STATIC_LIBS "-ldnnl -ljpeg -lcjson -lutf8proc -lxxhash -lz -fopenmp -lpthread -lm")
+if(NCLIP_WITH_CUDA)
+    string(APPEND NCLIP_STATIC_LIBS
+        " -L${CUDAToolkit_LIBRARY_DIR} -lcudart_static -lstdc++ -lrt -ldl")
+endif()
 configure_file(host/library/nclip.pc.in ${CMAKE_CURRENT_BINARY_DIR}/nclip.pc @ONLY)
 
 install(TARGETS nclip nclip_core nclip_shared)

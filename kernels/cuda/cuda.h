@@ -10,7 +10,11 @@
  * backend->compute. Meanwhile
  *   - nothing may be allocated, released, uploaded from or downloaded to ordinary host memory,
  *     and nobody may wait: the operations do none of that;
+<<<<<<< HEAD
  *   - products choose no algorithm by timing (gemm.cu): the calls were made once before, so that
+=======
+ *   - products choose no algorithm by timing (cublaslt.cu): run the step once before, so that
+>>>>>>> cuda-base
  *     every shape is known; a shape that is not takes cuBLASLt's first choice;
  *   - numbers given by value (a shape, a factor) are frozen into the graph;
  *   - a graph refers to the backend's workspace: it is launched on backend->compute only. */
@@ -27,7 +31,7 @@ struct nc_backend {
     int device;
     int multiprocessors;
     int major, minor; /* compute capability */
-    cudaStream_t compute, copy;
+    cudaStream_t compute, copy; /* every operation; queued copies, ordered by marks */
     cudaEvent_t marks[NC_MARKS];
     struct nc_cuda_recorder *recorder;
     struct nc_cuda_vision *vision; /* which full attention; attention_vision.cu */

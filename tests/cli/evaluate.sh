@@ -163,5 +163,5 @@ refuse 3 '^nclip: gone.json: ' "[$good]" --annotations gone.json
 refuse 1 'nowhere/chosen.jsonl: ' "[$good]" --items nowhere/chosen.jsonl
 status=0
 "$nclip" evaluate riddles --model "$model" --annotations all.json --images pictures >output 2>message || status=$?
-[ $status = 2 ] && grep -q 'there is no benchmark "riddles" here; there are choices and negrefcocog' message ||
+[ $status = 2 ] && grep -q 'there is no benchmark "riddles" here; there are negrefcocog, foils,' message ||
     fail "riddles: exit code $status: $(cat message)"

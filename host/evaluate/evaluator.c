@@ -1,0 +1,248 @@
+/* A model that embeds what benchmarks name. */
+#include "nclip/evaluate.h"
+
+#include "nclip/embedding_store.h"
+#include "nclip/encoder.h"
+#include "nclip/error.h"
+#include "nclip/image_source.h"
+#include "nclip/progress.h"
+#include "views.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SHOW_PROGRESS_FROM = 2000 /* texts */ };
+
+struct nc_evaluator {
+    struct nc_evaluator_options options;
+    struct nc_ops *ops;
+    struct nc_model *model;
+    struct nc_encoder *text, *vision; /* vision: NULL until a picture must be encoded */
+    struct nc_embedding_store *store; /* or NULL */
+    struct nc_image_source *source;   /* of nc_evaluator_pictures() without a store */
+    struct nc_picture_cache *cache;
+    size_t slot;
+};
+
+int nc_evaluator_open(const struct nc_evaluator_options *options, struct nc_evaluator **out)
+{
+    *out = NULL;
+    struct nc_evaluator *evaluator = calloc(1, sizeof *evaluator);
+    if (!evaluator)
+        return nc_error(NC_FAILED, "evaluate: no memory");
+    evaluator->options = *options;
+    struct nc_encoder_options text = {.precision = options->precision, .text = true};
+    char hash[17];
+    int status = nc_model_open(options->model, &evaluator->model);
+    if (status == NC_OK && options->embeddings)
+        status = nc_embedding_store_open(options->embeddings, &evaluator->store);
+    if (status == NC_OK && options->embeddings)
+        status = nc_model_vision_hash(evaluator->model, hash);
+    if (status == NC_OK && options->embeddings)
+        status =
+            nc_embedding_store_expect(evaluator->store, hash, nc_evaluator_embedding(evaluator));
+    if (status == NC_OK)
+        status = nc_ops_create(options->device, (int)options->device_number, &evaluator->ops);
+    if (status == NC_OK)
+        status = nc_encoder_create(evaluator->ops, evaluator->model, &text, &evaluator->text);
+    if (status != NC_OK) {
+        nc_evaluator_close(evaluator);
+        return status;
+    }
+    *out = evaluator;
+    return NC_OK;
+}
+
+void nc_evaluator_close(struct nc_evaluator *evaluator)
+{
+    if (!evaluator)
+        return;
+    nc_encoder_destroy(evaluator->text);
+    nc_encoder_destroy(evaluator->vision);
+    nc_embedding_store_close(evaluator->store);
+    nc_image_source_close(evaluator->source);
+    nc_ops_destroy(evaluator->ops);
+    nc_model_close(evaluator->model);
+    free(evaluator);
+}
+
+size_t nc_evaluator_embedding(const struct nc_evaluator *evaluator)
+{
+    return nc_model_shape(evaluator->model)->embedding;
+}
+
+struct nc_ops *nc_evaluator_ops(struct nc_evaluator *evaluator)
+{
+    return evaluator->ops;
+}
+
+int nc_evaluator_texts(struct nc_evaluator *evaluator, const char *const *texts, size_t count,
+                       float *features)
+{
+    enum { PART = 256 };
+    size_t embedding = nc_evaluator_embedding(evaluator);
+    struct nc_progress *progress =
+        count >= SHOW_PROGRESS_FROM ? nc_progress_start("evaluate", "texts", 0, count) : NULL;
+    int status = NC_OK;
+    for (size_t i = 0; i < count && status == NC_OK; i += PART) {
+        size_t part = count - i < PART ? count - i : PART;
+        status =
+            nc_encoder_texts(evaluator->text, texts + i, part, false, features + i * embedding);
+        nc_progress_update(progress, i + part, NULL);
+    }
+    nc_progress_finish(progress);
+    return status;
+}
+
+/* ---- Pictures ------------------------------------------------------------------------------- */
+
+/* Rows that are not normalised in fp32 become so: a store in bf16 keeps norms only nearly. */
+static void normalize(float *row, size_t embedding)
+{
+    double sum = 0;
+    for (size_t d = 0; d < embedding; d++)
+        sum += (double)row[d] * (double)row[d];
+    float factor = sum > 0 ? (float)(1 / sqrt(sum)) : 0;
+    for (size_t d = 0; d < embedding; d++)
+        row[d] *= factor;
+}
+
+static bool in_store(const void *store, const char *name)
+{
+    size_t row;
+    return nc_embedding_store_find(store, name, &row);
+}
+
+/* Whole pictures from the store; wanted[views->count]: which views are not. */
+static int from_store(struct nc_evaluator *evaluator, const struct nc_views *views,
+                      const char *folder, bool *wanted, float *features)
+{
+    const struct nc_embedding_store *store = evaluator->store;
+    const struct nc_embedding_info *info = nc_embedding_store_info(store);
+    size_t embedding = nc_evaluator_embedding(evaluator);
+    bool scale = !info->normalized || info->type != NC_FLOAT32;
+    for (size_t i = 0; i < views->count; i++) {
+        const struct nc_view *view = &views->items[i];
+        const char *name = views_known_name(views->images[view->image], in_store, store);
+        size_t row;
+        wanted[i] = view->has_box || !nc_embedding_store_find(store, name, &row);
+        if (wanted[i] && !folder)
+            return nc_error(NC_BAD_INPUT,
+                            view->has_box ? "%s: a store holds whole pictures, but this benchmark "
+                                            "looks at a part of %s: give --images"
+                                          : "%s: does not hold %s: embed it, or give --images too",
+                            evaluator->options.embeddings, name);
+        if (wanted[i])
+            continue;
+        nc_embedding_store_row_float(store, row, features + i * embedding);
+        if (scale)
+            normalize(features + i * embedding, embedding);
+    }
+    return NC_OK;
+}
+
+static int encode_views(struct nc_evaluator *evaluator, const struct nc_views *views,
+                        const char *folder, float *features)
+{
+    bool *wanted = malloc(views->count + 1);
+    if (!wanted)
+        return nc_error(NC_FAILED, "evaluate: no memory");
+    memset(wanted, true, views->count + 1);
+    int status = NC_OK;
+    if (evaluator->store)
+        status = from_store(evaluator, views, folder, wanted, features);
+    else if (!folder)
+        status =
+            nc_error(NC_USAGE, "evaluate: needs --images, or --embeddings with a store of them");
+    bool any = status == NC_OK && memchr(wanted, true, views->count);
+    struct nc_encoder_options vision = {.precision = evaluator->options.precision, .vision = true};
+    if (any && !evaluator->vision)
+        status = nc_encoder_create(evaluator->ops, evaluator->model, &vision, &evaluator->vision);
+    if (any && status == NC_OK)
+        status = views_encode(evaluator->vision, evaluator->model, views, wanted, folder, features);
+    free(wanted);
+    return status;
+}
+
+int nc_evaluator_pictures(struct nc_evaluator *evaluator, const char *folder, const char ***names,
+                          size_t *count)
+{
+    const struct nc_embedding_store *store = evaluator->store;
+    int status = NC_OK;
+    *names = NULL;
+    *count = 0;
+    if (!store && !folder)
+        return nc_error(NC_USAGE, "evaluate: needs --images, or --embeddings with a store of them");
+    if (!store) {
+        nc_image_source_close(evaluator->source);
+        evaluator->source = NULL;
+        status = nc_image_source_open(folder, &evaluator->source);
+    }
+    if (status != NC_OK)
+        return status;
+    *count = store ? nc_embedding_store_count(store) : nc_image_source_count(evaluator->source);
+    *names = malloc((*count + 1) * sizeof **names);
+    if (!*names)
+        return nc_error(NC_FAILED, "evaluate: no memory");
+    for (size_t i = 0; i < *count; i++)
+        (*names)[i] =
+            store ? nc_embedding_store_key(store, i) : nc_image_source_key(evaluator->source, i);
+    return NC_OK;
+}
+
+/* ---- One model's features for the next ------------------------------------------------------ */
+
+struct nc_picture_cache {
+    char hash[17]; /* of the vision tower */
+    size_t slot, values;
+    float *features;
+};
+
+int nc_picture_cache_create(struct nc_picture_cache **cache)
+{
+    *cache = calloc(1, sizeof **cache);
+    return *cache ? NC_OK : nc_error(NC_FAILED, "evaluate: no memory");
+}
+
+void nc_picture_cache_destroy(struct nc_picture_cache *cache)
+{
+    if (cache)
+        free(cache->features);
+    free(cache);
+}
+
+void nc_evaluator_use_cache(struct nc_evaluator *evaluator, struct nc_picture_cache *cache,
+                            size_t slot)
+{
+    evaluator->cache = cache;
+    evaluator->slot = slot;
+}
+
+int nc_evaluator_views(struct nc_evaluator *evaluator, const struct nc_views *views,
+                       const char *folder, float *features)
+{
+    struct nc_picture_cache *cache = evaluator->cache;
+    size_t values = views->count * nc_evaluator_embedding(evaluator);
+    char hash[17];
+    if (!cache)
+        return encode_views(evaluator, views, folder, features);
+    int status = nc_model_vision_hash(evaluator->model, hash);
+    if (status != NC_OK)
+        return status;
+    if (cache->features && cache->slot == evaluator->slot && cache->values == values &&
+        strcmp(cache->hash, hash) == 0) {
+        memcpy(features, cache->features, values * sizeof *features);
+        return NC_OK;
+    }
+    status = encode_views(evaluator, views, folder, features);
+    float *kept = status == NC_OK ? realloc(cache->features, (values + 1) * sizeof *kept) : NULL;
+    if (!kept)
+        return status;
+    memcpy(kept, features, values * sizeof *kept);
+    cache->features = kept;
+    cache->slot = evaluator->slot;
+    cache->values = values;
+    strcpy(cache->hash, hash);
+    return NC_OK;
+}

@@ -1,0 +1,213 @@
+/* foils: a picture, its caption, and one or more captions that do not fit it. The score is the
+ * share of items whose caption has the highest cosine; with several pieces (VALSE, SugarCrepe,
+ * CREPE's complexities) the mean over them, as their papers average. The benchmarks differ in what
+ * equal cosines count: see each reader.
+ *
+ * Which benchmark a file is of is seen from its keys or columns. A folder stands for all files in
+ * it that are of one; a suite's pieces all lie in one folder.
+ */
+#include "foils.h"
+
+#include "nclip/error.h"
+#include "nclip/files.h"
+
+#include <dirent.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct format {
+    const char *name;
+    bool mean; /* the score is the mean over pieces */
+    bool (*is)(const struct foils_file *);
+    int (*read)(const struct foils_file *, struct nc_choice_items *);
+} formats[] = {
+    {"VALSE", true, foils_is_valse, foils_read_valse},
+    {"SugarCrepe", true, foils_is_sugarcrepe, foils_read_sugarcrepe},
+    {"CC-Neg", false, foils_is_ccneg, foils_read_ccneg},
+    {"CREPE", true, foils_is_crepe, foils_read_crepe},
+    {"NegBench", false, foils_is_negbench, foils_read_negbench},
+};
+enum { FORMATS = sizeof formats / sizeof *formats };
+
+int foils_add(struct nc_choice_items *items, const char *where, const char *group, bool strict,
+              const char *image, const double *box, const char *caption, const char *const *foils,
+              size_t foil_count)
+{
+    struct nc_choice_item item = {
+        .phrases_vary = true, .strict = strict, .first = items->option_count};
+    size_t index;
+    int status = *image ? choice_items_view(items, image, box, &item.fixed)
+                        : nc_error(NC_BAD_INPUT, "%s: the picture's name is empty", where);
+    for (size_t i = 0; i <= foil_count && status == NC_OK; i++) {
+        status = choice_items_phrase(items, i ? foils[i - 1] : caption, &index);
+        if (status == NC_OK)
+            status = choice_items_option(items, index);
+    }
+    return status == NC_OK ? choice_items_add(items, where, group, &item) : status;
+}
+
+static const char *ending(const char *name)
+{
+    const char *dot = strrchr(name, '.');
+    return dot ? dot : "";
+}
+
+static bool is_csv(const char *path)
+{
+    return strcmp(ending(path), ".csv") == 0;
+}
+
+static const struct format *recognise(const struct foils_file *file)
+{
+    for (size_t i = 0; i < FORMATS; i++)
+        if (formats[i].is(file))
+            return &formats[i];
+    return NULL;
+}
+
+/* ---- Loading: a file's content lives as long as the items ------------------------------------ */
+
+static void release_json(void *root)
+{
+    cJSON_Delete(root);
+}
+
+static void release_csv(void *csv)
+{
+    nc_csv_free(csv);
+    free(csv);
+}
+
+static char *piece_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *piece = strdup(slash ? slash + 1 : path);
+    if (piece && strrchr(piece, '.'))
+        *strrchr(piece, '.') = 0;
+    return piece;
+}
+
+static int load(const char *path, struct nc_choice_items *items, struct foils_file *file)
+{
+    int status;
+    *file = (struct foils_file){.path = path};
+    if (is_csv(path)) {
+        file->csv = calloc(1, sizeof *file->csv);
+        if (!file->csv)
+            return nc_error(NC_FAILED, "evaluate: no memory");
+        status = nc_csv_load(path, file->csv);
+        if (status == NC_OK)
+            return choice_items_keep(items, file->csv, release_csv);
+        free(file->csv);
+        return status;
+    }
+    status = nc_json_load(path, &file->root);
+    return status == NC_OK ? choice_items_keep(items, file->root, release_json) : status;
+}
+
+/* *format: NULL when the file is of no benchmark. */
+static int read_file(const char *path, struct nc_choice_items *items, const struct format **format)
+{
+    struct foils_file file;
+    char *piece = piece_of(path);
+    *format = NULL;
+    if (!piece)
+        return nc_error(NC_FAILED, "evaluate: no memory");
+    int status = choice_items_keep(items, piece, free);
+    if (status == NC_OK)
+        status = load(path, items, &file);
+    if (status != NC_OK)
+        return status;
+    file.piece = piece;
+    *format = recognise(&file);
+    if (!*format)
+        return NC_OK;
+    items->mean_over_groups = (*format)->mean;
+    return (*format)->read(&file, items);
+}
+
+static int unknown(const char *path)
+{
+    return nc_error(
+        NC_BAD_INPUT,
+        "%s: holds no foils: expected VALSE's or SugarCrepe's JSON, CC-Neg's as JSON, or a "
+        "CSV file of CREPE or NegBench",
+        path);
+}
+
+static int wanted(const struct dirent *entry)
+{
+    const char *end = ending(entry->d_name);
+    return *entry->d_name != '.' && (strcmp(end, ".json") == 0 || strcmp(end, ".csv") == 0);
+}
+
+static int read_folder(const char *folder, struct nc_choice_items *items)
+{
+    struct dirent **entries;
+    const struct format *first = NULL, *format;
+    int count = scandir(folder, &entries, wanted, alphasort), status = NC_OK;
+    if (count < 0)
+        return nc_error(NC_BAD_INPUT, "%s: cannot read the folder", folder);
+    for (int i = 0; i < count; i++) {
+        char *path = status == NC_OK ? nc_path_join(folder, entries[i]->d_name) : NULL;
+        /* messages and pieces may point to the path */
+        if (status == NC_OK)
+            status = path ? choice_items_keep(items, path, free)
+                          : nc_error(NC_FAILED, "evaluate: no memory");
+        if (status == NC_OK)
+            status = read_file(path, items, &format);
+        if (status == NC_OK && format && first && format != first)
+            status = nc_error(NC_BAD_INPUT,
+                              "%s: is of %s, but the other files of the folder are of %s: "
+                              "evaluate one benchmark at a time",
+                              path, format->name, first->name);
+        if (status == NC_OK && format)
+            first = format;
+        free(entries[i]);
+    }
+    free(entries);
+    return status == NC_OK && !first ? unknown(folder) : status;
+}
+
+int nc_foils_load(const char *path, struct nc_choice_items *items)
+{
+    const struct format *format;
+    int status = choice_items_begin(items);
+    if (status != NC_OK)
+        return status;
+    if (nc_folder_exists(path)) {
+        status = read_folder(path, items);
+    } else {
+        status = read_file(path, items, &format);
+        if (status == NC_OK && !format)
+            status = unknown(path);
+    }
+    if (status == NC_OK && !items->count)
+        status = nc_error(NC_BAD_INPUT, "%s: holds no item", path);
+    if (status != NC_OK)
+        nc_choice_items_free(items);
+    return status;
+}
+
+static int run(const struct nc_benchmark *benchmark, struct nc_evaluator *evaluator,
+               const struct nc_request *request, struct nc_result *result)
+{
+    struct nc_choice_items items;
+    (void)benchmark;
+    int status = nc_foils_load(request->annotations, &items);
+    if (status != NC_OK)
+        return status;
+    status = choice_items_evaluate(&items, evaluator, request, result);
+    nc_choice_items_free(&items);
+    return status;
+}
+
+const struct nc_benchmark nc_benchmark_foils = {
+    .name = "foils",
+    .definition =
+        "share of items whose caption has a higher cosine with the picture than its foils; "
+        "with several pieces the mean over them",
+    .annotations = true,
+    .annotations_help = "a file or a folder of VALSE, SugarCrepe, CREPE, CC-Neg or NegBench",
+    .run = run,
+};

@@ -1,0 +1,76 @@
+/* What an evaluation found, for people and for scripts. */
+#include "nclip/evaluate.h"
+
+#include "nclip/error.h"
+
+#include <cjson/cJSON.h>
+#include <stdlib.h>
+#include <string.h>
+
+int nc_result_add(struct nc_result *result, const char *name, const struct nc_share *share)
+{
+    struct nc_part *parts = realloc(result->parts, (result->part_count + 1) * sizeof *parts);
+    if (parts)
+        result->parts = parts;
+    char *copy = strdup(name);
+    if (!parts || !copy) {
+        free(copy);
+        return nc_error(NC_FAILED, "evaluate: no memory");
+    }
+    parts[result->part_count++] = (struct nc_part){copy, *share};
+    return NC_OK;
+}
+
+void nc_result_free(struct nc_result *result)
+{
+    for (size_t i = 0; i < result->part_count; i++)
+        free(result->parts[i].name);
+    free(result->parts);
+    *result = (struct nc_result){0};
+}
+
+static void add_share(cJSON *object, const struct nc_share *share)
+{
+    const double interval[2] = {share->low, share->high};
+    cJSON_AddNumberToObject(object, "score", share->score);
+    cJSON_AddNumberToObject(object, "n", (double)share->n);
+    cJSON_AddItemToObject(object, "interval", cJSON_CreateDoubleArray(interval, 2));
+}
+
+static int print_json(const struct nc_result *result, FILE *out)
+{
+    cJSON *root = cJSON_CreateObject();
+    cJSON_AddStringToObject(root, "benchmark", result->benchmark);
+    add_share(root, &result->score);
+    cJSON_AddStringToObject(root, "definition", result->definition);
+    if (result->part_count) {
+        cJSON *object = cJSON_AddObjectToObject(root, "groups");
+        for (size_t i = 0; i < result->part_count; i++)
+            add_share(cJSON_AddObjectToObject(object, result->parts[i].name),
+                      &result->parts[i].share);
+    }
+    char *text = cJSON_Print(root);
+    cJSON_Delete(root);
+    if (!text)
+        return nc_error(NC_FAILED, "evaluate: no memory");
+    fprintf(out, "%s\n", text);
+    cJSON_free(text);
+    return NC_OK;
+}
+
+static void print_line(const char *name, const struct nc_share *share, FILE *out)
+{
+    fprintf(out, "%-32s %6.2f%%  (95%%: %.2f to %.2f)  %zu items\n", name, 100 * share->score,
+            100 * share->low, 100 * share->high, share->n);
+}
+
+int nc_result_print(const struct nc_result *result, bool json, FILE *out)
+{
+    if (json)
+        return print_json(result, out);
+    print_line(result->benchmark, &result->score, out);
+    for (size_t i = 0; i < result->part_count; i++)
+        print_line(result->parts[i].name, &result->parts[i].share, out);
+    fprintf(out, "Score: %s. The interval is a bootstrap.\n", result->definition);
+    return NC_OK;
+}

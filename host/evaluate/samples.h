@@ -1,0 +1,40 @@
+/* A few items of a benchmark with what several models chose, to be looked at. */
+#ifndef NCLIP_HOST_EVALUATE_SAMPLES_H
+#define NCLIP_HOST_EVALUATE_SAMPLES_H
+
+#include "nclip/evaluate.h"
+
+enum { SAMPLES = 64 };
+
+/* A text, or a picture or a part of one. */
+struct sample_side {
+    const char *text;    /* NULL: the picture */
+    const char *picture; /* its name */
+    const double *box;   /* {x, y, width, height}, or NULL: all of it */
+};
+
+struct sample {
+    size_t index;
+    struct sample_side query, right, other;
+    struct sample_side *chosen; /* [models] */
+    bool *is_right;                           /* [models] */
+    size_t models;
+};
+
+/* Evenly spaced among the items, so not picked by how they came out. */
+struct nc_samples {
+    struct sample items[SAMPLES];
+    size_t count, model; /* whose choices are being added */
+};
+
+/* Whether item `index` of `count` is among the candidates. */
+bool samples_want(const struct nc_samples *samples, size_t index, size_t count);
+
+/* Everything is copied. `other`: what could have been chosen instead of the right; {0} where that is
+ * too many things. Models add the same indices in the same order. */
+int samples_add(struct nc_samples *samples, size_t index, struct sample_side query,
+                struct sample_side right, struct sample_side other, struct sample_side chosen,
+                bool is_right);
+void samples_free(struct nc_samples *samples);
+
+#endif

@@ -1,0 +1,22 @@
+/* Pictures and boxes of an evaluation through the vision tower. */
+#ifndef NCLIP_HOST_EVALUATE_VIEWS_H
+#define NCLIP_HOST_EVALUATE_VIEWS_H
+
+#include "nclip/encoder.h"
+#include "nclip/evaluate.h"
+
+/* The rows of features[views->count, embedding] that `wanted` names (NULL: all). */
+int views_encode(struct nc_encoder *encoder, const struct nc_model *model,
+                 const struct nc_views *views, const bool *wanted, const char *folder,
+                 float *features);
+
+/* Published files name pictures by paths on their makers' machines: the longest end of `name`, cut
+ * at a slash, that `exists` knows; `name` itself when it knows none. */
+const char *views_known_name(const char *name, bool (*exists)(const void *context, const char *),
+                             const void *context);
+
+/* Where the picture file of that name lies below `folder`; the caller frees it (NULL: no memory).
+ */
+char *views_path(const char *folder, const char *name);
+
+#endif
