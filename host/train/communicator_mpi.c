@@ -116,6 +116,8 @@ static void reduce_scatter(struct nc_communicator *c, float *data, size_t count)
                                NC_REDUCE_SCATTER, MPI_COMM_WORLD, &t->requests[pending++]));
     }
     finish(c, t->requests, pending);
+    if (!own.count)
+        return;
     float *sum = data + own.first;
     if (c->rank) { /* the first rank's number comes first */
         float *mine = t->scratch + c->rank * own.count;
