@@ -2,6 +2,18 @@
 #ifndef NCLIP_TESTS_RANKS_CUDA_RUNTIME_API_H
 #define NCLIP_TESTS_RANKS_CUDA_RUNTIME_API_H
 
+/* The program beside it may hold the real ones. */
+#define cudaStreamCreateWithFlags emulated_cudaStreamCreateWithFlags
+#define cudaStreamDestroy emulated_cudaStreamDestroy
+#define cudaStreamSynchronize emulated_cudaStreamSynchronize
+#define cudaStreamWaitEvent emulated_cudaStreamWaitEvent
+#define cudaEventCreateWithFlags emulated_cudaEventCreateWithFlags
+#define cudaEventDestroy emulated_cudaEventDestroy
+#define cudaEventRecord emulated_cudaEventRecord
+#define cudaEventQuery emulated_cudaEventQuery
+#define cudaEventSynchronize emulated_cudaEventSynchronize
+#define cudaGetErrorString emulated_cudaGetErrorString
+
 typedef enum { cudaSuccess = 0, cudaErrorUnknown = 999, cudaErrorNotReady = 600 } cudaError_t;
 typedef struct emulated_stream *cudaStream_t;
 typedef struct emulated_event *cudaEvent_t;
