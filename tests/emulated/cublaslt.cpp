@@ -3,7 +3,6 @@
 #include "kernels/cuda/device.h"
 
 #include <oneapi/dnnl/dnnl.h>
-#include <unistd.h>
 #include <vector>
 
 struct nc_emulated_lt nc_emulated_lt;
@@ -244,7 +243,7 @@ struct job {
 /* By columns is by rows, transposed: d^T[n, m] = op(b)^T op(a)^T */
 static void run(const job &j)
 {
-    usleep(static_cast<useconds_t>(nc_emulated_lt.slow[j.algorithm]));
+    nc_emulated_take(1000 * static_cast<int64_t>(nc_emulated_lt.slow[j.algorithm]));
     std::vector<float> a = read(j.a_data, j.a.rows * j.a.columns, j.a.type);
     std::vector<float> b = read(j.b_data, j.b.rows * j.b.columns, j.b.type);
     size_t count = j.s.m * j.s.n;

@@ -137,6 +137,9 @@ cudaError_t cudaGraphDestroy(cudaGraph_t graph);
  * can be touched. For what the emulation has no name for: a library's product. */
 cudaError_t nc_emulated_enqueue(cudaStream_t stream, std::function<void()> work);
 
+/* The work that runs now takes so long, as events see it; the clock stands still otherwise. */
+void nc_emulated_take(int64_t nanoseconds);
+
 /* A random number below `limit`, from the seed. */
 uint64_t nc_emulated_random(uint64_t limit);
 uint64_t nc_emulated_seed(void);
