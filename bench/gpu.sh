@@ -1,8 +1,8 @@
 #!/bin/sh
 # Everything that needs a GPU, in one call of less than ten minutes: builds, runs the tests of
 # operations and training on the device, compute-sanitizer's memcheck and racecheck, and the
-# benchmarks with their peers. Results go to bench/results/ (or $OUT), the log too; a short table
-# comes last.
+# benchmarks with their peers. Results go to bench/results/ and the log to build/, or both to $OUT; a
+# short table comes last.
 #   sh bench/gpu.sh [build] [test] [sanitize] [kernels] [train] [epochs]       (all, when none is named)
 # Needs the CUDA toolkit, CMake and a compiler. Without the Debian packages, and without a registry
 # to get them from: BUNDLE=DIR, made by third_party/bundle.sh on a machine that has them.
@@ -15,7 +15,8 @@ python=${PYTHON:-python3}
 build=build/gpu
 mkdir -p "$out" build
 out=$(cd "$out" && pwd)
-log=$out/gpu.log
+log=$(pwd)/build/gpu.log
+[ -z "${OUT:-}" ] || log=$out/gpu.log
 : >"$log"
 failures=0
 
@@ -64,9 +65,11 @@ nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader ||
     exit 1
 }
 
+capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -n 1 | tr -d .)
+
 if wanted build; then
     step configure 120 cmake -S . -B $build -DCMAKE_BUILD_TYPE=Release -DNCLIP_CUDA=ON \
-        -DCMAKE_CUDA_ARCHITECTURES="${ARCHITECTURES:-native}" || exit 1
+        -DNCLIP_CUDA_ARCHITECTURES="${ARCHITECTURES:-$capability}" || exit 1
     step build 400 cmake --build $build --parallel "$(nproc)" || exit 1
 fi
 bench=$build/nclip-bench
