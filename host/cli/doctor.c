@@ -223,7 +223,7 @@ static void print_gpus(const struct nc_gpu_support *s)
     if (*s->problem)
         printf("%-10s %s\n", s->built ? "gpus" : "cuda", s->problem);
     printf("advice     %s\n", *s->problem ? "train, embed and evaluate on the processor (--device cpu, the default)"
-                                          : "train, embed and evaluate with --device cuda --set precision=bf16");
+                                          : "train with --device cuda --set precision=bf16, embed and evaluate with --device cuda --precision bf16");
 }
 
 static void add_gpus(cJSON *root, const struct nc_gpu_support *s)

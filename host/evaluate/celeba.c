@@ -113,6 +113,7 @@ static int reserve(struct faces *faces)
 static int read_face(const char *path, size_t number, char *line, struct faces *faces)
 {
     char *save, *name = strtok_r(line, " \t", &save);
+    char *value;
     size_t index, count = 0;
     if (!name || (faces->wanted && !nc_string_map_find(faces->wanted, name, &index)))
         return NC_OK;
@@ -120,13 +121,13 @@ static int read_face(const char *path, size_t number, char *line, struct faces *
     if (status != NC_OK)
         return status;
     bool *labels = faces->labels + faces->count * faces->attribute_count;
-    for (char *value; (value = strtok_r(NULL, " \t", &save)); count++) {
+    for (; (value = strtok_r(NULL, " \t", &save)); count++) {
         bool yes = strcmp(value, "1") == 0;
         if (count == faces->attribute_count || (!yes && strcmp(value, "-1") != 0))
             break;
         labels[count] = yes;
     }
-    if (count != faces->attribute_count || strtok_r(NULL, " \t", &save))
+    if (count != faces->attribute_count || value)
         return nc_error(NC_BAD_INPUT,
                         "%s line %zu: expected a picture's name and %zu numbers, each 1 or -1",
                         path, number, faces->attribute_count);

@@ -95,7 +95,7 @@ static int read_item(struct nc_choice_items *items, const char *where, const cJS
     const cJSON *list = cJSON_GetObjectItemCaseSensitive(object, "bbox_list");
     item.phrases_vary = phrases != NULL;
     int status = nc_json_optional_string(where, object, "group", &group);
-    if (status == NC_OK && !images)
+    if (status == NC_OK && (phrases || !images))
         status = nc_json_string(where, object, "image", &image);
     if (status == NC_OK && !phrases)
         status = nc_json_string(where, object, "phrase", &phrase);
@@ -161,7 +161,8 @@ const struct nc_benchmark nc_benchmark_choices = {
     .name = "choices",
     .definition = "share of items whose right option has the highest cosine",
     .annotations = true,
-    .annotations_help = "a JSON array of items (see the README)",
+    .annotations_help = "a JSON array of items: {\"phrase\", \"images\", \"answer\"}, "
+                        "{\"phrase\", \"image\", \"boxes\", \"answer\"} or {\"image\", \"phrases\", \"answer\"}",
     .run = run,
 };
 

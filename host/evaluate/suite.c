@@ -98,7 +98,8 @@ static const char *find_missing(const struct nc_suite_entry *entry)
             return files[i];
     if (entry->embeddings && exists(entry->embeddings))
         return NULL;
-    return !r->images || exists(r->images) ? NULL : r->images;
+    const char *pictures = r->images ? r->images : entry->embeddings;
+    return exists(pictures) ? NULL : pictures;
 }
 
 static int read_entry(const char *where, const cJSON *object, const char *data,

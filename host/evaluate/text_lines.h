@@ -20,7 +20,7 @@ struct text_lines {
 
 /* Lines of `least` to `most` fields between tabs (missing ones are NULL). Empty lines and those
  * that start with # are passed over. Where no file `path` exists, one of that name that is built in
- * is taken (host/evaluate/builtin.h). */
+ * is taken (host/evaluate/built_in.h). */
 int text_lines_load(const char *path, size_t least, size_t most, struct text_lines *lines);
 void text_lines_free(struct text_lines *lines); /* {0} is allowed */
 

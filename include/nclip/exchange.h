@@ -2,10 +2,9 @@
  *
  *     hf                  transformers' CLIPModel: both towers
  *     hf-text             CLIPTextModel: the text tower, for diffusers' text_encoder
- *     hf-text-projection  CLIPTextModelWithProjection: with text_projection, for SDXL's
- * text_encoder_2 open_clip           open_clip's state dict, open_clip_model.safetensors, with
- * open_clip_config.json openai              OpenAI's state dict, model.safetensors, for
- * clip.model.build_model
+ *     hf-text-projection  CLIPTextModelWithProjection, for SDXL's text_encoder_2
+ *     open_clip           open_clip's state dict and config, for create_model_and_transforms
+ *     openai              OpenAI's state dict, for clip.model.build_model
  *
  * Which tensor has which name in which form is said by the table of parameters (nclip/model.h):
  * OpenAI and open_clip keep query, key and value as one tensor, and projections transposed.

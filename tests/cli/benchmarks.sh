@@ -216,6 +216,8 @@ refuse 2 '\-\-split is train, valid, test or all' $attributes --split later
 refuse 3 'holds no picture of the split "valid"' $attributes --split valid
 printf '1\nRed Round\nred-circle.png 1 0\n' >celeba/list_attr_celeba.txt
 refuse 3 'list_attr_celeba.txt line 3: expected a picture.s name and 2 numbers, each 1 or -1' $attributes --prompts prompts.txt
+printf '1\nRed Round\nred-circle.png 1 -1 1\n' >celeba/list_attr_celeba.txt
+refuse 3 'line 3: expected a picture.s name and 2 numbers' $attributes --prompts prompts.txt
 printf '1\nRed Round\nred-circle.png 1\n' >celeba/list_attr_celeba.txt
 refuse 3 'line 3: expected a picture.s name and 2 numbers' $attributes --prompts prompts.txt
 printf 'Red Round\n' >celeba/list_attr_celeba.txt

@@ -42,7 +42,8 @@ cat >data/suite.json <<'END'
  {"name": "Captions", "benchmark": "retrieval", "annotations": "../captions.jsonl", "images": "../pictures", "paper": [59.99, 72.77]},
  {"name": "Classes", "benchmark": "zeroshot", "images": "classes"},
  {"name": "Faces", "benchmark": "attributes", "annotations": "celeba", "images": "../pictures", "prompts": "prompts.txt"},
- {"name": "Elsewhere", "benchmark": "retrieval", "annotations": "elsewhere.json", "images": "../pictures"}]}
+ {"name": "Elsewhere", "benchmark": "retrieval", "annotations": "elsewhere.json", "images": "../pictures"},
+ {"name": "No store", "benchmark": "foils", "annotations": "foils.json", "embeddings": "no-store"}]}
 END
 
 report() {
@@ -53,6 +54,7 @@ report --title 'Ours & theirs'
 grep -qE '^Boxes +1 +100\.00 \(.* 57\.27 +- $' result || fail "no line for the boxes: $(cat result)"
 [ "$(wc -l <result)" = 8 ] || fail "other lines: $(cat result)"
 grep -q '^Elsewhere: passed over: data/elsewhere.json is not there' log || fail "no note: $(cat log)"
+grep -q '^No store: passed over: data/no-store is not there' log || fail "no note of the store: $(cat log)"
 [ "$(grep -c '^evaluate .* pictures/s' log)" -le 6 ] || fail "pictures are encoded for each model: $(cat log)"
 
 # The same scores as of each benchmark alone.

@@ -147,6 +147,7 @@ refuse 3 'bad.json: expected a JSON array of items' '{}'
 refuse 3 'bad.json: expected a JSON array of items' '[]'
 refuse 3 'bad.json item 1: is not an object' "[$good, 3]"
 refuse 3 'bad.json item 1:.*"phrase"' "[$good, {\"images\": [\"red-circle.png\", \"blue-circle.png\"], \"answer\": 0}]"
+refuse 3 'bad.json item 0:.*"image"' '[{"phrases": ["a", "b"], "images": ["red-circle.png"], "answer": 0}]'
 refuse 3 'bad.json item 0: "answer" is 2, but the options are numbered 0 to 1' \
     '[{"phrase": "a", "images": ["red-circle.png", "blue-circle.png"], "answer": 2}]'
 refuse 3 'bad.json item 0: has 1 options; choosing needs two' \
