@@ -125,6 +125,6 @@ void chat_address_free(struct chat_address *address)
 void chat_hide_key(const struct chat_address *address, char *text)
 {
     const char *key = address->key ? address->key + sizeof scheme - 1 : "";
-    for (char *at = text; *key && (at = strstr(at, key));)
+    for (char *at = text; *key && (at = strstr(at, key)); at += strlen(key))
         memset(at, '*', strlen(key));
 }

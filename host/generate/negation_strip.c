@@ -191,6 +191,9 @@ char *nc_negation_strip(const char *caption, const char **reason)
             behind_negation = true;
             continue;
         }
+        /* Quotes and dashes beyond ASCII are no letters where negations are looked for. */
+        if (found && length > (size_t)(caption + match.start - at))
+            length = (size_t)(caption + match.start - at);
         const struct rule *some = behind_negation && length && strncasecmp(at, "any", 3) == 0
                                       ? rule_for(at, length, at + length)
                                       : NULL;

@@ -32,6 +32,12 @@ static bool has_columns(const struct scan_file *file)
     return file->format == NC_SCAN_CSV || file->format == NC_SCAN_TSV;
 }
 
+/* Bytes of the byte order mark, if the file begins with one. */
+static size_t mark(const char *bytes, size_t size, uint64_t offset)
+{
+    return offset == 0 && size >= 3 && memcmp(bytes, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+}
+
 /* The quote that closes the one at `at`, or NULL. In between, two stand for one. */
 static const char *closing_quote(const char *at, const char *end)
 {
@@ -71,8 +77,8 @@ static size_t whole(const struct scan_file *file, const char *bytes, size_t size
         const char *newline = memrchr(bytes, '\n', size);
         return newline ? (size_t)(newline + 1 - bytes) : 0;
     }
-    const char *at = bytes, *next;
-    while ((next = record_end(at, bytes + size, delimiter(file))))
+    const char *at = bytes, *next, *start = bytes + mark(bytes, size, file->offset);
+    while ((next = record_end(at == bytes ? start : at, bytes + size, delimiter(file))))
         at = next;
     return (size_t)(at - bytes);
 }
@@ -216,8 +222,7 @@ static int read_header(struct scan_file *file, const struct nc_scan_options *opt
         return NC_OK;
     }
     const char *start = block->bytes, *stop = start + block->size, *end = start;
-    if (block->size >= 3 && memcmp(start, "\xef\xbb\xbf", 3) == 0)
-        start += 3;
+    start += mark(start, block->size, block->offset);
     int best = SCAN_NO_FIELD;
     for (size_t i = 0; block->size; i++) {
         struct field field = field_of(start, stop, delimiter(file), i, &end);
@@ -277,8 +282,7 @@ static int count_lines(const struct scan_file *file, size_t index, struct scan_b
 {
     const char *at = block->bytes, *stop = at + block->size;
     int status = NC_OK;
-    if (block->offset == 0 && block->size >= 3 && memcmp(at, "\xef\xbb\xbf", 3) == 0)
-        at += 3;
+    at += mark(at, block->size, block->offset);
     while (at < stop && status == NC_OK) {
         const char *newline = memchr(at, '\n', (size_t)(stop - at));
         size_t length = (size_t)((newline ? newline : stop) - at);
@@ -297,6 +301,7 @@ static int count_records(const struct scan_file *file, size_t index, struct scan
                          struct scan_tally *tally)
 {
     const char *at = block->bytes, *stop = at + block->size, *end;
+    at += mark(at, block->size, block->offset);
     for (; at < stop; at = end) {
         uint64_t offset = block->offset + (uint64_t)(at - block->bytes);
         struct field field = field_of(at, stop, delimiter(file), file->column, &end);

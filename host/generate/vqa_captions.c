@@ -237,7 +237,7 @@ static int write_question(struct generator *g, size_t number)
     bool read = nc_vqa_read(question->question, question->answer, &claim, &reason);
     struct nc_vqa_coverage *coverage = &counts->forms[claim.statement.form];
     bool no = strcasecmp(question->answer, "no") == 0;
-    bool denies = read ? !claim.holds : no;
+    bool denies = read && !g->options->rewriter ? !claim.holds : no;
     coverage->asked += denies;
     if (claim.statement.form == NC_VQA_NEGATIVE && !g->questions->literal) {
         read = false;

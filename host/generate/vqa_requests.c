@@ -98,6 +98,8 @@ int vqa_requests_write(struct generator *g)
     const struct vqa_requests *requests = g->requests;
     const struct nc_vqa_request *last = NULL; /* that became a caption */
     struct nc_vqa_counts *counts = g->counts;
+    struct nc_vqa_statement statement;
+    const char *reason;
     int status = rewriter->rewrite(rewriter->context, requests->items, requests->count);
     for (size_t i = 0; i < requests->count && status == NC_OK; i++) {
         const struct nc_vqa_request *request = &requests->items[i];
@@ -109,6 +111,8 @@ int vqa_requests_write(struct generator *g)
         struct written written = {.caption = request->caption, .updated = request->updated};
         status = vqa_write_annotation(g, request->question, &written);
         counts->negated += status == NC_OK;
+        (void)nc_vqa_restate(request->question->question, &statement, &reason); /* its form */
+        counts->forms[statement.form].written += status == NC_OK;
         counts->pictures += !last || request->question->image != last->question->image;
         last = request;
     }

@@ -143,8 +143,9 @@ static int read_annotation(void *context, size_t index, const cJSON *element)
     if (status != NC_OK)
         return status;
     struct asked key = {.id = id};
-    struct asked *asked =
-        bsearch(&key, reader->items, reader->count, sizeof *reader->items, compare_ids);
+    struct asked *asked = NULL;
+    if (reader->count)
+        asked = bsearch(&key, reader->items, reader->count, sizeof *reader->items, compare_ids);
     if (!asked)
         return NC_OK; /* of another split */
     if (asked->image != image)

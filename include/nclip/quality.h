@@ -26,11 +26,12 @@ enum nc_quality {
     NC_QUALITY_REASONS,
 };
 
-/* "content_lost" and "the caption's words are gone"; static. */
+/* "content_lost" and "words of the caption are gone"; static. */
 const char *nc_quality_name(enum nc_quality reason);
 const char *nc_quality_text(enum nc_quality reason);
 
-/* Words that say the same, or one kind of the other (configs/synonyms.txt explains the file). */
+/* Words that say the same, or one kind of the other (configs/words/synonyms.txt explains the
+ * file). */
 struct nc_synonyms;
 int nc_synonyms_load(const char *path, struct nc_synonyms **synonyms); /* NULL: the built-in ones */
 void nc_synonyms_destroy(struct nc_synonyms *synonyms);

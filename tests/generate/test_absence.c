@@ -309,6 +309,8 @@ static void test_questions(void **context)
     if (rewrite(b, b->server.url, path, &counts, &llm) != NC_OK)
         fail_msg("%s", nc_error_message());
     assert_int_equal(counts.negated, 1);
+    assert_int_equal(counts.forms[NC_VQA_THERE].asked, 2);
+    assert_int_equal(counts.forms[NC_VQA_THERE].written, 1);
     assert_int_equal(llm.written, 1);
     assert_int_equal(llm.rejected[NC_QUALITY_NO_NEGATION], 1);
     cJSON *root;

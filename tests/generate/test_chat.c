@@ -399,6 +399,12 @@ static void test_server_that_refuses_everything(void **context)
         free(text);
         finish(talk);
     }
+    setenv("OPENAI_API_KEY", "***", 1); /* looks hidden already */
+    wanted_status = 401;
+    wanted_headers = NULL;
+    struct talk *talk = begin(always, 40);
+    assert_int_equal(run(talk), NC_FAILED);
+    finish(talk);
     unsetenv("OPENAI_API_KEY");
 }
 

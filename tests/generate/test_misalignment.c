@@ -42,6 +42,9 @@ static const char *const stripped[][2] = {
     {"it is not!", "it is!"},
     {"a sign that says \"no\"", "a sign that says \"\""},
     {"any dog without any anything", "any dog with some something"},
+    {"a sign, \xe2\x80\x9cno parking\xe2\x80\x9d", "a sign, \xe2\x80\x9cparking\xe2\x80\x9d"},
+    {"a room\xe2\x80\x94no people", "a room\xe2\x80\x94people"},
+    {"\xe2\x80\x9cisn\xe2\x80\x99t it\xe2\x80\x9d", "\xe2\x80\x9cis it\xe2\x80\x9d"},
     {"caf\xc3\xa9 without caf\xc3\xa9s", "caf\xc3\xa9 with caf\xc3\xa9s"},
 };
 

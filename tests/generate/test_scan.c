@@ -371,6 +371,8 @@ static void looks_into_the_right_member(void **state)
          "\xef\xbb\xbf"
          "caption\turl\nno dog\tx\n\n",
          NULL, 1, 1, 0},
+        {"a.csv", "\xef\xbb\xbfno dog,x\na dog,y\n", "1", 2, 1, 0},
+        {"a.csv", "\xef\xbb\xbf\"a dog,\nnot a cat\",x\na dog,y\n", "1", 2, 1, 0},
         {"a.csv", "caption,url\r\nno\"dog,x\r\nx,not\r\n", NULL, 2, 1, 0},
         {"a.txt", "\xef\xbb\xbfno dog\n", NULL, 1, 1, 0},
         {"a.txt", "\xff\xfe no \xc3\n\xc3no\n", NULL, 2, 1, 0},

@@ -258,6 +258,10 @@ static void refuses_wrong_files(void **state)
          "{\"annotations\": [{\"question_id\": 1, \"image_id\": 2, \"multiple_choice_answer\": "
          "\"no\"}, {\"question_id\": 1, \"image_id\": 2, \"multiple_choice_answer\": \"no\"}]}",
          "answered twice", NC_BAD_INPUT},
+        {"{\"questions\": []}",
+         "{\"annotations\": [{\"question_id\": 1, \"image_id\": 3, \"multiple_choice_answer\": "
+         "\"no\"}, {}]}",
+         "annotations[1]: \"question_id\" is missing", NC_BAD_INPUT},
         {"{\"questions\": [", "{\"annotations\": []}", "not valid JSON", NC_BAD_INPUT},
         {"{\"questions\": []", "{\"annotations\": []}", "not valid JSON", NC_BAD_INPUT},
         {"{\"questions\": []} x", "{\"annotations\": []}", "not valid JSON", NC_BAD_INPUT},
