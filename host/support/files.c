@@ -139,13 +139,24 @@ static bool is_special(const char *path)
            !S_ISDIR(information.st_mode);
 }
 
+/* Behind what stdio has put out so far, and closed without closing it. */
+static FILE *open_standard_output(void)
+{
+    fflush(stdout);
+    int descriptor = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0);
+    FILE *file = descriptor < 0 ? NULL : fdopen(descriptor, "wb");
+    if (!file && descriptor >= 0)
+        close(descriptor);
+    return file;
+}
+
 int nc_writer_create(const char *path, struct nc_writer **out)
 {
     *out = NULL;
     struct nc_writer *writer = calloc(1, sizeof *writer);
-    bool direct = is_special(path);
+    bool standard = strcmp(path, "-") == 0, direct = standard || is_special(path);
     if (writer) {
-        writer->path = strdup(path);
+        writer->path = strdup(standard ? "standard output" : path);
         if (direct || asprintf(&writer->partial, "%s.partial-%ld", path, (long)getpid()) < 0)
             writer->partial = NULL;
     }
@@ -154,7 +165,7 @@ int nc_writer_create(const char *path, struct nc_writer **out)
             writer_free(writer);
         return nc_error(NC_FAILED, "%s: no memory", path);
     }
-    writer->file = fopen(direct ? path : writer->partial, "wbe");
+    writer->file = standard ? open_standard_output() : fopen(direct ? path : writer->partial, "wbe");
     if (!writer->file) {
         int status = write_error(path, errno);
         writer_free(writer);

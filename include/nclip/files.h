@@ -26,8 +26,8 @@ void nc_file_unmap(struct nc_mapping *mapping); /* sets it to {0}; {0} is allowe
 
 /* A file that appears under its name by rename, when complete. Until commit
  * its bytes are in "<path>.partial-<pid>" beside it. What is there and is no file (a
- * device, a pipe) is written to directly, never replaced. The first failed write is
- * remembered: later calls do nothing and commit reports it. */
+ * device, a pipe) is written to directly, never replaced; "-" is standard output. The first
+ * failed write is remembered: later calls do nothing and commit reports it. */
 struct nc_writer;
 int nc_writer_create(const char *path, struct nc_writer **writer);
 int nc_writer_write(struct nc_writer *writer, const void *data, size_t size);

@@ -21,6 +21,10 @@ grep -q '"file_name": "train/3.png"' captions.json || fail "no picture in captio
 grep -q 'how many' rejects.jsonl || fail "a question was lost"
 
 # Standard input says the same.
+"$nclip" generate vqa --questions questions.json --image-name 'train/{id}.png' --out - >printed.json 2>log ||
+    fail "generate vqa --out -: $(cat log)"
+grep -q '"annotations"' printed.json || fail "--out - prints no captions: $(head -c 200 printed.json)"
+[ ! -e ./- ] || fail "--out - made a file of that name"
 "$nclip" generate vqa --questions - --image-name 'train/{id}.png' --out again.json \
     <questions.json >/dev/null
 cmp captions.json again.json || fail "the same questions gave other captions"
