@@ -26,6 +26,7 @@ enum { ROOM = 256, POLL_MILLISECONDS = 50, ABORT_SECONDS = 2 };
 struct nc_transport {
     const struct nc_nccl *nccl;
     ncclComm_t comm;
+    int device;
     cudaStream_t backend, stream;
     /* of ticket t at t % ROOM: its inputs are complete; it is over */
     cudaEvent_t ready[ROOM], over[ROOM];
@@ -136,6 +137,7 @@ static void *poll_thread(void *argument)
     struct nc_transport *t = c->transport;
     nc_ticket oldest = 0;
     double since = nc_seconds();
+    (void)cudaSetDevice(t->device); /* a new thread's is GPU 0, which would get a context of it */
     while (!t->stop) {
         ncclResult_t state = ncclSuccess;
         ncclResult_t asked = t->nccl->ncclCommGetAsyncError(t->comm, &state);
@@ -297,8 +299,10 @@ static void destroy(struct nc_communicator *c)
 
 static int make_streams(struct nc_transport *t)
 {
-    int status =
-        check_cuda(cudaStreamCreateWithFlags(&t->stream, cudaStreamNonBlocking), "a stream");
+    int status = check_cuda(cudaGetDevice(&t->device), "the GPU's number");
+    if (status == NC_OK)
+        status =
+            check_cuda(cudaStreamCreateWithFlags(&t->stream, cudaStreamNonBlocking), "a stream");
     for (size_t i = 0; i < ROOM && status == NC_OK; i++) {
         status =
             check_cuda(cudaEventCreateWithFlags(&t->ready[i], cudaEventDisableTiming), "an event");

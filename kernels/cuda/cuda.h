@@ -10,11 +10,7 @@
  * backend->compute. Meanwhile
  *   - nothing may be allocated, released, uploaded from or downloaded to ordinary host memory,
  *     and nobody may wait: the operations do none of that;
-<<<<<<< HEAD
- *   - products choose no algorithm by timing (gemm.cu): the calls were made once before, so that
-=======
- *   - products choose no algorithm by timing (cublaslt.cu): run the step once before, so that
->>>>>>> cuda-base
+ *   - products choose no algorithm by timing (cublaslt.cu): the calls were made once before, so that
  *     every shape is known; a shape that is not takes cuBLASLt's first choice;
  *   - numbers given by value (a shape, a factor) are frozen into the graph;
  *   - a graph refers to the backend's workspace: it is launched on backend->compute only. */

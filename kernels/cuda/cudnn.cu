@@ -306,8 +306,8 @@ int nc_cuda_cudnn_attention(struct nc_backend *backend, struct nc_cuda_cudnn *c,
     if (!c || a->type != NC_BFLOAT16 || nc_cuda_capturing(backend))
         return NC_OK;
     const struct plan *plan = plan_for(c, a);
-    if (!plan->execution)
-        return NC_OK;
+    if (!plan->execution || (size_t)plan->workspace > c->workspace_bytes)
+        return NC_OK; /* also where a later plan's larger workspace could not be had */
     size_t part = a->heads * a->head_size;
     const nc_bfloat16 *qkv = (const nc_bfloat16 *)a->qkv;
     float scale = 1.0f / sqrtf((float)a->head_size);

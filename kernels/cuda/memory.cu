@@ -108,11 +108,15 @@ static __global__ void __launch_bounds__(THREADS)
 {
     size_t first = (size_t)blockIdx.x * THREADS + threadIdx.x, step = (size_t)gridDim.x * THREADS;
     float four[4] = {value, value, value, value};
-    size_t whole = count / 4;
+    size_t head = (16 - (uintptr_t)data % 16) % 16 / sizeof *data; /* up to the first multiple */
+    head = head < count ? head : count;
+    size_t whole = (count - head) / 4, tail = head + whole * 4;
     for (size_t i = first; i < whole; i += step)
-        nc_store4(data + i * 4, four);
-    if (first < count - whole * 4)
-        data[whole * 4 + first] = value;
+        nc_store4(data + head + i * 4, four);
+    if (first < head)
+        data[first] = value;
+    if (first < count - tail)
+        data[tail + first] = value;
 }
 
 int nc_cuda_fill(struct nc_backend *backend, float *data, float value, size_t count)

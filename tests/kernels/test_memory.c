@@ -51,15 +51,18 @@ static void bytes_arrive_unchanged(void **state)
 static void fill_sets_every_number(void **state)
 {
     struct nc_ops *ops = *state;
-    for (size_t i = 0; i < SIZES; i++) {
-        float *data = bytes_on_device(ops, (sizes[i] + 1) * sizeof *data);
-        must(ops->fill(ops->backend, data, -INFINITY, sizes[i]));
-        double *got = from_device(ops, data, sizes[i] + 1, NC_FLOAT32);
-        for (size_t k = 0; k < sizes[i]; k++)
-            assert_true(got[k] == -INFINITY);
-        assert_true(isnan(got[sizes[i]]));
-        free(got);
-    }
+    for (size_t i = 0; i < SIZES; i++)
+        for (size_t start = 0; start < 5; start++) { /* in the middle of a buffer too */
+            float *data = bytes_on_device(ops, (start + sizes[i] + 1) * sizeof *data);
+            must(ops->fill(ops->backend, data + start, -INFINITY, sizes[i]));
+            double *got = from_device(ops, data, start + sizes[i] + 1, NC_FLOAT32);
+            for (size_t k = 0; k < start; k++)
+                assert_true(isnan(got[k]));
+            for (size_t k = 0; k < sizes[i]; k++)
+                assert_true(got[start + k] == -INFINITY);
+            assert_true(isnan(got[start + sizes[i]]));
+            free(got);
+        }
 }
 
 static void conversions_equal_the_hosts(void **state)

@@ -1,8 +1,10 @@
-/* Of CUDA's runtime, what communicator_nccl.c uses: streams and events, on threads. */
+/* Of CUDA's runtime, what communicator_nccl.c uses: streams and events, on threads, of one device. */
 #ifndef NCLIP_TESTS_RANKS_CUDA_RUNTIME_API_H
 #define NCLIP_TESTS_RANKS_CUDA_RUNTIME_API_H
 
 /* The program beside it may hold the real ones. */
+#define cudaGetDevice emulated_cudaGetDevice
+#define cudaSetDevice emulated_cudaSetDevice
 #define cudaStreamCreateWithFlags emulated_cudaStreamCreateWithFlags
 #define cudaStreamDestroy emulated_cudaStreamDestroy
 #define cudaStreamSynchronize emulated_cudaStreamSynchronize
@@ -19,6 +21,8 @@ typedef struct emulated_stream *cudaStream_t;
 typedef struct emulated_event *cudaEvent_t;
 enum { cudaStreamNonBlocking = 1, cudaEventDisableTiming = 2 };
 
+cudaError_t cudaGetDevice(int *device);
+cudaError_t cudaSetDevice(int device);
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags);
 cudaError_t cudaStreamDestroy(cudaStream_t stream);
 cudaError_t cudaStreamSynchronize(cudaStream_t stream);
