@@ -75,7 +75,12 @@ static int train(struct nc_train_options *options, const char *source,
         return status;
     if (status != NC_OK && !result->stopped)
         nc_communicator_abort(options->ranks, status);
-    if (options->ranks->rank)
+    /* mpirun kills what is left once the first rank ends: what is to be said is said before. */
+    if (result->stopped && !options->ranks->rank)
+        fprintf(stderr, "nclip: %s\n", nc_error_message());
+    if (result->stopped)
+        (void)nc_communicator_barrier(options->ranks);
+    if (options->ranks->rank || result->stopped)
         nc_error_silence();
     nc_communicator_destroy(options->ranks);
     return status;

@@ -39,6 +39,7 @@ static bool host_is_silent(const struct nc_watch *w, size_t rank, double now)
 /* Rank 0's verdict. */
 _Noreturn static void condemn(struct nc_watch *w, size_t rank, int status, const char *text)
 {
+    nc_watch_leave_when_stopped(w); /* stopped since it last looked, it knows nothing */
     nc_watch_speak(rank, rank ? w->peers[rank].host : w->host, text);
     if (rank && w->peers[rank].wire.fd >= 0 && host_is_silent(w, rank, nc_seconds()))
         linger(w);
@@ -211,14 +212,15 @@ int nc_watch_welcome(struct nc_watch *w)
 
 void nc_watch_lead(struct nc_watch *w, struct pollfd *fds)
 {
-    double judged = 0, awake = nc_seconds();
+    double judged = 0;
+    w->awake = nc_seconds();
     struct wire_message beat = {.head = {.kind = WIRE_BEAT}}, failure = {0};
     while (!(w->stopping && all_left(w))) {
         fds[0] = (struct pollfd){.fd = w->wake, .events = POLLIN};
         for (size_t i = 1; i < w->size; i++)
             fds[i] = (struct pollfd){.fd = w->peers[i].wire.fd, .events = POLLIN};
         poll(fds, (nfds_t)w->size, BEAT_MILLISECONDS / 2);
-        nc_watch_leave_when_stopped(w, &awake);
+        nc_watch_leave_when_stopped(w);
         nc_watch_take_failure(w, &failure);
         if (failure.head.kind == WIRE_FAIL)
             condemn(w, 0, (int)failure.head.status, failure.text);

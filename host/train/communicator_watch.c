@@ -100,12 +100,12 @@ void nc_watch_take_failure(struct nc_watch *w, struct wire_message *message)
 }
 
 /* A process that was stopped and goes on is no judge any more: the others have ended. */
-void nc_watch_leave_when_stopped(struct nc_watch *w, double *before)
+void nc_watch_leave_when_stopped(struct nc_watch *w)
 {
     double now = nc_seconds();
-    if (now - *before > w->timeout)
+    if (w->awake > 0 && now - w->awake > w->timeout)
         nc_watch_leave(w, NC_FAILED);
-    *before = now;
+    w->awake = now;
 }
 
 /* ---- The other ranks -------------------------------------------------------------------- */
@@ -113,6 +113,7 @@ void nc_watch_leave_when_stopped(struct nc_watch *w, double *before)
 /* Rank 0 cannot speak any more: the lowest rank that is left does, and its end ends the others. */
 _Noreturn static void speak_for_first(struct nc_watch *w, const char *text)
 {
+    nc_watch_leave_when_stopped(w);
     sleep(w->rank < 8 ? 3 * ((unsigned)w->rank - 1) : 20);
     nc_watch_speak(0, w->first_host, text);
     nc_watch_leave(w, NC_FAILED);
@@ -137,12 +138,12 @@ static void obey(struct nc_watch *w)
 static void follow(struct nc_watch *w)
 {
     struct wire_message failure = {0};
-    double awake = w->heard = nc_seconds();
+    w->awake = w->heard = nc_seconds();
     while (!w->stopping) {
         struct pollfd fds[2] = {{.fd = w->wake, .events = POLLIN},
                                 {.fd = w->wire.fd, .events = POLLIN}};
         poll(fds, 2, BEAT_MILLISECONDS / 2);
-        nc_watch_leave_when_stopped(w, &awake);
+        nc_watch_leave_when_stopped(w);
         obey(w);
         double now = nc_seconds();
         nc_watch_take_failure(w, &failure);

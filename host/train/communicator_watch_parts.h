@@ -32,6 +32,7 @@ struct nc_watch {
     struct peer *peers;  /* [size] at rank 0 */
     char first_host[64]; /* rank 0's */
     double heard;        /* from rank 0 */
+    double awake;        /* when the thread last went round; 0: it has not begun */
     _Atomic uint64_t ticks, arrived, completed, blocked;
     _Atomic(const char *) what;
     _Atomic double timeout;
@@ -58,7 +59,7 @@ void nc_watch_speak(size_t rank, const char *host, const char *text);
 void nc_watch_look_at_self(struct nc_watch *w, struct wire_message *beat);
 /* *message is the failure that this rank has reported, if any (kind WIRE_FAIL). */
 void nc_watch_take_failure(struct nc_watch *w, struct wire_message *message);
-void nc_watch_leave_when_stopped(struct nc_watch *w, double *before);
+void nc_watch_leave_when_stopped(struct nc_watch *w);
 
 /* communicator_judge.c: rank 0 */
 
