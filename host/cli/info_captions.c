@@ -190,13 +190,7 @@ static int print_json(const char *path, const struct description *d)
             made = cJSON_AddNumberToObject(object, tally->items[i].name,
                                            (double)tally->items[i].count);
     }
-    char *text = made ? cJSON_PrintUnformatted(root) : NULL;
-    int status = text ? NC_OK : nc_error(NC_FAILED, "no memory for the description");
-    if (text)
-        puts(text);
-    cJSON_free(text);
-    cJSON_Delete(root);
-    return status;
+    return nc_json_print(root, made);
 }
 
 int info_captions(const char *path, bool json)

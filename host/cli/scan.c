@@ -87,12 +87,7 @@ static int print_json(const struct nc_scan_result *result, const struct nc_negat
                cJSON_AddNumberToObject(root, "bytes", (double)result->bytes) &&
                cJSON_AddNumberToObject(root, "peak_memory", (double)nc_process_peak_bytes()) &&
                add_examples(root, result);
-    char *text = complete ? cJSON_PrintUnformatted(root) : NULL;
-    if (text)
-        puts(text);
-    cJSON_free(text);
-    cJSON_Delete(root);
-    return text ? NC_OK : nc_error(NC_FAILED, "scan: no memory for the result");
+    return nc_json_print(root, complete);
 }
 
 struct line {

@@ -79,12 +79,7 @@ static int print_json(const struct nc_misalignment *result, bool asked)
             cJSON_AddNumberToObject(item, "cosine", (double)example->cosine) &&
             cJSON_AddNumberToObject(item, "stripped_cosine", (double)example->stripped_cosine);
     }
-    char *text = complete ? cJSON_PrintUnformatted(root) : NULL;
-    if (text)
-        puts(text);
-    cJSON_free(text);
-    cJSON_Delete(root);
-    return text ? NC_OK : nc_error(NC_FAILED, "scan: no memory for the result");
+    return nc_json_print(root, complete);
 }
 
 static void print_text(const struct nc_misalignment *result, bool asked)
