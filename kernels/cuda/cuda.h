@@ -2,7 +2,8 @@
  * operations. Each is the operation of the same name in nclip/ops.h.
  *
  * Every operation enqueues its kernels on backend->compute and returns; none waits for the
- * device but `synchronize` and `download`. Arguments live on the device, so operations never
+ * device but `synchronize` and `download`, and the first call of a shape that is timed (cublaslt.cu,
+ * attention_vision.cu). Arguments live on the device, so operations never
  * look at what a pointer of their struct points to: shapes are checked by the host, indices by
  * the kernels.
  *
@@ -21,7 +22,7 @@
 
 #include "../backends.h"
 
-struct nc_cuda_gemm; /* gemm.cu: cuBLASLt's handle, workspace and chosen algorithms */
+struct nc_cuda_gemm; /* gemm.cu: the products (product.h) and their scratch */
 
 struct nc_backend {
     int device;
