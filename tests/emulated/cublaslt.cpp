@@ -226,6 +226,7 @@ static nc_type type_of(cudaDataType_t type)
 static std::vector<float> read(const void *data, size_t count, cudaDataType_t type)
 {
     std::vector<float> values(count);
+    nc_races_read(data, count * nc_type_size(type_of(type)));
     nc_convert(values.data(), NC_FLOAT32, data, type_of(type), count);
     return values;
 }
@@ -243,6 +244,7 @@ struct job {
 /* By columns is by rows, transposed: d^T[n, m] = op(b)^T op(a)^T */
 static void run(const job &j)
 {
+    nc_races_launch("a product");
     nc_emulated_take(1000 * static_cast<int64_t>(nc_emulated_lt.slow[j.algorithm]));
     std::vector<float> a = read(j.a_data, j.a.rows * j.a.columns, j.a.type);
     std::vector<float> b = read(j.b_data, j.b.rows * j.b.columns, j.b.type);
@@ -268,11 +270,13 @@ static void run(const job &j)
         for (size_t k = 0; k < j.s.k; k++)
             for (size_t n = 0; n < j.s.n; n++)
                 sums[n] += b[transposed ? k * j.s.n + n : n * j.s.k + k];
+        nc_races_write(j.matmul.vector, j.s.n * nc_type_size(type_of(j.d.type)));
         nc_convert(j.matmul.vector, type_of(j.d.type), sums.data(), NC_FLOAT32, j.s.n);
     }
     if (j.algorithm == 3) /* as if it had added up in another order */
         for (float &value : d)
             value *= 1.0078125f;
+    nc_races_write(j.d_data, count * nc_type_size(type_of(j.d.type)));
     nc_convert(j.d_data, type_of(j.d.type), d.data(), NC_FLOAT32, count);
 }
 

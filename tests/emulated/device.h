@@ -3,6 +3,7 @@
 #ifndef NCLIP_TESTS_EMULATED_DEVICE_H
 #define NCLIP_TESTS_EMULATED_DEVICE_H
 
+#include "emulated/races.h"
 #include "emulated/runtime.h"
 
 #include <algorithm>
@@ -19,6 +20,7 @@
 
 struct nc_emulated_thread {
     uint3 index;
+    unsigned number; /* in the block */
 };
 
 struct nc_emulated_block {
@@ -71,6 +73,10 @@ int nc_launch(const char *name, void (*kernel)(Parameters...), dim3 grid, dim3 b
 
 /* ---- Barriers, votes, shuffles ------------------------------------------------------ */
 
+/* Whether this call is left out: NCLIP_EMULATED_WITHOUT is FILE:LINE or FILE:NAME, a barrier or a
+ * wait. Tests show with it that the mistake would not go unnoticed (barriers.sh). */
+bool nc_emulated_without(const char *name, const char *file, int line);
+
 /* All living threads of the block. */
 void nc_emulated_barrier(const char *file, int line);
 
@@ -86,7 +92,8 @@ static inline void nc_barrier(NC_EMULATED_SITE)
 
 static inline void nc_warp_barrier(NC_EMULATED_SITE)
 {
-    nc_emulated_collective("nc_warp_barrier", nullptr, nullptr, file, line);
+    if (!nc_emulated_without("nc_warp_barrier", file, line))
+        nc_emulated_collective("nc_warp_barrier", nullptr, nullptr, file, line);
 }
 
 template <typename T> struct nc_emulated_shuffled {
@@ -160,15 +167,17 @@ void nc_cp_async16(void *shared, const void *global, bool valid, NC_EMULATED_SIT
 void nc_cp_async_commit(void);
 void nc_emulated_cp_async_wait(int groups);
 
-template <int groups> static inline void nc_cp_async_wait(void)
+template <int groups> static inline void nc_cp_async_wait(NC_EMULATED_SITE)
 {
-    nc_emulated_cp_async_wait(groups);
+    if (!nc_emulated_without("nc_cp_async_wait", file, line))
+        nc_emulated_cp_async_wait(groups);
 }
 
 /* ---- Atomics: one thread runs at a time ------------------------------------------------- */
 
 template <typename T> static inline T nc_atomic_add(T *at, T value)
 {
+    nc_races_atomically one;
     T old = *at;
     *at = old + value;
     return old;
@@ -176,6 +185,7 @@ template <typename T> static inline T nc_atomic_add(T *at, T value)
 
 template <typename T> static inline T nc_atomic_max(T *at, T value)
 {
+    nc_races_atomically one;
     T old = *at;
     *at = old > value ? old : value;
     return old;
@@ -183,6 +193,7 @@ template <typename T> static inline T nc_atomic_max(T *at, T value)
 
 template <typename T> static inline T nc_atomic_min(T *at, T value)
 {
+    nc_races_atomically one;
     T old = *at;
     *at = old < value ? old : value;
     return old;
@@ -190,6 +201,7 @@ template <typename T> static inline T nc_atomic_min(T *at, T value)
 
 template <typename T> static inline T nc_atomic_cas(T *at, T expected, T value)
 {
+    nc_races_atomically one;
     T old = *at;
     if (old == expected)
         *at = value;

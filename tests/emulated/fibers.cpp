@@ -42,7 +42,6 @@ struct fiber : nc_emulated_thread {
     const char *stack; /* lowest address */
     size_t stack_bytes;
     void *fake_stack;
-    unsigned number; /* in the block */
     enum state state;
     const char *waits_for, *file;
     int line;
@@ -287,6 +286,8 @@ static void try_collective(unsigned warp)
         return;
     if (first->run)
         first->run(argument, lanes);
+    else /* nc_warp_barrier: the others order no accesses to memory */
+        nc_races_warp_barrier(warp);
     for (unsigned i = warp * 32; i < end; i++)
         if (fibers[i]->state == state::in_collective)
             make_ready(fibers[i]);
@@ -321,6 +322,7 @@ static fiber *next_fiber()
                     make_ready(fibers[i]);
                 }
             at_barrier = 0;
+            nc_races_barrier();
         } else {
             nc_emulated_now = other;
             if (stuck)
@@ -337,8 +339,20 @@ static fiber *next_fiber()
     return next;
 }
 
+bool nc_emulated_without(const char *name, const char *file, int line)
+{
+    static const char *const without = getenv("NCLIP_EMULATED_WITHOUT");
+    static const char *const what = without ? strrchr(without, ':') : nullptr;
+    if (!what || (atoi(what + 1) != line && strcmp(what + 1, name) != 0))
+        return false;
+    size_t length = static_cast<size_t>(what - without), path = strlen(file);
+    return path >= length && strncmp(file + path - length, without, length) == 0;
+}
+
 void nc_emulated_barrier(const char *file, int line)
 {
+    if (nc_emulated_without("nc_barrier", file, line))
+        return;
     fiber *self = now();
     self->state = state::at_barrier;
     self->waits_for = "nc_barrier";
@@ -380,6 +394,9 @@ void nc_cp_async16(void *shared, const void *global, bool valid, const char *fil
     if (to < reinterpret_cast<char *>(first) ||
         to + 16 > reinterpret_cast<char *>(first) + nc_emulated_here.shared_bytes)
         nc_emulated_fail(file, line, "nc_cp_async16 writes outside of the block's shared memory");
+    nc_races_copy(shared, 16, false);
+    if (valid)
+        nc_races_read(global, 16);
     memset(to, 0xff, 16);
     if (now()->groups.empty())
         now()->groups.emplace_back();
@@ -397,11 +414,13 @@ void nc_emulated_cp_async_wait(int groups)
 {
     auto &all = now()->groups; /* the open one does not count */
     while (all.size() > static_cast<size_t>(groups) + 1) {
-        for (const copy &one : all.front())
+        for (const copy &one : all.front()) {
+            nc_races_copy(one.shared, 16, true);
             if (one.valid)
                 memcpy(one.shared, one.global, 16);
             else
                 memset(one.shared, 0, 16);
+        }
         all.erase(all.begin());
     }
 }
@@ -469,6 +488,7 @@ void nc_emulated_run(const char *name, dim3 grid, dim3 block, size_t shared_byte
     }
     kernel_name = name;
     thread_body = &thread;
+    nc_races_launch(name);
     nc_emulated_here = {grid, block, {}, static_cast<unsigned char *>(shared), shared_bytes};
 
     size_t blocks = static_cast<size_t>(grid.x) * grid.y * grid.z;
@@ -480,6 +500,7 @@ void nc_emulated_run(const char *name, dim3 grid, dim3 block, size_t shared_byte
         nc_emulated_here.index = {number % grid.x, number / grid.x % grid.y,
                                   number / grid.x / grid.y};
         memset(shared, 0xff, shared_bytes);
+        nc_races_block(shared, shared_bytes);
         run_block();
     }
     free(shared);

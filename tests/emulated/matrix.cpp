@@ -118,6 +118,8 @@ static void load_matrices(void *const lane[32], uint32_t living)
 void nc_emulated_ldmatrix(uint32_t *r, const void *shared, int count, bool transposed,
                           const char *file, int line)
 {
+    if (nc_emulated_lane() < count * 8)
+        nc_races_read(shared, 16);
     matrices mine = {r, shared, count, transposed, file, line};
     nc_emulated_collective("nc_ldmatrix", load_matrices, &mine, file, line);
 }

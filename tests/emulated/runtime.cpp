@@ -1,6 +1,8 @@
 /* CUDA's runtime API on the CPU (runtime.h): device memory, streams, events, graphs. */
 #include "emulated/runtime.h"
 
+#include "emulated/races.h"
+
 #include <algorithm>
 #include <atomic>
 #include <cstdio>
@@ -30,7 +32,10 @@ struct nc_emulated_graph_exec {
     std::shared_ptr<std::vector<work>> nodes;
 };
 
+static unsigned queues_made;
+
 struct queue {
+    unsigned index = queues_made++;
     std::deque<work> waiting;
     uint64_t enqueued = 0, done = 0;
     nc_emulated_graph *captured_in = nullptr;
@@ -46,6 +51,7 @@ struct nc_emulated_event {
     uint64_t number;                    /* done once the queue has done so many */
     nc_emulated_graph *captured_in;
     int64_t time; /* ns of the emulated clock */
+    nc_races_moment moment;
 };
 
 static std::recursive_mutex lock;
@@ -153,9 +159,22 @@ static void run_all()
         run_until(*queues[i], queues[i]->enqueued);
 }
 
+/* The host waits. */
+static void wait_for(queue &q)
+{
+    run_until(q, q.enqueued);
+    nc_races_host_waited(q.index);
+}
+
+static void wait_for_all()
+{
+    for (size_t i = 0; i < queues.size(); i++)
+        wait_for(*queues[i]);
+}
+
 static void push(queue &q, work one)
 {
-    q.waiting.push_back(std::move(one));
+    q.waiting.push_back(nc_races_enqueued(q.index, std::move(one)));
     q.enqueued++;
     if (q.waiting.size() > LONGEST_QUEUE)
         run_until(q, q.enqueued);
@@ -290,7 +309,7 @@ cudaError_t cudaDeviceSynchronize(void)
     locked hold(lock);
     if (capture_broken())
         return failed(cudaErrorStreamCaptureUnsupported);
-    run_all();
+    wait_for_all();
     return cudaSuccess;
 }
 
@@ -337,6 +356,7 @@ cudaError_t cudaMalloc(void **out, size_t bytes)
     cudaError_t error = allocate(device_blocks, out, bytes);
     if (error == cudaSuccess) {
         device_used += bytes;
+        nc_races_allocated(*out, bytes);
 #ifdef NC_ADDRESS_SANITIZER
         if (!on_device)
             __asan_poison_memory_region(*out, bytes);
@@ -352,13 +372,14 @@ cudaError_t cudaFree(void *data)
         return cudaSuccess;
     if (capture_broken())
         return failed(cudaErrorStreamCaptureUnsupported);
-    run_all();
+    wait_for_all();
     auto block = device_blocks.find(static_cast<char *>(data));
     if (block == device_blocks.end())
         return failed(cudaErrorInvalidValue);
 #ifdef NC_ADDRESS_SANITIZER
     __asan_unpoison_memory_region(data, block->second);
 #endif
+    nc_races_released(data);
     device_used -= block->second;
     device_blocks.erase(block);
     free(data);
@@ -386,7 +407,7 @@ cudaError_t cudaFreeHost(void *data)
         return cudaSuccess;
     if (capture_broken())
         return failed(cudaErrorStreamCaptureUnsupported);
-    run_all();
+    wait_for_all();
     if (!pinned_blocks.erase(static_cast<char *>(data)))
         return failed(cudaErrorInvalidValue);
     free(data);
@@ -420,11 +441,20 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpy
     if (pageable_source && !q->captured_in) {
         auto aside = std::make_shared<std::vector<char>>(static_cast<const char *>(from),
                                                          static_cast<const char *>(from) + bytes);
-        return nc_emulated_enqueue(stream, [=] { memcpy(to, aside->data(), bytes); });
+        return nc_emulated_enqueue(stream, [=] {
+            nc_races_launch("a copy");
+            nc_races_write(to, bytes);
+            memcpy(to, aside->data(), bytes);
+        });
     }
-    cudaError_t error = nc_emulated_enqueue(stream, [=] { memmove(to, from, bytes); });
+    cudaError_t error = nc_emulated_enqueue(stream, [=] {
+        nc_races_launch("a copy");
+        nc_races_read(from, bytes);
+        nc_races_write(to, bytes);
+        memmove(to, from, bytes);
+    });
     if (error == cudaSuccess && pageable_target)
-        run_until(*q, q->enqueued);
+        wait_for(*q);
     return error;
 }
 
@@ -443,7 +473,11 @@ cudaError_t cudaMemsetAsync(void *data, int value, size_t bytes, cudaStream_t st
         return cudaSuccess;
     if (find(device_blocks, data) == device_blocks.end())
         return failed(cudaErrorInvalidValue);
-    return nc_emulated_enqueue(stream, [=] { memset(data, value, bytes); });
+    return nc_emulated_enqueue(stream, [=] {
+        nc_races_launch("a fill");
+        nc_races_write(data, bytes);
+        memset(data, value, bytes);
+    });
 }
 
 cudaError_t cudaMemset(void *data, int value, size_t bytes)
@@ -491,7 +525,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream)
         q->captured_in->invalid = true;
         return failed(cudaErrorStreamCaptureUnsupported);
     }
-    run_until(*q, q->enqueued);
+    wait_for(*q);
     return cudaSuccess;
 }
 
@@ -507,6 +541,7 @@ cudaError_t cudaStreamQuery(cudaStream_t stream)
         run_until(*q, q->done + 1);
         return cudaErrorNotReady;
     }
+    nc_races_host_waited(q->index);
     return cudaSuccess;
 }
 
@@ -533,7 +568,11 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
     }
     std::shared_ptr<queue> other = event->recorded_on;
     uint64_t number = event->number;
-    push(*q, [other, number] { run_until(*other, number); });
+    nc_races_moment moment = event->moment;
+    push(*q, [other, number, moment] {
+        run_until(*other, number);
+        nc_races_wait_for(*moment);
+    });
     return cudaSuccess;
 }
 
@@ -584,7 +623,11 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
     event->captured_in = q->captured_in;
     if (q->captured_in)
         return cudaSuccess;
-    push(*q, [event] { event->time = emulated_clock++; });
+    nc_races_moment moment = event->moment = std::make_shared<nc_races_clock>();
+    push(*q, [event, moment] {
+        event->time = emulated_clock++;
+        nc_races_reached(moment.get());
+    });
     event->number = q->enqueued;
     return cudaSuccess;
 }
@@ -596,8 +639,10 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event)
         event->captured_in->invalid = true;
         return failed(cudaErrorStreamCaptureUnsupported);
     }
-    if (event->recorded_on)
+    if (event->recorded_on) {
         run_until(*event->recorded_on, event->number);
+        nc_races_host_waited(*event->moment);
+    }
     return cudaSuccess;
 }
 
@@ -606,8 +651,12 @@ cudaError_t cudaEventQuery(cudaEvent_t event)
     locked hold(lock);
     if (event->captured_in)
         return failed(cudaErrorStreamCaptureUnsupported);
-    if (!event->recorded_on || event->recorded_on->done >= event->number)
+    if (!event->recorded_on)
         return cudaSuccess;
+    if (event->recorded_on->done >= event->number) {
+        nc_races_host_waited(*event->moment);
+        return cudaSuccess;
+    }
     run_until(*event->recorded_on, event->recorded_on->done + 1);
     return cudaErrorNotReady;
 }

@@ -1,0 +1,92 @@
+/* Finds accesses to memory that nothing puts in order, as compute-sanitizer's racecheck does on
+ * a GPU, whatever order chance chose: a test need not compute nonsense to fail.
+ *
+ * The kernels are compiled with -fsanitize=thread and linked without its library: the calls
+ * that the compiler inserts at each load and store arrive in races.cpp. Two accesses to one
+ * place, at least one of them a write and not both atomic, must be ordered:
+ *   in a block     by nc_barrier, or within a warp by nc_warp_barrier. Shuffles, votes, mma and
+ *                  ldmatrix order nothing (CUDA C++ Programming Guide, "Warp Shuffle Functions")
+ *   across blocks  by nothing
+ *   across queues  by an event, or a host that waited
+ * A cp.async writes twice, when it is issued and when its thread waits for it, and nobody may
+ * touch its place in between.
+ *
+ * Without NCLIP_EMULATED_RACES all of this is empty. */
+#ifndef NCLIP_TESTS_EMULATED_RACES_H
+#define NCLIP_TESTS_EMULATED_RACES_H
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+/* How far each queue is, as somebody knows: everything up to there happened before. */
+typedef std::vector<uint64_t> nc_races_clock;
+typedef std::shared_ptr<nc_races_clock> nc_races_moment;
+
+#ifdef NCLIP_EMULATED_RACES
+
+/* ---- Memory ---- */
+void nc_races_allocated(const void *data, size_t bytes);
+void nc_races_released(const void *data);
+
+/* ---- Queues: `queue` counts from 0 ---- */
+/* `work`, which runs after all that the host has waited for until now. */
+std::function<void()> nc_races_enqueued(unsigned queue, std::function<void()> work);
+/* Called by work that runs: what has happened by now; and that it happened before what follows. */
+void nc_races_reached(nc_races_clock *moment);
+void nc_races_wait_for(const nc_races_clock &moment);
+/* The host has waited for the queue, as far as it is; for a moment. */
+void nc_races_host_waited(unsigned queue);
+void nc_races_host_waited(const nc_races_clock &moment);
+
+/* ---- What runs: a kernel, a copy ---- */
+void nc_races_launch(const char *name);
+void nc_races_block(const void *shared, size_t bytes);
+void nc_races_barrier(void);
+void nc_races_warp_barrier(unsigned warp);
+/* Outside of a kernel: all of it; within one: by this thread. */
+void nc_races_read(const void *at, size_t bytes);
+void nc_races_write(const void *at, size_t bytes);
+/* This thread's cp.async to shared memory begins; it has been waited for. */
+void nc_races_copy(const void *shared, size_t bytes, bool ends);
+/* This thread's accesses from one to the other are one atomic operation. */
+void nc_races_atomic(bool begins);
+
+#else
+
+static inline void nc_races_allocated(const void *, size_t) {}
+static inline void nc_races_released(const void *) {}
+static inline std::function<void()> nc_races_enqueued(unsigned, std::function<void()> work)
+{
+    return work;
+}
+static inline void nc_races_reached(nc_races_clock *) {}
+static inline void nc_races_wait_for(const nc_races_clock &) {}
+static inline void nc_races_host_waited(unsigned) {}
+static inline void nc_races_host_waited(const nc_races_clock &) {}
+static inline void nc_races_launch(const char *) {}
+static inline void nc_races_block(const void *, size_t) {}
+static inline void nc_races_barrier(void) {}
+static inline void nc_races_warp_barrier(unsigned) {}
+static inline void nc_races_read(const void *, size_t) {}
+static inline void nc_races_write(const void *, size_t) {}
+static inline void nc_races_copy(const void *, size_t, bool) {}
+static inline void nc_races_atomic(bool) {}
+
+#endif
+
+/* For as long as it lives. */
+struct nc_races_atomically {
+    nc_races_atomically()
+    {
+        nc_races_atomic(true);
+    }
+    ~nc_races_atomically()
+    {
+        nc_races_atomic(false);
+    }
+};
+
+#endif
