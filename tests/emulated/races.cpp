@@ -1,4 +1,5 @@
-/* Races between a kernel's threads, and between queues (races.h).
+/* Races between a kernel's threads and between queues, and reads of what was never written
+ * (races.h).
  *
  * Time is a counter, `tick`, that moves on whenever something is put in order: at the start of a
  * launch, of a block, at a barrier, at a warp's barrier. For every two bytes of shared and global
@@ -304,6 +305,14 @@ static const launch &launch_of(uint32_t when)
         other_wrote ? "wrote" : "read", name_of(other.place).c_str(), missing);
 }
 
+[[noreturn]] static void say_unwritten(const region &where, uintptr_t at, size_t bytes,
+                                       const visit &now)
+{
+    nc_emulated_fail(nullptr, 0, "reads %zu bytes%s, %zu bytes into %s memory, which nobody wrote",
+                     bytes, name_of(now.place).c_str(), static_cast<size_t>(at - where.first),
+                     where.shared ? "shared" : "global");
+}
+
 /* ---- An access ------------------------------------------------------------------------------- */
 
 /* What should have put `old` before an access by `thread` that comes now; NULL: it is before. */
@@ -374,6 +383,8 @@ static void touch(const void *address, size_t bytes, bool write, const void *pla
     cell *last = where->cells + (at - where->first + bytes - 1) / CELL;
     for (cell *one = where->cells + (at - where->first) / CELL; one <= last; one++) {
         const char *missing = nullptr;
+        if (!write && thread != NO_THREAD && one->write.tick < (where->shared ? block_start : 1))
+            say_unwritten(*where, at, bytes, now);
         if (async == COPY_ENDS && one->write.thread == thread)
             one->write.flags = 0;
         if (!(in_atomic && one->write.flags & ATOMIC))

@@ -1,5 +1,6 @@
 /* Finds accesses to memory that nothing puts in order, as compute-sanitizer's racecheck does on
- * a GPU, whatever order chance chose: a test need not compute nonsense to fail.
+ * a GPU, whatever order chance chose: a test need not compute nonsense to fail. Also reads by
+ * kernels of what nobody wrote, as its initcheck does.
  *
  * The kernels are compiled with -fsanitize=thread and linked without its library: the calls
  * that the compiler inserts at each load and store arrive in races.cpp. Two accesses to one

@@ -48,6 +48,8 @@ static __device__ void put_in_order(enum order order)
 static __global__ void neighbours(float *x, unsigned distance, enum order order)
 {
     NC_SHARED(float, shared);
+    shared[threadIdx.x] = 0;
+    nc_barrier();
     shared[threadIdx.x] = 1;
     put_in_order(order);
     x[threadIdx.x] = shared[threadIdx.x ^ distance];
@@ -148,6 +150,9 @@ static void halves_of_a_word_are_apart(void **)
 static __global__ void copied(const float *x, float *y, bool wait, bool barrier)
 {
     NC_SHARED(float, shared);
+    for (unsigned i = 0; i < 4; i++)
+        shared[threadIdx.x * 4 + i] = 0;
+    nc_barrier();
     nc_cp_async16(shared + threadIdx.x * 4, x, true);
     nc_cp_async_commit();
     if (wait)
@@ -162,6 +167,8 @@ static __global__ void fragments(float *y, enum order order)
 {
     NC_SHARED(nc_bfloat16, shared);
     shared[threadIdx.x] = 0;
+    nc_barrier();
+    shared[threadIdx.x] = 1;
     put_in_order(order);
     uint32_t r[2];
     nc_ldmatrix_x2(r, shared + threadIdx.x % 4 * 8);
@@ -231,6 +238,27 @@ static __global__ void take(const float *x, float *y)
     y[threadIdx.x] = x[threadIdx.x];
 }
 
+static __global__ void copied_nothing(float *y)
+{
+    NC_SHARED(float, shared);
+    y[threadIdx.x] = shared[threadIdx.x];
+}
+
+static void what_is_read_was_written(void **)
+{
+    must_be_caught(
+        [] {
+            void *x;
+            must(cudaMalloc(&x, 256));
+            must(NC_LAUNCH(take, 1, 32, 0, nullptr, static_cast<float *>(x), zeros(32)));
+            finish();
+        },
+        "into global memory, which nobody wrote");
+    must_be_caught(
+        [] { must(NC_LAUNCH(copied_nothing, 1, 32, 128, nullptr, zeros(32))), finish(); },
+        "into shared memory, which nobody wrote");
+}
+
 /* A copy in one queue, a kernel that reads it in another. */
 static void two_queues(bool event, bool host)
 {
@@ -276,6 +304,7 @@ int main()
         cmocka_unit_test(copies_need_a_wait_and_a_barrier),
         cmocka_unit_test(fragments_need_a_warp_barrier),
         cmocka_unit_test(nothing_orders_blocks),
+        cmocka_unit_test(what_is_read_was_written),
         cmocka_unit_test(queues_need_an_event),
     };
     return cmocka_run_group_tests(tests, nullptr, nullptr);
