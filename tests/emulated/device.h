@@ -306,10 +306,8 @@ static inline void nc_emulated_aligned(const void *at, size_t bytes, const char 
 template <typename T> static inline T nc_emulated_load(const void *from, const char *file, int line)
 {
     nc_emulated_aligned(from, sizeof(T), file, line);
-    const uint32_t *words = static_cast<const uint32_t *>(from);
-    T bytes;
-    for (size_t i = 0; i < sizeof bytes / 4; i++)
-        bytes.word[i] = words[i];
+    T bytes; /* in one go, as the hardware does it */
+    memcpy(&bytes, __builtin_assume_aligned(from, sizeof bytes), sizeof bytes);
     return bytes;
 }
 
@@ -317,9 +315,7 @@ template <typename T>
 static inline void nc_emulated_store(void *to, T bytes, const char *file, int line)
 {
     nc_emulated_aligned(to, sizeof(T), file, line);
-    uint32_t *words = static_cast<uint32_t *>(to);
-    for (size_t i = 0; i < sizeof bytes / 4; i++)
-        words[i] = bytes.word[i];
+    memcpy(__builtin_assume_aligned(to, sizeof bytes), &bytes, sizeof bytes);
 }
 
 static inline nc_bytes16 nc_load16(const void *from, NC_EMULATED_SITE)

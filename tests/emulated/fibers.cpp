@@ -394,9 +394,9 @@ void nc_cp_async16(void *shared, const void *global, bool valid, const char *fil
     if (to < reinterpret_cast<char *>(first) ||
         to + 16 > reinterpret_cast<char *>(first) + nc_emulated_here.shared_bytes)
         nc_emulated_fail(file, line, "nc_cp_async16 writes outside of the block's shared memory");
-    nc_races_copy(shared, 16, false);
+    nc_races_copy(shared, 16, false, __builtin_return_address(0));
     if (valid)
-        nc_races_read(global, 16);
+        nc_races_read(global, 16, __builtin_return_address(0));
     memset(to, 0xff, 16);
     if (now()->groups.empty())
         now()->groups.emplace_back();
@@ -415,7 +415,7 @@ void nc_emulated_cp_async_wait(int groups)
     auto &all = now()->groups; /* the open one does not count */
     while (all.size() > static_cast<size_t>(groups) + 1) {
         for (const copy &one : all.front()) {
-            nc_races_copy(one.shared, 16, true);
+            nc_races_copy(one.shared, 16, true, __builtin_return_address(0));
             if (one.valid)
                 memcpy(one.shared, one.global, 16);
             else

@@ -119,7 +119,7 @@ void nc_emulated_ldmatrix(uint32_t *r, const void *shared, int count, bool trans
                           const char *file, int line)
 {
     if (nc_emulated_lane() < count * 8)
-        nc_races_read(shared, 16);
+        nc_races_read(shared, 16, __builtin_return_address(0));
     matrices mine = {r, shared, count, transposed, file, line};
     nc_emulated_collective("nc_ldmatrix", load_matrices, &mine, file, line);
 }

@@ -7,6 +7,7 @@
  * ordered before an access that comes now follows from comparing its tick with those of the last
  * start and the last barriers. */
 #include "emulated/races.h"
+#include "emulated/traffic.h"
 
 #include "kernels/cuda/device.h"
 
@@ -212,12 +213,16 @@ void nc_races_launch(const char *name)
     launches.push_back(
         {tick, queue, queue < queue_orders.size() ? queue_orders[queue].number : 0, name});
     block_memory.end = block_memory.first = 0;
+    if (nc_traffic_counting)
+        nc_traffic_launch(name);
 }
 
 void nc_races_block(const void *shared, size_t bytes)
 {
     static size_t most;
     move_on();
+    if (nc_traffic_counting)
+        nc_traffic_block();
     block_start = last_barrier = tick;
     if (most < bytes) {
         block_memory.cells = map_cells(bytes, &block_memory.mapped); /* few sizes: not given back */
@@ -378,6 +383,8 @@ static void touch(const void *address, size_t bytes, bool write, const void *pla
     if (!where || !bytes)
         return;
     uint16_t thread = nc_emulated_now ? static_cast<uint16_t>(nc_emulated_now->number) : NO_THREAD;
+    if (nc_traffic_counting && nc_emulated_now && async != COPY_ENDS)
+        nc_traffic_access(place, thread, at, bytes, write, where->shared, in_atomic);
     visit now = {tick, place ? place_of(place) : 0, thread,
                  static_cast<uint16_t>(in_atomic ? ATOMIC : 0)};
     cell *last = where->cells + (at - where->first + bytes - 1) / CELL;
@@ -405,19 +412,19 @@ static void touch(const void *address, size_t bytes, bool write, const void *pla
     }
 }
 
-void nc_races_read(const void *at, size_t bytes)
+void nc_races_read(const void *at, size_t bytes, const void *place)
 {
-    touch(at, bytes, false, nc_emulated_now ? __builtin_return_address(0) : nullptr);
+    touch(at, bytes, false, place);
 }
 
-void nc_races_write(const void *at, size_t bytes)
+void nc_races_write(const void *at, size_t bytes, const void *place)
 {
-    touch(at, bytes, true, nc_emulated_now ? __builtin_return_address(0) : nullptr);
+    touch(at, bytes, true, place);
 }
 
-void nc_races_copy(const void *shared, size_t bytes, bool ends)
+void nc_races_copy(const void *shared, size_t bytes, bool ends, const void *place)
 {
-    touch(shared, bytes, true, __builtin_return_address(0), ends ? COPY_ENDS : COPY_BEGINS);
+    touch(shared, bytes, true, place, ends ? COPY_ENDS : COPY_BEGINS);
 }
 
 /* ---- The calls that -fsanitize=thread inserts -------------------------------------------------

@@ -47,11 +47,11 @@ void nc_races_launch(const char *name);
 void nc_races_block(const void *shared, size_t bytes);
 void nc_races_barrier(void);
 void nc_races_warp_barrier(unsigned warp);
-/* Outside of a kernel: all of it; within one: by this thread. */
-void nc_races_read(const void *at, size_t bytes);
-void nc_races_write(const void *at, size_t bytes);
+/* By this thread, at `place` of the program's text; outside of a kernel: by all of it. */
+void nc_races_read(const void *at, size_t bytes, const void *place = nullptr);
+void nc_races_write(const void *at, size_t bytes, const void *place = nullptr);
 /* This thread's cp.async to shared memory begins; it has been waited for. */
-void nc_races_copy(const void *shared, size_t bytes, bool ends);
+void nc_races_copy(const void *shared, size_t bytes, bool ends, const void *place);
 /* This thread's accesses from one to the other are one atomic operation. */
 void nc_races_atomic(bool begins);
 
@@ -71,9 +71,9 @@ static inline void nc_races_launch(const char *) {}
 static inline void nc_races_block(const void *, size_t) {}
 static inline void nc_races_barrier(void) {}
 static inline void nc_races_warp_barrier(unsigned) {}
-static inline void nc_races_read(const void *, size_t) {}
-static inline void nc_races_write(const void *, size_t) {}
-static inline void nc_races_copy(const void *, size_t, bool) {}
+static inline void nc_races_read(const void *, size_t, const void * = nullptr) {}
+static inline void nc_races_write(const void *, size_t, const void * = nullptr) {}
+static inline void nc_races_copy(const void *, size_t, bool, const void *) {}
 static inline void nc_races_atomic(bool) {}
 
 #endif
