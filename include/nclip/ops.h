@@ -16,7 +16,10 @@
  *   Bits        The same inputs on the same machine with as many threads give the same
  *               bits: no operation depends on the order in which threads arrive.
  *   Errors      A shape that a backend cannot do is refused before any output is
- *               touched, with a message that names the operation and the size.
+ *               touched, with a message that names the operation and the size. What an
+ *               index asks for that points nowhere is left out: an error of the call, or,
+ *               where the host cannot look, of the next `synchronize`, `download` or
+ *               `host_wait`, once.
  *   Memory      No operation allocates. Those that need scratch say how much.
  */
 #ifndef NCLIP_OPS_H
@@ -307,7 +310,11 @@ enum { NC_MARKS = 16 };
 
 /* Calls that are made again and again with the same arguments can be recorded: the model
  * makes them between record_begin and record_end, under a key that stands for all of their
- * arguments, or leaves them and record_end out where record_begin has replayed them. */
+ * arguments, or leaves them and record_end out where record_begin has replayed them.
+ *
+ * Addresses are arguments, too. Whoever records has the address of a buffer of its own in its keys:
+ * then no two, one beside the other, ever replay each other's calls. And `release` forgets every
+ * recording of the backend: none outlives the buffers that it reads and writes. */
 enum nc_recording { NC_MAKE_CALLS, NC_REPLAYED };
 enum { NC_RECORDING_KEY = 64 }; /* most bytes of a key */
 
@@ -340,10 +347,13 @@ struct nc_ops {
     int (*host_wait)(struct nc_backend *, unsigned mark);
     /* Seconds between two marks of one queue, both set and waited for. */
     int (*elapsed)(struct nc_backend *, unsigned first, unsigned second, double *seconds);
-    /* Both NULL: this backend records nothing. Between them only operations, copy, zero, fill
-     * and convert may be called. */
+    /* All three NULL: this backend records nothing. Between them only operations, copy, zero,
+     * fill and convert may be called. */
     int (*record_begin)(struct nc_backend *, const void *key, size_t key_bytes, enum nc_recording *);
     int (*record_end)(struct nc_backend *);
+    /* In place of record_end where a call failed, or was left out: what was recorded is thrown
+     * away, and the key is as if it had never been seen. */
+    void (*record_abandon)(struct nc_backend *);
 
     int (*convert)(struct nc_backend *, void *destination, enum nc_type destination_type,
                    const void *source, enum nc_type source_type, size_t count);
