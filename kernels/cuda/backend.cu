@@ -120,7 +120,14 @@ static int open_device(struct nc_backend *backend, int device)
                         "cuda: GPU %d (%s) has compute capability %d.%d; 8.0 or newer "
                         "is needed for bf16",
                         device, properties.name, properties.major, properties.minor);
+    if (properties.sharedMemPerBlockOptin < NC_CUDA_SHARED)
+        return nc_error(NC_FAILED,
+                        "cuda: GPU %d (%s) gives a block of threads %zu KiB of shared memory; %d "
+                        "are needed; use --device cpu",
+                        device, properties.name, properties.sharedMemPerBlockOptin / 1024,
+                        NC_CUDA_SHARED / 1024);
     backend->device = device;
+    backend->shared_bytes = properties.sharedMemPerBlockOptin;
     backend->major = properties.major;
     backend->minor = properties.minor;
     backend->multiprocessors = properties.multiProcessorCount;

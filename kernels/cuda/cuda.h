@@ -27,7 +27,8 @@ struct nc_cuda_gemm; /* gemm.cu: the products (product.h) and their scratch */
 struct nc_backend {
     int device;
     int multiprocessors;
-    int major, minor; /* compute capability */
+    int major, minor;    /* compute capability */
+    size_t shared_bytes; /* that a block may have */
     cudaStream_t compute, copy; /* every operation; queued copies, ordered by marks */
     cudaEvent_t marks[NC_MARKS];
     struct nc_cuda_recorder *recorder;
@@ -39,6 +40,10 @@ struct nc_backend {
 };
 
 enum { NC_CUDA_PARTIALS = 1024 };
+
+/* Shared memory that a kernel's blocks may take on every GPU; one that is better off with more has a
+ * variant for it. Compute capability 8.6, 8.9 and 12.0 give 99 KiB, 8.0 163, 9.0 and 10.0 227. */
+enum { NC_CUDA_SHARED = 99 * 1024 };
 
 /* An index that points nowhere. Only kernels see it: they leave out what it asks for and note it;
  * the next `synchronize`, `download` or `host_wait` behind them returns it as an error. */

@@ -268,6 +268,12 @@ cudaError_t cudaGetDevice(int *device)
     return cudaSuccess;
 }
 
+size_t nc_emulated_most_shared(void)
+{
+    const char *given = getenv("NCLIP_EMULATED_SHARED");
+    return (given ? strtoull(given, nullptr, 10) : 227) * 1024;
+}
+
 /* Few multiprocessors: grids that are sized by them wrap around in small tests too. */
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp *properties, int device)
 {
@@ -277,7 +283,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *properties, int device)
     snprintf(properties->name, sizeof properties->name, "the emulation of tests/emulated");
     properties->totalGlobalMem = DEVICE_BYTES;
     properties->sharedMemPerBlock = 48 * 1024;
-    properties->sharedMemPerBlockOptin = 227 * 1024;
+    properties->sharedMemPerBlockOptin = nc_emulated_most_shared();
     properties->major = 9;
     properties->multiProcessorCount = 3;
     properties->l2CacheSize = 1 << 20;

@@ -140,6 +140,9 @@ cudaError_t nc_emulated_enqueue(cudaStream_t stream, std::function<void()> work)
 /* The work that runs now takes so long, as events see it; the clock stands still otherwise. */
 void nc_emulated_take(int64_t nanoseconds);
 
+/* Bytes of shared memory that a block may have: 227 KiB, or NCLIP_EMULATED_SHARED of them. */
+size_t nc_emulated_most_shared(void);
+
 /* A random number below `limit`, from the seed. */
 uint64_t nc_emulated_random(uint64_t limit);
 uint64_t nc_emulated_seed(void);

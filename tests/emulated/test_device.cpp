@@ -1,6 +1,8 @@
 /* The device layer under emulation: what each wrapper computes, and that mistakes are caught. */
 #include "kernels/cuda/device.h"
 
+#include "nclip/ops.h"
+
 #include <cerrno>
 #include <csetjmp>
 #include <cstdarg>
@@ -328,6 +330,21 @@ static void copies_arrive_when_waited_for(void **)
     must(cudaFree(y));
 }
 
+/* Before the first step, by name: tests/emulated's test_infonce_99 is the smallest that does. */
+static void small_gpus_are_refused(void **)
+{
+    struct nc_ops *ops;
+    setenv("NCLIP_EMULATED_SHARED", "64", 1);
+    assert_int_equal(nc_ops_create("cuda-emulated", 0, &ops), NC_FAILED);
+    assert_string_equal(nc_error_message(),
+                        "cuda: GPU 0 (the emulation of tests/emulated) gives a block of threads 64 "
+                        "KiB of shared memory; 99 are needed; use --device cpu");
+    setenv("NCLIP_EMULATED_SHARED", "99", 1);
+    must(nc_ops_create("cuda-emulated", 0, &ops));
+    nc_ops_destroy(ops);
+    unsetenv("NCLIP_EMULATED_SHARED");
+}
+
 int main()
 {
     const struct CMUnitTest tests[] = {
@@ -337,6 +354,7 @@ int main()
         cmocka_unit_test(graphs_replay_what_was_captured),
         cmocka_unit_test(races_show),
         cmocka_unit_test(mistakes_are_caught),
+        cmocka_unit_test(small_gpus_are_refused),
     };
     return cmocka_run_group_tests(tests, nullptr, nullptr);
 }
