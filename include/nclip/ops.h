@@ -329,8 +329,11 @@ struct nc_ops {
 
     int (*allocate)(struct nc_backend *, size_t bytes, void **out); /* not zeroed */
     void (*release)(struct nc_backend *, void *data, size_t bytes);
+    /* `host` is free again when upload returns: it may have to wait for that. Page-locked memory
+     * (allocate_host) is not, until the queue has come there: copy_queued is for it. */
     int (*upload)(struct nc_backend *, void *destination, const void *host, size_t bytes);
     int (*download)(struct nc_backend *, void *host, const void *source, size_t bytes);
+    /* These may start and end anywhere in a buffer; fill at a multiple of 4 bytes. */
     int (*copy)(struct nc_backend *, void *destination, const void *source, size_t bytes);
     int (*zero)(struct nc_backend *, void *data, size_t bytes);
     int (*fill)(struct nc_backend *, float *data, float value, size_t count);
@@ -339,7 +342,8 @@ struct nc_ops {
     /* Page-locked host memory, which queued copies need on the host's side. */
     int (*allocate_host)(struct nc_backend *, size_t bytes, void **out);
     void (*release_host)(struct nc_backend *, void *data, size_t bytes);
-    /* Between the backend's memory and allocate_host's, or within one; does not wait. */
+    /* Between the backend's memory and allocate_host's, or within one; does not wait: until the
+     * queue has come there the host neither writes nor reads, nor releases, what is copied. */
     int (*copy_queued)(struct nc_backend *, enum nc_queue, void *destination, const void *source,
                        size_t bytes);
     int (*mark)(struct nc_backend *, enum nc_queue, unsigned mark);

@@ -128,6 +128,7 @@ static int open_device(struct nc_backend *backend, int device)
                         NC_CUDA_SHARED / 1024);
     backend->device = device;
     backend->shared_bytes = properties.sharedMemPerBlockOptin;
+    backend->reads_pageable = properties.pageableMemoryAccess;
     backend->major = properties.major;
     backend->minor = properties.minor;
     backend->multiprocessors = properties.multiProcessorCount;

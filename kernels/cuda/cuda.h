@@ -2,7 +2,8 @@
  * operations. Each is the operation of the same name in nclip/ops.h.
  *
  * Every operation enqueues its kernels on backend->compute and returns; none waits for the
- * device but `synchronize` and `download`, and the first call of a shape that is timed (cublaslt.cu,
+ * device but `synchronize` and `download` (and, where the device reads pageable memory, `upload`),
+ * and the first call of a shape that is timed (cublaslt.cu,
  * attention_vision.cu). Arguments live on the device, so operations never
  * look at what a pointer of their struct points to: shapes are checked by the host, indices by
  * the kernels.
@@ -29,6 +30,7 @@ struct nc_backend {
     int multiprocessors;
     int major, minor;    /* compute capability */
     size_t shared_bytes; /* that a block may have */
+    bool reads_pageable; /* ordinary host memory, itself */
     cudaStream_t compute, copy; /* every operation; queued copies, ordered by marks */
     cudaEvent_t marks[NC_MARKS];
     struct nc_cuda_recorder *recorder;

@@ -380,8 +380,8 @@ size_t nc_infonce_backward_scratch(const struct nc_infonce *n)
 }
 
 template <typename T>
-static int make_coefficients(struct nc_backend *backend, const struct nc_infonce *n,
-                             const struct nc_strip &strip, const struct target &to)
+static int write_coefficients(struct nc_backend *backend, const struct nc_infonce *n,
+                              const struct nc_strip &strip, const struct target &to)
 {
     constexpr int many = nc_tile<T>::STAGES, few = nc_tile<T>::FEW_STAGES;
     constexpr size_t bytes = block_memory<T, many>::BYTES, least = block_memory<T, few>::BYTES;
@@ -407,7 +407,7 @@ static int backward_strip(struct nc_backend *backend, const struct nc_infonce *n
                         s->sums,
                         (int)s->tiles_across,
                         strip.row == 0 && strip.column == 0};
-    int status = make_coefficients<T>(backend, n, strip, to);
+    int status = write_coefficients<T>(backend, n, strip, to);
     const void *image = (const T *)n->image + strip.column * n->width;
     if (sizeof(T) == 2 && status == NC_OK) {
         status = nc_infonce_copy_rows(backend, (const nc_bfloat16 *)image, columns, n->width,

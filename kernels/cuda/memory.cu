@@ -43,23 +43,34 @@ void nc_cuda_release(struct nc_backend *backend, void *data, size_t bytes)
     nc_cuda_record_forget(backend);
 }
 
+/* Pageable memory is copied into the driver's own before cudaMemcpyAsync returns, unless the GPU can
+ * read it where it is (Grace Hopper, or Linux's HMM): then nothing is promised, and we wait. */
 int nc_cuda_upload(struct nc_backend *backend, void *destination, const void *host, size_t bytes)
 {
-    return nc_cuda_check(
+    if (!bytes)
+        return NC_OK;
+    int status = nc_cuda_check(
         cudaMemcpyAsync(destination, host, bytes, cudaMemcpyHostToDevice, backend->compute),
         "a copy to the GPU");
+    return status == NC_OK && backend->reads_pageable
+               ? nc_cuda_check(cudaStreamSynchronize(backend->compute), "a copy to the GPU")
+               : status;
 }
 
 int nc_cuda_download(struct nc_backend *backend, void *host, const void *source, size_t bytes)
 {
-    int status = nc_cuda_check(
-        cudaMemcpyAsync(host, source, bytes, cudaMemcpyDeviceToHost, backend->compute),
-        "a copy from the GPU");
+    int status = NC_OK;
+    if (bytes)
+        status = nc_cuda_check(
+            cudaMemcpyAsync(host, source, bytes, cudaMemcpyDeviceToHost, backend->compute),
+            "a copy from the GPU");
     return status == NC_OK ? nc_cuda_synchronize(backend) : status;
 }
 
 int nc_cuda_copy(struct nc_backend *backend, void *destination, const void *source, size_t bytes)
 {
+    if (!bytes)
+        return NC_OK;
     return nc_cuda_check(
         cudaMemcpyAsync(destination, source, bytes, cudaMemcpyDeviceToDevice, backend->compute),
         "a copy on the GPU");

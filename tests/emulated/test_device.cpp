@@ -345,6 +345,27 @@ static void small_gpus_are_refused(void **)
     unsetenv("NCLIP_EMULATED_SHARED");
 }
 
+/* Also where the device reads ordinary memory itself, which it does later. */
+static void uploads_have_read_when_they_return(void **)
+{
+    for (const char *pageable : {"", "1"}) {
+        struct nc_ops *ops;
+        int got, source = 1;
+        void *data;
+        if (*pageable)
+            setenv("NCLIP_EMULATED_PAGEABLE", pageable, 1);
+        must(nc_ops_create("cuda-emulated", 0, &ops));
+        must(ops->allocate(ops->backend, sizeof got, &data));
+        must(ops->upload(ops->backend, data, &source, sizeof source));
+        source = 2;
+        must(ops->download(ops->backend, &got, data, sizeof got));
+        assert_int_equal(got, 1);
+        ops->release(ops->backend, data, sizeof got);
+        nc_ops_destroy(ops);
+    }
+    unsetenv("NCLIP_EMULATED_PAGEABLE");
+}
+
 int main()
 {
     const struct CMUnitTest tests[] = {
@@ -355,6 +376,7 @@ int main()
         cmocka_unit_test(races_show),
         cmocka_unit_test(mistakes_are_caught),
         cmocka_unit_test(small_gpus_are_refused),
+        cmocka_unit_test(uploads_have_read_when_they_return),
     };
     return cmocka_run_group_tests(tests, nullptr, nullptr);
 }
