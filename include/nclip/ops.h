@@ -13,6 +13,8 @@
  *   Aliasing    Outputs overlap no input unless said.
  *   Order       Operations take effect in call order. They may return before they are
  *               done (a stream); `synchronize` and `download` wait.
+ *   Threads     The thread that opens a backend is the one that uses it: messages of errors,
+ *               and which GPU is current, are a thread's own.
  *   Bits        The same inputs on the same machine with as many threads give the same
  *               bits: no operation depends on the order in which threads arrive.
  *   Errors      A shape that a backend cannot do is refused before any output is

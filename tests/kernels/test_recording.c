@@ -165,7 +165,9 @@ static void host_wait_says_what_is_wrong(void **state)
     const int32_t rows[] = {0, 4, -2, 1};
     int32_t *row = indices_on_device(ops, rows, 4);
     double *x = numbers(3, 4 * 8, 1, NC_FLOAT32);
-    struct nc_gather gather = {.count = 1, .width = 8, .rows = 4,
+    struct nc_gather gather = {.count = 1,
+                               .width = 8,
+                               .rows = 4,
                                .x = on_device(ops, x, 4 * 8, NC_FLOAT32),
                                .y = on_device(ops, NULL, 8, NC_FLOAT32)};
     for (int i = 0; i < 4; i++) {
@@ -194,7 +196,9 @@ static void replayed_mistakes_are_said(void **state)
     const int32_t seven = 7;
     if (!ops->record_begin)
         return;
-    struct nc_gather gather = {.count = 1, .width = 8, .rows = 4,
+    struct nc_gather gather = {.count = 1,
+                               .width = 8,
+                               .rows = 4,
                                .row = indices_on_device(ops, &seven, 1),
                                .x = on_device(ops, NULL, 4 * 8, NC_FLOAT32),
                                .y = on_device(ops, NULL, 8, NC_FLOAT32)};

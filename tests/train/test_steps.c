@@ -1,6 +1,6 @@
-/* Steps that share a backend: one after the other, and side by side. Each must end with the bits that
- * it has alone, although their recordings look alike (ops.h, "Recordings"). And what a step that is
- * collected later says of a token that does not exist. */
+/* Steps that share a backend: one after the other, and side by side. Each must end with the bits
+ * that it has alone, although their recordings look alike (ops.h, "Recordings"). And what a step
+ * that is collected later says of a token that does not exist. */
 #include "../../host/train/step.h"
 #include "../backends.h"
 #include "../support/temporary_folder.h"
@@ -85,7 +85,8 @@ struct run {
 
 static void open_run(struct run *run, struct nc_ops *ops, const char *setting)
 {
-    const char *settings[] = {"batch_size=8", "validation_fraction=0", "mask_same_image=false", setting};
+    const char *settings[] = {"batch_size=8", "validation_fraction=0", "mask_same_image=false",
+                              setting};
     const struct nc_parameter_table *table = nc_model_table(model);
     const struct nc_model_shape *shape = nc_model_shape(model);
     char *captions = nc_path_join(folder, "captions.jsonl"), *store = nc_path_join(folder, "store");
@@ -190,7 +191,7 @@ static void meet_a_wrong_token(const char *backend)
     struct nc_step_result result;
     check(nc_ops_create(backend, 0, &ops));
     open_run(&run, ops, "share_prefixes=false"); /* as many rows whatever the token */
-    for (size_t step = 0; step < 3; step++) /* the third one replays */
+    for (size_t step = 0; step < 3; step++)      /* the third one replays */
         take_step(&run, step);
     run.examples.tokens[1] = 1 << 20;
     int status = nc_step_train(run.step, &run.examples, run.list, PICTURES, 4, 1e-3, &result);
