@@ -345,7 +345,7 @@ struct nc_ops {
     int (*allocate_host)(struct nc_backend *, size_t bytes, void **out);
     void (*release_host)(struct nc_backend *, void *data, size_t bytes);
     /* Between the backend's memory and allocate_host's, or within one; does not wait: until the
-     * queue has come there the host neither writes nor reads, nor releases, what is copied. */
+     * queue has come there the host neither writes nor reads what is copied. release_host waits. */
     int (*copy_queued)(struct nc_backend *, enum nc_queue, void *destination, const void *source,
                        size_t bytes);
     int (*mark)(struct nc_backend *, enum nc_queue, unsigned mark);
