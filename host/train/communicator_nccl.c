@@ -4,7 +4,11 @@
  * point of its call, and a wait makes that stream wait, never the host. NCCL is used non-blocking:
  * no call waits for another rank, what is under way is polled, and on an error or after a deadline
  * of ours it is aborted and the run ends. A thread polls, since the host itself is mostly ahead
- * of the device. Of MPI only the id's exchange is needed. */
+ * of the device. Of MPI only the id's exchange is needed.
+ *
+ * Threads. The one that computes starts operations, and has the backend's GPU as its own; each other
+ * one chooses it. NCCL bears one thread at a time, even one that only asks for errors: a lock
+ * sees to that, except for an abort, which must not wait for what hangs. CUDA's events bear all. */
 #include "communicator_parts.h"
 
 #include "nccl_library.h"
@@ -28,13 +32,15 @@ struct nc_transport {
     ncclComm_t comm;
     int device;
     cudaStream_t backend, stream;
-    /* of ticket t at t % ROOM: its inputs are complete; it is over */
+    /* Of ticket t at t % ROOM: its inputs are complete; it is over. A place is another's once its
+     * ticket is among the completed. */
     cudaEvent_t ready[ROOM], over[ROOM];
-    enum nc_collective kinds[ROOM];
-    _Atomic nc_ticket issued, completed; /* completed: seen so by the thread */
+    _Atomic(enum nc_collective) kinds[ROOM];
+    _Atomic nc_ticket issued, completed; /* completed: at least all up to it */
+    pthread_mutex_t lock;                /* of NCCL */
     pthread_t thread;
     bool running;
-    atomic_bool stop;
+    atomic_bool stop, aborted;
     double limit; /* seconds */
 };
 
@@ -53,12 +59,23 @@ static int nccl_error(const struct nc_transport *t, ncclResult_t code, const cha
                     t->nccl->ncclGetErrorString(code));
 }
 
-/* A call's answer; one that is under way is polled, with the deadline. */
+/* The communicator is being torn down: nobody may touch it, and the process ends. With the lock. */
+static void rest_if_aborted(struct nc_transport *t)
+{
+    if (!t->aborted)
+        return;
+    pthread_mutex_unlock(&t->lock);
+    for (;;)
+        pause();
+}
+
+/* A call's answer; one that is under way is polled, with the deadline. With the lock. */
 static int check(struct nc_communicator *c, ncclResult_t code, const char *what)
 {
     struct nc_transport *t = c->transport;
     double began = nc_seconds();
     while (code == ncclInProgress) {
+        rest_if_aborted(t);
         if (nc_seconds() - began > t->limit)
             return nc_error(NC_FAILED,
                             "nccl: %s has not ended for %.0f s, the limit (NCCL_DEBUG=INFO "
@@ -80,7 +97,13 @@ struct abortion {
 static void *abort_thread(void *argument)
 {
     struct abortion *a = argument;
-    a->transport->nccl->ncclCommAbort(a->transport->comm);
+    struct nc_transport *t = a->transport;
+    struct timespec until;
+    (void)cudaSetDevice(t->device);
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec++; /* whoever holds it longer hangs in a call */
+    (void)pthread_mutex_timedlock(&t->lock, &until);
+    t->nccl->ncclCommAbort(t->comm);
     a->done = true;
     return NULL;
 }
@@ -91,6 +114,7 @@ static void abort_all(void *context)
     static struct abortion abortion; /* outlives this call */
     pthread_t thread;
     abortion.transport = context;
+    abortion.transport->aborted = true;
     if (!abortion.transport->comm || pthread_create(&thread, NULL, abort_thread, &abortion) != 0)
         return;
     pthread_detach(thread);
@@ -107,18 +131,34 @@ _Noreturn static void fail(struct nc_communicator *c)
     nc_communicator_abort(c, NC_FAILED);
 }
 
+/* All up to `ticket` are over; either thread may say so. */
+static void complete(struct nc_transport *t, nc_ticket ticket)
+{
+    nc_ticket now = t->completed;
+    while (now < ticket && !atomic_compare_exchange_weak(&t->completed, &now, ticket))
+        ;
+}
+
+/* The oldest operation that could be carried out and is not over, or 0. What its events say holds
+ * only while it has not been completed by the other thread, which then gives them away. */
+static nc_ticket oldest_waiting(struct nc_transport *t)
+{
+    nc_ticket next;
+    while ((next = t->completed + 1) <= t->issued &&
+           cudaEventQuery(t->over[next % ROOM]) == cudaSuccess)
+        complete(t, next);
+    bool ready = next <= t->issued && cudaEventQuery(t->ready[next % ROOM]) == cudaSuccess;
+    return ready && t->completed < next ? next : 0;
+}
+
 /* How long the oldest operation could have been carried out and was not. */
 static void watch_oldest(struct nc_communicator *c, nc_ticket *oldest, double *since)
 {
     struct nc_transport *t = c->transport;
     double now = nc_seconds();
-    while (t->completed < t->issued &&
-           cudaEventQuery(t->over[(t->completed + 1) % ROOM]) == cudaSuccess)
-        t->completed++;
-    nc_ticket next = t->completed + 1;
-    bool waits = t->completed < t->issued && cudaEventQuery(t->ready[next % ROOM]) == cudaSuccess;
-    if (!waits || next != *oldest) {
-        *oldest = waits ? next : 0;
+    nc_ticket next = oldest_waiting(t);
+    if (!next || next != *oldest) {
+        *oldest = next;
         *since = now;
         return;
     }
@@ -131,6 +171,24 @@ static void watch_oldest(struct nc_communicator *c, nc_ticket *oldest, double *s
     }
 }
 
+/* What NCCL itself has found, unless the other thread is in it and looks for itself. */
+static void watch_state(struct nc_communicator *c)
+{
+    struct nc_transport *t = c->transport;
+    ncclResult_t state = ncclSuccess;
+    if (pthread_mutex_trylock(&t->lock) != 0)
+        return;
+    rest_if_aborted(t);
+    ncclResult_t asked = t->nccl->ncclCommGetAsyncError(t->comm, &state);
+    pthread_mutex_unlock(&t->lock);
+    if (asked != ncclSuccess)
+        state = asked;
+    if (state == ncclSuccess || state == ncclInProgress)
+        return;
+    nccl_error(t, state, "the connection to the other ranks");
+    fail(c);
+}
+
 static void *poll_thread(void *argument)
 {
     struct nc_communicator *c = argument;
@@ -139,14 +197,7 @@ static void *poll_thread(void *argument)
     double since = nc_seconds();
     (void)cudaSetDevice(t->device); /* a new thread's is GPU 0, which would get a context of it */
     while (!t->stop) {
-        ncclResult_t state = ncclSuccess;
-        ncclResult_t asked = t->nccl->ncclCommGetAsyncError(t->comm, &state);
-        if (asked != ncclSuccess)
-            state = asked;
-        if (state != ncclSuccess && state != ncclInProgress) {
-            nccl_error(t, state, "the connection to the other ranks");
-            fail(c);
-        }
+        watch_state(c);
         watch_oldest(c, &oldest, &since);
         nanosleep(&(const struct timespec){.tv_nsec = POLL_MILLISECONDS * 1000000L}, NULL);
     }
@@ -211,40 +262,57 @@ static ncclResult_t exchange(struct nc_communicator *c, const void *send, size_t
     return nccl->ncclGroupEnd();
 }
 
+static ncclResult_t launch(struct nc_communicator *c, enum nc_collective kind, const void *send,
+                           void *data, size_t send_count, size_t count)
+{
+    struct nc_transport *t = c->transport;
+    const struct nc_nccl *nccl = t->nccl;
+    switch (kind) {
+    case NC_ALL_REDUCE:
+        return nccl->ncclAllReduce(data, data, count, ncclFloat32, ncclSum, t->comm, t->stream);
+    case NC_REDUCE_SCATTER:
+        return reduce_scatter(c, data, count);
+    case NC_ALL_GATHER:
+        return all_gather(c, data, count);
+    case NC_EXCHANGE:
+        return exchange(c, send, send_count, data, count);
+    case NC_BROADCAST:
+        return nccl->ncclBroadcast(data, data, count, ncclInt8, 0, t->comm, t->stream);
+    default:
+        return nccl->ncclAllReduce(data, data, count, ncclFloat64, ncclSum, t->comm, t->stream);
+    }
+}
+
+/* Waits until the ticket that had the place before is over; if it never is, the other thread ends
+ * the run. */
+static int take_place(struct nc_transport *t, nc_ticket ticket)
+{
+    if (ticket <= ROOM)
+        return NC_OK;
+    int status =
+        check_cuda(cudaEventSynchronize(t->over[ticket % ROOM]), "an operation between ranks");
+    if (status == NC_OK)
+        complete(t, ticket - ROOM); /* before its events say anything else */
+    return status;
+}
+
 static int start(struct nc_communicator *c, enum nc_collective kind, const void *send, void *data,
                  size_t send_count, size_t count, nc_ticket *ticket)
 {
     struct nc_transport *t = c->transport;
     *ticket = t->issued + 1;
     size_t slot = *ticket % ROOM;
-    int status = check_cuda(cudaEventSynchronize(t->over[slot]), "an operation between ranks");
+    int status = take_place(t, *ticket);
     if (status == NC_OK)
         status = check_cuda(cudaEventRecord(t->ready[slot], t->backend), "an event");
     if (status == NC_OK)
         status = check_cuda(cudaStreamWaitEvent(t->stream, t->ready[slot], 0), "an event");
     if (status != NC_OK)
         return status;
-    ncclResult_t code;
-    switch (kind) {
-    case NC_ALL_REDUCE:
-        code = t->nccl->ncclAllReduce(data, data, count, ncclFloat32, ncclSum, t->comm, t->stream);
-        break;
-    case NC_REDUCE_SCATTER:
-        code = reduce_scatter(c, data, count);
-        break;
-    case NC_ALL_GATHER:
-        code = all_gather(c, data, count);
-        break;
-    case NC_EXCHANGE:
-        code = exchange(c, send, send_count, data, count);
-        break;
-    case NC_BROADCAST:
-        code = t->nccl->ncclBroadcast(data, data, count, ncclInt8, 0, t->comm, t->stream);
-        break;
-    default:
-        code = t->nccl->ncclAllReduce(data, data, count, ncclFloat64, ncclSum, t->comm, t->stream);
-    }
-    status = check(c, code, nc_collective_names[kind]);
+    pthread_mutex_lock(&t->lock);
+    rest_if_aborted(t);
+    status = check(c, launch(c, kind, send, data, send_count, count), nc_collective_names[kind]);
+    pthread_mutex_unlock(&t->lock);
     if (status == NC_OK)
         status = check_cuda(cudaEventRecord(t->over[slot], t->stream), "an event");
     if (status != NC_OK)
@@ -259,7 +327,7 @@ static int start(struct nc_communicator *c, enum nc_collective kind, const void 
 static int wait_for(struct nc_communicator *c, nc_ticket ticket)
 {
     struct nc_transport *t = c->transport;
-    if (ticket + ROOM <= t->issued) /* its event has another's meaning by now: it is over */
+    if (ticket + ROOM <= t->issued) /* its place is another's: it is over */
         return NC_OK;
     return check_cuda(cudaStreamWaitEvent(t->backend, t->over[ticket % ROOM], 0), "an event");
 }
@@ -277,6 +345,7 @@ static void release(struct nc_communicator *c)
     }
     if (t->stream)
         (void)cudaStreamDestroy(t->stream);
+    pthread_mutex_destroy(&t->lock);
     free(t);
     free(c);
 }
@@ -290,10 +359,12 @@ static void destroy(struct nc_communicator *c)
     if (t->running)
         pthread_join(t->thread, NULL);
     nc_watch_on_end(c->base->watch, NULL, NULL);
+    pthread_mutex_lock(&t->lock);
     if (check(c, t->nccl->ncclCommFinalize(t->comm), "its end") == NC_OK)
         t->nccl->ncclCommDestroy(t->comm);
     else
         t->nccl->ncclCommAbort(t->comm);
+    pthread_mutex_unlock(&t->lock);
     release(c);
 }
 
@@ -329,10 +400,13 @@ static int connect_ranks(struct nc_communicator *c)
         status = nc_communicator_share(c->base, &id, sizeof id);
     if (status != NC_OK)
         return status;
+    pthread_mutex_lock(&t->lock);
     ncclResult_t code =
         t->nccl->ncclCommInitRankConfig(&t->comm, (int)c->size, id, (int)c->rank, &config);
     nc_watch_on_end(c->base->watch, abort_all, t);
-    return check(c, code, "connecting the ranks");
+    status = check(c, code, "connecting the ranks");
+    pthread_mutex_unlock(&t->lock);
+    return status;
 }
 
 int nc_communicator_nccl_create(struct nc_communicator *base, void *stream, double timeout,
@@ -354,6 +428,7 @@ int nc_communicator_nccl_create(struct nc_communicator *base, void *stream, doub
     c->wait = wait_for;
     c->destroy = destroy;
     memset(&c->statistics, 0, sizeof c->statistics);
+    pthread_mutex_init(&t->lock, NULL);
     t->backend = (cudaStream_t)stream;
     t->limit = timeout;
     if (base->deterministic) { /* NCCL chooses by sizes and topology: one way for all of them */

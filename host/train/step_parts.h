@@ -11,12 +11,13 @@ static inline struct nc_weights nc_step_weights(const struct nc_step *step)
 
 /* step_record.c */
 
-/* What a recording's key is made of, besides which part of a step it is. */
+/* What a recording's key is made of, besides which part of which step it is. */
 enum nc_step_part { NC_PART_FORWARD, NC_PART_LOSS, NC_PART_BACKWARD, NC_PART_UPDATE };
 struct nc_part_key {
     uint32_t part, flag; /* flag: kept, with gradients, accumulated */
     uint64_t captions, rows, extras;
     uint32_t longest, shared;
+    uint64_t owner; /* nc_step_record's: the address of a buffer of this step */
 };
 
 /* Either replays what stands under `key`, or makes the calls of `body` (and may record them). */

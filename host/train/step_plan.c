@@ -250,7 +250,7 @@ void nc_step_destroy(struct nc_step *step)
     nc_packing_destroy(&step->packing);
     free(step->ranges);
     free(step->buckets.list);
-    nc_step_ring_free(&step->ring);
+    nc_step_ring_free(step);
     for (size_t i = 0; i < NC_STEPS_IN_FLIGHT; i++)
         nc_share_free(&step->shares[i]);
     nc_step_inputs_free(&step->staging);

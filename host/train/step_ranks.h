@@ -17,6 +17,8 @@ struct nc_batch;
  * the forward pass their running sums travel with them and are finished when they are home; in
  * the backward pass their finished sums do, and a turn behind them their gradient, which
  * grows at each rank and ends at home. While a block is computed the next is on its way. */
+enum { NC_GROUP_BLOCKS = 2 };
+
 struct nc_step_ring {
     size_t longest;  /* most captions of a rank in any batch; CoN-CLIP counts contradictions too */
     size_t stride;   /* the same, a multiple of 16 */
@@ -28,14 +30,16 @@ struct nc_step_ring {
     float *unused;   /* [stride] where no positive comes up */
     float *weight;   /* [stride] of a visitor's captions; NULL: all alike */
     int32_t *group;  /* [ranks, stride] the pictures' numbers, of all captions */
-    int32_t *group_host, *identity_host;
+    int32_t *group_host[NC_GROUP_BLOCKS]; /* page-locked: one is laid out, one on its way */
+    size_t group_turn;
+    int32_t *identity_host;
     int32_t *identity; /* [stride] 0, 1, 2, ... */
 };
 
 /* Reserves the buffers, the scratch of the loss aside. */
 int nc_step_ring_plan(struct nc_step *step, size_t longest, struct nc_arena *arena);
 int nc_step_ring_start(struct nc_step *step); /* once the arena is committed */
-void nc_step_ring_free(struct nc_step_ring *ring);
+void nc_step_ring_free(struct nc_step *step);
 
 /* The loss of the whole batch into step->numbers on each rank; with `gradients` those of the
  * rank's own features, and its part of the logit scale's. */

@@ -1,5 +1,6 @@
 #include "step_parts.h"
 
+#include "marks.h"
 #include "nclip/error.h"
 
 #include <math.h>
@@ -7,15 +8,20 @@
 
 /* ---- Memory ----------------------------------------------------------------------------- */
 
+static size_t group_bytes(const struct nc_step *step)
+{
+    return step->ranks->size * step->ring.stride * sizeof(int32_t);
+}
+
 int nc_step_ring_plan(struct nc_step *step, size_t longest, struct nc_arena *arena)
 {
+    struct nc_ops *ops = step->ops;
     struct nc_step_ring *ring = &step->ring;
-    size_t embedding = step->shape->embedding, ranks = step->ranks->size;
+    size_t embedding = step->shape->embedding;
     ring->longest = longest;
     ring->stride = (longest + 15) / 16 * 16;
-    ring->group_host = malloc(ranks * ring->stride * sizeof *ring->group_host);
     ring->identity_host = malloc(ring->stride * sizeof *ring->identity_host);
-    if (!ring->group_host || !ring->identity_host)
+    if (!ring->identity_host)
         return nc_error(NC_FAILED, "train: no memory");
     size_t block = longest * embedding, sums = 2 * ring->stride * sizeof(float);
     struct {
@@ -32,13 +38,15 @@ int nc_step_ring_plan(struct nc_step *step, size_t longest, struct nc_arena *are
         {sums, &ring->sums[1]},
         {ring->stride * sizeof(float), &ring->unused},
         {nc_step_sides(step) > 1 ? ring->stride * sizeof(float) : 0, &ring->weight},
-        {ranks * ring->stride * sizeof(int32_t), &ring->group},
+        {group_bytes(step), &ring->group},
         {ring->stride * sizeof(int32_t), &ring->identity},
     };
     int status = NC_OK;
     for (size_t i = 0; i < sizeof slots / sizeof *slots && status == NC_OK; i++)
         if (slots[i].bytes)
             status = nc_arena_reserve(arena, "other ranks' features", slots[i].bytes, slots[i].slot);
+    for (size_t i = 0; i < NC_GROUP_BLOCKS && status == NC_OK; i++)
+        status = ops->allocate_host(ops->backend, group_bytes(step), (void **)&ring->group_host[i]);
     return status;
 }
 
@@ -53,9 +61,12 @@ int nc_step_ring_start(struct nc_step *step)
                              ring->stride * sizeof *ring->identity_host);
 }
 
-void nc_step_ring_free(struct nc_step_ring *ring)
+void nc_step_ring_free(struct nc_step *step)
 {
-    free(ring->group_host);
+    struct nc_step_ring *ring = &step->ring;
+    for (size_t i = 0; i < NC_GROUP_BLOCKS; i++)
+        if (ring->group_host[i])
+            step->ops->release_host(step->ops->backend, ring->group_host[i], group_bytes(step));
     free(ring->identity_host);
     *ring = (struct nc_step_ring){0};
 }
@@ -252,22 +263,29 @@ static int backward(struct turn *t)
 
 /* ---- The loss --------------------------------------------------------------------------- */
 
-static int upload_groups(struct nc_step *step, const struct nc_batch *batch)
+/* Without waiting: the block was last on its way two batches ago. */
+static int send_groups(struct nc_step *step, const struct nc_batch *batch)
 {
+    struct nc_ops *ops = step->ops;
     struct nc_step_ring *ring = &step->ring;
     const struct nc_share *share = batch->share;
-    size_t count = step->ranks->size * ring->stride;
     if (!step->config->mask_same_image)
         return NC_OK;
+    size_t turn = ring->group_turn++ % NC_GROUP_BLOCKS;
+    unsigned sent = NC_MARK_RANKS + (unsigned)turn;
+    int32_t *group = ring->group_host[turn];
+    int status = ops->host_wait(ops->backend, sent);
+    if (status != NC_OK)
+        return status;
     for (size_t rank = 0; rank < share->size; rank++)
         for (size_t i = share->first[rank], at = rank * ring->stride; i < share->first[rank + 1]; i++, at++) {
-            ring->group_host[at] = batch->examples->image[share->list[i]];
+            group[at] = batch->examples->image[share->list[i]];
             if (nc_step_sides(step) > 1)
-                ring->group_host[at + share->first[rank + 1] - share->first[rank]] =
+                group[at + share->first[rank + 1] - share->first[rank]] =
                     batch->examples->distractor_image[share->list[i]];
         }
-    return step->ops->upload(step->ops->backend, ring->group, ring->group_host,
-                             count * sizeof *ring->group_host);
+    status = ops->copy_queued(ops->backend, NC_COMPUTE, ring->group, group, group_bytes(step));
+    return status == NC_OK ? ops->mark(ops->backend, NC_COMPUTE, sent) : status;
 }
 
 static int start_sums(struct nc_step *step, size_t count)
@@ -306,7 +324,7 @@ int nc_step_ring_loss(struct nc_step *step, const struct nc_batch *batch, bool g
     own.total = nc_step_sides(step) * batch->total;
     own.first_caption = own.first_image = nc_step_sides(step) * batch->share->first[rank];
     struct turn ahead = {.step = step, .batch = batch, .own = &own}, back = ahead;
-    int status = upload_groups(step, batch);
+    int status = send_groups(step, batch);
     if (status == NC_OK && batch->count)
         status = nc_step_convert_features(step, batch->count, batch->extras);
     if (status == NC_OK && batch->count)

@@ -13,10 +13,15 @@
  *   Aliasing    Outputs overlap no input unless said.
  *   Order       Operations take effect in call order. They may return before they are
  *               done (a stream); `synchronize` and `download` wait.
+ *   Threads     The thread that opens a backend is the one that uses it: messages of errors,
+ *               and which GPU is current, are a thread's own.
  *   Bits        The same inputs on the same machine with as many threads give the same
  *               bits: no operation depends on the order in which threads arrive.
  *   Errors      A shape that a backend cannot do is refused before any output is
- *               touched, with a message that names the operation and the size.
+ *               touched, with a message that names the operation and the size. What an
+ *               index asks for that points nowhere is left out: an error of the call, or,
+ *               where the host cannot look, of the next `synchronize`, `download` or
+ *               `host_wait`, once.
  *   Memory      No operation allocates. Those that need scratch say how much.
  */
 #ifndef NCLIP_OPS_H
@@ -307,7 +312,11 @@ enum { NC_MARKS = 16 };
 
 /* Calls that are made again and again with the same arguments can be recorded: the model
  * makes them between record_begin and record_end, under a key that stands for all of their
- * arguments, or leaves them and record_end out where record_begin has replayed them. */
+ * arguments, or leaves them and record_end out where record_begin has replayed them.
+ *
+ * Addresses are arguments, too. Whoever records has the address of a buffer of its own in its keys:
+ * then no two, one beside the other, ever replay each other's calls. And `release` forgets every
+ * recording of the backend: none outlives the buffers that it reads and writes. */
 enum nc_recording { NC_MAKE_CALLS, NC_REPLAYED };
 enum { NC_RECORDING_KEY = 64 }; /* most bytes of a key */
 
@@ -322,8 +331,11 @@ struct nc_ops {
 
     int (*allocate)(struct nc_backend *, size_t bytes, void **out); /* not zeroed */
     void (*release)(struct nc_backend *, void *data, size_t bytes);
+    /* `host` is free again when upload returns: it may have to wait for that. Page-locked memory
+     * (allocate_host) is not, until the queue has come there: copy_queued is for it. */
     int (*upload)(struct nc_backend *, void *destination, const void *host, size_t bytes);
     int (*download)(struct nc_backend *, void *host, const void *source, size_t bytes);
+    /* These may start and end anywhere in a buffer; fill at a multiple of 4 bytes. */
     int (*copy)(struct nc_backend *, void *destination, const void *source, size_t bytes);
     int (*zero)(struct nc_backend *, void *data, size_t bytes);
     int (*fill)(struct nc_backend *, float *data, float value, size_t count);
@@ -332,7 +344,8 @@ struct nc_ops {
     /* Page-locked host memory, which queued copies need on the host's side. */
     int (*allocate_host)(struct nc_backend *, size_t bytes, void **out);
     void (*release_host)(struct nc_backend *, void *data, size_t bytes);
-    /* Between the backend's memory and allocate_host's, or within one; does not wait. */
+    /* Between the backend's memory and allocate_host's, or within one; does not wait: until the
+     * queue has come there the host neither writes nor reads what is copied. release_host waits. */
     int (*copy_queued)(struct nc_backend *, enum nc_queue, void *destination, const void *source,
                        size_t bytes);
     int (*mark)(struct nc_backend *, enum nc_queue, unsigned mark);
@@ -340,10 +353,13 @@ struct nc_ops {
     int (*host_wait)(struct nc_backend *, unsigned mark);
     /* Seconds between two marks of one queue, both set and waited for. */
     int (*elapsed)(struct nc_backend *, unsigned first, unsigned second, double *seconds);
-    /* Both NULL: this backend records nothing. Between them only operations, copy, zero, fill
-     * and convert may be called. */
+    /* All three NULL: this backend records nothing. Between them only operations, copy, zero,
+     * fill and convert may be called. */
     int (*record_begin)(struct nc_backend *, const void *key, size_t key_bytes, enum nc_recording *);
     int (*record_end)(struct nc_backend *);
+    /* In place of record_end where a call failed, or was left out: what was recorded is thrown
+     * away, and the key is as if it had never been seen. */
+    void (*record_abandon)(struct nc_backend *);
 
     int (*convert)(struct nc_backend *, void *destination, enum nc_type destination_type,
                    const void *source, enum nc_type source_type, size_t count);

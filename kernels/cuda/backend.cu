@@ -39,6 +39,7 @@ static void fill_table(struct nc_ops *ops)
     ops->elapsed = nc_cuda_elapsed;
     ops->record_begin = nc_cuda_record_begin;
     ops->record_end = nc_cuda_record_end;
+    ops->record_abandon = nc_cuda_record_abandon;
     ops->convert = nc_cuda_convert;
     ops->linear = nc_cuda_linear;
     ops->linear_backward_input = nc_cuda_linear_backward_input;
@@ -79,8 +80,7 @@ void nc_cuda_destroy(struct nc_backend *backend)
     nc_cuda_queues_destroy(backend);
     nc_cuda_gemm_destroy(backend->gemm);
     (void)cudaFree(backend->partial);
-    (void)cudaFree(backend->fault);
-    (void)cudaFreeHost(backend->fault_seen);
+    nc_cuda_faults_destroy(backend);
     if (backend->copy)
         (void)cudaStreamDestroy(backend->copy);
     if (backend->compute)
@@ -120,26 +120,26 @@ static int open_device(struct nc_backend *backend, int device)
                         "cuda: GPU %d (%s) has compute capability %d.%d; 8.0 or newer "
                         "is needed for bf16",
                         device, properties.name, properties.major, properties.minor);
+    if (properties.sharedMemPerBlockOptin < NC_CUDA_SHARED)
+        return nc_error(NC_FAILED,
+                        "cuda: GPU %d (%s) gives a block of threads %zu KiB of shared memory; %d "
+                        "are needed; use --device cpu",
+                        device, properties.name, properties.sharedMemPerBlockOptin / 1024,
+                        NC_CUDA_SHARED / 1024);
     backend->device = device;
+    backend->shared_bytes = properties.sharedMemPerBlockOptin;
+    backend->reads_pageable = properties.pageableMemoryAccess;
     backend->major = properties.major;
     backend->minor = properties.minor;
     backend->multiprocessors = properties.multiProcessorCount;
     return NC_OK;
 }
 
-static int allocate_state(struct nc_backend *backend)
+static int allocate_partial(struct nc_backend *backend)
 {
-    void *fault = NULL, *seen = NULL, *partial = NULL;
-    cudaError_t error = cudaMalloc(&fault, sizeof *backend->fault);
-    if (error == cudaSuccess)
-        error = cudaMallocHost(&seen, sizeof *backend->fault_seen);
-    if (error == cudaSuccess)
-        error = cudaMalloc(&partial, NC_CUDA_PARTIALS * sizeof *backend->partial);
-    backend->fault = (struct nc_cuda_fault *)fault;
-    backend->fault_seen = (struct nc_cuda_fault *)seen;
+    void *partial = NULL;
+    cudaError_t error = cudaMalloc(&partial, NC_CUDA_PARTIALS * sizeof *backend->partial);
     backend->partial = (double *)partial;
-    if (error == cudaSuccess)
-        error = cudaMemsetAsync(fault, 0, sizeof *backend->fault, backend->compute);
     return nc_cuda_check(error, "allocating the backend's state");
 }
 
@@ -162,7 +162,9 @@ int nc_cuda_create(int device, struct nc_ops *ops)
     if (status == NC_OK)
         status = nc_cuda_vision_create(backend);
     if (status == NC_OK)
-        status = allocate_state(backend);
+        status = nc_cuda_faults_create(backend);
+    if (status == NC_OK)
+        status = allocate_partial(backend);
     if (status == NC_OK)
         status = nc_cuda_gemm_create(backend, &backend->gemm);
     if (status != NC_OK) {

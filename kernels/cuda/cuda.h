@@ -2,7 +2,8 @@
  * operations. Each is the operation of the same name in nclip/ops.h.
  *
  * Every operation enqueues its kernels on backend->compute and returns; none waits for the
- * device but `synchronize` and `download`, and the first call of a shape that is timed (cublaslt.cu,
+ * device but `synchronize` and `download` (and, where the device reads pageable memory, `upload`),
+ * and the first call of a shape that is timed (cublaslt.cu,
  * attention_vision.cu). Arguments live on the device, so operations never
  * look at what a pointer of their struct points to: shapes are checked by the host, indices by
  * the kernels.
@@ -27,21 +28,27 @@ struct nc_cuda_gemm; /* gemm.cu: the products (product.h) and their scratch */
 struct nc_backend {
     int device;
     int multiprocessors;
-    int major, minor; /* compute capability */
+    int major, minor;    /* compute capability */
+    size_t shared_bytes; /* that a block may have */
+    bool reads_pageable; /* ordinary host memory, itself */
     cudaStream_t compute, copy; /* every operation; queued copies, ordered by marks */
     cudaEvent_t marks[NC_MARKS];
     struct nc_cuda_recorder *recorder;
     struct nc_cuda_vision *vision; /* which full attention; attention_vision.cu */
     struct nc_cuda_gemm *gemm;
-    struct nc_cuda_fault *fault;      /* on the device: the first thing that a kernel found wrong */
-    struct nc_cuda_fault *fault_seen; /* on the host, pinned */
-    double *partial;                  /* on the device, NC_CUDA_PARTIALS: sums on their way */
+    struct nc_cuda_fault *fault; /* on the device; faults.cu */
+    uint64_t *fault_seen;        /* on the host, page-locked: what a kernel found wrong, or 0 */
+    double *partial;             /* on the device, NC_CUDA_PARTIALS: sums on their way */
 };
 
 enum { NC_CUDA_PARTIALS = 1024 };
 
-/* An index that points nowhere. Only kernels see it: they leave out what it asks for and note it
- * here; the next `synchronize` or `download` returns it as an error. */
+/* Shared memory that a kernel's blocks may take on every GPU; one that is better off with more has a
+ * variant for it. Compute capability 8.6, 8.9 and 12.0 give 99 KiB, 8.0 163, 9.0 and 10.0 227. */
+enum { NC_CUDA_SHARED = 99 * 1024 };
+
+/* An index that points nowhere. Only kernels see it: they leave out what it asks for and note it;
+ * the next `synchronize`, `download` or `host_wait` behind them returns it as an error. */
 enum nc_cuda_wrong {
     NC_CUDA_NOTHING_WRONG,
     NC_CUDA_WRONG_TOKEN,
@@ -51,8 +58,8 @@ enum nc_cuda_wrong {
 };
 
 struct nc_cuda_fault {
-    int32_t wrong; /* enum nc_cuda_wrong */
-    int32_t value;
+    int32_t wrong;           /* enum nc_cuda_wrong: whoever changes it from 0 ... */
+    volatile uint64_t *seen; /* ... writes wrong << 32 | value to the host */
 };
 
 /* Whether 0 <= value < limit; notes it where not. */
@@ -63,13 +70,18 @@ nc_cuda_valid(struct nc_cuda_fault *fault, enum nc_cuda_wrong wrong, int32_t val
         return true;
     if (nc_atomic_cas(&fault->wrong, (int32_t)NC_CUDA_NOTHING_WRONG, (int32_t)wrong) ==
         NC_CUDA_NOTHING_WRONG)
-        fault->value = value;
+        *fault->seen = (uint64_t)wrong << 32 | (uint32_t)value;
     return false;
 }
 
 /* backend.cu. What a call of CUDA's runtime said, as an error of ours: NC_OK for cudaSuccess. */
 int nc_cuda_check(cudaError_t error, const char *what);
 bool nc_cuda_capturing(const struct nc_backend *backend); /* whether `compute` is recorded now */
+
+/* faults.cu */
+int nc_cuda_faults_create(struct nc_backend *backend);
+void nc_cuda_faults_destroy(struct nc_backend *backend);
+int nc_cuda_take_fault(struct nc_backend *backend); /* after a wait: what was found, once */
 
 /* memory.cu */
 int nc_cuda_allocate(struct nc_backend *backend, size_t bytes, void **out);
@@ -101,6 +113,8 @@ void nc_cuda_recorder_destroy(struct nc_backend *backend);
 int nc_cuda_record_begin(struct nc_backend *backend, const void *key, size_t key_bytes,
                          enum nc_recording *recording);
 int nc_cuda_record_end(struct nc_backend *backend);
+void nc_cuda_record_abandon(struct nc_backend *backend);
+void nc_cuda_record_forget(struct nc_backend *backend); /* all of them */
 
 /* gemm.cu */
 int nc_cuda_gemm_create(struct nc_backend *backend, struct nc_cuda_gemm **gemm);

@@ -1,5 +1,12 @@
 #include "cudnn.h"
 
+#ifdef NCLIP_WITH_CUDNN
+#include <cudnn.h>
+#if CUDNN_VERSION < 91301 /* the first with CUDNN_BACKEND_OPERATION_SDPA_FWD_DESCRIPTOR */
+#undef NCLIP_WITH_CUDNN
+#endif
+#endif
+
 #ifndef NCLIP_WITH_CUDNN
 
 int nc_cuda_cudnn_create(struct nc_backend *, struct nc_cuda_cudnn **out)
@@ -27,7 +34,6 @@ size_t nc_cuda_cudnn_version(void)
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
-#include <cudnn.h>
 #include <dlfcn.h>
 
 /* ---- The library, loaded when it is first asked for ---------------------------------------- */
@@ -51,7 +57,7 @@ struct library {
 #undef MEMBER
 };
 
-enum { OLDEST = 91301 }; /* the first with CUDNN_BACKEND_OPERATION_SDPA_FWD_DESCRIPTOR */
+enum { OLDEST = 91301 }; /* as above */
 
 static const struct library *load(void)
 {

@@ -58,11 +58,15 @@ void nc_gpus_describe(struct nc_gpu_support *s)
         snprintf(s->problem, sizeof s->problem, "this machine has no NVIDIA GPU");
         return;
     }
+    int current = 0; /* of this thread, as an open backend needs it */
+    bool known = cudaGetDevice(&current) == cudaSuccess;
     s->count = (size_t)(count < NC_MOST_GPUS ? count : NC_MOST_GPUS);
     for (size_t i = 0; i < s->count; i++) {
         describe_gpu(&s->gpus[i], (int)i);
         usable += s->gpus[i].usable;
     }
+    if (known)
+        (void)cudaSetDevice(current);
     if (!usable)
         snprintf(s->problem, sizeof s->problem,
                  "no GPU here is of compute capability 8.0 or newer, which bf16 needs");

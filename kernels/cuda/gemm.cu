@@ -23,7 +23,7 @@ enum {
     WARPS = 8,
     THREADS = WARPS * NC_WARP,
     MOST_SLICES = 64,       /* of rows, in a column sum */
-    MOST_COLUMNS = 1 << 15, /* that a layer may put out */
+    MOST_COLUMNS = 1 << 15, /* of a bias, its gradient, or an activation */
     BLOCKS_EACH = 4,        /* of a column sum, per multiprocessor */
     WORK = 1 << 23,         /* numbers: 32 MB, which an H100's L2 cache holds */
     ROWS_AT_ONCE = 256,     /* rows of a product ahead of its activation are a multiple of */
@@ -169,14 +169,16 @@ static int bias_gradient(struct nc_backend *backend, const struct nc_linear_back
 /* ---- The operations ---------------------------------------------------------------------------
  */
 
-static int check(const char *operation, size_t rows, size_t in, size_t out)
+/* `beside`: the work space holds something of `out` columns. */
+static int check(const char *operation, size_t rows, size_t in, size_t out, bool beside)
 {
-    if (in < 1 || out < 1 || in > (size_t)INT32_MAX || rows > (size_t)INT32_MAX)
+    if (in < 1 || out < 1 || in > (size_t)INT32_MAX || out > (size_t)INT32_MAX ||
+        rows > (size_t)INT32_MAX)
         return nc_error(NC_FAILED, "%s: cuda does no product of %zu rows, in %zu, out %zu",
                         operation, rows, in, out);
-    if (out > MOST_COLUMNS)
-        return nc_error(NC_FAILED, "%s: %zu columns; cuda puts out %d at most", operation, out,
-                        (int)MOST_COLUMNS);
+    if (beside && out > MOST_COLUMNS)
+        return nc_error(NC_FAILED, "%s: %zu columns; with a bias cuda puts out %d at most",
+                        operation, out, (int)MOST_COLUMNS);
     return NC_OK;
 }
 
@@ -231,7 +233,7 @@ static int linear_activated(struct nc_backend *backend, const struct nc_linear *
 
 int nc_cuda_linear(struct nc_backend *backend, const struct nc_linear *l)
 {
-    int status = check("linear", l->rows, l->in, l->out);
+    int status = check("linear", l->rows, l->in, l->out, l->bias || l->activate);
     if (status != NC_OK)
         return status;
     if (l->residual && (l->y_type != NC_FLOAT32 || l->activate))
@@ -259,7 +261,7 @@ int nc_cuda_linear(struct nc_backend *backend, const struct nc_linear *l)
 int nc_cuda_linear_backward_input(struct nc_backend *backend,
                                   const struct nc_linear_backward_input *l)
 {
-    int status = check("linear_backward_input", l->rows, l->in, l->out);
+    int status = check("linear_backward_input", l->rows, l->in, l->out, false);
     if (status != NC_OK || !l->rows)
         return status;
     struct nc_cuda_product product = {};
@@ -279,7 +281,7 @@ int nc_cuda_linear_backward_input(struct nc_backend *backend,
 int nc_cuda_linear_backward_weight(struct nc_backend *backend,
                                    const struct nc_linear_backward_weight *l)
 {
-    int status = check("linear_backward_weight", l->rows, l->in, l->out);
+    int status = check("linear_backward_weight", l->rows, l->in, l->out, l->dbias);
     if (status != NC_OK)
         return status;
     if (!l->rows) {

@@ -27,11 +27,12 @@
  *   largest scores and sums, by row and by column of 64                 [2.1 GB, 0.7 ms]
  *   scratch: forward 34 MB, backward 331 MB, whatever B is; for contradictions 12 bytes a
  *     picture and 8 a contradiction more
- * A tile takes 255 registers of each of 256 threads and 149 KB of shared memory, 156 KB backward:
- * one block a multiprocessor, whose 128 accumulators a thread need no second one. fp32's tile takes
- * up to 128 registers, two blocks. Tiles are walked in groups of 16 rows, so that what runs at a
- * time needs 2048 captions and 2112 pictures: 6 MB, which stay in L2. wgmma, fed by TMA with each
- * tile's inputs shared among a cluster, would lift both the first and the third figure. */
+ * A tile takes 255 registers of each of 256 threads and 149 KB of shared memory, 156 KB backward
+ * (two stages: 100 KB, 98 KB): one block a multiprocessor, whose 128 accumulators a thread need no
+ * second one. fp32's tile takes up to 128 registers, two blocks. Tiles are walked in groups of 16
+ * rows, so that what runs at a time needs 2048 captions and 2112 pictures: 6 MB, which stay in L2.
+ * wgmma, fed by TMA with each tile's inputs shared among a cluster, would lift both the first and
+ * the third figure. */
 #include "infonce_tile.h"
 
 /* The largest of some scores, and the sum of exp(score - largest). */
@@ -50,17 +51,17 @@ static __device__ __forceinline__ float without_infinity(float max)
 
 /* Each warp's sums, by row to row_part[columns of warps][strip's rows], by column to
  * column_part[rows of warps][strip's columns]. */
-template <typename T>
+template <typename T, int STAGES>
 static __global__ void __launch_bounds__(NC_TILE_THREADS, nc_tile<T>::BLOCKS)
     sum_tile(nc_infonce n, nc_strip strip, part *row_part, part *column_part)
 {
     using tile = nc_tile<T>;
     NC_SHARED(unsigned char, shared);
-    int32_t *group = reinterpret_cast<int32_t *>(shared + tile::SHARED);
+    int32_t *group = reinterpret_cast<int32_t *>(shared + STAGES * tile::STAGE_BYTES);
     nc_place p = nc_place_of<T>(n, strip);
     nc_load_groups<T>(group, n, strip, p); /* making the tile has barriers */
     float score[tile::M][tile::N][4], scale = expf(*n.logit_scale);
-    nc_make_tile(shared, strip, p, score);
+    nc_make_tile<STAGES>(shared, strip, p, score);
 #pragma unroll
     for (int i = 0; i < tile::M; i++)
 #pragma unroll
@@ -207,14 +208,27 @@ static size_t lay_out(const struct nc_infonce *n, struct nc_strips *strips,
 }
 
 template <typename T>
+static int sum_tiles(struct nc_backend *backend, const struct nc_infonce *n,
+                     const struct nc_strip &strip, const struct forward_scratch *s)
+{
+    using tile = nc_tile<T>;
+    constexpr size_t groups = (tile::ROWS + tile::COLUMNS) * sizeof(int32_t);
+    constexpr size_t bytes = tile::STAGES * tile::STAGE_BYTES + groups;
+    constexpr size_t few = tile::FEW_STAGES * tile::STAGE_BYTES + groups;
+    static_assert(few <= NC_CUDA_SHARED, "every GPU has room for it");
+    return bytes <= backend->shared_bytes
+               ? NC_LAUNCH((sum_tile<T, tile::STAGES>), nc_tiles<T>(strip), NC_TILE_THREADS, bytes,
+                           backend->compute, *n, strip, s->row_part, s->column_part)
+               : NC_LAUNCH((sum_tile<T, tile::FEW_STAGES>), nc_tiles<T>(strip), NC_TILE_THREADS,
+                           few, backend->compute, *n, strip, s->row_part, s->column_part);
+}
+
+template <typename T>
 static int add_strip(struct nc_backend *backend, const struct nc_infonce *n,
                      const struct nc_strip &strip, const struct forward_scratch *s)
 {
     size_t rows = (size_t)strip.rows, columns = (size_t)strip.columns;
-    size_t groups = (nc_tile<T>::ROWS + nc_tile<T>::COLUMNS) * sizeof(int32_t);
-    int status =
-        NC_LAUNCH(sum_tile<T>, nc_tiles<T>(strip), NC_TILE_THREADS, nc_tile<T>::SHARED + groups,
-                  backend->compute, *n, strip, s->row_part, s->column_part);
+    int status = sum_tiles<T>(backend, n, strip, s);
     if (status == NC_OK)
         status = NC_LAUNCH(join_strip,
                            (unsigned)(nc_pieces(rows, NC_WARP) + nc_pieces(columns, NC_WARP)),

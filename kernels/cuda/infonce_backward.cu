@@ -120,7 +120,7 @@ template <> struct writer<nc_bfloat16> {
         STEP = tile::WARP_COLUMNS + 8,
         CHUNKS = tile::WARP_COLUMNS / 8
     }; /* no bank is met twice */
-    static_assert(8 * tile::WARP_ROWS * STEP * 2 <= tile::SHARED, "the stages hold it");
+    static constexpr int BYTES = 8 * tile::WARP_ROWS * STEP * 2;
 
     static __device__ __forceinline__ uint16_t *piece(unsigned char *shared)
     {
@@ -160,6 +160,7 @@ template <> struct writer<nc_bfloat16> {
 };
 
 template <> struct writer<float> {
+    static constexpr int BYTES = 0;
     float *mine;
     size_t step;
     int rows, columns;
@@ -235,21 +236,44 @@ static __device__ __forceinline__ float add_positives(const nc_place &p, const t
     return g * s;
 }
 
-template <typename T>
+/* A block's shared memory: the tile's stages, then `REST` bytes of what its scores need. Where there
+ * is room for few stages the rest follows the writer's, in the stages, once they have been read. */
+template <typename T, int STAGES> struct block_memory {
+    using tile = nc_tile<T>;
+    static constexpr bool LATE = STAGES < tile::STAGES;
+    static constexpr size_t TERMS = tile::ROWS + tile::COLUMNS;
+    static constexpr size_t REST = TERMS * (sizeof(term) + sizeof(int32_t)) +
+                                   NC_TILE_THREADS / NC_WARP * sizeof(double) +
+                                   tile::ROWS * sizeof(float);
+    static constexpr size_t INPUTS = STAGES * tile::STAGE_BYTES;
+    static constexpr size_t AT = LATE ? writer<T>::BYTES : INPUTS;
+    static constexpr size_t BYTES = LATE ? INPUTS : INPUTS + REST;
+    static_assert(writer<T>::BYTES <= AT && AT + REST <= BYTES, "it holds all of them");
+};
+
+template <typename T, int STAGES>
 static __global__ void __launch_bounds__(NC_TILE_THREADS, nc_tile<T>::BLOCKS)
     coefficients_of_tile(nc_infonce n, nc_strip strip, target to)
 {
     using tile = nc_tile<T>;
+    using memory = block_memory<T, STAGES>;
     NC_SHARED(unsigned char, shared);
-    term *terms = reinterpret_cast<term *>(shared + tile::SHARED);
+    term *terms = reinterpret_cast<term *>(shared + memory::AT);
     double *parts = reinterpret_cast<double *>(terms + tile::ROWS + tile::COLUMNS);
     float *own = reinterpret_cast<float *>(parts + NC_TILE_THREADS / NC_WARP);
     int32_t *group = reinterpret_cast<int32_t *>(own + tile::ROWS);
     nc_place p = nc_place_of<T>(n, strip);
-    load_terms<T>(terms, n, strip, p, *to.factor); /* making the tile has barriers */
-    nc_load_groups<T>(group, n, strip, p);
     float score[tile::M][tile::N][4], scale = expf(*n.logit_scale);
-    nc_make_tile(shared, strip, p, score);
+    if constexpr (memory::LATE) {
+        nc_make_tile<STAGES>(shared, strip, p, score);
+        nc_barrier(); /* its inputs have been read by all */
+    }
+    load_terms<T>(terms, n, strip, p, *to.factor);
+    nc_load_groups<T>(group, n, strip, p);
+    if constexpr (memory::LATE)
+        nc_barrier();
+    else
+        nc_make_tile<STAGES>(shared, strip, p, score); /* which has barriers */
 #pragma unroll
     for (int i = 0; i < tile::M; i++)
 #pragma unroll
@@ -355,13 +379,27 @@ size_t nc_infonce_backward_scratch(const struct nc_infonce *n)
                                  : lay_out<nc_bfloat16>(n, &strips, &s);
 }
 
+template <typename T>
+static int write_coefficients(struct nc_backend *backend, const struct nc_infonce *n,
+                              const struct nc_strip &strip, const struct target &to)
+{
+    constexpr int many = nc_tile<T>::STAGES, few = nc_tile<T>::FEW_STAGES;
+    constexpr size_t bytes = block_memory<T, many>::BYTES, least = block_memory<T, few>::BYTES;
+    static_assert(least <= NC_CUDA_SHARED, "every GPU has room for it");
+    return bytes <= backend->shared_bytes
+               ? NC_LAUNCH((coefficients_of_tile<T, many>), nc_tiles<T>(strip), NC_TILE_THREADS,
+                           bytes, backend->compute, *n, strip, to)
+               : NC_LAUNCH((coefficients_of_tile<T, few>), nc_tiles<T>(strip), NC_TILE_THREADS,
+                           least, backend->compute, *n, strip, to);
+}
+
 /* negatives (+)= the strip's coefficients times its pictures. */
 template <typename T>
 static int backward_strip(struct nc_backend *backend, const struct nc_infonce *n,
                           const struct nc_strip &strip, const struct backward_scratch *s)
 {
     size_t rows = (size_t)strip.rows, columns = (size_t)strip.columns;
-    size_t stored = stored_columns<T>(columns), terms = nc_tile<T>::ROWS + nc_tile<T>::COLUMNS;
+    size_t stored = stored_columns<T>(columns);
     struct target to = {s->coefficients,
                         stored,
                         s->positive,
@@ -369,11 +407,7 @@ static int backward_strip(struct nc_backend *backend, const struct nc_infonce *n
                         s->sums,
                         (int)s->tiles_across,
                         strip.row == 0 && strip.column == 0};
-    int status = NC_LAUNCH(coefficients_of_tile<T>, nc_tiles<T>(strip), NC_TILE_THREADS,
-                           nc_tile<T>::SHARED + terms * sizeof(term) +
-                               NC_TILE_THREADS / NC_WARP * sizeof(double) +
-                               nc_tile<T>::ROWS * sizeof(float) + terms * sizeof(int32_t),
-                           backend->compute, *n, strip, to);
+    int status = write_coefficients<T>(backend, n, strip, to);
     const void *image = (const T *)n->image + strip.column * n->width;
     if (sizeof(T) == 2 && status == NC_OK) {
         status = nc_infonce_copy_rows(backend, (const nc_bfloat16 *)image, columns, n->width,

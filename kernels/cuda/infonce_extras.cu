@@ -46,12 +46,13 @@ static __global__ void start_extras(size_t images, uint32_t *most, unsigned long
     }
 }
 
-/* A warp for each. A picture's number that is none touches nothing. */
+/* A warp for each. A picture's number that is none touches nothing, here and in what follows. */
 template <typename T>
-static __global__ void score_extras(nc_infonce n, float *score, uint32_t *most)
+static __global__ void score_extras(nc_infonce n, struct nc_cuda_fault *fault, float *score,
+                                    uint32_t *most)
 {
     size_t e = ((size_t)blockIdx.x * blockDim.x + threadIdx.x) / NC_WARP;
-    if (e >= n.extras || (size_t)(uint32_t)n.extra_image[e] >= n.images)
+    if (e >= n.extras || !nc_cuda_valid(fault, NC_CUDA_WRONG_PICTURE, n.extra_image[e], n.images))
         return;
     size_t column = (size_t)n.extra_image[e];
     float s = extra_score<T>(n, e, column, expf(*n.logit_scale));
@@ -132,7 +133,7 @@ int nc_infonce_extras_forward(struct nc_backend *backend, const struct nc_infonc
                            n->images, x->max, x->sum);
     if (status == NC_OK)
         status = NC_LAUNCH(score, blocks_of(n->extras * NC_WARP), THREADS, 0, backend->compute, *n,
-                           x->score, x->max);
+                           backend->fault, x->score, x->max);
     if (status == NC_OK)
         status = NC_LAUNCH(sum_extras, blocks_of(n->extras), THREADS, 0, backend->compute, *n,
                            x->score, x->max, x->sum);

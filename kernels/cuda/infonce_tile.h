@@ -2,8 +2,9 @@
  * registers, in the layout of the tensor cores' accumulators whatever made them.
  *
  *   bf16   128 x 256 scores, mma m16n8k16 with fp32 accumulation. 64 numbers of each row at a
- *          time come by cp.async, three stages deep; a row's 16-byte chunks are swizzled, so that
- *          neither the copies nor ldmatrix meet a bank twice. 256 threads, 128 scores each.
+ *          time come by cp.async, three stages deep, or two on GPUs whose blocks have 99 KiB of
+ *          shared memory (compute capability 8.6, 8.9, 12.0); a row's 16-byte chunks are swizzled,
+ *          so that neither the copies nor ldmatrix meet a bank twice. 256 threads, 128 scores each.
  *   fp32   64 x 128 scores, fused multiply-adds; 32 scores a thread. The reference.
  *
  * The scores of both passes have the same bits: a row that is its own largest score stays so. */
@@ -13,23 +14,23 @@
 #include "infonce.h"
 
 /* A block is 2 x 4 warps; a warp has M x N accumulators of 16 x 8 scores; K numbers of the
- * rows are in shared memory at a time; BLOCKS share a multiprocessor. */
+ * rows are in shared memory at a time, a stage; BLOCKS share a multiprocessor. STAGES where there
+ * is room for them, FEW_STAGES where not. */
 template <typename T> struct nc_tile;
 
 template <> struct nc_tile<nc_bfloat16> {
-    enum { M = 4, N = 8, K = 64, STAGES = 3, BLOCKS = 1 };
+    enum { M = 4, N = 8, K = 64, STAGES = 3, FEW_STAGES = 2, BLOCKS = 1 };
     enum {
         WARP_ROWS = 16 * M,
         WARP_COLUMNS = 8 * N,
         ROWS = 2 * WARP_ROWS,
         COLUMNS = 4 * WARP_COLUMNS
     };
-    enum { STAGE = (ROWS + COLUMNS) * K };                       /* numbers */
-    enum { SHARED = STAGES * STAGE * (int)sizeof(nc_bfloat16) }; /* bytes */
+    enum { STAGE = (ROWS + COLUMNS) * K, STAGE_BYTES = STAGE * (int)sizeof(nc_bfloat16) };
 };
 
 template <> struct nc_tile<float> {
-    enum { M = 2, N = 4, K = 16, BLOCKS = 2 };
+    enum { M = 2, N = 4, K = 16, STAGES = 1, FEW_STAGES = 1, BLOCKS = 2 };
     enum {
         WARP_ROWS = 16 * M,
         WARP_COLUMNS = 8 * N,
@@ -37,7 +38,7 @@ template <> struct nc_tile<float> {
         COLUMNS = 4 * WARP_COLUMNS
     };
     enum { TEXT_STEP = ROWS + 2, IMAGE_STEP = COLUMNS + 2 }; /* transposed; no bank is met twice */
-    enum { SHARED = K * (TEXT_STEP + IMAGE_STEP) * (int)sizeof(float) };
+    enum { STAGE_BYTES = K * (TEXT_STEP + IMAGE_STEP) * (int)sizeof(float) };
 };
 
 /* Rows of tiles that are walked together, column by column: what runs at a time is nearly square,
@@ -207,12 +208,13 @@ static __device__ __forceinline__ void nc_load_fragments(const nc_bfloat16 *stag
         nc_ldmatrix_x4(b[j], image + j * 16 * tile::K);
 }
 
-/* Cosines of the tile. `shared`: SHARED bytes; behind a barrier they are free again. */
-static __device__ __forceinline__ void nc_make_tile(unsigned char *shared, const nc_strip &strip,
+/* Cosines of the tile. `memory`: its stages, which behind a barrier are free again. */
+template <int STAGES>
+static __device__ __forceinline__ void nc_make_tile(unsigned char *memory, const nc_strip &strip,
                                                     const nc_place &p, float (&score)[4][8][4])
 {
     using tile = nc_tile<nc_bfloat16>;
-    nc_bfloat16 *stages = reinterpret_cast<nc_bfloat16 *>(shared);
+    nc_bfloat16 *stages = reinterpret_cast<nc_bfloat16 *>(memory);
 #pragma unroll
     for (int i = 0; i < tile::M; i++)
 #pragma unroll
@@ -222,30 +224,30 @@ static __device__ __forceinline__ void nc_make_tile(unsigned char *shared, const
                 score[i][j][e] = 0;
     int steps = (int)((strip.step + tile::K - 1) / tile::K);
 #pragma unroll
-    for (int s = 0; s < tile::STAGES - 1; s++) {
+    for (int s = 0; s < STAGES - 1; s++) {
         nc_load_stage(stages + s * tile::STAGE, strip, p, s * tile::K);
         nc_cp_async_commit();
     }
-    int now = 0, next = tile::STAGES - 1;
+    int now = 0, next = STAGES - 1;
     uint32_t a[2][tile::M][4], b[2][tile::N / 2][4];
-    nc_cp_async_wait<tile::STAGES - 2>();
+    nc_cp_async_wait<STAGES - 2>();
     nc_barrier(); /* the first stage is there for all */
     nc_load_fragments(stages, 0, a[0], b[0]);
     for (int step = 0; step < steps; step++) {
-        if (step + tile::STAGES - 1 < steps)
+        if (step + STAGES - 1 < steps)
             nc_load_stage(stages + next * tile::STAGE, strip, p,
-                          (step + tile::STAGES - 1) * tile::K);
+                          (step + STAGES - 1) * tile::K);
         nc_cp_async_commit();
-        next = next + 1 == tile::STAGES ? 0 : next + 1;
+        next = next + 1 == STAGES ? 0 : next + 1;
 #pragma unroll
         for (int k = 0; k < tile::K / 16; k++) {
             if (k + 1 < tile::K / 16) {
                 nc_load_fragments(stages + now * tile::STAGE, k + 1, a[(k + 1) % 2],
                                   b[(k + 1) % 2]);
             } else if (step + 1 < steps) {
-                nc_cp_async_wait<tile::STAGES - 2>();
+                nc_cp_async_wait<STAGES - 2>();
                 nc_barrier(); /* the next stage is there for all; this one has been read by all */
-                now = now + 1 == tile::STAGES ? 0 : now + 1;
+                now = now + 1 == STAGES ? 0 : now + 1;
                 nc_load_fragments(stages + now * tile::STAGE, 0, a[0], b[0]);
             }
 #pragma unroll
@@ -260,12 +262,13 @@ static __device__ __forceinline__ void nc_make_tile(unsigned char *shared, const
 
 /* ---- fp32 ----------------------------------------------------------------------------------- */
 
-static __device__ __forceinline__ void nc_make_tile(unsigned char *shared, const nc_strip &strip,
+template <int STAGES>
+static __device__ __forceinline__ void nc_make_tile(unsigned char *memory, const nc_strip &strip,
                                                     const nc_place &p, float (&score)[2][4][4])
 {
     using tile = nc_tile<float>;
     enum { STEP = NC_TILE_THREADS / tile::K, LOADS = (tile::ROWS + tile::COLUMNS) / STEP };
-    float *text = reinterpret_cast<float *>(shared), *image = text + tile::K * tile::TEXT_STEP;
+    float *text = reinterpret_cast<float *>(memory), *image = text + tile::K * tile::TEXT_STEP;
     int column = (int)threadIdx.x % tile::K, first = (int)threadIdx.x / tile::K;
     const float *row = text + nc_first_row<float>(), *picture = image + nc_first_column<float>();
 #pragma unroll

@@ -5,7 +5,6 @@
  * implied 0.22 ms at 3.35 TB/s (NVIDIA H100 SXM datasheet). */
 #include "cuda.h"
 
-#include <cstdio>
 #include <type_traits>
 
 enum {
@@ -37,28 +36,41 @@ int nc_cuda_allocate(struct nc_backend *backend, size_t bytes, void **out)
 
 void nc_cuda_release(struct nc_backend *backend, void *data, size_t bytes)
 {
-    (void)backend;
     (void)bytes;
-    (void)cudaFree(data);
+    if (!data)
+        return;
+    (void)cudaFree(data); /* waits for what still uses it */
+    nc_cuda_record_forget(backend);
 }
 
+/* Pageable memory is copied into the driver's own before cudaMemcpyAsync returns, unless the GPU can
+ * read it where it is (Grace Hopper, or Linux's HMM): then nothing is promised, and we wait. */
 int nc_cuda_upload(struct nc_backend *backend, void *destination, const void *host, size_t bytes)
 {
-    return nc_cuda_check(
+    if (!bytes)
+        return NC_OK;
+    int status = nc_cuda_check(
         cudaMemcpyAsync(destination, host, bytes, cudaMemcpyHostToDevice, backend->compute),
         "a copy to the GPU");
+    return status == NC_OK && backend->reads_pageable
+               ? nc_cuda_check(cudaStreamSynchronize(backend->compute), "a copy to the GPU")
+               : status;
 }
 
 int nc_cuda_download(struct nc_backend *backend, void *host, const void *source, size_t bytes)
 {
-    int status = nc_cuda_check(
-        cudaMemcpyAsync(host, source, bytes, cudaMemcpyDeviceToHost, backend->compute),
-        "a copy from the GPU");
+    int status = NC_OK;
+    if (bytes)
+        status = nc_cuda_check(
+            cudaMemcpyAsync(host, source, bytes, cudaMemcpyDeviceToHost, backend->compute),
+            "a copy from the GPU");
     return status == NC_OK ? nc_cuda_synchronize(backend) : status;
 }
 
 int nc_cuda_copy(struct nc_backend *backend, void *destination, const void *source, size_t bytes)
 {
+    if (!bytes)
+        return NC_OK;
     return nc_cuda_check(
         cudaMemcpyAsync(destination, source, bytes, cudaMemcpyDeviceToDevice, backend->compute),
         "a copy on the GPU");
@@ -71,34 +83,10 @@ int nc_cuda_zero(struct nc_backend *backend, void *data, size_t bytes)
     return nc_cuda_check(cudaMemsetAsync(data, 0, bytes, backend->compute), "cudaMemsetAsync");
 }
 
-static int report(const struct nc_cuda_fault *fault)
-{
-    static const char *const sentences[] = {
-        "an index is wrong",
-        "embedding: token %d is outside of the vocabulary",
-        "embedding: position %d is outside of the context",
-        "gather or scatter: row %d does not exist",
-        "infonce: picture %d of a contradiction is not in the batch",
-    };
-    size_t which = (size_t)fault->wrong;
-    which = which < sizeof sentences / sizeof *sentences ? which : 0;
-    char sentence[128];
-    snprintf(sentence, sizeof sentence, sentences[which], (int)fault->value);
-    return nc_error(NC_FAILED, "%s", sentence);
-}
-
 int nc_cuda_synchronize(struct nc_backend *backend)
 {
-    int status =
-        nc_cuda_check(cudaMemcpyAsync(backend->fault_seen, backend->fault, sizeof *backend->fault,
-                                      cudaMemcpyDeviceToHost, backend->compute),
-                      "a copy from the GPU");
-    if (status == NC_OK)
-        status = nc_cuda_check(cudaStreamSynchronize(backend->compute), "the GPU's work");
-    if (status != NC_OK || backend->fault_seen->wrong == NC_CUDA_NOTHING_WRONG)
-        return status;
-    status = nc_cuda_zero(backend, backend->fault, sizeof *backend->fault);
-    return status == NC_OK ? report(backend->fault_seen) : status;
+    int status = nc_cuda_check(cudaStreamSynchronize(backend->compute), "the GPU's work");
+    return status == NC_OK ? nc_cuda_take_fault(backend) : status;
 }
 
 /* ---- Fill ------------------------------------------------------------------------------- */

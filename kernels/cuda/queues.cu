@@ -72,7 +72,8 @@ int nc_cuda_queue_wait(struct nc_backend *backend, enum nc_queue queue, unsigned
 
 int nc_cuda_host_wait(struct nc_backend *backend, unsigned mark)
 {
-    return nc_cuda_check(cudaEventSynchronize(backend->marks[mark]), "the GPU's work");
+    int status = nc_cuda_check(cudaEventSynchronize(backend->marks[mark]), "the GPU's work");
+    return status == NC_OK ? nc_cuda_take_fault(backend) : status;
 }
 
 int nc_cuda_elapsed(struct nc_backend *backend, unsigned first, unsigned second, double *seconds)

@@ -3,7 +3,8 @@
  *
  * The first time that a key is seen its calls are made as they are: products then choose their
  * algorithms, which takes time and cannot be done in a capture. The second time they are captured.
- * At most RECORDINGS are kept: the one that was not used for longest makes room. */
+ * At most RECORDINGS are kept: the one that was not used for longest makes room. A graph that is
+ * destroyed while it runs goes when it is over. */
 #include "cuda.h"
 
 #include <cstdlib>
@@ -20,7 +21,8 @@ struct recording {
 
 struct nc_cuda_recorder {
     struct recording recordings[RECORDINGS];
-    struct recording *current; /* being captured */
+    struct recording *open; /* between its begin and its end */
+    bool capturing;         /* ... and not only seen for the first time */
     uint64_t clock;
 };
 
@@ -37,12 +39,18 @@ static void forget(struct recording *r)
     memset(r, 0, sizeof *r);
 }
 
+void nc_cuda_record_forget(struct nc_backend *backend)
+{
+    nc_cuda_record_abandon(backend);
+    for (size_t i = 0; i < RECORDINGS; i++)
+        forget(&backend->recorder->recordings[i]);
+}
+
 void nc_cuda_recorder_destroy(struct nc_backend *backend)
 {
     if (!backend->recorder)
         return;
-    for (size_t i = 0; i < RECORDINGS; i++)
-        forget(&backend->recorder->recordings[i]);
+    nc_cuda_record_forget(backend);
     free(backend->recorder);
     backend->recorder = NULL;
 }
@@ -70,7 +78,7 @@ int nc_cuda_record_begin(struct nc_backend *backend, const void *key, size_t key
     if (key_bytes == 0 || key_bytes > NC_RECORDING_KEY)
         return nc_error(NC_FAILED, "cuda: a recording's key of %zu bytes; it can have %d",
                         key_bytes, (int)NC_RECORDING_KEY);
-    if (recorder->current)
+    if (recorder->open)
         return nc_error(NC_FAILED, "cuda: a recording inside of another");
     struct recording *r = find(recorder, key, key_bytes);
     r->used = ++recorder->clock;
@@ -78,25 +86,28 @@ int nc_cuda_record_begin(struct nc_backend *backend, const void *key, size_t key
         *recording = NC_REPLAYED;
         return nc_cuda_check(cudaGraphLaunch(r->graph, backend->compute), "replaying a recording");
     }
-    if (!r->key_bytes) {
-        memcpy(r->key, key, key_bytes);
-        r->key_bytes = key_bytes;
-        return NC_OK;
+    recorder->capturing = r->key_bytes;
+    if (recorder->capturing) {
+        int status = nc_cuda_check(
+            cudaStreamBeginCapture(backend->compute, cudaStreamCaptureModeThreadLocal),
+            "starting a recording");
+        if (status != NC_OK)
+            return status;
     }
-    int status = nc_cuda_check(
-        cudaStreamBeginCapture(backend->compute, cudaStreamCaptureModeThreadLocal),
-        "starting a recording");
-    if (status == NC_OK)
-        recorder->current = r;
-    return status;
+    memcpy(r->key, key, key_bytes);
+    r->key_bytes = key_bytes;
+    recorder->open = r;
+    return NC_OK;
 }
 
 int nc_cuda_record_end(struct nc_backend *backend)
 {
-    struct recording *r = backend->recorder->current;
+    struct recording *r = backend->recorder->open;
     if (!r)
-        return NC_OK; /* the first time */
-    backend->recorder->current = NULL;
+        return nc_error(NC_FAILED, "cuda: the end of a recording that was not begun");
+    backend->recorder->open = NULL;
+    if (!backend->recorder->capturing)
+        return NC_OK;
     cudaGraph_t graph = NULL;
     int status = nc_cuda_check(cudaStreamEndCapture(backend->compute, &graph), "ending a recording");
     if (status == NC_OK)
@@ -108,4 +119,18 @@ int nc_cuda_record_end(struct nc_backend *backend)
         return status;
     }
     return nc_cuda_check(cudaGraphLaunch(r->graph, backend->compute), "replaying a recording");
+}
+
+void nc_cuda_record_abandon(struct nc_backend *backend)
+{
+    struct recording *r = backend->recorder->open;
+    if (!r)
+        return;
+    backend->recorder->open = NULL;
+    cudaGraph_t graph = NULL;
+    if (backend->recorder->capturing && cudaStreamEndCapture(backend->compute, &graph) != cudaSuccess)
+        (void)cudaGetLastError(); /* what failed may have spoiled the capture */
+    if (graph)
+        (void)cudaGraphDestroy(graph);
+    forget(r);
 }

@@ -287,6 +287,18 @@ cudaError_t cudaGetDevice(int *device)
     return cudaSuccess;
 }
 
+size_t nc_emulated_most_shared(void)
+{
+    const char *given = getenv("NCLIP_EMULATED_SHARED");
+    return (given ? strtoull(given, nullptr, 10) : 227) * 1024;
+}
+
+/* Whether the device reads ordinary host memory where it is, when its turn comes. */
+static bool reads_pageable()
+{
+    return getenv("NCLIP_EMULATED_PAGEABLE") != nullptr;
+}
+
 /* Few multiprocessors: grids that are sized by them wrap around in small tests too. */
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp *properties, int device)
 {
@@ -296,7 +308,8 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *properties, int device)
     snprintf(properties->name, sizeof properties->name, "the emulation of tests/emulated");
     properties->totalGlobalMem = DEVICE_BYTES;
     properties->sharedMemPerBlock = 48 * 1024;
-    properties->sharedMemPerBlockOptin = 227 * 1024;
+    properties->sharedMemPerBlockOptin = nc_emulated_most_shared();
+    properties->pageableMemoryAccess = reads_pageable();
     properties->major = 9;
     properties->multiProcessorCount = 3;
     properties->l2CacheSize = 1 << 20;
@@ -415,7 +428,7 @@ cudaError_t cudaFreeHost(void *data)
 }
 
 /* Ordinary host memory: the copy is over, or the bytes are set aside, when it returns. Pinned
- * memory is read and written when its turn comes. */
+ * memory, and what the device reads where it is, is read and written when its turn comes. */
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream)
 {
@@ -438,7 +451,7 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpy
         q->captured_in->invalid = true;
         return failed(cudaErrorStreamCaptureUnsupported);
     }
-    if (pageable_source && !q->captured_in) {
+    if (pageable_source && !q->captured_in && !reads_pageable()) {
         auto aside = std::make_shared<std::vector<char>>(static_cast<const char *>(from),
                                                          static_cast<const char *>(from) + bytes);
         return nc_emulated_enqueue(stream, [=] {

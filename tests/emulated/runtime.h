@@ -4,7 +4,8 @@
  * Streams are queues: work waits until something asks for it, or until chance lets it run, so
  * that a missing synchronisation or event shows. The host cannot touch device memory (under
  * AddressSanitizer). Capture records what is enqueued, and a graph's launch enqueues it again.
- * NCLIP_EMULATED_SEED=N chooses the order of everything that the hardware leaves open. */
+ * NCLIP_EMULATED_SEED=N chooses the order of everything that the hardware leaves open;
+ * NCLIP_EMULATED_SHARED=KIB and NCLIP_EMULATED_PAGEABLE=1 make other devices of it. */
 #ifndef NCLIP_TESTS_EMULATED_RUNTIME_H
 #define NCLIP_TESTS_EMULATED_RUNTIME_H
 
@@ -72,6 +73,7 @@ struct cudaDeviceProp {
     char name[256];
     size_t totalGlobalMem, sharedMemPerBlock, sharedMemPerBlockOptin;
     int major, minor, multiProcessorCount, l2CacheSize, maxThreadsPerMultiProcessor;
+    int pageableMemoryAccess;
 };
 
 typedef struct nc_emulated_stream *cudaStream_t;
@@ -139,6 +141,9 @@ cudaError_t nc_emulated_enqueue(cudaStream_t stream, std::function<void()> work)
 
 /* The work that runs now takes so long, as events see it; the clock stands still otherwise. */
 void nc_emulated_take(int64_t nanoseconds);
+
+/* Bytes of shared memory that a block may have: 227 KiB, or as many as the environment says. */
+size_t nc_emulated_most_shared(void);
 
 /* A random number below `limit`, from the seed. */
 uint64_t nc_emulated_random(uint64_t limit);

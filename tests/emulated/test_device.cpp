@@ -2,6 +2,7 @@
 #include "kernels/cuda/device.h"
 
 #include "emulated/caught.h"
+#include "nclip/ops.h"
 
 #include <cstdlib>
 #include <vector>
@@ -289,6 +290,42 @@ static void copies_arrive_when_waited_for(void **)
     must(cudaFree(y));
 }
 
+/* Before the first step, by name: tests/emulated's test_infonce_99 is the smallest that does. */
+static void small_gpus_are_refused(void **)
+{
+    struct nc_ops *ops;
+    setenv("NCLIP_EMULATED_SHARED", "64", 1);
+    assert_int_equal(nc_ops_create("cuda-emulated", 0, &ops), NC_FAILED);
+    assert_string_equal(nc_error_message(),
+                        "cuda: GPU 0 (the emulation of tests/emulated) gives a block of threads 64 "
+                        "KiB of shared memory; 99 are needed; use --device cpu");
+    setenv("NCLIP_EMULATED_SHARED", "99", 1);
+    must(nc_ops_create("cuda-emulated", 0, &ops));
+    nc_ops_destroy(ops);
+    unsetenv("NCLIP_EMULATED_SHARED");
+}
+
+/* Also where the device reads ordinary memory itself, which it does later. */
+static void uploads_have_read_when_they_return(void **)
+{
+    for (const char *pageable : {"", "1"}) {
+        struct nc_ops *ops;
+        int got, source = 1;
+        void *data;
+        if (*pageable)
+            setenv("NCLIP_EMULATED_PAGEABLE", pageable, 1);
+        must(nc_ops_create("cuda-emulated", 0, &ops));
+        must(ops->allocate(ops->backend, sizeof got, &data));
+        must(ops->upload(ops->backend, data, &source, sizeof source));
+        source = 2;
+        must(ops->download(ops->backend, &got, data, sizeof got));
+        assert_int_equal(got, 1);
+        ops->release(ops->backend, data, sizeof got);
+        nc_ops_destroy(ops);
+    }
+    unsetenv("NCLIP_EMULATED_PAGEABLE");
+}
+
 int main()
 {
     const struct CMUnitTest tests[] = {
@@ -298,6 +335,8 @@ int main()
         cmocka_unit_test(graphs_replay_what_was_captured),
         cmocka_unit_test(races_show),
         cmocka_unit_test(mistakes_are_caught),
+        cmocka_unit_test(small_gpus_are_refused),
+        cmocka_unit_test(uploads_have_read_when_they_return),
     };
     return cmocka_run_group_tests(tests, nullptr, nullptr);
 }

@@ -487,16 +487,19 @@ static void a_contradiction_needs_its_picture(void **state)
     struct batch b;
     make_inputs(&b, &shapes[1], logit_scale, NC_FLOAT32);
     make_call(ops, &b, NC_FLOAT32);
-    if (ops->host_memory) { /* elsewhere nobody can look without waiting */
+    if (ops->host_memory) { /* elsewhere nobody can look before it waits */
         ((int32_t *)b.n.extra_image)[3] = 37;
         assert_int_equal(ops->infonce_forward(ops->backend, &b.n), NC_FAILED);
         assert_non_null(strstr(nc_error_message(), "37"));
-    } else { /* it touches nothing */
+    } else { /* and it touches nothing */
         size_t count = b.r.extras * b.r.width;
         b.place[3] = 37;
         b.place[4] = -1;
         b.n.extra_image = indices_on_device(ops, b.place, b.r.extras);
         must(ops->infonce_forward(ops->backend, &b.n));
+        assert_int_equal(ops->synchronize(ops->backend), NC_FAILED);
+        assert_true(strstr(nc_error_message(), "picture 37") ||
+                    strstr(nc_error_message(), "picture -1"));
         must(ops->infonce_backward(ops->backend, &b.n));
         double *dextra = from_device(ops, b.n.dextra, count, NC_FLOAT32);
         for (size_t k = 3 * b.r.width; k < 5 * b.r.width; k++)

@@ -168,6 +168,26 @@ static void backward_is_as_close_as_torch(void **state)
         }
 }
 
+/* As evaluation has it: each of many pictures scores all captions. */
+static void many_columns_are_no_obstacle(void **state)
+{
+    struct nc_ops *ops = *state;
+    enum { ROWS = 3, IN = 16, OUT = 40001 };
+    double *x = numbers(90, ROWS * IN, 1, NC_FLOAT32), *none = zeros(OUT);
+    double *weight = numbers(91, OUT * IN, 1, NC_FLOAT32), *y = zeros((size_t)ROWS * OUT);
+    reference_linear(ROWS, IN, OUT, x, weight, none, y);
+    struct nc_linear linear = {.rows = ROWS, .in = IN, .out = OUT,
+                               .x = on_device(ops, x, ROWS * IN, NC_FLOAT32),
+                               .weight = on_device(ops, weight, OUT * IN, NC_FLOAT32),
+                               .y = on_device(ops, NULL, (size_t)ROWS * OUT, NC_FLOAT32)};
+    must(ops->linear(ops->backend, &linear));
+    double *got = from_device(ops, linear.y, (size_t)ROWS * OUT, NC_FLOAT32);
+    assert_close("y", got, y, (size_t)ROWS * OUT, 1e-6);
+    double *all[] = {x, none, weight, y, got};
+    for (size_t k = 0; k < sizeof all / sizeof *all; k++)
+        free(all[k]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -175,6 +195,7 @@ int main(void)
         cmocka_unit_test(what_comes_behind_is_added),
         cmocka_unit_test(activation_is_applied),
         cmocka_unit_test(backward_is_as_close_as_torch),
+        cmocka_unit_test(many_columns_are_no_obstacle),
     };
     return RUN_ON_ALL_BACKENDS(tests);
 }

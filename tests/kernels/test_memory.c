@@ -48,6 +48,30 @@ static void bytes_arrive_unchanged(void **state)
     }
 }
 
+/* copy and zero, from anywhere to anywhere. */
+static void pieces_of_buffers_are_moved(void **state)
+{
+    struct nc_ops *ops = *state;
+    enum { SIZE = 300 };
+    unsigned char host[SIZE], back[SIZE];
+    for (size_t k = 0; k < SIZE; k++)
+        host[k] = (unsigned char)(k % 251 + 1);
+    char *from = bytes_on_device(ops, SIZE), *to = bytes_on_device(ops, SIZE);
+    for (size_t start = 0; start < 20; start++)
+        for (size_t count = 0; count < 200; count += 37) {
+            must(ops->upload(ops->backend, from, host, SIZE));
+            must(ops->upload(ops->backend, to, host, SIZE));
+            must(ops->copy(ops->backend, to + start + 50, from + start, count));
+            must(ops->zero(ops->backend, to + start, count < 50 ? count : 50));
+            must(ops->download(ops->backend, back, to, SIZE));
+            for (size_t k = 0; k < SIZE; k++) {
+                bool zeroed = k >= start && k < start + (count < 50 ? count : 50);
+                bool copied = k >= start + 50 && k < start + 50 + count;
+                assert_int_equal(back[k], zeroed ? 0 : copied ? host[k - 50] : host[k]);
+            }
+        }
+}
+
 static void fill_sets_every_number(void **state)
 {
     struct nc_ops *ops = *state;
@@ -112,6 +136,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(blocks_come_and_go),
         cmocka_unit_test(bytes_arrive_unchanged),
+        cmocka_unit_test(pieces_of_buffers_are_moved),
         cmocka_unit_test(fill_sets_every_number),
         cmocka_unit_test(conversions_equal_the_hosts),
         cmocka_unit_test(unknown_backends_are_refused),

@@ -4,6 +4,7 @@
 #include "../../host/train/communicator_parts.h"
 
 #include "nclip/error.h"
+#include "nclip/progress.h"
 
 #include <nccl.h>
 #include <stdio.h>
@@ -125,6 +126,26 @@ static void test_others(void)
     CHECK(host == (double)base->size);
 }
 
+/* Longer than the limit with never a pause, the host always as far ahead as it may be: whoever
+ * watches must see that the oldest operation is another one each time. */
+static void test_flow(double seconds)
+{
+    enum { COUNT = 10000 };
+    float *data = calloc(COUNT, sizeof *data);
+    double began = nc_seconds();
+    nc_ticket ticket;
+    CHECK(data);
+    for (bool more = true; more;) {
+        for (int i = 0; i < 1000; i++)
+            check(nc_communicator_all_reduce(ranks, data, COUNT, &ticket));
+        more = nc_seconds() - began < seconds;
+        check(nc_communicator_share(ranks, &more, sizeof more));
+    }
+    check(nc_communicator_wait(ranks, ticket));
+    cudaStreamSynchronize(stream);
+    free(data);
+}
+
 int main(void)
 {
     if (nc_communicator_create(&base) != NC_OK || !base)
@@ -137,6 +158,8 @@ int main(void)
     test_sums(1);
     test_sums(1001);
     test_others();
+    if (base->size == 2)
+        test_flow(4);
     if (base->rank == 0)
         printf("%zu ranks agree\n", base->size);
     nc_communicator_destroy(ranks);

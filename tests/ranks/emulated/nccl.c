@@ -35,12 +35,28 @@ struct emulated_comm {
     _Atomic int busy;  /* how often it still answers ncclInProgress */
     _Atomic int error; /* that comes up */
     atomic_bool ready, aborted;
+    atomic_flag inside;
 };
 
 static bool at_fault(const struct emulated_comm *comm, const char *how)
 {
     const char *fault = getenv("EMULATED_NCCL_FAULT"), *rank = getenv("EMULATED_NCCL_RANK");
     return fault && rank && strcmp(fault, how) == 0 && atoi(rank) == comm->rank;
+}
+
+/* NCCL bears one thread at a time; an abort may come in between. */
+static void enter(struct emulated_comm *comm)
+{
+    if (atomic_flag_test_and_set(&comm->inside)) {
+        fprintf(stderr, "emulated: two threads of rank %d are in NCCL at once\n", comm->rank);
+        abort();
+    }
+}
+
+static ncclResult_t leave(struct emulated_comm *comm, ncclResult_t result)
+{
+    atomic_flag_clear(&comm->inside);
+    return result;
 }
 
 /* ---- Life ---------------------------------------------------------------------------------- */
@@ -98,12 +114,14 @@ ncclResult_t ncclCommInitRankConfig(ncclComm_t *out, int ranks, ncclUniqueId id,
 
 ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t *state)
 {
+    enter(comm);
+    usleep(100); /* time to be found in here */
     *state = ncclSuccess;
     if (comm->error)
         *state = (ncclResult_t)comm->error;
     else if (!comm->ready || (comm->busy > 0 && comm->busy-- > 0))
         *state = ncclInProgress;
-    return ncclSuccess;
+    return leave(comm, ncclSuccess);
 }
 
 ncclResult_t ncclCommFinalize(ncclComm_t comm)
@@ -146,8 +164,9 @@ ncclResult_t ncclGroupEnd(void)
     grouped = NULL;
     if (!comm)
         return ncclSuccess;
+    enter(comm);
     comm->busy = 2;
-    return ncclInProgress;
+    return leave(comm, ncclInProgress);
 }
 
 /* ---- Operations ---------------------------------------------------------------------------- */
@@ -249,9 +268,10 @@ static ncclResult_t enqueue(enum kind kind, const void *send, void *receive, siz
     *o = (struct operation){
         kind,  comm, send, receive,
         count, size, root, kind == SEND || kind == RECEIVE ? 0 : ++comm->operations};
+    enter(comm);
     grouped = comm;
     emulated_launch(stream, carry_out, o);
-    return ncclSuccess;
+    return leave(comm, ncclSuccess);
 }
 
 ncclResult_t ncclAllReduce(const void *send, void *receive, size_t count, ncclDataType_t type,

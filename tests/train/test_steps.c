@@ -1,0 +1,220 @@
+/* Steps that share a backend: one after the other, and side by side. Each must end with the bits
+ * that it has alone, although their recordings look alike (ops.h, "Recordings"). And what a step
+ * that is collected later says of a token that does not exist. */
+#include "../../host/train/step.h"
+#include "../backends.h"
+#include "../support/temporary_folder.h"
+
+#include "nclip/error.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+/* after the headers it needs */
+#include <cmocka.h>
+
+#define MODEL "../configs/quickstart/model"
+#define RECIPE "../configs/quickstart/train.yaml"
+
+enum { PICTURES = 8, STEPS = 5 };
+
+static char *folder;
+static struct nc_model *model;
+
+static void check(int status)
+{
+    if (status != NC_OK)
+        fail_msg("%s", nc_error_message());
+}
+
+/* ---- The inputs, as files ------------------------------------------------------------------ */
+
+static int make_inputs(void **state)
+{
+    (void)state;
+    char hash[17], key[16];
+    folder = temporary_folder_create();
+    check(nc_model_open(MODEL, &model));
+    check(nc_model_vision_hash(model, hash));
+    size_t dimension = nc_model_shape(model)->embedding;
+    char *captions = nc_path_join(folder, "captions.jsonl"), *store = nc_path_join(folder, "store");
+    float *row = malloc(dimension * sizeof *row);
+    struct nc_writer *writer;
+    struct nc_embedding_writer *embeddings;
+    const struct nc_embedding_info info = {hash, "none", dimension, NC_FLOAT32, false};
+    assert_true(captions && store && row);
+    check(nc_writer_create(captions, &writer));
+    check(nc_embedding_writer_open(store, &info, 0, &embeddings));
+    for (size_t i = 0; i < PICTURES; i++) {
+        snprintf(key, sizeof key, "%zu.png", i);
+        check(nc_writer_printf(writer, "{\"image\": \"%s\", \"caption\": \"%s shape\"}\n", key,
+                               i % 2 ? "not a red" : "no blue"));
+        for (size_t k = 0; k < dimension; k++)
+            row[k] = (float)((i * 7 + k * 3) % 11) - 5;
+        check(nc_embedding_writer_append(embeddings, key, row));
+    }
+    check(nc_writer_commit(writer));
+    check(nc_embedding_writer_close(embeddings));
+    free(row);
+    free(captions);
+    free(store);
+    return 0;
+}
+
+static int remove_inputs(void **state)
+{
+    (void)state;
+    nc_model_close(model);
+    temporary_folder_remove(folder);
+    return 0;
+}
+
+/* ---- A run ----------------------------------------------------------------------------------- */
+
+struct run {
+    struct nc_ops *ops;
+    struct nc_config *config;
+    bool *trainable;
+    struct nc_examples examples;
+    struct nc_arena *arena;
+    struct nc_step *step;
+    uint32_t list[PICTURES];
+    double losses[STEPS];
+};
+
+static void open_run(struct run *run, struct nc_ops *ops, const char *setting)
+{
+    const char *settings[] = {"batch_size=8", "validation_fraction=0", "mask_same_image=false",
+                              setting};
+    const struct nc_parameter_table *table = nc_model_table(model);
+    const struct nc_model_shape *shape = nc_model_shape(model);
+    char *captions = nc_path_join(folder, "captions.jsonl"), *store = nc_path_join(folder, "store");
+    size_t count = table->tower_elements[NC_TOWER_TEXT];
+    float *weights = malloc(count * sizeof *weights);
+    *run = (struct run){.ops = ops};
+    assert_true(captions && store && weights);
+    check(nc_config_load(RECIPE, settings, sizeof settings / sizeof *settings, &run->config));
+    check(nc_trainable_parse((const char *const *)run->config->trainable,
+                             run->config->trainable_count, table, shape, &run->trainable));
+    check(nc_examples_load(model, run->config, captions, store, &run->examples));
+    assert_int_equal(run->examples.count, PICTURES);
+    for (uint32_t i = 0; i < PICTURES; i++)
+        run->list[i] = i;
+    check(nc_arena_create(&run->arena));
+    check(nc_step_create(ops, shape, table, run->config, run->trainable, &run->examples, NULL,
+                         run->arena, &run->step));
+    check(nc_arena_commit(run->arena, ops));
+    check(nc_model_load(model, NC_TOWER_TEXT, weights));
+    check(nc_step_set_parameters(run->step, weights));
+    free(weights);
+    free(captions);
+    free(store);
+}
+
+static void take_step(struct run *run, size_t step)
+{
+    struct nc_step_result result;
+    check(nc_step_train(run->step, &run->examples, run->list, PICTURES, step + 1, 1e-3, &result));
+    run->losses[step] = result.loss;
+}
+
+static void close_run(struct run *run)
+{
+    nc_step_destroy(run->step);
+    nc_arena_destroy(run->arena);
+    nc_examples_free(&run->examples);
+    free(run->trainable);
+    nc_config_free(run->config);
+}
+
+static void take_all(struct run *run, struct nc_ops *ops, const char *setting)
+{
+    open_run(run, ops, setting);
+    for (size_t step = 0; step < STEPS; step++)
+        take_step(run, step);
+    close_run(run);
+}
+
+/* ---- The tests ------------------------------------------------------------------------------- */
+
+/* They differ in numbers that a recording holds by value. */
+static const char *const settings[] = {"gradient_clip=0.5", "gradient_clip=0.1"};
+
+static void assert_same(const struct run *run, const struct run *alone)
+{
+    for (size_t step = 0; step < STEPS; step++)
+        if (memcmp(&run->losses[step], &alone->losses[step], sizeof(double)) != 0)
+            fail_msg("%s: step %zu has a loss of %.9g instead of %.9g", run->ops->name, step + 1,
+                     run->losses[step], alone->losses[step]);
+}
+
+static void share_a_backend(const char *backend)
+{
+    struct nc_ops *ops;
+    struct run alone[2], run[2];
+    for (size_t i = 0; i < 2; i++) {
+        check(nc_ops_create(backend, 0, &ops));
+        take_all(&alone[i], ops, settings[i]);
+        nc_ops_destroy(ops);
+    }
+    assert_true(alone[0].losses[STEPS - 1] != alone[1].losses[STEPS - 1]);
+    check(nc_ops_create(backend, 0, &ops));
+    for (size_t i = 0; i < 2; i++) {
+        take_all(&run[i], ops, settings[i]);
+        assert_same(&run[i], &alone[i]);
+    }
+    for (size_t i = 0; i < 2; i++)
+        open_run(&run[i], ops, settings[i]);
+    for (size_t step = 0; step < STEPS; step++)
+        for (size_t i = 0; i < 2; i++)
+            take_step(&run[i], step);
+    for (size_t i = 0; i < 2; i++) {
+        assert_same(&run[i], &alone[i]);
+        close_run(&run[i]);
+    }
+    nc_ops_destroy(ops);
+}
+
+static void steps_share_a_backend(void **state)
+{
+    (void)state;
+    for (const char *const *backend = nc_ops_names(); *backend; backend++)
+        if (backend_opens(*backend))
+            share_a_backend(*backend);
+}
+
+static void meet_a_wrong_token(const char *backend)
+{
+    struct nc_ops *ops;
+    struct run run;
+    struct nc_step_result result;
+    check(nc_ops_create(backend, 0, &ops));
+    open_run(&run, ops, "share_prefixes=false"); /* as many rows whatever the token */
+    for (size_t step = 0; step < 3; step++)      /* the third one replays */
+        take_step(&run, step);
+    run.examples.tokens[1] = 1 << 20;
+    int status = nc_step_train(run.step, &run.examples, run.list, PICTURES, 4, 1e-3, &result);
+    assert_int_equal(status, NC_FAILED);
+    if (!strstr(nc_error_message(), "token 1048576"))
+        fail_msg("%s: %s", backend, nc_error_message());
+    close_run(&run);
+    nc_ops_destroy(ops);
+}
+
+static void a_wrong_token_is_said(void **state)
+{
+    (void)state;
+    for (const char *const *backend = nc_ops_names(); *backend; backend++)
+        if (backend_opens(*backend))
+            meet_a_wrong_token(*backend);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(steps_share_a_backend),
+        cmocka_unit_test(a_wrong_token_is_said),
+    };
+    return cmocka_run_group_tests(tests, make_inputs, remove_inputs);
+}
