@@ -43,7 +43,7 @@ int nc_cuda_attention_check(const char *operation, const nc_attention *a)
     size_t row = 3 * a->heads * a->head_size / 4; /* places of a row: nc_place() */
     if (a->rows >= NC_NOWHERE / row ||
         a->captions >= INT32_MAX / nc_attention_groups(a) - NC_PADDING_BLOCKS ||
-        (a->captions && a->longest > INT32_MAX / a->captions))
+        a->rows + a->repeated > INT32_MAX)
         return nc_error(NC_FAILED,
                         "%s: a batch of %zu captions with %zu rows is too large; a smaller "
                         "batch_size fits",

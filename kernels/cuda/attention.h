@@ -58,7 +58,7 @@ static __device__ __forceinline__ nc_span nc_caption_span(const nc_attention &a,
 {
     int start = a.path_start[caption], first_own = a.row_start[caption];
     nc_span span;
-    span.path = a.shared ? a.path + start : NULL;
+    span.path = a.repeated ? a.path + start : NULL;
     span.first_row = start;
     span.tokens = a.path_start[caption + 1] - start;
     span.queries = a.row_start[caption + 1] - first_own;

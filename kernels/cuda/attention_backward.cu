@@ -474,12 +474,12 @@ int nc_cuda_attention_backward(struct nc_backend *backend, const struct nc_atten
         return status;
     size_t bytes;
     nc_shared_rows shared = nc_cuda_shared_rows(a, &bytes);
-    if (a->shared)
+    if (a->repeated)
         status = nc_cuda_index_shared_rows(backend, a, &shared);
     if (status == NC_OK)
         status = a->type == NC_FLOAT32 ? nc_cuda_attention_backward_fp32(backend, a, &shared)
                                        : launch(backend, a, &shared);
-    if (status == NC_OK && a->shared)
+    if (status == NC_OK && a->repeated)
         status = nc_cuda_sum_shared_rows(backend, a, &shared);
     return status;
 }

@@ -14,9 +14,9 @@ struct nc_shared_rows {
     int32_t *count; /* [rows] parts of the row; 1: it is not shared */
     int32_t *first; /* [rows] slot of the first */
     int32_t *slot;  /* [tokens] where the token's part goes, or -1: straight to its row */
-    int32_t *ends;  /* [tokens] by slot: the caption whose last token this is, or -1 */
+    int32_t *ends;  /* [parts] by slot: the caption whose last token this is, or -1 */
     float *dquery;  /* [captions, width] parts of dq; where only last queries are computed */
-    float *part;    /* [tokens, 2, width] parts of dk and dv, by slot */
+    float *part;    /* [parts, 2, width] parts of dk and dv, by slot */
 };
 
 /* The parts of a->scratch, and their size in bytes. */

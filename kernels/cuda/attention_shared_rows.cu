@@ -25,19 +25,21 @@ static size_t take(size_t *at, size_t bytes)
     return start;
 }
 
-/* How many tokens there are is known on the device only: as many as the struct allows. */
+/* How many parts there are is known on the device only: a row that k captions share has k of
+ * them, and came again k - 1 times, so two for each time at most. */
 nc_shared_rows nc_cuda_shared_rows(const nc_attention *a, size_t *bytes)
 {
-    size_t tokens = a->captions * a->longest, width = a->heads * a->head_size, at = 0;
+    size_t tokens = a->rows + a->repeated, width = a->heads * a->head_size, at = 0;
+    size_t parts = tokens < 2 * a->repeated ? tokens : 2 * a->repeated;
     char *scratch = static_cast<char *>(a->scratch);
     size_t count = take(&at, a->rows * sizeof(int32_t));
     size_t first = take(&at, a->rows * sizeof(int32_t));
     size_t slot = take(&at, tokens * sizeof(int32_t));
-    size_t ends = take(&at, tokens * sizeof(int32_t));
+    size_t ends = take(&at, parts * sizeof(int32_t));
     size_t dquery = take(&at, a->captions * width * sizeof(float));
-    size_t part = take(&at, tokens * 2 * width * sizeof(float));
-    *bytes = a->shared ? at : 0;
-    if (!a->shared || !scratch)
+    size_t part = take(&at, parts * 2 * width * sizeof(float));
+    *bytes = a->repeated ? at : 0;
+    if (!a->repeated || !scratch)
         return {};
     return {
         reinterpret_cast<int32_t *>(scratch + count), reinterpret_cast<int32_t *>(scratch + first),
