@@ -368,6 +368,12 @@ static inline uint32_t nc_transpose(uint32_t two)
 }
 #endif
 
+/* Of blocks of WARPS warps, counted through the grid: what is one warp's each. */
+template <int WARPS> static __device__ __forceinline__ size_t nc_warp_of_grid(void)
+{
+    return static_cast<size_t>(blockIdx.x) * WARPS + threadIdx.x / NC_WARP;
+}
+
 /* Every lane receives the sum, added in the same order. */
 static __device__ __forceinline__ float nc_warp_sum(float value)
 {
