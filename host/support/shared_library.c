@@ -10,7 +10,8 @@ static void *open_library(const char *soname, const char *folder)
 {
     void *handle = dlopen(soname, RTLD_NOW | RTLD_LOCAL);
     char path[4096];
-    if (handle || !folder || snprintf(path, sizeof path, "%s/%s", folder, soname) >= (int)sizeof path)
+    if (handle || !folder ||
+        snprintf(path, sizeof path, "%s/%s", folder, soname) >= (int)sizeof path)
         return handle;
     return dlopen(path, RTLD_NOW | RTLD_LOCAL);
 }

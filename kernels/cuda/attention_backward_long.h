@@ -26,8 +26,10 @@ static __device__ __forceinline__ void nc_add_dot(float sum[2], const nc_chunk &
 }
 
 /* p and ds of a tile of queries with the tile of keys at token `first`, in rows `key`. */
-static __device__ __forceinline__ nc_coefficients
-nc_pair_of_tiles(const nc_work &w, const nc_matrices &m, const nc_queries &q, nc_rows key, int first)
+static __device__ __forceinline__ nc_coefficients nc_pair_of_tiles(const nc_work &w,
+                                                                   const nc_matrices &m,
+                                                                   const nc_queries &q, nc_rows key,
+                                                                   int first)
 {
     float p[2][4], dp[2][4], delta[2] = {0, 0};
     nc_clear(p);

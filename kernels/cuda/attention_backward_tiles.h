@@ -18,8 +18,11 @@ static __device__ __forceinline__ nc_matrices nc_matrices_of(const nc_attention 
                                                              const nc_work &w)
 {
     uint32_t width = static_cast<uint32_t>(a.heads * a.head_size / 4);
-    return {static_cast<const nc_bfloat16 *>(a.qkv), static_cast<const nc_bfloat16 *>(a.dout),
-            static_cast<const nc_bfloat16 *>(a.out), width, 3 * width,
+    return {static_cast<const nc_bfloat16 *>(a.qkv),
+            static_cast<const nc_bfloat16 *>(a.dout),
+            static_cast<const nc_bfloat16 *>(a.out),
+            width,
+            3 * width,
             static_cast<uint32_t>(w.head * w.size / 4)};
 }
 
@@ -27,8 +30,8 @@ static __device__ __forceinline__ nc_matrices nc_matrices_of(const nc_attention 
 
 struct nc_queries {
     nc_rows row, output; /* in qkv and dqkv; in dout and out */
-    float lse[2];        /* base 2, of queries g and g + 8; infinite, which makes p 0, where none is */
-    int first, token;    /* of its first query: among the caption's queries, and tokens */
+    float lse[2];     /* base 2, of queries g and g + 8; infinite, which makes p 0, where none is */
+    int first, token; /* of its first query: among the caption's queries, and tokens */
 };
 
 static __device__ __forceinline__ nc_queries nc_queries_at(const nc_attention &a, const nc_work &w,
@@ -51,9 +54,8 @@ static __device__ __forceinline__ nc_queries nc_queries_at(const nc_attention &a
 }
 
 /* Scores with the keys from token `key` on become probabilities. */
-static __device__ __forceinline__ void nc_make_probabilities(float score[2][4],
-                                                             const nc_queries &q, int key,
-                                                             float scale)
+static __device__ __forceinline__ void nc_make_probabilities(float score[2][4], const nc_queries &q,
+                                                             int key, float scale)
 {
     int last = q.token - key + nc_lane() / 4 - nc_lane() % 4 * 2; /* the last column to be seen */
 #pragma unroll
@@ -71,8 +73,10 @@ struct nc_coefficients {
     uint32_t p[4], ds[4];
 };
 
-static __device__ __forceinline__ nc_coefficients
-nc_make_coefficients(const float p[2][4], const float dp[2][4], const float delta[2], float scale)
+static __device__ __forceinline__ nc_coefficients nc_make_coefficients(const float p[2][4],
+                                                                       const float dp[2][4],
+                                                                       const float delta[2],
+                                                                       float scale)
 {
     float ds[2][4];
     nc_coefficients of;
@@ -120,10 +124,8 @@ static __device__ __forceinline__ void nc_put_query(const nc_attention &a,
     int lane_column = nc_lane() % 4 * 8;
     if (chunk * NC_CHUNK + lane_column >= w.size)
         return;
-    bool is_shared =
-        a.last_only && shared.slot && shared.slot[w.place + w.span.tokens - 1] >= 0;
-    uint32_t part =
-        nc_place(w.caption, m.width, m.column) + static_cast<uint32_t>(lane_column / 4);
+    bool is_shared = a.last_only && shared.slot && shared.slot[w.place + w.span.tokens - 1] >= 0;
+    uint32_t part = nc_place(w.caption, m.width, m.column) + static_cast<uint32_t>(lane_column / 4);
 #pragma unroll
     for (int high = 0; high < 2; high++)
         if (q.first + nc_lane() / 4 + 8 * high < w.span.queries)
@@ -138,8 +140,8 @@ struct nc_keys {
     int slot[2];
 };
 
-static __device__ __forceinline__ nc_keys nc_keys_at(const nc_shared_rows &shared,
-                                                     const nc_work &w, nc_rows row, int first)
+static __device__ __forceinline__ nc_keys nc_keys_at(const nc_shared_rows &shared, const nc_work &w,
+                                                     nc_rows row, int first)
 {
     nc_keys k = {row, w.span.tokens - first, {-1, -1}};
 #pragma unroll

@@ -7,8 +7,8 @@
  * The index is built without sorting and without atomics, from what a forest of prefixes has
  * by nature: a row stands at one depth, at the same place of every caption it lies on. One
  * block per depth sees all parts of its rows, walks through the captions in order, 256 at a
- * time, and ranks the equal rows of the 256 by comparing all with all: two instructions a pair,
- * 512 captions in 2 us or so, and it runs once a block of the tower. */
+ * time, and ranks the equal rows of the 256 by comparing all with all, in four instructions a
+ * pair. */
 #include "attention_backward.h"
 
 enum {
@@ -187,7 +187,7 @@ int nc_cuda_index_shared_rows(struct nc_backend *backend, const nc_attention *a,
 
 /* ---- Sums ---------------------------------------------------------------------------------- */
 
-/* The parts in slots slot, slot + SUM_WARPS, ... before `end`, zeros from there on; QUERY: of dq. */
+/* The parts in slots slot, slot + SUM_WARPS, ... before `end`, then zeros; QUERY: of dq. */
 template <bool QUERY>
 static __device__ __forceinline__ void load_parts(float part[TOGETHER][4],
                                                   const nc_shared_rows &shared, int slot, int end,

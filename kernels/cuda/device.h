@@ -422,7 +422,7 @@ static __device__ __forceinline__ float nc_high_bf16(uint32_t packed)
     return nc_bits_to_float(packed & 0xffff0000u);
 }
 
-/* ---- Two, four and eight numbers at a time: `from` and `to` are aligned to what is moved ---------- */
+/* ---- Two, four and eight numbers at a time: `from` and `to` are aligned to what is moved */
 
 static __device__ __forceinline__ void nc_unpack(float v[4], nc_bytes16 bytes)
 {

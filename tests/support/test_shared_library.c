@@ -32,8 +32,9 @@ static void what_is_missing_is_named(void **state)
     (void)state;
     static const char *const missing[] = {"cos", "no_such_function"};
     struct functions library = {0};
-    assert_int_equal(nc_shared_library_load("test", "libnowhere.so.9", "/folder", names, 2, &library),
-                     NC_FAILED);
+    assert_int_equal(
+        nc_shared_library_load("test", "libnowhere.so.9", "/folder", names, 2, &library),
+        NC_FAILED);
     assert_string_equal(nc_error_message(),
                         "test: libnowhere.so.9 was not found where the loader looks, nor in "
                         "/folder; install it or add its folder to LD_LIBRARY_PATH");
