@@ -13,7 +13,7 @@
  * Instructions (counted in sm_90's code) against what may be issued while the bytes move, 4 for
  * every 15 bytes (attention.h): a caption of 16 tokens 670 of 3,820 for each head, of 20 tokens
  * 2,200 of 4,780, of 20 tokens with 6 that others brought 1,380 of 3,340. 128 registers: 16 warps a
- * multiprocessor, 8 KiB each under way. Where a caption of the batch is long, 166: 12 warps.
+ * multiprocessor, 8 KiB each under way. Where a caption of the batch is long, 158: 12 warps.
  *
  * One tile (attention.h) of queries and one of keys: attention_backward_tiles.h. Captions of few
  * tiles: attention_backward_short.h. Others: attention_backward_long.h; where there are none, they

@@ -226,9 +226,10 @@ static __device__ __forceinline__ void sum_parts(float sum[4], const nc_shared_r
     }
 }
 
-/* Columns [0, 2 width) are dk and dv, and what follows is dq. */
+/* Columns [0, 2 width) are dk and dv, and what follows is dq. Four blocks a multiprocessor: for
+ * more, the compiler would ask for parts one by one, to spare registers. */
 template <typename T>
-static __global__ void __launch_bounds__(SUM_WARPS *NC_WARP)
+static __global__ void __launch_bounds__(SUM_WARPS *NC_WARP, 4)
     sum_rows(nc_attention a, nc_shared_rows shared)
 {
     NC_SHARED(float, sums); /* [SUM_WARPS][COLUMNS] */
