@@ -20,7 +20,7 @@ static __device__ __forceinline__ void nc_short_caption(const nc_attention &a,
                                                         const nc_shared_rows &shared,
                                                         const nc_work &w, const nc_matrices &m)
 {
-    constexpr int UNROLL = QUERIES * KEYS * CHUNKS <= 2 ? CHUNKS : 1;
+    [[maybe_unused]] constexpr int UNROLL = QUERIES * KEYS * CHUNKS <= 2 ? CHUNKS : 1;
     float scale = 1.0f / sqrtf(static_cast<float>(w.size));
     nc_rows key[KEYS];
 #pragma unroll
