@@ -74,7 +74,7 @@ static void make_attention(struct work *w, struct kernel_case *c, bool backward)
     struct nc_attention *a = &w->op.attention;
     *a = (struct nc_attention){
         .type = BF16, .rows = p->rows, .captions = p->captions, .longest = p->longest,
-        .heads = heads, .head_size = width / heads,
+        .repeated = p->repeated, .heads = heads, .head_size = width / heads,
         .row_start = kernel_upload(in, p->row_start, (p->captions + 1) * sizeof(int32_t)),
         .path_start = kernel_upload(in, p->path_start, (p->captions + 1) * sizeof(int32_t)),
         .path = kernel_upload(in, p->path, p->tokens * sizeof(int32_t)),

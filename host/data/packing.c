@@ -94,8 +94,8 @@ void nc_packing_clear(struct nc_packing *packing)
     packing->captions = 0;
     packing->rows = 0;
     packing->tokens = 0;
+    packing->repeated = 0;
     packing->longest = 0;
-    packing->shared = false;
     packing->row_start[0] = 0;
     packing->path_start[0] = 0;
     memset(packing->trie_row, 0xff, packing->trie_capacity * sizeof(int32_t)); /* NO_ROW */
@@ -132,9 +132,9 @@ int nc_packing_add(struct nc_packing *packing, const int32_t *tokens, size_t cou
             trie_insert(packing, parent, tokens[i], row);
         parent = row;
     }
-    packing->shared |= shared > 0;
     packing->last_row[packing->captions++] = parent;
     packing->tokens += count;
+    packing->repeated += shared;
     packing->row_start[packing->captions] = (int32_t)packing->rows;
     packing->path_start[packing->captions] = (int32_t)packing->tokens;
     if (packing->longest < count)

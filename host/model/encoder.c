@@ -65,8 +65,8 @@ static int create_text(struct nc_encoder *encoder)
 {
     const struct nc_model_shape *shape = nc_model_shape(encoder->model);
     const struct nc_encoder_options *o = &encoder->options;
-    struct nc_text_capacity capacity = {o->batch, o->batch * shape->context,
-                                        o->batch * shape->context, false};
+    size_t tokens = o->batch * shape->context;
+    struct nc_text_capacity capacity = {o->batch, tokens, tokens, tokens, false};
     int status = nc_tokenizer_load(o->tokenizer ? o->tokenizer : nc_model_folder(encoder->model),
                                    o->rules, &encoder->tokenizer);
     if (status == NC_OK)

@@ -82,7 +82,8 @@ static void reserve_backward(struct reserve *r, struct nc_text_tower *tower)
     size_t captions = tower->capacity.captions;
     struct nc_attention attention = {.type = tower->type, .rows = rows, .captions = captions,
                                      .longest = tower->shape->context, .heads = shape->heads,
-                                     .head_size = shape->width / shape->heads, .shared = true};
+                                     .head_size = shape->width / shape->heads,
+                                     .repeated = tower->capacity.repeated};
     struct nc_ops *ops = tower->ops;
     size_t scratch = ops->attention_scratch(ops->backend, &attention);
     size_t norm = ops->layernorm_scratch(ops->backend, rows, shape->width);
@@ -177,7 +178,7 @@ int nc_text_tower_load(struct nc_text_tower *tower, const struct nc_packing *pac
     struct nc_ops *ops = tower->ops;
     const struct nc_text_capacity *capacity = &tower->capacity;
     if (packing->captions > capacity->captions || packing->rows > capacity->rows ||
-        packing->tokens > capacity->tokens)
+        packing->tokens > capacity->tokens || packing->repeated > capacity->repeated)
         return nc_error(NC_FAILED, "text tower: a batch of %zu captions in %zu rows is larger than planned",
                         packing->captions, packing->rows);
     if (packing->longest > tower->shape->context)
@@ -212,7 +213,9 @@ struct nc_attention nc_text_tower_attention(const struct nc_text_tower *tower,
         .longest = packing->longest, .heads = shape->heads,
         .head_size = shape->width / shape->heads, .row_start = tower->row_start,
         .path_start = tower->path_start, .path = tower->path,
-        .shared = packing->shared, .last_only = block + 1 == shape->layers};
+        /* Planned, not counted: a recording must hold for each batch that it is replayed for. */
+        .repeated = packing->repeated ? tower->capacity.repeated : 0,
+        .last_only = block + 1 == shape->layers};
 }
 
 /* The end-of-text rows of the last block's output, to features. */

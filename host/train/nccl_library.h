@@ -2,6 +2,8 @@
 #ifndef NCLIP_TRAIN_NCCL_LIBRARY_H
 #define NCLIP_TRAIN_NCCL_LIBRARY_H
 
+#include "nclip/shared_library.h"
+
 #include <nccl.h>
 
 #define NC_NCCL_FUNCTIONS(F)                                                                       \
@@ -25,9 +27,7 @@
 
 /* Functions by their own names. */
 struct nc_nccl {
-#define NC_NCCL_MEMBER(name) __typeof__(&name) name;
-    NC_NCCL_FUNCTIONS(NC_NCCL_MEMBER)
-#undef NC_NCCL_MEMBER
+    NC_NCCL_FUNCTIONS(NC_SHARED_LIBRARY_MEMBER)
 };
 
 /* Loads it, once a process; it stays. NC_FAILED says where it was looked for. */

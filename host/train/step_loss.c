@@ -45,7 +45,7 @@ static struct nc_part_key key_of(enum nc_step_part what, const struct nc_step *s
     const struct nc_packing *p = &step->packing;
     return (struct nc_part_key){.part = what, .flag = part->flag, .captions = p->captions,
                                 .rows = p->rows, .longest = (uint32_t)p->longest,
-                                .shared = p->shared};
+                                .shared = p->repeated > 0};
 }
 
 static int move_features(struct nc_step *step, const struct nc_batch *batch,

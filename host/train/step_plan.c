@@ -6,9 +6,9 @@
 #include <stdlib.h>
 
 struct need {
-    size_t captions, rows, tokens, extras; /* of one micro batch */
-    size_t batch, batch_extras;            /* of one batch, or this rank's share of it */
-    size_t longest;                        /* captions of any rank's share */
+    size_t captions, rows, tokens, repeated, extras; /* of one micro batch */
+    size_t batch, batch_extras;                      /* of one batch, or this rank's share of it */
+    size_t longest;                                  /* captions of any rank's share */
 };
 
 static size_t most(size_t a, size_t b)
@@ -49,6 +49,7 @@ static int survey(struct nc_step *step, const struct nc_examples *examples, cons
             need->captions = most(need->captions, packing->captions);
             need->rows = most(need->rows, packing->rows);
             need->tokens = most(need->tokens, packing->tokens);
+            need->repeated = most(need->repeated, packing->repeated);
             need->extras = most(need->extras, extras);
             batch_extras += extras;
         }
@@ -223,7 +224,8 @@ int nc_step_create(struct nc_ops *ops, const struct nc_model_shape *shape,
     if (status == NC_OK)
         status = reserve(step, arena, &need);
     if (status == NC_OK) {
-        struct nc_text_capacity capacity = {need.captions, need.rows, need.tokens, true};
+        struct nc_text_capacity capacity = {need.captions, need.rows, need.tokens, need.repeated,
+                                            true};
         status = nc_text_tower_create(ops, step->shape, step->table, config->precision, &capacity,
                                       arena, &step->tower);
     }

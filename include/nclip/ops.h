@@ -91,7 +91,8 @@ struct nc_attention {
     const int32_t *row_start;  /* [captions + 1] */
     const int32_t *path_start; /* [captions + 1] */
     const int32_t *path;       /* [path_start[captions]] */
-    bool shared;               /* some row lies on more than one path */
+    size_t repeated; /* tokens on rows that an earlier caption brought, path_start[captions] -
+                        row_start[captions], or more: it sizes scratch. 0: no row is shared */
     bool last_only;
     const void *qkv; /* [rows, 3, heads, head_size] T */
     void *out;       /* forward = ; backward reads: [rows or captions, heads * head_size] T */

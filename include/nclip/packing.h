@@ -21,8 +21,8 @@ struct nc_packing {
     size_t captions;
     size_t rows;           /* tokens that are computed */
     size_t tokens;         /* tokens of all captions: path_start[captions] */
+    size_t repeated;       /* tokens on rows that an earlier caption brought */
     size_t longest;        /* tokens of the longest caption */
-    bool shared;           /* some row lies on more than one path */
     int32_t *token;        /* [rows] id */
     int32_t *position;     /* [rows] place in the caption, from 0 */
     int32_t *row_start;    /* [captions + 1] own rows of caption b: row_start[b] .. row_start[b+1];

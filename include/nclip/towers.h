@@ -37,7 +37,7 @@ struct nc_text_tower;
 
 /* The most that one call will hold. */
 struct nc_text_capacity {
-    size_t captions, rows, tokens;
+    size_t captions, rows, tokens, repeated; /* as in packing.h */
     bool backward; /* keep every block's activations for nc_text_tower_backward */
 };
 

@@ -72,7 +72,7 @@ enum { NOT_SHARED = -1, CAPTIONS_TOGETHER = 8, ENOUGH_HEADS = 6 };
 
 static size_t groups_of(const struct nc_attention *a)
 {
-    if (!a->shared)
+    if (!a->repeated)
         return (a->captions + CAPTIONS_TOGETHER - 1) / CAPTIONS_TOGETHER;
     return (ENOUGH_HEADS + a->heads - 1) / a->heads;
 }
@@ -85,24 +85,25 @@ static size_t number_bytes(size_t rows)
 size_t nc_cpu_attention_scratch(struct nc_backend *backend, const struct nc_attention *a)
 {
     (void)backend;
-    if (!a->shared)
+    if (!a->repeated)
         return 0;
+    size_t shared = a->rows < a->repeated ? a->rows : a->repeated; /* each of them came again */
     return number_bytes(a->rows) +
-           groups_of(a) * a->rows * 3 * a->heads * nc_round_up(a->head_size) * sizeof(float);
+           groups_of(a) * shared * 3 * a->heads * nc_round_up(a->head_size) * sizeof(float);
 }
 
 static struct sums make_sums(const struct nc_attention *a)
 {
     struct sums sums = {.groups = groups_of(a)};
-    if (!a->shared)
+    if (!a->repeated)
         return sums;
     sums.number = a->scratch;
     sums.data = (float *)((char *)a->scratch + number_bytes(a->rows));
     memset(sums.number, 0, a->rows * sizeof *sums.number);
     for (int32_t i = 0; i < a->path_start[a->captions]; i++)
         sums.number[a->path[i]]++;
-    for (size_t r = 0; r < a->rows; r++) /* a row on no path gets a sum too: zero */
-        sums.number[r] = sums.number[r] == 1 ? NOT_SHARED : (int32_t)sums.shared++;
+    for (size_t r = 0; r < a->rows; r++)
+        sums.number[r] = sums.number[r] > 1 ? (int32_t)sums.shared++ : NOT_SHARED;
     return sums;
 }
 
@@ -362,7 +363,7 @@ int nc_cpu_attention_backward(struct nc_backend *backend, const struct nc_attent
     /* A head adds to its own sums only, so heads can be shared out in any way: a few
      * neighbours at a time, whose columns share cache lines and pages. */
     size_t threads = (size_t)backend->threads;
-    size_t parts = a->shared ? 3 * threads : 1;
+    size_t parts = a->repeated ? 3 * threads : 1;
     parts = parts < a->heads ? parts : a->heads;
 #pragma omp parallel num_threads(backend->threads)
     {

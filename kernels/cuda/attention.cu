@@ -11,6 +11,10 @@
  * in whole tiles, so 12.6 us at 3.35 TB/s against 1 us of products: memory decides. At 77
  * tokens a caption: 245 MB, 73 us, and 9 GFLOP in whole tiles, 15 us at 600 TFLOP/s.
  *
+ * Instructions (counted in sm_90's code) against what may be issued while the bytes move, 4 for
+ * every 15 bytes (attention.h): a caption of 16 tokens 480 of 2,180 for each head, of 20 tokens
+ * 1,070 of 2,730. 120 registers: 16 warps a multiprocessor, 6 KiB each under way.
+ *
  * A warp takes a head of a caption, tile of 16 queries by tile of 16 queries, and for each the
  * tiles of 16 keys up to the diagonal. Half of all captions are one tile, and their loads, of
  * queries, keys and values, are all under way before the first product. Longer captions read
@@ -41,9 +45,9 @@ int nc_cuda_attention_check(const char *operation, const nc_attention *a)
     if (status != NC_OK)
         return status;
     size_t row = 3 * a->heads * a->head_size / 4; /* places of a row: nc_place() */
-    if (a->rows >= NC_NOWHERE / row ||
+    if (a->rows + a->repeated >= UINT32_MAX / row ||
         a->captions >= INT32_MAX / nc_attention_groups(a) - NC_PADDING_BLOCKS ||
-        (a->captions && a->longest > INT32_MAX / a->captions))
+        a->rows + a->repeated > INT32_MAX)
         return nc_error(NC_FAILED,
                         "%s: a batch of %zu captions with %zu rows is too large; a smaller "
                         "batch_size fits",
@@ -87,21 +91,21 @@ static __device__ __forceinline__ void soften(float score[2][4], float scale, in
     }
 }
 
-/* Queries first .. first + 15 of the span. */
+/* Queries first .. first + 15 of the span, of heads of `size` <= CHUNKS * NC_CHUNK. */
 template <int CHUNKS>
 static __device__ __forceinline__ void attend_tile(const nc_attention &a, const nc_span &span,
-                                                   int head, int first)
+                                                   int head, int first, int size)
 {
-    int size = static_cast<int>(a.head_size), g = nc_lane() / 4, t = nc_lane() % 4;
+    int g = nc_lane() / 4, t = nc_lane() % 4;
     const nc_bfloat16 *qkv = static_cast<const nc_bfloat16 *>(a.qkv);
     uint32_t width = static_cast<uint32_t>(a.heads * a.head_size / 4), stride = 3 * width;
     uint32_t column = static_cast<uint32_t>(head * size / 4);
 
     nc_rows query_at = nc_query_rows(span, span.query_row, stride, column, first);
-    nc_by_rows q[CHUNKS];
+    nc_chunk q[CHUNKS];
 #pragma unroll
     for (int c = 0; c < CHUNKS; c++)
-        q[c] = nc_load_rows(qkv, query_at, 0, c, size);
+        q[c] = nc_load_chunk(qkv, query_at, 0, c, size);
 
     float out[CHUNKS][4][4];
 #pragma unroll
@@ -111,31 +115,31 @@ static __device__ __forceinline__ void attend_tile(const nc_attention &a, const 
     float scale = NC_LOG2_E / sqrtf(static_cast<float>(size));
     int token = span.tokens - span.queries + first; /* of the first query: the last key it sees */
     int end = token + NC_TILE < span.tokens ? token + NC_TILE : span.tokens;
+#pragma unroll 1
     for (int j = 0; j < end; j += NC_TILE) {
         nc_rows key_at = nc_token_rows(span, stride, column, j);
-        nc_columns value_at = nc_token_columns(span, stride, column, j);
-        nc_by_rows k[CHUNKS];
-        nc_by_columns v[CHUNKS];
+        nc_chunk k[CHUNKS], v[CHUNKS];
 #pragma unroll
         for (int c = 0; c < CHUNKS; c++)
-            k[c] = nc_load_rows(qkv, key_at, width, c, size);
+            k[c] = nc_load_chunk(qkv, key_at, width, c, size);
 #pragma unroll
         for (int c = 0; c < CHUNKS; c++)
-            v[c] = nc_load_by_columns(qkv, value_at, 2 * width, c, size);
-        float score[2][4] = {{0, 0, 0, 0}, {0, 0, 0, 0}};
+            v[c] = nc_load_chunk(qkv, key_at, 2 * width, c, size);
+        float score[2][4];
+        nc_clear(score);
 #pragma unroll
         for (int c = 0; c < CHUNKS; c++)
             nc_add_scores(score, q[c], k[c]);
         soften(score, scale, j, token, most, sum, fade);
         uint32_t p[4];
         nc_make_left(p, score);
+        if (j)
 #pragma unroll
-        for (int c = 0; c < CHUNKS; c++) {
+            for (int i = 0; i < CHUNKS * 16; i++)
+                out[i / 16][i / 4 % 4][i % 4] *= fade[i % 4 / 2];
 #pragma unroll
-            for (int i = 0; i < 16; i++)
-                out[c][i / 4][i % 4] *= fade[i % 4 / 2];
+        for (int c = 0; c < CHUNKS; c++)
             nc_add_columns(out[c], p, v[c]);
-        }
     }
 
 #pragma unroll
@@ -144,18 +148,19 @@ static __device__ __forceinline__ void attend_tile(const nc_attention &a, const 
         int n = first + g + 8 * high;
         if (n >= span.queries)
             continue;
-        size_t row = static_cast<size_t>(span.output_row + n);
-        nc_bfloat16 *to = static_cast<nc_bfloat16 *>(a.out) + (row * width + column) * 4;
+        uint32_t row = static_cast<uint32_t>(span.output_row + n);
+        uint32_t place = row * width + column + 2 * static_cast<uint32_t>(t);
+        nc_bfloat16 *to = static_cast<nc_bfloat16 *>(a.out) + static_cast<size_t>(place) * 4;
 #pragma unroll
         for (int c = 0; c < CHUNKS; c++) {
             float eight[8];
-            nc_take_row(eight, out[c], high, 1.0f / total);
+            nc_take_row(eight, out[c], high, nc_divide(1, total));
             if (c * NC_CHUNK + 8 * t < size)
-                nc_store8_bf16(to + c * NC_CHUNK + 8 * t, eight);
+                nc_store8_bf16(to + c * NC_CHUNK, eight);
         }
         if (t == 0)
-            a.lse[row * a.heads + static_cast<size_t>(head)] =
-                (most[high] + log2f(total)) * NC_LN_2;
+            a.lse[row * static_cast<uint32_t>(a.heads) + static_cast<uint32_t>(head)] =
+                (most[high] + nc_log2(total)) * NC_LN_2;
     }
 }
 
@@ -171,10 +176,12 @@ static __device__ __forceinline__ void write_nothing(const nc_attention &a, size
         a.lse[at] = 0;
 }
 
-template <int CHUNKS>
+/* SIZE: of the head, if that is known to the compiler, or 0. */
+template <int CHUNKS, int SIZE>
 static __global__ void __launch_bounds__(NC_ATTENTION_THREADS, CHUNKS <= 2 ? 4 : 2)
     forward_bf16(nc_attention a)
 {
+    int size = SIZE ? SIZE : static_cast<int>(a.head_size);
     int caption, head;
     if (!a.last_only && nc_zero_padding(a, a.out, a.heads * a.head_size * sizeof(nc_bfloat16)))
         return;
@@ -186,7 +193,7 @@ static __global__ void __launch_bounds__(NC_ATTENTION_THREADS, CHUNKS <= 2 ? 4 :
     int first = static_cast<int>(blockIdx.z) * NC_ATTENTION_SPAN;
     int end = first + NC_ATTENTION_SPAN < span.queries ? first + NC_ATTENTION_SPAN : span.queries;
     for (; first < end; first += NC_TILE)
-        attend_tile<CHUNKS>(a, span, head, first);
+        attend_tile<CHUNKS>(a, span, head, first, size);
 }
 
 /* ---- fp32 -------------------------------------------------------------------------------- */
@@ -216,8 +223,9 @@ template <int CHUNKS> static int launch(struct nc_backend *backend, const nc_att
     if (a->type == NC_FLOAT32)
         return NC_LAUNCH(forward_fp32<CHUNKS>, nc_attention_grid(a), NC_ATTENTION_THREADS, 0,
                          backend->compute, *a);
-    return NC_LAUNCH(forward_bf16<CHUNKS>, nc_attention_grid(a), NC_ATTENTION_THREADS, 0,
-                     backend->compute, *a);
+    constexpr int SIZE = CHUNKS == 2 ? 64 : 0; /* CLIP's text towers */
+    return NC_LAUNCH((a->head_size == SIZE ? forward_bf16<CHUNKS, SIZE> : forward_bf16<CHUNKS, 0>),
+                     nc_attention_grid(a), NC_ATTENTION_THREADS, 0, backend->compute, *a);
 }
 
 int nc_cuda_attention_forward(struct nc_backend *backend, const struct nc_attention *a)

@@ -3,22 +3,22 @@
  *
  * One warp computes one head of one caption, and talks to no other: real captions have 13 to
  * 20 tokens, so a head's queries, keys and values are 16 x 64 or 32 x 64 numbers, which fit the
- * warp's registers. There is no barrier to wait at, and every load of a tile is under way at
- * once: 6 KiB a warp forward, 8 KiB backward, 64 KiB and more a multiprocessor, where 18 KiB
- * (3.35 TB/s x 0.7 us / 132) keep an H100's memory busy.
+ * warp's registers. There is no barrier to wait at.
  *
- * Two ways of holding 16 tokens x 32 columns ("a chunk") make this possible. Both rest on the
- * freedom to number the columns as we like, if only both factors of a product agree. With
- * g = lane / 4 and t = lane % 4 as in the PTX ISA's figures of mma.m16n8k16,
+ * A lane holds columns 8 t .. 8 t + 7 of tokens g and g + 8 of 16 tokens x 32 columns ("a chunk"),
+ * with g = lane / 4 and t = lane % 4 as in the PTX ISA's figures of mma.m16n8k16: two loads of 16
+ * bytes, a warp's in runs of 64, whole sectors. We may number columns as we like if only both
+ * factors of a product agree, so that these registers are, as they are, the left and the right
+ * factor of a product that sums over columns (q k^T, dout v^T). Transposed in registers, 8 x 8 at
+ * a time, they are the right factor of one that sums over tokens (p v, ds k, p^T dout, ds^T q),
+ * whose result stands as they stood: stores of 16 bytes. A tile is read from memory once.
  *
- *   by rows      the lane holds columns 8 t .. 8 t + 7 of tokens g and g + 8: two loads of 16
- *                bytes. Operand of a product that sums over columns (q k^T, dout v^T); the same
- *                registers serve as its left and as its right factor.
- *   by columns   the lane holds columns 4 g .. 4 g + 3 of tokens 2 t, 2 t + 1, 2 t + 8, 2 t + 9:
- *                four loads of 8 bytes. Right factor of a product that sums over tokens (p v,
- *                ds k, p^T dout, ds^T q). Its result stands by rows: stores of 16 bytes.
+ * Tokens behind a caption's last read the last one again. What they make is multiplied by a
+ * probability of 0 or not stored; and no register need be cleared for them, no sector is read
+ * for them, and no load waits at a branch.
  *
- * In both, a warp's load covers runs of 64 bytes, whole sectors. */
+ * What an H100 allows: 3.35 TB/s are 15 bytes a multiprocessor and cycle (132, 1.7 GHz), of four
+ * instructions of a warp at most; 18 KiB a multiprocessor (x 0.7 us) must be under way. */
 #ifndef NCLIP_KERNELS_CUDA_ATTENTION_H
 #define NCLIP_KERNELS_CUDA_ATTENTION_H
 
@@ -33,9 +33,6 @@ enum {
     NC_PADDING_BLOCKS = 64,  /* blocks that zero the rows behind the last caption's */
     NC_MOST_HEAD_SIZE = 128,
 };
-
-#define NC_LOG2_E 1.4426950408889634f
-#define NC_LN_2 0.6931471805599453f
 
 /* ---- Captions ------------------------------------------------------------------------ */
 
@@ -58,7 +55,7 @@ static __device__ __forceinline__ nc_span nc_caption_span(const nc_attention &a,
 {
     int start = a.path_start[caption], first_own = a.row_start[caption];
     nc_span span;
-    span.path = a.shared ? a.path + start : NULL;
+    span.path = a.repeated ? a.path + start : NULL;
     span.first_row = start;
     span.tokens = a.path_start[caption + 1] - start;
     span.queries = a.row_start[caption + 1] - first_own;
@@ -107,46 +104,36 @@ static __device__ __forceinline__ bool nc_zero_padding(const nc_attention &a, vo
 
 /* Places in a matrix, and distances, are counted in units of four elements, in 32 bits: half
  * the registers of pointers, of which a tile needs many. The host refuses larger matrices. */
-#define NC_NOWHERE UINT32_MAX
-
 static __device__ __forceinline__ uint32_t nc_place(int row, uint32_t stride, uint32_t column)
 {
     return static_cast<uint32_t>(row) * stride + column;
 }
 
-/* The lane's first columns of tokens g and g + 8 of a tile; NC_NOWHERE where there is none. */
+/* The places of this lane's columns of tokens g and g + 8 of a tile. */
 struct nc_rows {
     uint32_t low, high;
 };
 
-struct nc_by_rows {
+struct nc_chunk {
     nc_bytes16 low, high;
 };
 
-static __device__ __forceinline__ nc_bytes16 nc_load_columns(const nc_bfloat16 *matrix,
-                                                             uint32_t row, uint32_t shift,
-                                                             bool inside)
-{
-    if (row != NC_NOWHERE && inside)
-        return nc_load16(matrix + static_cast<size_t>(row + shift) * 4);
-    return {{0, 0, 0, 0}};
-}
-
 /* `part`: how far behind its place in the matrix the tile lies, in units of four: of keys and
- * values, from the queries. */
-static __device__ __forceinline__ nc_by_rows nc_load_rows(const nc_bfloat16 *matrix, nc_rows rows,
-                                                          uint32_t part, int chunk, int size)
+ * values, from the queries. Nobody writes the matrix. */
+static __device__ __forceinline__ nc_chunk nc_load_chunk(const nc_bfloat16 *matrix, nc_rows rows,
+                                                         uint32_t part, int chunk, int size)
 {
-    uint32_t shift = part + static_cast<uint32_t>(chunk * NC_CHUNK / 4);
-    bool inside = chunk * NC_CHUNK + nc_lane() % 4 * 8 < size;
-    return {nc_load_columns(matrix, rows.low, shift, inside),
-            nc_load_columns(matrix, rows.high, shift, inside)};
+    if (chunk * NC_CHUNK + nc_lane() % 4 * 8 >= size)
+        return {{{0, 0, 0, 0}}, {{0, 0, 0, 0}}};
+    part += static_cast<uint32_t>(chunk * NC_CHUNK / 4);
+    return {nc_load16_constant(matrix + static_cast<size_t>(rows.low + part) * 4),
+            nc_load16_constant(matrix + static_cast<size_t>(rows.high + part) * 4)};
 }
 
 /* sum[16 tokens of left, 16 of right] += left right^T over the chunk; sum[n] are tokens
  * 8 n .. 8 n + 7 of right. */
-static __device__ __forceinline__ void nc_add_scores(float sum[2][4], const nc_by_rows &left,
-                                                     const nc_by_rows &right)
+static __device__ __forceinline__ void nc_add_scores(float sum[2][4], const nc_chunk &left,
+                                                     const nc_chunk &right)
 {
 #pragma unroll
     for (int half = 0; half < 4; half += 2) {
@@ -168,52 +155,24 @@ static __device__ __forceinline__ void nc_make_left(uint32_t left[4], const floa
     left[3] = nc_pack_bf16(tile[1][2], tile[1][3]);
 }
 
-/* Likewise of tokens 2 t, 2 t + 1, 2 t + 8, 2 t + 9. */
-struct nc_columns {
-    uint32_t row[4];
-};
-
-struct nc_by_columns {
-    nc_bytes8 token[4];
-};
-
-/* Which token of the tile is the i-th of this lane's? */
-static __device__ __forceinline__ int nc_column_token(int i)
+/* The transposed tile, as a left factor. */
+static __device__ __forceinline__ void nc_transpose_left(uint32_t left[4])
 {
-    return nc_lane() % 4 * 2 + i % 2 + i / 2 * 8;
-}
-
-static __device__ __forceinline__ nc_by_columns nc_load_by_columns(const nc_bfloat16 *matrix,
-                                                                   const nc_columns &columns,
-                                                                   uint32_t part, int chunk,
-                                                                   int size)
-{
-    uint32_t shift = part + static_cast<uint32_t>(chunk * NC_CHUNK / 4);
-    bool inside = chunk * NC_CHUNK + nc_lane() / 4 * 4 < size;
-    nc_by_columns tile;
-#pragma unroll
-    for (int i = 0; i < 4; i++)
-        if (columns.row[i] != NC_NOWHERE && inside)
-            tile.token[i] = nc_load8(matrix + static_cast<size_t>(columns.row[i] + shift) * 4);
-        else
-            tile.token[i] = {{0, 0}};
-    return tile;
+    uint32_t upper_right = left[2];
+    left[0] = nc_transpose(left[0]);
+    left[2] = nc_transpose(left[1]);
+    left[1] = nc_transpose(upper_right);
+    left[3] = nc_transpose(left[3]);
 }
 
 /* sum[16 rows of left, 32 columns] += left[16, 16 tokens] right. In sum[j], the lane holds
- * columns 8 t + j and 8 t + 4 + j, of row g (the first two numbers) and row g + 8. */
+ * columns 8 t + 2 j and 8 t + 2 j + 1, of row g (the first two numbers) and row g + 8. */
 static __device__ __forceinline__ void nc_add_columns(float sum[4][4], const uint32_t left[4],
-                                                      const nc_by_columns &right)
+                                                      const nc_chunk &right)
 {
 #pragma unroll
     for (int j = 0; j < 4; j++) {
-        uint32_t b[2];
-#pragma unroll
-        for (int k = 0; k < 2; k++) {
-            uint32_t first = right.token[2 * k].word[j / 2];
-            uint32_t second = right.token[2 * k + 1].word[j / 2];
-            b[k] = j % 2 ? first >> 16 | (second & 0xffff0000u) : (first & 0xffffu) | second << 16;
-        }
+        uint32_t b[2] = {nc_transpose(right.low.word[j]), nc_transpose(right.high.word[j])};
         nc_mma_bf16(sum[j], left, b);
     }
 }
@@ -224,8 +183,8 @@ static __device__ __forceinline__ void nc_take_row(float v[8], const float sum[4
 {
 #pragma unroll
     for (int j = 0; j < 4; j++) {
-        v[j] = sum[j][2 * high] * factor;
-        v[4 + j] = sum[j][2 * high + 1] * factor;
+        v[2 * j] = sum[j][2 * high] * factor;
+        v[2 * j + 1] = sum[j][2 * high + 1] * factor;
     }
 }
 
@@ -234,49 +193,20 @@ static __device__ __forceinline__ void nc_take_row(float v[8], const float sum[4
 static __device__ __forceinline__ nc_rows nc_token_rows(const nc_span &span, uint32_t stride,
                                                         uint32_t column, int first)
 {
-    int low = first + nc_lane() / 4, high = low + 8;
+    int low = first + nc_lane() / 4, last = span.tokens - 1;
     column += static_cast<uint32_t>(nc_lane() % 4) * 2;
-    return {low < span.tokens ? nc_place(nc_span_row(span, low), stride, column) : NC_NOWHERE,
-            high < span.tokens ? nc_place(nc_span_row(span, high), stride, column) : NC_NOWHERE};
-}
-
-static __device__ __forceinline__ nc_columns nc_token_columns(const nc_span &span, uint32_t stride,
-                                                              uint32_t column, int first)
-{
-    nc_columns columns;
-    column += static_cast<uint32_t>(nc_lane() / 4);
-#pragma unroll
-    for (int i = 0; i < 4; i++) {
-        int token = first + nc_column_token(i);
-        columns.row[i] =
-            token < span.tokens ? nc_place(nc_span_row(span, token), stride, column) : NC_NOWHERE;
-    }
-    return columns;
+    return {nc_place(nc_span_row(span, min(low, last)), stride, column),
+            nc_place(nc_span_row(span, min(low + 8, last)), stride, column)};
 }
 
 /* The same of queries, which follow each other from row `row` on. */
 static __device__ __forceinline__ nc_rows nc_query_rows(const nc_span &span, int row,
                                                         uint32_t stride, uint32_t column, int first)
 {
-    int low = first + nc_lane() / 4;
-    uint32_t at = nc_place(row + low, stride, column) + static_cast<uint32_t>(nc_lane() % 4) * 2;
-    return {low < span.queries ? at : NC_NOWHERE,
-            low + 8 < span.queries ? at + 8 * stride : NC_NOWHERE};
-}
-
-static __device__ __forceinline__ nc_columns nc_query_columns(const nc_span &span, int row,
-                                                              uint32_t stride, uint32_t column,
-                                                              int first)
-{
-    nc_columns columns;
-    uint32_t at = nc_place(row + first, stride, column) + static_cast<uint32_t>(nc_lane() / 4);
-#pragma unroll
-    for (int i = 0; i < 4; i++) {
-        int n = nc_column_token(i);
-        columns.row[i] =
-            first + n < span.queries ? at + static_cast<uint32_t>(n) * stride : NC_NOWHERE;
-    }
-    return columns;
+    int low = first + nc_lane() / 4, last = span.queries - 1;
+    column += static_cast<uint32_t>(nc_lane() % 4) * 2;
+    return {nc_place(row + min(low, last), stride, column),
+            nc_place(row + min(low + 8, last), stride, column)};
 }
 
 /* Sum or largest over the four lanes that hold a row's scores. */
@@ -292,10 +222,10 @@ static __device__ __forceinline__ float nc_row_max(float value)
     return fmaxf(value, nc_shuffle_xor(value, 2));
 }
 
-static __device__ __forceinline__ void nc_clear(float tile[4][4])
+template <int COUNT> static __device__ __forceinline__ void nc_clear(float (&tile)[COUNT][4])
 {
 #pragma unroll
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < COUNT; i++)
 #pragma unroll
         for (int j = 0; j < 4; j++)
             tile[i][j] = 0;

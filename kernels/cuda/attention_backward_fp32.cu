@@ -10,12 +10,43 @@
 #include "attention_backward.h"
 #include "attention_vectors.h"
 
-/* `factor` times the vector, at column `offset` behind the target. */
-template <int CHUNKS>
-static __device__ __forceinline__ void put_vector(nc_target<float> to, size_t offset, int size,
-                                                  const nc_vector<CHUNKS> &x, float factor)
+/* The head's first element in row `row` of a matrix of `parts` times width columns. */
+static __device__ __forceinline__ size_t element(const nc_attention &a, const nc_work &w, int row,
+                                                 int parts, int part)
 {
-    float *row = to.row ? to.row : to.part;
+    size_t width = a.heads * a.head_size;
+    return (static_cast<size_t>(row) * static_cast<size_t>(parts) + static_cast<size_t>(part)) *
+               width +
+           static_cast<size_t>(w.head * w.size);
+}
+
+/* Where dk of a token goes; dv stands `width` behind. `slot`: of nc_shared_rows. */
+static __device__ __forceinline__ float *key_target(const nc_attention &a,
+                                                    const nc_shared_rows &shared, const nc_work &w,
+                                                    int token, int slot)
+{
+    if (slot >= 0)
+        return shared.part + element(a, w, slot, 2, 0);
+    return static_cast<float *>(a.dqkv) + element(a, w, nc_span_row(w.span, token), 3, 1);
+}
+
+/* Where dq of the n-th query goes; NULL: nowhere. */
+static __device__ __forceinline__ float *query_target(const nc_attention &a,
+                                                      const nc_shared_rows &shared,
+                                                      const nc_work &w, int n)
+{
+    if (n >= w.span.queries)
+        return NULL;
+    if (a.last_only && shared.slot && shared.slot[w.place + w.span.tokens - 1] >= 0)
+        return shared.dquery + element(a, w, w.caption, 1, 0);
+    return static_cast<float *>(a.dqkv) + element(a, w, w.span.query_row + n, 3, 0);
+}
+
+/* = `factor` times the vector, where there is a row. */
+template <int CHUNKS>
+static __device__ __forceinline__ void put_vector(float *row, int size, const nc_vector<CHUNKS> &x,
+                                                  float factor)
+{
 #pragma unroll
     for (int c = 0; c < CHUNKS; c++) {
         int column = c * NC_CHUNK + nc_lane() % NC_ROW_LANES * 4;
@@ -24,7 +55,7 @@ static __device__ __forceinline__ void put_vector(nc_target<float> to, size_t of
         for (int i = 0; i < 4; i++)
             four[i] = x.v[c][i] * factor;
         if (row && column < size)
-            nc_store4(row + offset + column, four);
+            nc_store4(row + column, four);
     }
 }
 
@@ -63,7 +94,7 @@ vector_queries(const nc_attention &a, const nc_shared_rows &shared, const nc_wor
         float p = there && j <= earlier + n ? expf(score * scale - lse) : 0;
         nc_fade_and_add(dq, 1, k, p * (dp - delta));
     }
-    put_vector(nc_query_target<float>(a, shared, w, n), 0, w.size, dq, scale);
+    put_vector(query_target(a, shared, w, n), w.size, dq, scale);
 }
 
 template <int CHUNKS>
@@ -92,12 +123,16 @@ static __device__ __forceinline__ void vector_keys(const nc_attention &a,
         nc_fade_and_add(dv, 1, d, p);
         nc_fade_and_add(dk, 1, q, p * (dp - delta));
     }
-    nc_target<float> to = nc_key_target<float>(a, shared, w, token);
-    put_vector(to, 0, w.size, dk, scale);
-    put_vector(to, m.width, w.size, dv, 1);
-    if (nc_lacks_query(a, w, to, token))
-        put_vector(nc_target<float>{to.row - m.width, NULL}, 0, w.size,
-                   nc_load_vector<CHUNKS>(NULL, w.size), 1);
+    if (!there)
+        return;
+    int slot = shared.slot ? shared.slot[w.place + token] : -1;
+    float *to = key_target(a, shared, w, token, slot);
+    put_vector(to, w.size, dk, scale);
+    put_vector(to + m.width, w.size, dv, 1);
+    /* Where only last queries are computed, a row of this caption alone that is not its last has
+     * no gradient of its query. */
+    if (a.last_only && slot < 0 && token + 1 < w.span.tokens)
+        put_vector(to - m.width, w.size, nc_load_vector<CHUNKS>(NULL, w.size), 1);
 }
 
 template <int CHUNKS>
@@ -112,11 +147,11 @@ static __global__ void __launch_bounds__(NC_ATTENTION_THREADS, 3)
     float_matrices m;
     m.width = a.heads * a.head_size;
     m.stride = 3 * m.width;
-    m.query = static_cast<const float *>(a.qkv) + nc_element(a, w, 0, 3, 0);
+    m.query = static_cast<const float *>(a.qkv) + element(a, w, 0, 3, 0);
     m.key = m.query + m.width;
     m.value = m.key + m.width;
-    m.dout = static_cast<const float *>(a.dout) + nc_element(a, w, w.span.output_row, 1, 0);
-    m.out = static_cast<const float *>(a.out) + nc_element(a, w, w.span.output_row, 1, 0);
+    m.dout = static_cast<const float *>(a.dout) + element(a, w, w.span.output_row, 1, 0);
+    m.out = static_cast<const float *>(a.out) + element(a, w, w.span.output_row, 1, 0);
     int first = static_cast<int>(blockIdx.z) * NC_ATTENTION_SPAN;
 #pragma unroll 1
     for (int i = first; i < nc_layer_end(w.span.queries); i += NC_ROWS_A_WARP)

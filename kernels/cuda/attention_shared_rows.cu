@@ -7,13 +7,15 @@
  * The index is built without sorting and without atomics, from what a forest of prefixes has
  * by nature: a row stands at one depth, at the same place of every caption it lies on. One
  * block per depth sees all parts of its rows, walks through the captions in order, 256 at a
- * time, and ranks the equal rows of the 256 by comparing all with all. */
+ * time, and ranks the equal rows of the 256 by comparing all with all, in four instructions a
+ * pair. */
 #include "attention_backward.h"
 
 enum {
     CAPTIONS = 256, /* that a block looks at together */
-    ROWS = 8,       /* that a block sums, one after the other: few are shared at all */
+    ROWS = 16,      /* that a block sums, one after the other: few are shared at all */
     COLUMNS = 4 * NC_WARP,
+    TOGETHER = 4,  /* parts of a row that are under way at a time */
     SUM_WARPS = 8, /* that share the parts of a row: "<start>" has one from each caption */
     NO_SLOT = -1,
 };
@@ -25,19 +27,21 @@ static size_t take(size_t *at, size_t bytes)
     return start;
 }
 
-/* How many tokens there are is known on the device only: as many as the struct allows. */
+/* How many parts there are is known on the device only: a row that k captions share has k of
+ * them, and came again k - 1 times, so two for each time at most. */
 nc_shared_rows nc_cuda_shared_rows(const nc_attention *a, size_t *bytes)
 {
-    size_t tokens = a->captions * a->longest, width = a->heads * a->head_size, at = 0;
+    size_t tokens = a->rows + a->repeated, width = a->heads * a->head_size, at = 0;
+    size_t parts = tokens < 2 * a->repeated ? tokens : 2 * a->repeated;
     char *scratch = static_cast<char *>(a->scratch);
     size_t count = take(&at, a->rows * sizeof(int32_t));
     size_t first = take(&at, a->rows * sizeof(int32_t));
     size_t slot = take(&at, tokens * sizeof(int32_t));
-    size_t ends = take(&at, tokens * sizeof(int32_t));
+    size_t ends = take(&at, parts * sizeof(int32_t));
     size_t dquery = take(&at, a->captions * width * sizeof(float));
-    size_t part = take(&at, tokens * 2 * width * sizeof(float));
-    *bytes = a->shared ? at : 0;
-    if (!a->shared || !scratch)
+    size_t part = take(&at, parts * 2 * width * sizeof(float));
+    *bytes = a->repeated ? at : 0;
+    if (!a->repeated || !scratch)
         return {};
     return {
         reinterpret_cast<int32_t *>(scratch + count), reinterpret_cast<int32_t *>(scratch + first),
@@ -95,6 +99,19 @@ static __device__ __forceinline__ int sum_before(int value, int *all, int *sums)
     return sum;
 }
 
+/* How many of rows[from .. to), multiples of four, are `row`. */
+static __device__ __forceinline__ int count_equal(const int *rows, int from, int to, int row)
+{
+    int count = 0;
+    for (int i = from; i < to; i += 4) {
+        nc_bytes16 four = nc_load16(rows + i);
+#pragma unroll
+        for (int k = 0; k < 4; k++)
+            count += static_cast<int>(four.word[k]) == row;
+    }
+    return count;
+}
+
 static __global__ void __launch_bounds__(CAPTIONS) index_rows(nc_attention a, nc_shared_rows shared)
 {
     NC_SHARED(int, memory); /* [CAPTIONS] rows, then 2 [CAPTIONS] for sums */
@@ -108,30 +125,26 @@ static __global__ void __launch_bounds__(CAPTIONS) index_rows(nc_attention a, nc
     int smaller = 0;
     for (size_t caption = 0; caption < a.captions; caption += CAPTIONS) {
         bool there = token_at(a, caption + threadIdx.x, depth, &place, &row, &owns);
-        rows[thread] =
-            owns ? ~row : row; /* a row's owner is the first caption on whose path it lies */
-        if (!there)
-            rows[thread] = INT32_MAX;
+        rows[thread] = there ? row : INT32_MAX;
         nc_barrier();
-        int rank = 0, before = 0;
-        bool last = true, first_owns = owns;
-        for (int i = 0; i < CAPTIONS && there; i++) {
-            int other = rows[i] < 0 ? ~rows[i] : rows[i];
-            if (other != row || i == thread)
-                continue;
-            if (i < thread) {
-                first_owns |= rows[i] < 0;
-                rank++;
-            } else {
-                last = false;
+        int rank = 0, later = 0, before = 0;
+        if (there) {
+            int own = thread / NC_WARP * NC_WARP; /* rows of this warp */
+            rank = count_equal(rows, 0, own, row);
+            later = count_equal(rows, own + NC_WARP, CAPTIONS, row);
+            for (int i = own; i < own + NC_WARP; i++) {
+                rank += i < thread && rows[i] == row;
+                later += i > thread && rows[i] == row;
             }
+            /* Its owner is the first caption on whose path it lies, and rows are numbered by
+             * their owners: was it counted before these captions? */
+            if (row < a.row_start[caption])
+                before = shared.count[row];
         }
-        if (there && !first_owns)
-            before = shared.count[row];
         nc_barrier();
         if (there)
             shared.slot[place] = before + rank;
-        if (there && last)
+        if (there && !later)
             shared.count[row] = before + rank + 1;
         if (caption + threadIdx.x < a.captions) {
             int tokens =
@@ -174,9 +187,49 @@ int nc_cuda_index_shared_rows(struct nc_backend *backend, const nc_attention *a,
 
 /* ---- Sums ---------------------------------------------------------------------------------- */
 
-/* Columns [0, 2 width) are dk and dv, and what follows is dq. */
+/* The parts in slots slot, slot + SUM_WARPS, ... before `end`, then zeros; QUERY: of dq. */
+template <bool QUERY>
+static __device__ __forceinline__ void load_parts(float part[TOGETHER][4],
+                                                  const nc_shared_rows &shared, int slot, int end,
+                                                  size_t width, size_t column)
+{
+#pragma unroll
+    for (int k = 0; k < TOGETHER; k++) {
+        int from = slot + k * SUM_WARPS < end ? slot + k * SUM_WARPS : -1;
+        if (QUERY && from >= 0)
+            from = shared.ends[from];
+        part[k][0] = part[k][1] = part[k][2] = part[k][3] = 0;
+        if (from >= 0)
+            nc_load4(part[k], (QUERY ? shared.dquery : shared.part) + column +
+                                  static_cast<size_t>(from) * (QUERY ? width : 2 * width));
+    }
+}
+
+/* This warp's share of a row's parts, which begin at slot `first`, in order. The next ones are
+ * under way while some are added: "<start>" has a part from each caption. */
+template <bool QUERY>
+static __device__ __forceinline__ void sum_parts(float sum[4], const nc_shared_rows &shared,
+                                                 int first, int count, size_t width, size_t column)
+{
+    float next[TOGETHER][4];
+    int i = static_cast<int>(threadIdx.x) / NC_WARP;
+    load_parts<QUERY>(next, shared, first + i, first + count, width, column);
+#pragma unroll 1
+    for (; i < count; i += TOGETHER * SUM_WARPS) {
+        float part[TOGETHER][4];
+        memcpy(part, next, sizeof part);
+        load_parts<QUERY>(next, shared, first + i + TOGETHER * SUM_WARPS, first + count, width,
+                          column);
+#pragma unroll
+        for (int k = 0; k < 4 * TOGETHER; k++)
+            sum[k % 4] += part[k / 4][k % 4];
+    }
+}
+
+/* Columns [0, 2 width) are dk and dv, and what follows is dq. Four blocks a multiprocessor: for
+ * more, the compiler would ask for parts one by one, to spare registers. */
 template <typename T>
-static __global__ void __launch_bounds__(SUM_WARPS *NC_WARP)
+static __global__ void __launch_bounds__(SUM_WARPS *NC_WARP, 4)
     sum_rows(nc_attention a, nc_shared_rows shared)
 {
     NC_SHARED(float, sums); /* [SUM_WARPS][COLUMNS] */
@@ -188,24 +241,21 @@ static __global__ void __launch_bounds__(SUM_WARPS *NC_WARP)
     bool inside = column < (query ? width : 2 * width);
     int warp = static_cast<int>(threadIdx.x) / NC_WARP;
     size_t end = static_cast<size_t>(a.row_start[a.captions]);
-    for (size_t row = blockIdx.x * ROWS; row < (blockIdx.x + 1) * ROWS && row < end; row++) {
-        int count = shared.count[row], first = shared.first[row];
-        if (count < 2)
-            continue; /* the same for the whole block */
+    size_t first_row = static_cast<size_t>(blockIdx.x) * ROWS;
+    size_t mine = first_row + static_cast<size_t>(nc_lane());
+    int its_count = nc_lane() < ROWS && mine < end ? shared.count[mine] : 0;
+    int its_first = its_count > 1 ? shared.first[mine] : 0;
+    uint32_t are_shared = nc_ballot(its_count > 1); /* the same in the whole block */
+    for (int r = 0; r < ROWS; r++) {
+        if (!(are_shared >> r & 1))
+            continue;
+        size_t row = first_row + static_cast<size_t>(r);
+        int count = nc_shuffle(its_count, r), first = nc_shuffle(its_first, r);
         float sum[4] = {0, 0, 0, 0};
-#pragma unroll 4
-        for (int i = warp; i < count; i += SUM_WARPS) {
-            size_t slot = static_cast<size_t>(first + i);
-            int caption = query ? shared.ends[slot] : 0;
-            if (!inside || caption < 0)
-                continue;
-            const float *from = query ? shared.dquery + static_cast<size_t>(caption) * width
-                                      : shared.part + slot * 2 * width;
-            float part[4];
-            nc_load4(part, from + column);
-            for (int k = 0; k < 4; k++)
-                sum[k] += part[k];
-        }
+        if (query)
+            sum_parts<true>(sum, shared, first, count, width, inside ? column : 0);
+        else
+            sum_parts<false>(sum, shared, first, count, width, inside ? column : 0);
         nc_store4(sums + warp * COLUMNS + 4 * nc_lane(), sum);
         nc_barrier();
         if (warp == 0 && inside) {

@@ -3,6 +3,8 @@
 #ifndef NCLIP_KERNELS_CUDA_CUBLASLT_LIBRARY_H
 #define NCLIP_KERNELS_CUDA_CUBLASLT_LIBRARY_H
 
+#include "nclip/shared_library.h"
+
 #include <cublasLt.h>
 
 #define NC_CUBLASLT_FUNCTIONS(F)                                                                   \
@@ -24,9 +26,7 @@
 
 /* Functions by their own names. */
 struct nc_cublaslt {
-#define NC_CUBLASLT_MEMBER(name) decltype(&::name) name;
-    NC_CUBLASLT_FUNCTIONS(NC_CUBLASLT_MEMBER)
-#undef NC_CUBLASLT_MEMBER
+    NC_CUBLASLT_FUNCTIONS(NC_SHARED_LIBRARY_MEMBER)
 };
 
 /* Loads it, once a process; it stays. NC_FAILED says where it was looked for. */

@@ -3,8 +3,8 @@
  *
  * Every operation enqueues its kernels on backend->compute and returns; none waits for the
  * device but `synchronize` and `download` (and, where the device reads pageable memory, `upload`),
- * and the first call of a shape that is timed (cublaslt.cu,
- * attention_vision.cu). Arguments live on the device, so operations never
+ * and the first call of a shape that is timed (cublaslt_choice.cu, attention_vision.cu). Arguments
+ * live on the device, so operations never
  * look at what a pointer of their struct points to: shapes are checked by the host, indices by
  * the kernels.
  *
@@ -12,8 +12,8 @@
  * backend->compute. Meanwhile
  *   - nothing may be allocated, released, uploaded from or downloaded to ordinary host memory,
  *     and nobody may wait: the operations do none of that;
- *   - products choose no algorithm by timing (cublaslt.cu): the calls were made once before, so that
- *     every shape is known; a shape that is not takes cuBLASLt's first choice;
+ *   - products choose no algorithm by timing: the calls were made once before, so that every
+ *     shape is known; a shape that is not takes cuBLASLt's first choice;
  *   - numbers given by value (a shape, a factor) are frozen into the graph;
  *   - a graph refers to the backend's workspace: it is launched on backend->compute only. */
 #ifndef NCLIP_KERNELS_CUDA_CUDA_H

@@ -31,10 +31,11 @@ size_t nc_cuda_cudnn_version(void)
 
 #else
 
+#include "nclip/shared_library.h"
+
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
-#include <dlfcn.h>
 
 /* ---- The library, loaded when it is first asked for ---------------------------------------- */
 
@@ -52,30 +53,21 @@ size_t nc_cuda_cudnn_version(void)
     F(cudnnBackendExecute)
 
 struct library {
-#define MEMBER(name) decltype(&::name) name;
-    FUNCTIONS(MEMBER)
-#undef MEMBER
+    FUNCTIONS(NC_SHARED_LIBRARY_MEMBER)
 };
 
 enum { OLDEST = 91301 }; /* as above */
 
 static const struct library *load(void)
 {
+    static const char *const names[] = {FUNCTIONS(NC_SHARED_LIBRARY_NAME)};
     static struct library library;
     static bool tried, loaded;
-    if (tried)
-        return loaded ? &library : NULL;
+    if (!tried)
+        loaded = nc_shared_library_load("cudnn", "libcudnn.so.9", NULL, names,
+                                        sizeof names / sizeof *names, &library) == NC_OK &&
+                 library.cudnnGetVersion() >= OLDEST;
     tried = true;
-    void *handle = dlopen("libcudnn.so.9", RTLD_NOW | RTLD_LOCAL);
-    if (!handle)
-        return NULL;
-#define LOAD(name)                                                                                 \
-    library.name = reinterpret_cast<decltype(library.name)>(dlsym(handle, #name));                 \
-    if (!library.name)                                                                             \
-        return NULL;
-    FUNCTIONS(LOAD)
-#undef LOAD
-    loaded = library.cudnnGetVersion() >= OLDEST;
     return loaded ? &library : NULL;
 }
 

@@ -151,6 +151,15 @@ static __device__ __forceinline__ void nc_ldmatrix_x2_trans(uint32_t r[2], const
                  : "memory");
 }
 
+/* Of an 8 x 8 matrix of bf16, of which each lane holds columns 2 (lane % 4) and the next of row
+ * lane / 4, the same of the transposed one. */
+static __device__ __forceinline__ uint32_t nc_transpose(uint32_t two)
+{
+    uint32_t transposed;
+    asm volatile("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(transposed) : "r"(two));
+    return transposed;
+}
+
 /* ---- Copies that run beside the arithmetic ---------------------------------------------
  * Visible to the thread that issued them after nc_cp_async_wait, to others after a barrier
  * behind that. */
@@ -342,10 +351,27 @@ static __device__ __forceinline__ void nc_store8_stream(void *to, nc_bytes8 v)
 
 /* ---- Made of the above -------------------------------------------------------------------- */
 
+static const float NC_LOG2_E = 1.4426950408889634f, NC_LN_2 = 0.6931471805599453f;
+
 static __device__ __forceinline__ int nc_lane(void)
 {
     return static_cast<int>((threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z)) %
                             NC_WARP);
+}
+
+#ifdef NCLIP_CUDA_EMULATED
+static inline uint32_t nc_transpose(uint32_t two)
+{
+    int lane = nc_lane(), from = lane % 4 * 8 + lane / 8, shift = lane / 4 % 2 * 16;
+    uint32_t first = nc_shuffle(two, from), second = nc_shuffle(two, from + 4);
+    return (first >> shift & 0xffff) | (second >> shift & 0xffff) << 16;
+}
+#endif
+
+/* Of blocks of WARPS warps, counted through the grid: what is one warp's each. */
+template <int WARPS> static __device__ __forceinline__ size_t nc_warp_of_grid(void)
+{
+    return static_cast<size_t>(blockIdx.x) * WARPS + threadIdx.x / NC_WARP;
 }
 
 /* Every lane receives the sum, added in the same order. */
@@ -396,7 +422,7 @@ static __device__ __forceinline__ float nc_high_bf16(uint32_t packed)
     return nc_bits_to_float(packed & 0xffff0000u);
 }
 
-/* ---- Four and eight numbers at a time: `from` and `to` are aligned to what is moved ---------- */
+/* ---- Two, four and eight numbers at a time: `from` and `to` are aligned to what is moved */
 
 static __device__ __forceinline__ void nc_unpack(float v[4], nc_bytes16 bytes)
 {
@@ -425,6 +451,13 @@ static __device__ __forceinline__ nc_bytes16 nc_packed_bf16(const float v[8])
 {
     return {{nc_pack_bf16(v[0], v[1]), nc_pack_bf16(v[2], v[3]), nc_pack_bf16(v[4], v[5]),
              nc_pack_bf16(v[6], v[7])}};
+}
+
+static __device__ __forceinline__ void nc_store2(float *to, const float v[2])
+{
+    nc_bytes8 bytes;
+    memcpy(&bytes, v, sizeof bytes);
+    nc_store8(to, bytes);
 }
 
 static __device__ __forceinline__ void nc_load4(float v[4], const float *from)

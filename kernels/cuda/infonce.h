@@ -5,8 +5,6 @@
 #include "cuda.h"
 #include "device.h"
 
-static const float NC_LOG2_E = 1.4426950408889634f;
-
 static inline size_t nc_pieces(size_t count, size_t piece)
 {
     return (count + piece - 1) / piece;

@@ -11,17 +11,12 @@
 
 enum { WARPS = 8, THREADS = WARPS * NC_WARP };
 
-static __device__ __forceinline__ size_t row_of_warp(void)
-{
-    return (size_t)blockIdx.x * WARPS + threadIdx.x / NC_WARP;
-}
-
 /* ---- Gather and scatter -------------------------------------------------------------------- */
 
 static __global__ void __launch_bounds__(THREADS)
     gather_kernel(struct nc_gather g, struct nc_cuda_fault *fault)
 {
-    size_t i = row_of_warp(), lane = (size_t)nc_lane();
+    size_t i = nc_warp_of_grid<WARPS>(), lane = (size_t)nc_lane();
     if (i >= g.count || !nc_cuda_valid(fault, NC_CUDA_WRONG_ROW, g.row[i], g.rows))
         return;
     const float *from = g.x + (size_t)g.row[i] * g.width;
@@ -40,7 +35,7 @@ static __global__ void __launch_bounds__(THREADS)
 static __global__ void __launch_bounds__(THREADS)
     scatter_kernel(struct nc_scatter s, struct nc_cuda_fault *fault)
 {
-    size_t i = row_of_warp(), lane = (size_t)nc_lane();
+    size_t i = nc_warp_of_grid<WARPS>(), lane = (size_t)nc_lane();
     if (i >= s.count || !nc_cuda_valid(fault, NC_CUDA_WRONG_ROW, s.row[i], s.rows))
         return;
     int32_t row = s.row[i];
@@ -99,7 +94,7 @@ static __device__ __forceinline__ float dot(const float *a, const float *b, size
 
 static __global__ void __launch_bounds__(THREADS) normalize_kernel(struct nc_normalize n)
 {
-    size_t row = row_of_warp();
+    size_t row = nc_warp_of_grid<WARPS>();
     if (row >= n.rows)
         return;
     const float *x = n.x + row * n.width;
@@ -115,7 +110,7 @@ template <typename Dx>
 static __global__ void __launch_bounds__(THREADS)
     normalize_backward_kernel(struct nc_normalize_backward n)
 {
-    size_t row = row_of_warp();
+    size_t row = nc_warp_of_grid<WARPS>();
     if (row >= n.rows)
         return;
     const float *y = n.y + row * n.width, *dy = n.dy + row * n.width;

@@ -56,6 +56,28 @@ static __global__ void product(const nc_bfloat16 *a, const nc_bfloat16 *b, float
         c[(t / 4 + i / 2 * 8) * 8 + t % 4 * 2 + i % 2] = sum[i];
 }
 
+/* Each lane holds two numbers of a row, before and after. */
+static __global__ void transpose(const uint32_t *from, uint32_t *to)
+{
+    to[threadIdx.x] = nc_transpose(from[threadIdx.x]);
+}
+
+static void a_matrix_is_transposed_in_registers(void **)
+{
+    std::vector<nc_bfloat16> matrix(64);
+    for (size_t i = 0; i < matrix.size(); i++)
+        matrix[i] = static_cast<nc_bfloat16>(i * 257);
+    nc_bfloat16 *from = device_copy(matrix), *to = device_copy(std::vector<nc_bfloat16>(64));
+    must(NC_LAUNCH(transpose, 1, 32, 0, nullptr, reinterpret_cast<const uint32_t *>(from),
+                   reinterpret_cast<uint32_t *>(to)));
+    std::vector<nc_bfloat16> transposed = host_copy(to, 64);
+    for (size_t row = 0; row < 8; row++)
+        for (size_t column = 0; column < 8; column++)
+            assert_int_equal(transposed[row * 8 + column], matrix[column * 8 + row]);
+    must(cudaFree(from));
+    must(cudaFree(to));
+}
+
 static void fragments_make_a_product(void **)
 {
     std::vector<nc_bfloat16> a(256), b(128);
@@ -330,6 +352,7 @@ int main()
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fragments_make_a_product),
+        cmocka_unit_test(a_matrix_is_transposed_in_registers),
         cmocka_unit_test(collectives_see_every_lane),
         cmocka_unit_test(copies_arrive_when_waited_for),
         cmocka_unit_test(graphs_replay_what_was_captured),

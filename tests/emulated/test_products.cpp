@@ -1,5 +1,5 @@
-/* How kernels/cuda/cublaslt.cu chooses among cuBLASLt's algorithms. What the products compute
- * is tests/kernels/test_linear.c's. */
+/* How kernels/cuda/cublaslt_choice.cu chooses among cuBLASLt's algorithms. What the products
+ * compute is tests/kernels/test_linear.c's. */
 #include "emulated/cublasLt.h"
 #include "kernels/cuda/cuda.h"
 

@@ -113,7 +113,7 @@ static void open_batch(struct nc_ops *ops, struct batch *b, size_t heads, size_t
         .row_start = indices_on_device(ops, p->row_start, p->captions + 1),
         .path_start = indices_on_device(ops, p->path_start, p->captions + 1),
         .path = indices_on_device(ops, p->path, p->tokens),
-        .shared = p->rows != p->tokens, .last_only = last_only,
+        .repeated = p->repeated, .last_only = last_only,
         .qkv = on_device(ops, b->qkv, p->rows * 3 * b->width, type),
         .out = on_device(ops, NULL, b->outputs * b->width, type),
         .lse = on_device(ops, NULL, b->outputs * heads, NC_FLOAT32),
@@ -279,6 +279,29 @@ static void many_captions_share(void **state)
         }
 }
 
+/* Captions in pairs that differ in their last token: each repeated token makes a row shared, and
+ * no row is shared more than once. No batch of as many rows and repeated tokens needs more. */
+static void pairs_fill_the_scratch(void **state)
+{
+    enum { CAPTIONS = 40, TOKENS = 5 };
+    int32_t tokens[CAPTIONS * TOKENS];
+    size_t lengths[CAPTIONS];
+    for (int32_t c = 0; c < CAPTIONS; c++) {
+        lengths[c] = TOKENS;
+        for (int32_t i = 0; i < TOKENS; i++)
+            tokens[c * TOKENS + i] = i == TOKENS - 1 ? 100 + c : c / 2 * TOKENS + i;
+    }
+    for (size_t t = 0; t < 2; t++)
+        for (int last_only = 0; last_only < 2; last_only++) {
+            struct batch b;
+            pack(&b, tokens, lengths, CAPTIONS, true);
+            assert_int_equal(b.packing.repeated, CAPTIONS / 2 * (TOKENS - 1));
+            open_batch(*state, &b, 2, 16, last_only, types[t]);
+            compare(*state, &b, NULL);
+            close_batch(&b);
+        }
+}
+
 /* A batch padded to a larger one: the rows behind its captions have no gradient. */
 static void rows_on_no_path_get_zeros(void **state)
 {
@@ -345,14 +368,14 @@ static void scratch_grows_with_the_batch(void **state)
 {
     struct nc_ops *ops = *state;
     struct nc_attention large = {.type = NC_BFLOAT16, .rows = 500, .captions = 64, .longest = 77,
-                                 .heads = 12, .head_size = 64, .shared = true};
+                                 .heads = 12, .head_size = 64, .repeated = 300};
     size_t planned = ops->attention_scratch(ops->backend, &large);
     for (int i = 0; i < 16; i++) {
         struct nc_attention small = large;
         small.rows = i & 1 ? 400 : 500;
         small.captions = i & 2 ? 50 : 64;
         small.longest = i & 4 ? 20 : 77;
-        small.shared = i & 8;
+        small.repeated = i & 8 ? (i & 4 ? 30 : 300) : 0;
         small.last_only = i % 3 == 0;
         assert_true(ops->attention_scratch(ops->backend, &small) <= planned);
     }
@@ -412,6 +435,7 @@ int main(void)
         cmocka_unit_test(last_only_needs_no_shared_rows),
         cmocka_unit_test(long_captions_share),
         cmocka_unit_test(many_captions_share),
+        cmocka_unit_test(pairs_fill_the_scratch),
         cmocka_unit_test(rows_on_no_path_get_zeros),
         cmocka_unit_test(runs_give_the_same_bits),
         cmocka_unit_test(scratch_grows_with_the_batch),
