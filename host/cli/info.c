@@ -9,6 +9,7 @@
 #include "nclip/json.h"
 #include "nclip/model.h"
 #include "nclip/number.h"
+#include "nclip/terminal.h"
 
 #include <dirent.h>
 #include <math.h>
@@ -93,11 +94,16 @@ static int describe_store(const char *folder, bool json)
                info->normalized ? "normalised" : "not normalised");
         printf("  model          %s (the vision hash that nclip info MODEL shows)\n",
                info->model_hash);
-        printf("  preprocessing  %s\n", info->preprocessing);
+        printf("  preprocessing  ");
+        nc_terminal_print(stdout, info->preprocessing);
+        printf("\n");
         printf("  shards         %zu, their checksums are right\n", shards);
         printf("  skipped        %zu%s\n", skipped, skipped ? " (see skipped.jsonl)" : "");
-        if (rows)
-            printf("  first key      %s\n", nc_embedding_store_key(store, 0));
+        if (rows) {
+            printf("  first key      ");
+            nc_terminal_print(stdout, nc_embedding_store_key(store, 0));
+            printf("\n");
+        }
     }
     nc_embedding_store_close(store);
     return status;

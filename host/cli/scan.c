@@ -7,6 +7,7 @@
 #include "nclip/json.h"
 #include "nclip/process.h"
 #include "nclip/scan.h"
+#include "nclip/terminal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -103,14 +104,6 @@ static int most_first(const void *a, const void *b)
     return (x->word > y->word) - (x->word < y->word);
 }
 
-/* Text from strangers on one line: it must not steer the terminal. */
-static void print_tame(const char *text)
-{
-    for (; *text; text++)
-        putchar((unsigned char)*text < ' ' || *text == 0x7f ? ' ' : *text);
-    putchar('\n');
-}
-
 static int print_text(const struct nc_scan_result *result, const struct nc_negation_list *words)
 {
     size_t count = nc_negation_list_count(words);
@@ -128,14 +121,18 @@ static int print_text(const struct nc_scan_result *result, const struct nc_negat
     for (size_t i = 0; i < count && lines[i].count; i++)
         printf("  %10llu  %s\n", (unsigned long long)lines[i].count,
                nc_negation_list_word(words, lines[i].word));
-    if (result->unread)
-        printf("%llu records without a caption were left out; the first: %s\n",
-               (unsigned long long)result->unread, result->unread_first);
+    if (result->unread) {
+        printf("%llu records without a caption were left out; the first: ",
+               (unsigned long long)result->unread);
+        nc_terminal_print(stdout, result->unread_first);
+        printf("\n");
+    }
     if (result->example_count)
         printf("examples\n");
     for (size_t i = 0; i < result->example_count; i++) {
         printf("  ");
-        print_tame(result->examples[i].text);
+        nc_terminal_print(stdout, result->examples[i].text);
+        printf("\n");
     }
     free(lines);
     return NC_OK;

@@ -8,6 +8,7 @@
 #include "nclip/json.h"
 #include "nclip/misalignment.h"
 #include "nclip/signals.h"
+#include "nclip/terminal.h"
 
 #include <stdio.h>
 
@@ -99,11 +100,16 @@ static void print_text(const struct nc_misalignment *result, bool asked)
     if (asked)
         printf("  asked about %zu denied things, the vision model sees %zu and does not see %zu\n",
                result->asked, result->shown, result->absent);
-    for (size_t i = 0; i < result->example_count; i++)
-        printf("%s  %.4f  %s\n    %.4f  %s\n    (%s)\n", i ? "" : "farthest apart\n",
-               (double)result->examples[i].cosine, result->examples[i].caption,
-               (double)result->examples[i].stripped_cosine, result->examples[i].stripped,
-               result->examples[i].image);
+    for (size_t i = 0; i < result->example_count; i++) {
+        const struct nc_misalignment_example *example = &result->examples[i];
+        printf("%s  %.4f  ", i ? "" : "farthest apart\n", (double)example->cosine);
+        nc_terminal_print(stdout, example->caption);
+        printf("\n    %.4f  ", (double)example->stripped_cosine);
+        nc_terminal_print(stdout, example->stripped);
+        printf("\n    (");
+        nc_terminal_print(stdout, example->image);
+        printf(")\n");
+    }
 }
 
 /* ---- The command ------------------------------------------------------------------------ */

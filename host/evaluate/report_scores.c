@@ -2,6 +2,7 @@
 #include "nclip/files.h"
 #include "nclip/json.h"
 #include "nclip/report.h"
+#include "nclip/terminal.h"
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -191,9 +192,12 @@ void nc_report_scores_print(const struct nc_report_scores *scores, FILE *out)
         const struct nc_report_group *group = &scores->groups[i];
         const char *name = group->part[0] ? group->part : *group->name ? group->name : "all";
         double count = (double)group->items;
-        fprintf(out, "%s%-*s  %6zu  %6.1f%%  %6.1f%%\n", group->part[0] ? "  " : "",
-                group->part[0] ? width - 2 : width, name, group->items,
-                100 * (double)group->before / count, 100 * (double)group->after / count);
+        int indent = group->part[0] ? 2 : 0;
+        fprintf(out, "%*s", indent, "");
+        nc_terminal_print(out, name);
+        fprintf(out, "%*s  %6zu  %6.1f%%  %6.1f%%\n", width - indent - (int)strlen(name), "",
+                group->items, 100 * (double)group->before / count,
+                100 * (double)group->after / count);
     }
 }
 

@@ -2,6 +2,7 @@
 #include "nclip/evaluate.h"
 
 #include "nclip/error.h"
+#include "nclip/terminal.h"
 
 #include <cjson/cJSON.h>
 #include <stdlib.h>
@@ -60,7 +61,9 @@ static int print_json(const struct nc_result *result, FILE *out)
 
 static void print_line(const char *name, const struct nc_share *share, FILE *out)
 {
-    fprintf(out, "%-32s %6.2f%%  (95%%: %.2f to %.2f)  %zu items\n", name, 100 * share->score,
+    nc_terminal_print(out, name); /* groups are named in the benchmark's file */
+    fprintf(out, "%*s %6.2f%%  (95%%: %.2f to %.2f)  %zu items\n",
+            strlen(name) < 32 ? 32 - (int)strlen(name) : 0, "", 100 * share->score,
             100 * share->low, 100 * share->high, share->n);
 }
 

@@ -3,6 +3,7 @@
 
 #include "nclip/error.h"
 #include "nclip/json.h"
+#include "nclip/terminal.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -238,10 +239,7 @@ void chat_message_complaint(const char *text, size_t size, char *complaint, size
         snprintf(complaint, capacity, "%s", found->valuestring);
     else
         snprintf(complaint, capacity, "%.*s", (int)(size < capacity ? size : capacity - 1), text);
-    for (char *at = complaint; *at; at++) {
-        if ((unsigned char)*at < ' ' || *at == 0x7f)
-            *at = ' ';
-    }
+    nc_terminal_tame(complaint, "");
     cJSON_Delete(root);
 }
 

@@ -2,6 +2,7 @@
 
 #include "nclip/error.h"
 #include "nclip/json.h"
+#include "nclip/terminal.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -82,8 +83,11 @@ static void describe_text(const struct nc_model *model, const struct summary *su
     fprintf(out, "  %-14s %.4f (similarities are multiplied by %.2f)\n", "logit scale",
             (double)summary->logit_scale, exp((double)summary->logit_scale));
     fprintf(out, "  %-14s %s\n", "vision hash", summary->vision_hash);
-    for (size_t i = 0; i < model->unknown_count; i++)
-        fprintf(out, "  %-14s %s\n", i ? "" : "unknown", model->unknown[i]);
+    for (size_t i = 0; i < model->unknown_count; i++) {
+        fprintf(out, "  %-14s ", i ? "" : "unknown");
+        nc_terminal_print(out, model->unknown[i]);
+        fprintf(out, "\n");
+    }
     if (parameters) {
         fprintf(out, "\n  %-62s %-20s %-4s %12s\n", "parameter", "shape", "type", "elements");
         for (size_t i = 0; i < model->table.count; i++)
