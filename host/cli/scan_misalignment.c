@@ -220,7 +220,7 @@ int scan_misalignment(int argc, char **argv)
          &r.store, .required = true},
         {"--captions", "FILE", "COCO JSON, or JSONL with `image` and `caption`", NC_OPTION_STRING,
          &r.captions, .required = true},
-        {"--examples", "N", "show the N captions that are farthest from their stripped ones",
+        {"--examples", "N", "show N captions whose picture prefers the stripped one most",
          NC_OPTION_SIZE, &r.options.examples, .required = false},
         {"--device", "NAME", "backend to compute on (default: cpu)", NC_OPTION_STRING, &r.device,
          .choices = nc_ops_names()},
