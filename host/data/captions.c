@@ -79,20 +79,6 @@ size_t captions_skip_blank(const struct captions_reader *reader, size_t position
     return position;
 }
 
-/* Whether a JSON text escapes the character zero. */
-static bool holds_zero(const char *text, size_t size)
-{
-    const char *end = text + size;
-    for (const char *at = text; (at = memmem(at, (size_t)(end - at), "\\u0000", 6)); at += 6) {
-        size_t backslashes = 1;
-        while (at - backslashes >= text && at[-(ptrdiff_t)backslashes] == '\\')
-            backslashes++;
-        if (backslashes % 2) /* not the end of an escaped backslash */
-            return true;
-    }
-    return false;
-}
-
 int captions_value(const struct captions_reader *reader, size_t *position, cJSON **value)
 {
     const char *end = NULL;
@@ -102,7 +88,7 @@ int captions_value(const struct captions_reader *reader, size_t *position, cJSON
         return nc_error(NC_BAD_INPUT, "%s: not valid JSON at line %zu (byte %zu)", reader->path,
                         captions_line(reader, stopped), stopped);
     /* cJSON ends a string at an escaped zero and drops the rest. */
-    if (holds_zero(reader->text + *position, stopped - *position)) {
+    if (nc_json_escapes_zero(reader->text + *position, stopped - *position)) {
         cJSON_Delete(*value);
         *value = NULL;
         return nc_error(NC_BAD_INPUT, "%s: line %zu holds a zero character (\\u0000): remove it",

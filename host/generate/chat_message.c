@@ -202,8 +202,7 @@ static void add_usage(cJSON *record, const cJSON *usage, const char *name)
 bool chat_message_read(const char *text, size_t size, cJSON *record, const char **reason)
 {
     *reason = "its answer is no JSON";
-    /* cJSON would end a string there. */
-    if (memmem(text, size, "\\u0000", 6))
+    if (nc_json_escapes_zero(text, size))
         return false;
     cJSON *root = cJSON_ParseWithLength(text, size);
     const cJSON *choice = cJSON_GetArrayItem(member(root, "choices"), 0);

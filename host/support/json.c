@@ -34,6 +34,19 @@ int nc_json_parse(const char *where, const char *text, size_t size, cJSON **root
     return NC_OK;
 }
 
+bool nc_json_escapes_zero(const char *text, size_t size)
+{
+    const char *end = text + size;
+    for (const char *at = text; (at = memmem(at, (size_t)(end - at), "\\u0000", 6)); at += 6) {
+        size_t backslashes = 1;
+        while (at - backslashes >= text && at[-(ptrdiff_t)backslashes] == '\\')
+            backslashes++;
+        if (backslashes % 2) /* not the end of an escaped backslash */
+            return true;
+    }
+    return false;
+}
+
 int nc_json_load(const char *path, cJSON **root)
 {
     char *text;

@@ -16,6 +16,9 @@ int nc_json_load(const char *path, cJSON **root);
 /* Parses `size` bytes; `where` names them in messages ("captions.jsonl line 7"). */
 int nc_json_parse(const char *where, const char *text, size_t size, cJSON **root);
 
+/* Whether a JSON text escapes the character zero, at which cJSON would end a string. */
+bool nc_json_escapes_zero(const char *text, size_t size);
+
 /* Prints the tree as one line on standard output and frees it. NC_FAILED when it is NULL or not
  * `complete`: a member could not be added. */
 int nc_json_print(cJSON *root, bool complete);
