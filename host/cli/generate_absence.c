@@ -166,8 +166,10 @@ int generate_absence(int argc, char **argv)
          "the paper's alone)",
          NC_OPTION_LIST, &r.phrasings},
         GENERATE_REQUEST_OPTIONS(r.models),
-        {"--seed", "N", "chooses phrasings and objects, and is sent (default: 42)", NC_OPTION_SIZE,
-         &r.seed},
+        {"--seed", "N",
+         "chooses phrasings and objects and seeds the models; below 2^64, exact in `source` "
+         "(default: 42)",
+         NC_OPTION_SIZE, &r.seed},
         {"--synonyms", "FILE",
          "words by which captions mention an object (default: those of "
          "configs/words/synonyms.txt)",

@@ -228,7 +228,7 @@ static int print_run_json(const char *folder, const struct nc_config *config,
                    cJSON_AddNumberToObject(object, "batch_size", (double)config->batch_size) &&
                    cJSON_AddNumberToObject(object, "learning_rate", config->learning_rate) &&
                    cJSON_AddNumberToObject(object, "epochs", (double)config->epochs) &&
-                   cJSON_AddNumberToObject(object, "seed", (double)config->seed);
+                   nc_json_add_count(object, "seed", config->seed);
     }
     complete = complete && list &&
                cJSON_AddBoolToObject(root, "best", holds_checkpoint(folder, "best")) &&

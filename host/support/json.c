@@ -3,6 +3,7 @@
 #include "nclip/error.h"
 #include "nclip/files.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,6 +59,13 @@ int nc_json_load(const char *path, cJSON **root)
     status = nc_json_parse(path, text, size, root);
     free(text);
     return status;
+}
+
+bool nc_json_add_count(cJSON *object, const char *key, uint64_t value)
+{
+    char digits[24];
+    snprintf(digits, sizeof digits, "%" PRIu64, value);
+    return cJSON_AddRawToObject(object, key, digits) != NULL;
 }
 
 int nc_json_print(cJSON *root, bool complete)

@@ -19,6 +19,9 @@ int nc_json_parse(const char *where, const char *text, size_t size, cJSON **root
 /* Whether a JSON text escapes the character zero, at which cJSON would end a string. */
 bool nc_json_escapes_zero(const char *text, size_t size);
 
+/* Adds a whole number with all its digits, where cJSON's doubles are exact to 2^53. */
+bool nc_json_add_count(cJSON *object, const char *key, uint64_t value);
+
 /* Prints the tree as one line on standard output and frees it. NC_FAILED when it is NULL or not
  * `complete`: a member could not be added. */
 int nc_json_print(cJSON *root, bool complete);
