@@ -1,7 +1,7 @@
 /* foils: a picture, its caption, and one or more captions that do not fit it. The score is the
  * share of items whose caption has the highest cosine; with several pieces (VALSE, SugarCrepe,
  * CREPE's complexities) the mean over them, as their papers average. The benchmarks differ in what
- * equal cosines count: see each reader.
+ * equal cosines count: see each reader, and the definition that is printed.
  *
  * Which benchmark a file is of is seen from its keys or columns. A folder stands for all files in
  * it that are of one; a suite's pieces all lie in one folder.
@@ -15,17 +15,25 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const char strictly_above[] =
+    "share of items whose caption has a higher cosine with the picture than its foils; with several "
+    "pieces the mean over them";
+
 static const struct format {
     const char *name;
     bool mean; /* the score is the mean over pieces */
     bool (*is)(const struct foils_file *);
     int (*read)(const struct foils_file *, struct nc_choice_items *);
+    const char *definition;
 } formats[] = {
-    {"VALSE", true, foils_is_valse, foils_read_valse},
-    {"SugarCrepe", true, foils_is_sugarcrepe, foils_read_sugarcrepe},
-    {"CC-Neg", false, foils_is_ccneg, foils_read_ccneg},
-    {"CREPE", true, foils_is_crepe, foils_read_crepe},
-    {"NegBench", false, foils_is_negbench, foils_read_negbench},
+    {"VALSE", true, foils_is_valse, foils_read_valse, strictly_above},
+    {"SugarCrepe", true, foils_is_sugarcrepe, foils_read_sugarcrepe, strictly_above},
+    {"CC-Neg", false, foils_is_ccneg, foils_read_ccneg,
+     "share of pairs whose caption has at least the cosine with the picture that its negation has"},
+    {"CREPE", true, foils_is_crepe, foils_read_crepe, strictly_above},
+    {"NegBench", false, foils_is_negbench, foils_read_negbench,
+     "share of questions whose right caption has the highest cosine with the picture, the first of "
+     "equals"},
 };
 enum { FORMATS = sizeof formats / sizeof *formats };
 
@@ -123,6 +131,7 @@ static int read_file(const char *path, struct nc_choice_items *items, const stru
     if (!*format)
         return NC_OK;
     items->mean_over_groups = (*format)->mean;
+    items->definition = (*format)->definition;
     return (*format)->read(&file, items);
 }
 
@@ -197,6 +206,7 @@ static int run(const struct nc_benchmark *benchmark, struct nc_evaluator *evalua
     int status = nc_foils_load(request->annotations, &items);
     if (status != NC_OK)
         return status;
+    result->definition = items.definition;
     status = choice_items_evaluate(&items, evaluator, request, result);
     nc_choice_items_free(&items);
     return status;
@@ -204,9 +214,7 @@ static int run(const struct nc_benchmark *benchmark, struct nc_evaluator *evalua
 
 const struct nc_benchmark nc_benchmark_foils = {
     .name = "foils",
-    .definition =
-        "share of items whose caption has a higher cosine with the picture than its foils; "
-        "with several pieces the mean over them",
+    .definition = strictly_above, /* until the file's format is known */
     .annotations = true,
     .annotations_help = "a file or a folder of VALSE, SugarCrepe, CREPE, CC-Neg or NegBench",
     .run = run,

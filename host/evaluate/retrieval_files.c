@@ -29,6 +29,15 @@ static int add_caption(struct retrieval *retrieval, const char *text, size_t pic
     return status;
 }
 
+/* The published files have five captions a picture. A picture without one would be a miss to
+ * clip_benchmark and BLIP (image to text), and does not exist for VSE++: there is no right number. */
+static int no_caption(const char *where, const char *key)
+{
+    return nc_error(NC_BAD_INPUT,
+                    "%s: \"%s\" is empty: no caption is of this picture; take it out of the file",
+                    where, key);
+}
+
 /* ---- Karpathy and Fei-Fei's splits (CVPR 2015): dataset_coco.json, dataset_flickr30k.json ---- */
 
 static void release_json(void *root)
@@ -51,6 +60,8 @@ static int read_karpathy_image(const char *where, const cJSON *image, const char
         status = nc_json_string(where, image, "filename", &name);
     if (status == NC_OK)
         status = nc_json_array(where, image, "sentences", &sentences);
+    if (status == NC_OK && !sentences->child)
+        status = no_caption(where, "sentences");
     if (status == NC_OK && !(path = nc_path_join(folder, name)))
         status = nc_error(NC_FAILED, "evaluate: no memory");
     if (status == NC_OK)
@@ -121,9 +132,12 @@ static int read_negbench(const char *path, struct retrieval *retrieval)
         status = nc_csv_column(csv, "captions", &captions_column);
     for (size_t row = 0; status == NC_OK && row < csv->rows; row++) {
         const char **captions = NULL, *name = nc_csv_cell(csv, row, name_column);
+        char where[512];
+        snprintf(where, sizeof where, "%s line %zu", path, csv->lines[row + 1]);
         status = *name ? nc_csv_strings(csv, row, captions_column, &captions, &count)
-                       : nc_error(NC_BAD_INPUT, "%s line %zu: the picture's name is empty", path,
-                                  csv->lines[row + 1]);
+                       : nc_error(NC_BAD_INPUT, "%s: the picture's name is empty", where);
+        if (status == NC_OK && !count)
+            status = no_caption(where, "captions");
         if (status == NC_OK)
             status = choice_items_view(&retrieval->set, name, NULL, &picture);
         for (size_t i = 0; status == NC_OK && i < count; i++)

@@ -367,6 +367,16 @@ bool nc_folder_exists(const char *path)
     return stat(path, &information) == 0 && S_ISDIR(information.st_mode);
 }
 
+bool nc_path_climbs(const char *path)
+{
+    for (; path; path = strchr(path, '/')) {
+        path += strspn(path, "/");
+        if (strncmp(path, "..", 2) == 0 && (!path[2] || path[2] == '/'))
+            return true;
+    }
+    return false;
+}
+
 char *nc_path_join(const char *folder, const char *name)
 {
     char *path = NULL;
