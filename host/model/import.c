@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LARGEST_LAYERS = 1024 };
-
 struct job {
     const struct nc_import_options *options;
     const char *path;
@@ -155,8 +153,8 @@ static size_t count_layers(const struct job *job, const struct nc_parameter_tabl
  * Source: OpenAI's clip/model.py, build_model(). */
 static int shape_from_tensors(struct job *job)
 {
-    struct nc_model_shape probe = {.text = {1, LARGEST_LAYERS, 1, 1},
-                                   .vision = {1, LARGEST_LAYERS, 1, 1},
+    struct nc_model_shape probe = {.text = {1, NC_MOST_LAYERS, 1, 1},
+                                   .vision = {1, NC_MOST_LAYERS, 1, 1},
                                    .embedding = 1,
                                    .vocabulary = 1,
                                    .context = 1,
@@ -210,19 +208,14 @@ static int shape_from_tensors(struct job *job)
     return status;
 }
 
-static int check_tower(const struct job *job, const char *which, const struct nc_tower_shape *tower)
+/* OpenAI's readers take a width for heads of 64. */
+static int check_heads(const struct job *job, const char *which, size_t width)
 {
-    char where[4200];
-    snprintf(where, sizeof where, "%s: %s tower", job->config ? job->config : job->path, which);
-    if (!job->config && tower->width % 64)
-        return nc_error(NC_BAD_INPUT,
-                        "%s: a width of %zu is no multiple of OpenAI's heads of 64; give --config with "
-                        "an " NC_OPEN_CLIP_CONFIG,
-                        where, tower->width);
-    if (!tower->heads || tower->layers < 1 || tower->layers > LARGEST_LAYERS)
-        return nc_error(NC_BAD_INPUT, "%s: a width of %zu in %zu heads and %zu blocks is no CLIP",
-                        where, tower->width, tower->heads, tower->layers);
-    return nc_tower_shape_check(where, tower);
+    return width % 64 ? nc_error(NC_BAD_INPUT,
+                                 "%s: %s tower: a width of %zu is no multiple of OpenAI's heads of "
+                                 "64; give --config with an " NC_OPEN_CLIP_CONFIG,
+                                 job->path, which, width)
+                      : NC_OK;
 }
 
 static int find_shape(struct job *job)
@@ -245,10 +238,12 @@ static int find_shape(struct job *job)
         status = nc_open_clip_config_read(job->config, &job->shape, &job->preprocess);
     else if (status == NC_OK)
         nc_preprocess_default(job->shape.image_size, &job->preprocess);
+    if (status == NC_OK && !job->config)
+        status = check_heads(job, "text", job->shape.text.width);
+    if (status == NC_OK && !job->config)
+        status = check_heads(job, "vision", job->shape.vision.width);
     if (status == NC_OK)
-        status = check_tower(job, "text", &job->shape.text);
-    if (status == NC_OK)
-        status = check_tower(job, "vision", &job->shape.vision);
+        status = nc_model_shape_check(job->config ? job->config : job->path, &job->shape);
     if (status == NC_OK)
         status = nc_parameter_table_create(&job->shape, &job->table);
     return status;
