@@ -2,8 +2,8 @@
 #include "nclip/command.h"
 #include "nclip/devices.h"
 #include "nclip/error.h"
+#include "nclip/json.h"
 
-#include <cjson/cJSON.h>
 #include <omp.h>
 #include <oneapi/dnnl/dnnl.h>
 #include <sched.h>
@@ -280,13 +280,7 @@ static int print_json(const struct machine *machine, const struct precision prec
     }
     add_gpus(root, gpus);
 
-    char *text = cJSON_PrintUnformatted(root);
-    cJSON_Delete(root);
-    if (!text)
-        return nc_error(NC_FAILED, "no memory");
-    puts(text);
-    free(text);
-    return NC_OK;
+    return nc_json_print(stdout, root, true);
 }
 
 static int run(int argc, char **argv)

@@ -5,10 +5,10 @@
 #include "nclip/error.h"
 #include "nclip/image.h"
 #include "nclip/image_source.h"
+#include "nclip/json.h"
 #include "nclip/progress.h"
 #include "nclip/signals.h"
 
-#include <cjson/cJSON.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -145,7 +145,7 @@ static int allocate(struct job *job, const struct nc_model_shape *shape)
                ? NC_OK : nc_error(NC_FAILED, "embed: no memory for %zu pictures at once", job->batch);
 }
 
-static void report(const struct job *job, const char *folder, double seconds, bool json)
+static int report(const struct job *job, const char *folder, double seconds, bool json)
 {
     double rate = seconds > 0 ? (double)job->embedded / seconds : 0;
     if (!json) {
@@ -154,7 +154,7 @@ static void report(const struct job *job, const char *folder, double seconds, bo
         if (job->skipped)
             printf("; %zu skipped, see %s/skipped.jsonl", job->skipped, folder);
         printf("\n");
-        return;
+        return NC_OK;
     }
     cJSON *root = cJSON_CreateObject();
     cJSON_AddNumberToObject(root, "embedded", (double)job->embedded);
@@ -162,11 +162,7 @@ static void report(const struct job *job, const char *folder, double seconds, bo
     cJSON_AddNumberToObject(root, "skipped", (double)job->skipped);
     cJSON_AddNumberToObject(root, "seconds", seconds);
     cJSON_AddNumberToObject(root, "pictures_per_second", rate);
-    char *text = cJSON_PrintUnformatted(root);
-    if (text)
-        puts(text);
-    cJSON_free(text);
-    cJSON_Delete(root);
+    return nc_json_print(stdout, root, true);
 }
 
 /* What the command line asks for. */
@@ -251,7 +247,7 @@ static int embed(const struct request *r)
         status = nc_error(NC_FAILED, "stopped by a signal with %zu pictures in %s; the same command goes on",
                           job.rows, r->out);
     if (status == NC_OK)
-        report(&job, r->out, nc_seconds() - began, r->json);
+        status = report(&job, r->out, nc_seconds() - began, r->json);
     nc_signals_release();
     close_job(&job);
     return status;

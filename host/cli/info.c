@@ -87,7 +87,7 @@ static int describe_store(const char *folder, bool json)
                         cJSON_AddStringToObject(root, "preprocessing", info->preprocessing) &&
                         cJSON_AddNumberToObject(root, "shards", (double)shards) &&
                         cJSON_AddNumberToObject(root, "skipped", (double)skipped);
-        status = nc_json_print(root, complete);
+        status = nc_json_print(stdout, root, complete);
     } else {
         printf("%s: embeddings of %zu picture%s\n\n", folder, rows, rows == 1 ? "" : "s");
         printf("  dimension      %zu, %s, %s\n", info->dimension, nc_type_name(info->type),
@@ -233,7 +233,7 @@ static int print_run_json(const char *folder, const struct nc_config *config,
     complete = complete && list &&
                cJSON_AddBoolToObject(root, "best", holds_checkpoint(folder, "best")) &&
                cJSON_AddBoolToObject(root, "last", holds_checkpoint(folder, "last"));
-    return nc_json_print(root, complete);
+    return nc_json_print(stdout, root, complete);
 }
 
 static void print_run(const char *folder, const struct nc_config *config,

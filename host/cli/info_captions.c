@@ -195,7 +195,7 @@ static int print_json(const char *path, const struct description *d)
             made = cJSON_AddNumberToObject(object, tally->items[i].name,
                                            (double)tally->items[i].count);
     }
-    return nc_json_print(root, made);
+    return nc_json_print(stdout, root, made);
 }
 
 int info_captions(const char *path, bool json)

@@ -14,8 +14,9 @@ static const struct nc_help help = {
     .usage = "nclip merge --base DIR --tuned DIR --alpha A [--alpha B ...] --out DIR",
     .purpose =
         "Interpolates the weights: (1 - A) x base + A x tuned, in fp32. 0 is the base, 1 the tuned "
-        "model; between them lie models that keep more of the base's generality. With several "
-        "alphas each becomes OUT/alpha-A. merge.json in the folder records A.\n\n"
+        "model, exactly; between them lie models that keep more of the base's generality. With several "
+        "alphas each becomes OUT/alpha-A. merge.json in the folder records A, and "
+        "`nclip info` shows it.\n\n"
         "The guard warns when generality drops: with --guard CAPTIONS and --embeddings STORE (of "
         "nclip embed, by the same vision tower) it measures how often a caption finds its own "
         "picture (recall at 1), for base and merged, on the captions without a negation word. A "
@@ -143,7 +144,7 @@ static int print_json(const struct job *job)
                    cJSON_AddNumberToObject(object, "alpha", job->items[i].alpha) &&
                    (!job->guard || add_guard(object, job, &job->items[i].drop));
     }
-    return nc_json_print(root, complete);
+    return nc_json_print(stdout, root, complete);
 }
 
 static void job_free(struct job *job)

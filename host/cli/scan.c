@@ -88,7 +88,7 @@ static int print_json(const struct nc_scan_result *result, const struct nc_negat
                cJSON_AddNumberToObject(root, "bytes", (double)result->bytes) &&
                cJSON_AddNumberToObject(root, "peak_memory", (double)nc_process_peak_bytes()) &&
                add_examples(root, result);
-    return nc_json_print(root, complete);
+    return nc_json_print(stdout, root, complete);
 }
 
 struct line {

@@ -80,7 +80,7 @@ static int print_json(const struct nc_misalignment *result, bool asked)
             cJSON_AddNumberToObject(item, "cosine", (double)example->cosine) &&
             cJSON_AddNumberToObject(item, "stripped_cosine", (double)example->stripped_cosine);
     }
-    return nc_json_print(root, complete);
+    return nc_json_print(stdout, root, complete);
 }
 
 static void print_text(const struct nc_misalignment *result, bool asked)

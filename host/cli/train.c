@@ -1,10 +1,10 @@
 /* nclip train: fine-tune the text tower on captions and cached image embeddings. */
 #include "nclip/command.h"
 #include "nclip/error.h"
+#include "nclip/json.h"
 #include "nclip/ops.h"
 #include "nclip/train.h"
 
-#include <cjson/cJSON.h>
 #include <stdio.h>
 
 static const struct nc_help help = {
@@ -26,7 +26,7 @@ static const struct nc_help help = {
         "mpirun -n 8 nclip train ... --device cuda --out runs/eight",
 };
 
-static void print_json(const struct nc_train_result *result)
+static int print_json(const struct nc_train_result *result)
 {
     cJSON *root = cJSON_CreateObject();
     cJSON_AddNumberToObject(root, "steps", (double)result->steps);
@@ -40,11 +40,7 @@ static void print_json(const struct nc_train_result *result)
     cJSON_AddNumberToObject(root, "captions_per_second", result->captions_per_second);
     cJSON_AddNumberToObject(root, "planned_bytes", (double)result->planned_bytes);
     cJSON_AddNumberToObject(root, "peak_bytes", (double)result->peak_bytes);
-    char *text = cJSON_PrintUnformatted(root);
-    if (text)
-        puts(text);
-    cJSON_free(text);
-    cJSON_Delete(root);
+    return nc_json_print(stdout, root, true);
 }
 
 static void print_text(const struct nc_train_options *options, const struct nc_train_result *result)
@@ -127,12 +123,10 @@ static int run(int argc, char **argv)
     options.quiet |= !first;
     if (status == NC_OK)
         status = train(&options, source, &overrides, &result);
-    if (status == NC_OK && first) {
-        if (json)
-            print_json(&result);
-        else
-            print_text(&options, &result);
-    }
+    if (status == NC_OK && first && json)
+        status = print_json(&result);
+    else if (status == NC_OK && first)
+        print_text(&options, &result);
     nc_arguments_free(&arguments, table);
     return status;
 }

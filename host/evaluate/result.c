@@ -2,9 +2,9 @@
 #include "nclip/evaluate.h"
 
 #include "nclip/error.h"
+#include "nclip/json.h"
 #include "nclip/terminal.h"
 
-#include <cjson/cJSON.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -50,13 +50,7 @@ static int print_json(const struct nc_result *result, FILE *out)
             add_share(cJSON_AddObjectToObject(object, result->parts[i].name),
                       &result->parts[i].share);
     }
-    char *text = cJSON_Print(root);
-    cJSON_Delete(root);
-    if (!text)
-        return nc_error(NC_FAILED, "evaluate: no memory");
-    fprintf(out, "%s\n", text);
-    cJSON_free(text);
-    return NC_OK;
+    return nc_json_print(out, root, true);
 }
 
 static void print_line(const char *name, const struct nc_share *share, FILE *out)

@@ -16,8 +16,7 @@ struct nc_piece {
     bool transposed;     /* the source is a matrix [columns, rows] of what is written */
     const float *values; /* [count] instead of a tensor, when not NULL */
     const void *bytes;   /* [count] bytes instead, in the output's type, when not NULL */
-    /* (1 - alpha) x tensor + alpha x other, computed in double, when `other` is not NULL;
-     * exact at 0 and 1 */
+    /* (1 - alpha) x tensor + alpha x other, computed in double, when `other` is not NULL */
     const struct nc_safetensors *other_file;
     const struct nc_safetensor *other;
     double alpha;

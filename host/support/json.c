@@ -68,12 +68,27 @@ bool nc_json_add_count(cJSON *object, const char *key, uint64_t value)
     return cJSON_AddRawToObject(object, key, digits) != NULL;
 }
 
-int nc_json_print(cJSON *root, bool complete)
+int nc_json_print(FILE *out, cJSON *root, bool complete)
 {
     char *text = root && complete ? cJSON_PrintUnformatted(root) : NULL;
     int status = text ? NC_OK : nc_error(NC_FAILED, "no memory to print the result");
     if (text)
-        puts(text);
+        fprintf(out, "%s\n", text);
+    cJSON_free(text);
+    cJSON_Delete(root);
+    return status;
+}
+
+int nc_json_write(const char *path, cJSON *root, bool complete)
+{
+    char *text = root && complete ? cJSON_Print(root) : NULL;
+    struct nc_writer *writer = NULL;
+    int status =
+        text ? nc_writer_create(path, &writer) : nc_error(NC_FAILED, "%s: no memory", path);
+    if (status == NC_OK) {
+        (void)nc_writer_printf(writer, "%s\n", text); /* a failure is remembered until commit */
+        status = nc_writer_commit(writer);
+    }
     cJSON_free(text);
     cJSON_Delete(root);
     return status;

@@ -85,8 +85,6 @@ static int write_position(const char *path, const struct nc_examples *examples,
 {
     char text[64];
     cJSON *root = cJSON_CreateObject();
-    if (!root)
-        return no_memory();
     cJSON_AddNumberToObject(root, "version", 1);
     cJSON_AddNumberToObject(root, "step", (double)position->step);
     cJSON_AddNumberToObject(root, "epoch", (double)position->epoch);
@@ -99,13 +97,7 @@ static int write_position(const char *path, const struct nc_examples *examples,
     snprintf(text, sizeof text, "%016llx", (unsigned long long)examples->fingerprint);
     cJSON_AddStringToObject(root, "examples", text);
     cJSON_AddStringToObject(root, "config", config_text);
-    char *json = cJSON_Print(root);
-    cJSON_Delete(root);
-    if (!json)
-        return no_memory();
-    int status = nc_file_write(path, json, strlen(json));
-    free(json);
-    return status;
+    return nc_json_write(path, root, true);
 }
 
 static char *path_in(const char *folder, const char *sub, const char *name)
