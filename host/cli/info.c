@@ -32,10 +32,8 @@ static bool holds_ending(const char *folder, const char *ending)
     bool found = false;
     DIR *directory = opendir(folder);
     struct dirent *entry;
-    while (directory && !found && (entry = readdir(directory))) {
-        size_t length = strlen(entry->d_name), tail = strlen(ending);
-        found = length > tail && strcmp(entry->d_name + length - tail, ending) == 0;
-    }
+    while (directory && !found && (entry = readdir(directory)))
+        found = nc_path_ends(entry->d_name, ending);
     if (directory)
         closedir(directory);
     return found;

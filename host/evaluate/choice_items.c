@@ -155,6 +155,36 @@ int choice_items_keep(struct nc_choice_items *items, void *data, void (*release)
     return NC_OK;
 }
 
+static void release_json(void *root)
+{
+    cJSON_Delete(root);
+}
+
+int choice_items_load_json(struct nc_choice_items *items, const char *path, cJSON **root)
+{
+    int status = nc_json_load(path, root);
+    return status == NC_OK ? choice_items_keep(items, *root, release_json) : status;
+}
+
+static void release_csv(void *csv)
+{
+    nc_csv_free(csv);
+    free(csv);
+}
+
+int choice_items_load_csv(struct nc_choice_items *items, const char *path, struct nc_csv **csv)
+{
+    *csv = calloc(1, sizeof **csv);
+    if (!*csv)
+        return nc_error(NC_FAILED, "evaluate: no memory");
+    int status = nc_csv_load(path, *csv);
+    if (status == NC_OK)
+        return choice_items_keep(items, *csv, release_csv);
+    free(*csv);
+    *csv = NULL;
+    return status;
+}
+
 int choice_items_option(struct nc_choice_items *items, size_t index)
 {
     struct owned *owned = items->owned;

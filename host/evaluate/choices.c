@@ -11,7 +11,6 @@
 
 #include "known_files.h"
 #include "nclip/error.h"
-#include "nclip/json.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -116,20 +115,13 @@ static int read_item(struct nc_choice_items *items, const char *where, const cJS
     return status == NC_OK ? choice_items_add(items, where, group, &item) : status;
 }
 
-static void release_json(void *root)
-{
-    cJSON_Delete(root);
-}
-
 int nc_choice_items_load(const char *path, struct nc_choice_items *items)
 {
     cJSON *root = NULL;
     int status = choice_items_begin(items);
     if (status != NC_OK)
         return status;
-    status = nc_json_load(path, &root);
-    if (status == NC_OK)
-        status = choice_items_keep(items, root, release_json);
+    status = choice_items_load_json(items, path, &root);
     if (status == NC_OK && (!cJSON_IsArray(root) || !root->child))
         status = nc_error(NC_BAD_INPUT, "%s: expected a JSON array of items", path);
     const cJSON *object = status == NC_OK ? root->child : NULL;

@@ -54,17 +54,6 @@ int foils_add(struct nc_choice_items *items, const char *where, const char *grou
     return status == NC_OK ? choice_items_add(items, where, group, &item) : status;
 }
 
-static const char *ending(const char *name)
-{
-    const char *dot = strrchr(name, '.');
-    return dot ? dot : "";
-}
-
-static bool is_csv(const char *path)
-{
-    return strcmp(ending(path), ".csv") == 0;
-}
-
 static const struct format *recognise(const struct foils_file *file)
 {
     for (size_t i = 0; i < FORMATS; i++)
@@ -73,18 +62,7 @@ static const struct format *recognise(const struct foils_file *file)
     return NULL;
 }
 
-/* ---- Loading: a file's content lives as long as the items ------------------------------------ */
-
-static void release_json(void *root)
-{
-    cJSON_Delete(root);
-}
-
-static void release_csv(void *csv)
-{
-    nc_csv_free(csv);
-    free(csv);
-}
+/* ---- Loading ---------------------------------------------------------------------------------- */
 
 static char *piece_of(const char *path)
 {
@@ -95,35 +73,18 @@ static char *piece_of(const char *path)
     return piece;
 }
 
-static int load(const char *path, struct nc_choice_items *items, struct foils_file *file)
-{
-    int status;
-    *file = (struct foils_file){.path = path};
-    if (is_csv(path)) {
-        file->csv = calloc(1, sizeof *file->csv);
-        if (!file->csv)
-            return nc_error(NC_FAILED, "evaluate: no memory");
-        status = nc_csv_load(path, file->csv);
-        if (status == NC_OK)
-            return choice_items_keep(items, file->csv, release_csv);
-        free(file->csv);
-        return status;
-    }
-    status = nc_json_load(path, &file->root);
-    return status == NC_OK ? choice_items_keep(items, file->root, release_json) : status;
-}
-
 /* *format: NULL when the file is of no benchmark. */
 static int read_file(const char *path, struct nc_choice_items *items, const struct format **format)
 {
-    struct foils_file file;
+    struct foils_file file = {.path = path};
     char *piece = piece_of(path);
     *format = NULL;
     if (!piece)
         return nc_error(NC_FAILED, "evaluate: no memory");
     int status = choice_items_keep(items, piece, free);
     if (status == NC_OK)
-        status = load(path, items, &file);
+        status = nc_path_ends(path, ".csv") ? choice_items_load_csv(items, path, &file.csv)
+                                            : choice_items_load_json(items, path, &file.root);
     if (status != NC_OK)
         return status;
     file.piece = piece;
@@ -146,8 +107,8 @@ static int unknown(const char *path)
 
 static int wanted(const struct dirent *entry)
 {
-    const char *end = ending(entry->d_name);
-    return *entry->d_name != '.' && (strcmp(end, ".json") == 0 || strcmp(end, ".csv") == 0);
+    const char *name = entry->d_name;
+    return *name != '.' && (nc_path_ends(name, ".json") || nc_path_ends(name, ".csv"));
 }
 
 static int read_folder(const char *folder, struct nc_choice_items *items)

@@ -2,9 +2,7 @@
 
 #include "known_files.h"
 #include "nclip/captions.h"
-#include "nclip/csv.h"
 #include "nclip/error.h"
-#include "nclip/json.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -39,11 +37,6 @@ static int no_caption(const char *where, const char *key)
 }
 
 /* ---- Karpathy and Fei-Fei's splits (CVPR 2015): dataset_coco.json, dataset_flickr30k.json ---- */
-
-static void release_json(void *root)
-{
-    cJSON_Delete(root);
-}
 
 static int read_karpathy_image(const char *where, const cJSON *image, const char *split,
                                struct retrieval *retrieval)
@@ -108,24 +101,11 @@ static int read_karpathy(const char *path, cJSON *root, const char *split,
 
 /* ---- NegBench (Alhamoud et al., CVPR 2025): filepath, captions (a Python list) ------------- */
 
-static void release_csv(void *csv)
-{
-    nc_csv_free(csv);
-    free(csv);
-}
-
 static int read_negbench(const char *path, struct retrieval *retrieval)
 {
-    struct nc_csv *csv = calloc(1, sizeof *csv);
+    struct nc_csv *csv;
     size_t name_column, captions_column, picture, count;
-    if (!csv)
-        return nc_error(NC_FAILED, "evaluate: no memory");
-    int status = nc_csv_load(path, csv);
-    if (status != NC_OK) {
-        free(csv);
-        return status;
-    }
-    status = choice_items_keep(&retrieval->set, csv, release_csv);
+    int status = choice_items_load_csv(&retrieval->set, path, &csv);
     if (status == NC_OK)
         status = nc_csv_column(csv, "filepath", &name_column);
     if (status == NC_OK)
@@ -178,12 +158,6 @@ static int read_captions(const char *path, struct retrieval *retrieval)
 
 /* ---- Which of them it is ------------------------------------------------------------------- */
 
-static bool ends_with(const char *text, const char *end)
-{
-    size_t length = strlen(text), end_length = strlen(end);
-    return length >= end_length && strcmp(text + length - end_length, end) == 0;
-}
-
 int retrieval_load(const char *path, const char *split, struct retrieval *retrieval)
 {
     *retrieval = (struct retrieval){0};
@@ -192,12 +166,10 @@ int retrieval_load(const char *path, const char *split, struct retrieval *retrie
         return status;
     cJSON *root = NULL;
     bool karpathy = false;
-    if (ends_with(path, ".csv")) {
+    if (nc_path_ends(path, ".csv")) {
         status = read_negbench(path, retrieval);
-    } else if (ends_with(path, ".json")) {
-        status = nc_json_load(path, &root);
-        if (status == NC_OK)
-            status = choice_items_keep(&retrieval->set, root, release_json);
+    } else if (nc_path_ends(path, ".json")) {
+        status = choice_items_load_json(&retrieval->set, path, &root);
         if (status == NC_OK) {
             const cJSON *images = cJSON_GetObjectItemCaseSensitive(root, "images");
             karpathy =

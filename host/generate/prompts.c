@@ -249,8 +249,7 @@ static int add_file(struct nc_prompts *prompts, const char *folder, const char *
 
 static int is_text_file(const struct dirent *entry)
 {
-    size_t length = strlen(entry->d_name);
-    return length > 4 && entry->d_name[0] != '.' && strcmp(entry->d_name + length - 4, ".txt") == 0;
+    return entry->d_name[0] != '.' && nc_path_ends(entry->d_name, ".txt");
 }
 
 static int add_folder(struct nc_prompts *prompts, const char *folder)

@@ -3,6 +3,7 @@
 #include "vqa_generator.h"
 
 #include "nclip/error.h"
+#include "nclip/random.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -16,25 +17,16 @@ struct named_picture {
 
 /* ---- Chance ------------------------------------------------------------------------ */
 
-/* SplitMix64 (Steele, Lea, Flood 2014). */
-static uint64_t mix(uint64_t *state)
-{
-    uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return z ^ (z >> 31);
-}
-
 uint64_t vqa_chance_begin(uint64_t seed, size_t question)
 {
     uint64_t state = seed;
-    state = mix(&state) ^ question;
-    return mix(&state);
+    state = nc_random_next(&state) ^ question;
+    return nc_random_next(&state);
 }
 
 double vqa_chance(uint64_t *state)
 {
-    return (double)(mix(state) >> 11) * 0x1p-53;
+    return (double)(nc_random_next(state) >> 11) * 0x1p-53;
 }
 
 size_t vqa_chance_below(uint64_t *state, size_t count)

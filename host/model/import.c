@@ -28,12 +28,6 @@ static int no_memory(const struct job *job)
 
 /* ---- where things are ---- */
 
-static bool ends_with(const char *text, const char *end)
-{
-    size_t length = strlen(text), tail = strlen(end);
-    return length >= tail && strcmp(text + length - tail, end) == 0;
-}
-
 static int find_files(struct job *job)
 {
     static const char *const pickles[] = {".pt", ".pth", ".bin", ".ckpt"};
@@ -42,7 +36,7 @@ static int find_files(struct job *job)
     const char *slash = strrchr(job->path, '/');
     bool folder = nc_folder_exists(job->path);
     for (size_t i = 0; !folder && i < sizeof pickles / sizeof pickles[0]; i++)
-        if (ends_with(job->path, pickles[i]))
+        if (nc_path_ends(job->path, pickles[i]))
             return nc_error(NC_BAD_INPUT,
                             "%s: a PyTorch pickle, which may run code when it is read; save its "
                             "state dict with safetensors.torch.save_file() first",
@@ -380,18 +374,6 @@ static int read_tokenizer(struct job *job, const char *folder, bool *found)
     return status;
 }
 
-static enum nc_type common_type(const struct job *job)
-{
-    enum nc_type type = NC_FLOAT32;
-    while (type < NC_FLOAT16 &&
-           strcmp(nc_safetensors_type_name(type), job->outputs.items[0].type_name) != 0)
-        type++;
-    for (size_t i = 0; i < job->outputs.count; i++)
-        if (strcmp(nc_safetensors_type_name(type), job->outputs.items[i].type_name) != 0)
-            return NC_FLOAT32;
-    return type;
-}
-
 static int write_folder(const struct job *job, const char *tokenizer,
                         const struct nc_staging *staging)
 {
@@ -402,7 +384,7 @@ static int write_folder(const struct job *job, const char *tokenizer,
     if (status == NC_OK)
         status = nc_outputs_write(&job->outputs, tensors);
     if (status == NC_OK)
-        status = nc_hf_config_write(config, &job->shape, NC_FORMAT_HF, common_type(job));
+        status = nc_hf_config_write(config, &job->shape, NC_FORMAT_HF, nc_outputs_type(&job->outputs));
     if (status == NC_OK)
         status = nc_preprocess_write(preprocess, &job->preprocess);
     if (status == NC_OK)

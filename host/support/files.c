@@ -367,6 +367,12 @@ bool nc_folder_exists(const char *path)
     return stat(path, &information) == 0 && S_ISDIR(information.st_mode);
 }
 
+bool nc_path_ends(const char *path, const char *ending)
+{
+    size_t length = strlen(path), tail = strlen(ending);
+    return length >= tail && strcmp(path + length - tail, ending) == 0;
+}
+
 bool nc_path_climbs(const char *path)
 {
     for (; path; path = strchr(path, '/')) {
