@@ -212,18 +212,22 @@ static const char *or_none(const char *version)
 static void print_gpus(const struct nc_gpu_support *s)
 {
     if (s->built)
-        printf("cuda       %s, the driver's %s; cuBLASLt %s, cuDNN %s\n", s->toolkit, or_none(s->driver),
-               or_none(s->cublaslt), or_none(s->cudnn));
+        printf("cuda       %s, the driver's %s; cuBLASLt %s, cuDNN %s\n", s->toolkit,
+               or_none(s->driver), or_none(s->cublaslt), or_none(s->cudnn));
     for (size_t i = 0; i < s->count; i++) {
         const struct nc_gpu *gpu = &s->gpus[i];
-        printf("gpu %-6zu %s, compute capability %d.%d, %d multiprocessors, %.1f GiB, %.1f GiB of it free%s\n",
-               i, gpu->name, gpu->major, gpu->minor, gpu->multiprocessors, (double)gpu->memory / 0x1p30,
-               (double)gpu->available / 0x1p30, gpu->usable ? "" : ": too old for these kernels");
+        printf("gpu %-6zu %s, compute capability %d.%d, %d multiprocessors, %.1f GiB, %.1f GiB of "
+               "it free%s\n",
+               i, gpu->name, gpu->major, gpu->minor, gpu->multiprocessors,
+               (double)gpu->memory / 0x1p30, (double)gpu->available / 0x1p30,
+               gpu->usable ? "" : ": too old for these kernels");
     }
     if (*s->problem)
         printf("%-10s %s\n", s->built ? "gpus" : "cuda", s->problem);
-    printf("advice     %s\n", *s->problem ? "train, embed and evaluate on the processor (--device cpu, the default)"
-                                          : "train with --device cuda --set precision=bf16, embed and evaluate with --device cuda --precision bf16");
+    printf("advice     %s\n",
+           *s->problem ? "train, embed and evaluate on the processor (--device cpu, the default)"
+                       : "train with --device cuda --set precision=bf16, embed and evaluate with "
+                         "--device cuda --precision bf16");
 }
 
 static void add_gpus(cJSON *root, const struct nc_gpu_support *s)

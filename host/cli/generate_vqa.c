@@ -26,7 +26,8 @@ static void print_coverage(const struct nc_vqa_counts *counts, bool json)
             printf("%s\"%s\": {\"asked\": %zu, \"written\": %zu}", first ? "" : ", ", name,
                    coverage->asked, coverage->written);
         else
-            printf("%s  %8zu of %8zu  %s\n", first ? "questions whose answer denies that became one\n" : "",
+            printf("%s  %8zu of %8zu  %s\n",
+                   first ? "questions whose answer denies that became one\n" : "",
                    coverage->written, coverage->asked, name);
         first = false;
     }
@@ -195,7 +196,8 @@ int generate_vqa(int argc, char **argv)
             "nclip generate vqa --questions v2_OpenEnded_mscoco_train2014_questions.json \\\n"
             "    --annotations v2_mscoco_train2014_annotations.json \\\n"
             "    --captions annotations/captions_train2014.json \\\n"
-            "    --image-name 'COCO_train2014_{id:012}.jpg' --rejects left.jsonl --out negated.json",
+            "    --image-name 'COCO_train2014_{id:012}.jpg' --rejects left.jsonl --out "
+            "negated.json",
     };
     const struct nc_option options[] = {
         {"--questions", "FILE", "easy-VQA's questions.json or VQA v2's questions (\"-\": "

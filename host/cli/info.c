@@ -285,7 +285,8 @@ static int run(int argc, char **argv)
     static const struct nc_help help = {
         .usage = "nclip info MODEL|STORE|RUN|CAPTIONS [--parameters] [--json]",
         .purpose = "Tells what is in a folder: a CLIP model (shapes, types, activation, "
-                   "end-of-text rule, logit scale), an embedding store of nclip embed, or a run of "
+                   "end-of-text rule, logit scale, alpha of a merge), an embedding store of nclip "
+                   "embed, or a run of "
                    "nclip train; or in a file of captions: how many deny something, with which "
                    "words, and which models and prompts they come from.",
         .examples = "nclip info clip-vit-large-patch14 --parameters\n"

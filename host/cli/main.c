@@ -100,7 +100,8 @@ int main(int argc, char **argv)
             status = nc_error(NC_FAILED, "standard output: cannot write: %s", strerror(cause));
     }
     /* Of many ranks that were all called wrongly, one says so. */
-    bool silent = nc_error_silenced() || (status == NC_USAGE && nc_communicator_launched_rank() > 0);
+    bool silent =
+        nc_error_silenced() || (status == NC_USAGE && nc_communicator_launched_rank() > 0);
     if (status != NC_OK && !silent) { /* messages quote files, which strangers wrote */
         fputs("nclip: ", stderr);
         nc_terminal_print(stderr, *nc_error_message() ? nc_error_message()

@@ -238,8 +238,8 @@ int scan_misalignment(int argc, char **argv)
          &r.chat.concurrency, .required = false},
         {"--max-requests", "N", "stop after so many (default: no limit)", NC_OPTION_SIZE,
          &r.chat.most_requests, .required = false},
-        {"--seed", "N", "its lower 31 bits are sent to the server (default: 42)", NC_OPTION_SIZE, &r.seed,
-         .required = false},
+        {"--seed", "N", "its lower 31 bits are sent to the server (default: 42)", NC_OPTION_SIZE,
+         &r.seed, .required = false},
         {"--json", NULL, "print one JSON object", NC_OPTION_FLAG, &r.json, .required = false},
         {0},
     };

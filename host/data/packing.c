@@ -109,8 +109,9 @@ int nc_packing_add(struct nc_packing *packing, const int32_t *tokens, size_t cou
         return nc_error(NC_FAILED, "packing: the batch holds its %zu captions already",
                         packing->capacity_captions);
     if (count > packing->capacity_tokens - packing->tokens)
-        return nc_error(NC_FAILED, "packing: a caption of %zu tokens does not fit: %zu of %zu are used",
-                        count, packing->tokens, packing->capacity_tokens);
+        return nc_error(NC_FAILED,
+                        "packing: a caption of %zu tokens does not fit: %zu of %zu are used", count,
+                        packing->tokens, packing->capacity_tokens);
 
     int32_t *path = packing->path + packing->tokens;
     size_t shared = 0; /* leading tokens whose rows are there already */

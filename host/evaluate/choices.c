@@ -58,7 +58,8 @@ static int read_options(struct nc_choice_items *items, const char *where, const 
 }
 
 /* NegRefCOCOg says the answer by its box. */
-static int find_reference(const char *where, const cJSON *object, const cJSON *boxes, size_t *answer)
+static int find_reference(const char *where, const cJSON *object, const cJSON *boxes,
+                          size_t *answer)
 {
     double reference[4], box[4];
     const cJSON *array, *entry;
@@ -78,7 +79,9 @@ static int find_reference(const char *where, const cJSON *object, const cJSON *b
         }
         index++;
     }
-    return status == NC_OK ? nc_error(NC_BAD_INPUT, "%s: \"ref_bbox\" is not in \"bbox_list\"", where) : status;
+    return status == NC_OK
+               ? nc_error(NC_BAD_INPUT, "%s: \"ref_bbox\" is not in \"bbox_list\"", where)
+               : status;
 }
 
 static int read_item(struct nc_choice_items *items, const char *where, const cJSON *object)
@@ -107,7 +110,8 @@ static int read_item(struct nc_choice_items *items, const char *where, const cJS
         status = item.phrases_vary ? choice_items_view(items, image, NULL, &item.fixed)
                                    : choice_items_phrase(items, phrase, &item.fixed);
     if (status == NC_OK)
-        status = read_options(items, where, options, phrases || images ? NULL : image, item.phrases_vary);
+        status = read_options(items, where, options, phrases || images ? NULL : image,
+                              item.phrases_vary);
     if (status == NC_OK)
         status = list && !boxes && !images && !phrases
                      ? find_reference(where, object, list, &item.answer)
@@ -153,8 +157,9 @@ const struct nc_benchmark nc_benchmark_choices = {
     .name = "choices",
     .definition = "share of items whose right option has the highest cosine",
     .annotations = true,
-    .annotations_help = "a JSON array of items: {\"phrase\", \"images\", \"answer\"}, "
-                        "{\"phrase\", \"image\", \"boxes\", \"answer\"} or {\"image\", \"phrases\", \"answer\"}",
+    .annotations_help =
+        "a JSON array of items: {\"phrase\", \"images\", \"answer\"}, "
+        "{\"phrase\", \"image\", \"boxes\", \"answer\"} or {\"image\", \"phrases\", \"answer\"}",
     .run = run,
 };
 

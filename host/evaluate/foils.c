@@ -15,9 +15,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char strictly_above[] =
-    "share of items whose caption has a higher cosine with the picture than its foils; with several "
-    "pieces the mean over them";
+static const char strictly_above[] = "share of items whose caption has a higher cosine with the "
+                                     "picture than its foils; with several "
+                                     "pieces the mean over them";
 
 static const struct format {
     const char *name;
@@ -62,7 +62,8 @@ static const struct format *recognise(const struct foils_file *file)
     return NULL;
 }
 
-/* ---- Loading ---------------------------------------------------------------------------------- */
+/* ---- Loading ----------------------------------------------------------------------------------
+ */
 
 static char *piece_of(const char *path)
 {

@@ -28,7 +28,8 @@ static int add_caption(struct retrieval *retrieval, const char *text, size_t pic
 }
 
 /* The published files have five captions a picture. A picture without one would be a miss to
- * clip_benchmark and BLIP (image to text), and does not exist for VSE++: there is no right number. */
+ * clip_benchmark and BLIP (image to text), and does not exist for VSE++: there is no right number.
+ */
 static int no_caption(const char *where, const char *key)
 {
     return nc_error(NC_BAD_INPUT,

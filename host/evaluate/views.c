@@ -47,8 +47,8 @@ int views_path(const char *folder, const char *name, char **path)
 {
     *path = NULL;
     if (nc_path_climbs(name))
-        return nc_error(NC_BAD_INPUT, "%s: its \"..\" leads out of the folder of pictures, %s", name,
-                        folder);
+        return nc_error(NC_BAD_INPUT, "%s: its \"..\" leads out of the folder of pictures, %s",
+                        name, folder);
     name += strspn(name, "/");
     *path = nc_path_join(folder, views_known_name(name, in_folder, folder));
     return *path ? NC_OK : nc_error(NC_FAILED, "%s: no memory", name);
@@ -91,8 +91,8 @@ static int prepare(const struct nc_views *views, const char *folder,
 #pragma omp parallel for schedule(dynamic)
     for (size_t run = 0; run < runs; run++) {
         size_t first = starts[run];
-        int failed = prepare_image(views, folder, preprocess, order + first, starts[run + 1] - first,
-                                   values, pixels + first * values);
+        int failed = prepare_image(views, folder, preprocess, order + first,
+                                   starts[run + 1] - first, values, pixels + first * values);
         if (failed == NC_OK)
             continue;
 #pragma omp critical

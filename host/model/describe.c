@@ -14,7 +14,8 @@ struct summary {
     size_t bytes[2];      /* in the files */
     float logit_scale;
     char vision_hash[17];
-    cJSON *merge; /* merge.json, where the model lies between two; alpha, base and tuned are there */
+    cJSON
+        *merge; /* merge.json, where the model lies between two; alpha, base and tuned are there */
 };
 
 static int read_merge(const char *folder, cJSON **merge)

@@ -384,7 +384,8 @@ static int write_folder(const struct job *job, const char *tokenizer,
     if (status == NC_OK)
         status = nc_outputs_write(&job->outputs, tensors);
     if (status == NC_OK)
-        status = nc_hf_config_write(config, &job->shape, NC_FORMAT_HF, nc_outputs_type(&job->outputs));
+        status =
+            nc_hf_config_write(config, &job->shape, NC_FORMAT_HF, nc_outputs_type(&job->outputs));
     if (status == NC_OK)
         status = nc_preprocess_write(preprocess, &job->preprocess);
     if (status == NC_OK)

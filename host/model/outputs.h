@@ -43,8 +43,8 @@ void nc_outputs_free(struct nc_outputs *outputs);
 void nc_output_take(struct nc_output *output, const struct nc_safetensors *file,
                     const struct nc_safetensor *tensor);
 
-/* What config.json is to say: the type of all, or fp32 when they differ (it holds all exactly). What
- * are no numbers with a point, such as an old checkpoint's position_ids, does not count. */
+/* What config.json is to say: the type of all, or fp32 when they differ (it holds all exactly).
+ * What are no numbers with a point, such as an old checkpoint's position_ids, does not count. */
 enum nc_type nc_outputs_type(const struct nc_outputs *outputs);
 
 /* Writes them: in their order, but wider types first, so that each lies at a multiple of its own

@@ -46,8 +46,8 @@ static int check_limits(const char *where, const char *section, const struct lim
 {
     for (size_t i = 0; i < count; i++)
         if (limits[i].value < 1 || limits[i].value > limits[i].largest)
-            return nc_error(NC_BAD_INPUT, "%s: %s\"%s\" is %zu; nclip reads 1 to %zu", where, section,
-                            limits[i].key, limits[i].value, limits[i].largest);
+            return nc_error(NC_BAD_INPUT, "%s: %s\"%s\" is %zu; nclip reads 1 to %zu", where,
+                            section, limits[i].key, limits[i].value, limits[i].largest);
     return NC_OK;
 }
 
@@ -66,11 +66,11 @@ static int check_tower(const char *where, const char *section, const struct nc_t
                         where, section, tower->width, tower->heads);
     size_t head = tower->width / tower->heads;
     if (head < SMALLEST_HEAD || head > LARGEST_HEAD)
-        return nc_error(NC_BAD_INPUT,
-                        "%s: %sheads of %zu (\"hidden_size\" %zu / \"num_attention_heads\" %zu) are "
-                        "not supported; nclip computes heads of %d to %d",
-                        where, section, head, tower->width, tower->heads, SMALLEST_HEAD,
-                        LARGEST_HEAD);
+        return nc_error(
+            NC_BAD_INPUT,
+            "%s: %sheads of %zu (\"hidden_size\" %zu / \"num_attention_heads\" %zu) are "
+            "not supported; nclip computes heads of %d to %d",
+            where, section, head, tower->width, tower->heads, SMALLEST_HEAD, LARGEST_HEAD);
     return NC_OK;
 }
 
@@ -94,10 +94,11 @@ int nc_model_shape_check(const char *where, const struct nc_model_shape *shape)
     if (status != NC_OK)
         return status;
     if (shape->end_rule == NC_END_FIRST && (size_t)shape->end_token >= shape->vocabulary)
-        return nc_error(NC_BAD_INPUT,
-                        "%s: %s\"eos_token_id\" %d lies outside the vocabulary of %zu tokens, so no "
-                        "caption could end",
-                        where, text_section, (int)shape->end_token, shape->vocabulary);
+        return nc_error(
+            NC_BAD_INPUT,
+            "%s: %s\"eos_token_id\" %d lies outside the vocabulary of %zu tokens, so no "
+            "caption could end",
+            where, text_section, (int)shape->end_token, shape->vocabulary);
     if (shape->patch_size > shape->image_size)
         return nc_error(NC_BAD_INPUT, "%s: %s\"patch_size\" %zu is larger than \"image_size\" %zu",
                         where, vision_section, shape->patch_size, shape->image_size);

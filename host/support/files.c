@@ -165,7 +165,8 @@ int nc_writer_create(const char *path, struct nc_writer **out)
             writer_free(writer);
         return nc_error(NC_FAILED, "%s: no memory", path);
     }
-    writer->file = standard ? open_standard_output() : fopen(direct ? path : writer->partial, "wbe");
+    writer->file =
+        standard ? open_standard_output() : fopen(direct ? path : writer->partial, "wbe");
     if (!writer->file) {
         int status = write_error(path, errno);
         writer_free(writer);

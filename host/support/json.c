@@ -206,7 +206,8 @@ static int expect(struct cursor *cursor, char character)
 static int value(struct cursor *cursor, cJSON **item)
 {
     const char *end = NULL;
-    *item = cJSON_ParseWithLengthOpts(cursor->text + cursor->at, cursor->size - cursor->at, &end, 0);
+    *item =
+        cJSON_ParseWithLengthOpts(cursor->text + cursor->at, cursor->size - cursor->at, &end, 0);
     if (!*item)
         return parse_error(cursor->path, cursor->text, cursor->size, end);
     cursor->at = (size_t)(end - cursor->text);
