@@ -77,6 +77,7 @@ void nc_ops_destroy(struct nc_ops *ops)
 void nc_gpus_describe(struct nc_gpu_support *support)
 {
     *support = (struct nc_gpu_support){
-        .problem = "the CUDA backend is not built into this program: it was built without a CUDA toolkit"};
+        .problem = "the CUDA backend is not built into this program: `cmake --preset default` says "
+                   "what is missing, and builds with it where a CUDA toolkit is"};
 }
 #endif

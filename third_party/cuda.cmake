@@ -1,20 +1,42 @@
 # Finds a CUDA toolkit: nvcc and cuBLASLt. Where there is none, this build computes on the
 # CPU only, and says so. Sets NCLIP_WITH_CUDA.
-set(NCLIP_CUDA_ARCHITECTURES "80;90;100" CACHE STRING
-    "Compute capabilities to compile for; newer GPUs take the newest one's PTX")
+set(NCLIP_CUDA_ARCHITECTURES "all" CACHE STRING
+    "Compute capabilities to compile for (newer GPUs take the newest one's PTX): numbers, all \
+(80;90;100), or native (of the GPUs that are there; without one there is no CUDA backend)")
 set(NCLIP_WITH_CUDA OFF)
 set(cuda_missing "")
+
+# NCLIP_CUDA_CAPABILITIES: what NCLIP_CUDA_ARCHITECTURES names.
+if(NCLIP_CUDA_ARCHITECTURES STREQUAL "all")
+    set(NCLIP_CUDA_CAPABILITIES 80 90 100)
+elseif(NCLIP_CUDA_ARCHITECTURES STREQUAL "native")
+    execute_process(COMMAND nvidia-smi --query-gpu=compute_cap --format=csv,noheader
+        OUTPUT_VARIABLE gpus ERROR_QUIET RESULT_VARIABLE failed)
+    if(NOT failed EQUAL 0)
+        set(gpus "")
+    endif()
+    string(REGEX MATCHALL "[0-9]+[.][0-9]" gpus "${gpus}")
+    string(REPLACE "." "" NCLIP_CUDA_CAPABILITIES "${gpus}")
+    list(FILTER NCLIP_CUDA_CAPABILITIES INCLUDE REGEX "^([89]|[0-9][0-9])[0-9]$") # 8.0 and newer
+    list(REMOVE_DUPLICATES NCLIP_CUDA_CAPABILITIES)
+    list(SORT NCLIP_CUDA_CAPABILITIES COMPARE NATURAL)
+else()
+    set(NCLIP_CUDA_CAPABILITIES ${NCLIP_CUDA_ARCHITECTURES})
+endif()
 
 if(NOT NCLIP_CUDA MATCHES "^(AUTO|ON|OFF)$")
     message(FATAL_ERROR "NCLIP_CUDA is \"${NCLIP_CUDA}\"; it can be AUTO, ON or OFF")
 elseif(NCLIP_CUDA STREQUAL "OFF")
     set(cuda_missing "NCLIP_CUDA is OFF")
+elseif(NOT NCLIP_CUDA_CAPABILITIES)
+    set(cuda_missing "it is for the GPUs that are here (NCLIP_CUDA_ARCHITECTURES is native), and \
+there is none; `cmake --preset default` builds for any")
 else()
     include(CheckLanguage)
     check_language(CXX)
     # The newest also as PTX, which newer GPUs compile for themselves.
-    list(GET NCLIP_CUDA_ARCHITECTURES -1 newest)
-    set(architectures ${NCLIP_CUDA_ARCHITECTURES})
+    list(GET NCLIP_CUDA_CAPABILITIES -1 newest)
+    set(architectures ${NCLIP_CUDA_CAPABILITIES})
     list(POP_BACK architectures)
     list(TRANSFORM architectures APPEND "-real")
     set(CMAKE_CUDA_ARCHITECTURES ${architectures} ${newest})
@@ -31,7 +53,7 @@ else()
     elseif(NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX})
         set(cuda_missing "no nvcc was found (set CUDACXX to its path)")
     elseif(NOT CMAKE_CUDA_COMPILER)
-        set(cuda_missing "$ENV{CUDACXX} does not compile for ${NCLIP_CUDA_ARCHITECTURES} (set NCLIP_CUDA_ARCHITECTURES)")
+        set(cuda_missing "$ENV{CUDACXX} does not compile for ${NCLIP_CUDA_CAPABILITIES} (set NCLIP_CUDA_ARCHITECTURES)")
     else()
         enable_language(CXX)
         enable_language(CUDA)
@@ -47,7 +69,7 @@ else()
 endif()
 
 if(NCLIP_WITH_CUDA)
-    message(STATUS "nclip: with the CUDA backend (CUDA ${CUDAToolkit_VERSION}, for ${NCLIP_CUDA_ARCHITECTURES})")
+    message(STATUS "nclip: with the CUDA backend (CUDA ${CUDAToolkit_VERSION}, for ${NCLIP_CUDA_CAPABILITIES})")
 elseif(NCLIP_CUDA STREQUAL "ON")
     message(FATAL_ERROR "NCLIP_CUDA is ON, but ${cuda_missing}")
 else()

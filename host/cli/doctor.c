@@ -2,8 +2,8 @@
 #include "nclip/command.h"
 #include "nclip/devices.h"
 #include "nclip/error.h"
+#include "nclip/json.h"
 
-#include <cjson/cJSON.h>
 #include <omp.h>
 #include <oneapi/dnnl/dnnl.h>
 #include <sched.h>
@@ -212,18 +212,22 @@ static const char *or_none(const char *version)
 static void print_gpus(const struct nc_gpu_support *s)
 {
     if (s->built)
-        printf("cuda       %s, the driver's %s; cuBLASLt %s, cuDNN %s\n", s->toolkit, or_none(s->driver),
-               or_none(s->cublaslt), or_none(s->cudnn));
+        printf("cuda       %s, the driver's %s; cuBLASLt %s, cuDNN %s\n", s->toolkit,
+               or_none(s->driver), or_none(s->cublaslt), or_none(s->cudnn));
     for (size_t i = 0; i < s->count; i++) {
         const struct nc_gpu *gpu = &s->gpus[i];
-        printf("gpu %-6zu %s, compute capability %d.%d, %d multiprocessors, %.1f GiB, %.1f GiB of it free%s\n",
-               i, gpu->name, gpu->major, gpu->minor, gpu->multiprocessors, (double)gpu->memory / 0x1p30,
-               (double)gpu->available / 0x1p30, gpu->usable ? "" : ": too old for these kernels");
+        printf("gpu %-6zu %s, compute capability %d.%d, %d multiprocessors, %.1f GiB, %.1f GiB of "
+               "it free%s\n",
+               i, gpu->name, gpu->major, gpu->minor, gpu->multiprocessors,
+               (double)gpu->memory / 0x1p30, (double)gpu->available / 0x1p30,
+               gpu->usable ? "" : ": too old for these kernels");
     }
     if (*s->problem)
         printf("%-10s %s\n", s->built ? "gpus" : "cuda", s->problem);
-    printf("advice     %s\n", *s->problem ? "train, embed and evaluate on the processor (--device cpu, the default)"
-                                          : "train with --device cuda --set precision=bf16, embed and evaluate with --device cuda --precision bf16");
+    printf("advice     %s\n",
+           *s->problem ? "train, embed and evaluate on the processor (--device cpu, the default)"
+                       : "train with --device cuda --set precision=bf16, embed and evaluate with "
+                         "--device cuda --precision bf16");
 }
 
 static void add_gpus(cJSON *root, const struct nc_gpu_support *s)
@@ -280,13 +284,7 @@ static int print_json(const struct machine *machine, const struct precision prec
     }
     add_gpus(root, gpus);
 
-    char *text = cJSON_PrintUnformatted(root);
-    cJSON_Delete(root);
-    if (!text)
-        return nc_error(NC_FAILED, "no memory");
-    puts(text);
-    free(text);
-    return NC_OK;
+    return nc_json_print(stdout, root, true);
 }
 
 static int run(int argc, char **argv)

@@ -5,10 +5,10 @@
 #include "nclip/error.h"
 #include "nclip/image.h"
 #include "nclip/image_source.h"
+#include "nclip/json.h"
 #include "nclip/progress.h"
 #include "nclip/signals.h"
 
-#include <cjson/cJSON.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,8 +18,10 @@ static const struct nc_help help = {
     .purpose =
         "Puts every picture through the frozen vision tower once and keeps the embeddings in a "
         "store, from which training streams them. A folder is searched with everything below it; a "
-        "list has one path a line; a tar is read as a webdataset. The key of a picture is its path "
-        "relative to the folder.\n\nCan be stopped and started again: what is in the store stays. "
+        "list has one path a line; a tar is read as a webdataset. The key of a picture, by which "
+        "captions "
+        "find it, is its path relative to the folder, its line in the list, or its name in the "
+        "tar.\n\nCan be stopped and started again: what is in the store stays. "
         "Pictures that cannot be read are skipped and listed in STORE/skipped.jsonl.",
     .examples = "nclip embed --model clip-vit-large-patch14 --images coco/train2014 --out store",
 };
@@ -142,10 +144,11 @@ static int allocate(struct job *job, const struct nc_model_shape *shape)
     job->index = calloc(job->batch, sizeof *job->index);
     job->reasons = calloc(job->batch, sizeof *job->reasons);
     return job->pixels && job->features && job->index && job->reasons
-               ? NC_OK : nc_error(NC_FAILED, "embed: no memory for %zu pictures at once", job->batch);
+               ? NC_OK
+               : nc_error(NC_FAILED, "embed: no memory for %zu pictures at once", job->batch);
 }
 
-static void report(const struct job *job, const char *folder, double seconds, bool json)
+static int report(const struct job *job, const char *folder, double seconds, bool json)
 {
     double rate = seconds > 0 ? (double)job->embedded / seconds : 0;
     if (!json) {
@@ -154,7 +157,7 @@ static void report(const struct job *job, const char *folder, double seconds, bo
         if (job->skipped)
             printf("; %zu skipped, see %s/skipped.jsonl", job->skipped, folder);
         printf("\n");
-        return;
+        return NC_OK;
     }
     cJSON *root = cJSON_CreateObject();
     cJSON_AddNumberToObject(root, "embedded", (double)job->embedded);
@@ -162,11 +165,7 @@ static void report(const struct job *job, const char *folder, double seconds, bo
     cJSON_AddNumberToObject(root, "skipped", (double)job->skipped);
     cJSON_AddNumberToObject(root, "seconds", seconds);
     cJSON_AddNumberToObject(root, "pictures_per_second", rate);
-    char *text = cJSON_PrintUnformatted(root);
-    if (text)
-        puts(text);
-    cJSON_free(text);
-    cJSON_Delete(root);
+    return nc_json_print(stdout, root, true);
 }
 
 /* What the command line asks for. */
@@ -197,7 +196,8 @@ static int open_job(struct job *job, const struct request *r)
 {
     int status = nc_model_open(r->model, &job->model);
     if (status == NC_OK)
-        status = nc_preprocess_load(r->model, nc_model_shape(job->model)->image_size, &job->preprocess);
+        status =
+            nc_preprocess_load(r->model, nc_model_shape(job->model)->image_size, &job->preprocess);
     if (status == NC_OK)
         status = nc_image_source_open(r->images, &job->source);
     if (status == NC_OK)
@@ -208,7 +208,8 @@ static int open_job(struct job *job, const struct request *r)
         status = nc_ops_create(r->device, (int)r->device_number, &job->ops);
     struct nc_encoder_options options = {.precision = nc_type_named(r->precision), .vision = true,
                                          .batch = job->batch};
-    return status == NC_OK ? nc_encoder_create(job->ops, job->model, &options, &job->encoder) : status;
+    return status == NC_OK ? nc_encoder_create(job->ops, job->model, &options, &job->encoder)
+                           : status;
 }
 
 static void close_job(struct job *job)
@@ -248,10 +249,11 @@ static int embed(const struct request *r)
         status = embed_all(&job);
     status = close_store(&job, status);
     if (status == NC_OK && nc_signals_stop())
-        status = nc_error(NC_FAILED, "stopped by a signal with %zu pictures in %s; the same command goes on",
+        status = nc_error(NC_FAILED,
+                          "stopped by a signal with %zu pictures in %s; the same command goes on",
                           job.rows, r->out);
     if (status == NC_OK)
-        report(&job, r->out, nc_seconds() - began, r->json);
+        status = report(&job, r->out, nc_seconds() - began, r->json);
     nc_signals_release();
     close_job(&job);
     return status;
@@ -263,14 +265,20 @@ static int run(int argc, char **argv)
     static const char *const precisions[] = {"fp32", "bf16", NULL};
     static const char *const types[] = {"fp32", "bf16", "fp16", NULL};
     const struct nc_option table[] = {
-        {"--model", "DIR", "Hugging Face folder of a CLIP", NC_OPTION_STRING, &r.model, .required = true},
+        {"--model", "DIR", "Hugging Face folder of a CLIP", NC_OPTION_STRING, &r.model,
+         .required = true},
         {"--images", "DIR|LIST|TAR", "the pictures", NC_OPTION_STRING, &r.images, .required = true},
-        {"--out", "STORE", "folder of the embedding store", NC_OPTION_STRING, &r.out, .required = true},
-        {"--precision", "TYPE", "of the computation (default: fp32)", NC_OPTION_STRING, &r.precision, .choices = precisions},
-        {"--store-type", "TYPE", "of the stored numbers (default: fp32)", NC_OPTION_STRING, &r.type, .choices = types},
+        {"--out", "STORE", "folder of the embedding store", NC_OPTION_STRING, &r.out,
+         .required = true},
+        {"--precision", "TYPE", "of the computation (default: fp32)", NC_OPTION_STRING,
+         &r.precision, .choices = precisions},
+        {"--store-type", "TYPE", "of the stored numbers (default: fp32)", NC_OPTION_STRING, &r.type,
+         .choices = types},
         {"--batch", "N", "pictures at once (default: 64)", NC_OPTION_SIZE, &r.batch},
-        {"--device", "NAME", "backend to compute on (default: cpu)", NC_OPTION_STRING, &r.device, .choices = nc_ops_names()},
-        {"--device-number", "N", "which of several GPUs (default: 0)", NC_OPTION_SIZE, &r.device_number},
+        {"--device", "NAME", "backend to compute on (default: cpu)", NC_OPTION_STRING, &r.device,
+         .choices = nc_ops_names()},
+        {"--device-number", "N", "which of several GPUs (default: 0)", NC_OPTION_SIZE,
+         &r.device_number},
         {"--json", NULL, "print the result as one JSON object", NC_OPTION_FLAG, &r.json},
         {0},
     };
@@ -283,4 +291,5 @@ static int run(int argc, char **argv)
     return status;
 }
 
-const struct nc_command nc_command_embed = {"embed", "put pictures through the vision tower, once", run};
+const struct nc_command nc_command_embed = {"embed", "put pictures through the vision tower, once",
+                                            run};

@@ -13,9 +13,10 @@
 
 static const struct nc_help help = {
     .usage = "nclip encode --model DIR (--text FILE | --images DIR|LIST|TAR) --out X.npy",
-    .purpose = "Writes the features of texts (one a line) or pictures as a NumPy array, float32 "
-               "[rows, dimension], L2-normalised unless --raw is given. Row i belongs to line or "
-               "picture i: a picture that cannot be read is an error here, since rows must not shift.",
+    .purpose =
+        "Writes the features of texts (one a line) or pictures as a NumPy array, float32 "
+        "[rows, dimension], L2-normalised unless --raw is given. Row i belongs to line or "
+        "picture i: a picture that cannot be read is an error here, since rows must not shift.",
     .examples = "nclip encode --model clip-vit-base-patch32 --text phrases.txt --out text.npy\n"
                 "echo 'a street with no cars' | nclip encode --model clip --text - --out text.npy",
 };
@@ -91,7 +92,8 @@ static int encode_images(struct nc_encoder *encoder, const struct nc_model *mode
         for (size_t k = 0; k < part && status == NC_OK; k++)
             status = nc_image_source_preprocess(source, i + k, &preprocess, pixels + k * values);
         if (status == NC_OK)
-            status = nc_encoder_pictures(encoder, pixels, part, raw, features + i * shape->embedding);
+            status =
+                nc_encoder_pictures(encoder, pixels, part, raw, features + i * shape->embedding);
     }
     if (status == NC_OK)
         status = nc_npy_write(out, features, count, shape->embedding);
@@ -108,17 +110,26 @@ static int run(int argc, char **argv)
     bool raw = false;
     size_t device_number = 0;
     static const char *const precisions[] = {"fp32", "bf16", NULL};
+    static const char *const rules_names[] = {"transformers", "open_clip", NULL};
+    static const char *const too_long_names[] = {"truncate", "error", "skip", NULL};
     const struct nc_option table[] = {
-        {"--model", "DIR", "Hugging Face folder of a CLIP", NC_OPTION_STRING, &folder, .required = true},
+        {"--model", "DIR", "Hugging Face folder of a CLIP", NC_OPTION_STRING, &folder,
+         .required = true},
         {"--text", "FILE", "texts, one a line (- for standard input)", NC_OPTION_STRING, &text},
         {"--images", "DIR|LIST|TAR", "pictures", NC_OPTION_STRING, &images},
         {"--out", "X.npy", "file to write", NC_OPTION_STRING, &out, .required = true},
         {"--raw", NULL, "as projected, not normalised", NC_OPTION_FLAG, &raw},
-        {"--precision", "TYPE", "of the computation (default: fp32)", NC_OPTION_STRING, &precision, .choices = precisions},
-        {"--rules", "NAME", "whose tokenizer to equal: transformers (default) or open_clip", NC_OPTION_STRING, &rules},
-        {"--too-long", "RULE", "truncate (default), error or skip", NC_OPTION_STRING, &too_long},
-        {"--device", "NAME", "backend to compute on (default: cpu)", NC_OPTION_STRING, &device, .choices = nc_ops_names()},
-        {"--device-number", "N", "which of several GPUs (default: 0)", NC_OPTION_SIZE, &device_number},
+        {"--precision", "TYPE", "of the computation (default: fp32)", NC_OPTION_STRING, &precision,
+         .choices = precisions},
+        {"--rules", "NAME", "whose tokenizer to equal (default: transformers)", NC_OPTION_STRING,
+         &rules, .choices = rules_names},
+        {"--too-long", "RULE",
+         "what to do with a text of too many tokens (default: truncate); skipped, its row is zeros",
+         NC_OPTION_STRING, &too_long, .choices = too_long_names},
+        {"--device", "NAME", "backend to compute on (default: cpu)", NC_OPTION_STRING, &device,
+         .choices = nc_ops_names()},
+        {"--device-number", "N", "which of several GPUs (default: 0)", NC_OPTION_SIZE,
+         &device_number},
         {0},
     };
     struct nc_arguments arguments;

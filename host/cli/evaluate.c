@@ -8,28 +8,34 @@
 
 #include <stdio.h>
 
-
 static const struct nc_help help = {
-    .usage = "nclip evaluate BENCHMARK --model DIR --annotations FILE|DIR --images DIR",
+    .usage =
+        "nclip evaluate BENCHMARK --model DIR --annotations FILE|DIR (--images DIR | "
+        "--embeddings STORE)\nnclip evaluate report --model NAME=DIR ... --data DIR --out FILE",
     .purpose =
         "negrefcocog: the published NegRefCOCOg.json over COCO train2014; the referred one of two "
         "boxes of a picture.\n"
         "foils: the caption above its foil. VALSE's JSON pieces, SugarCrepe's JSON, CREPE's CSV, "
         "NegBench's multiple choice CSV, and CC-Neg as JSON; a file or a folder of them.\n"
         "retrieval: recall at 1, 5 and 10 both ways. Karpathy's dataset_coco.json or "
-        "dataset_flickr30k.json, and NegBench's retrieval CSV.\n"
-        "zeroshot: the class of a picture, from names alone. A folder with a folder for each class; "
-        "--classes imagenet.txt names ImageNet's.\n"
+        "dataset_flickr30k.json, NegBench's retrieval CSV, and captions (COCO JSON or JSONL).\n"
+        "zeroshot: the class of a picture, from names alone. A folder with a folder for each "
+        "class; --classes imagenet.txt names ImageNet's.\n"
         "attributes: CelebA's list_attr_celeba.txt; each attribute's prompt against its denial.\n"
-        "choices: your own items, in JSON.\n"
+        "choices: your own items: a JSON array of {\"phrase\", \"images\", \"answer\"}, "
+        "{\"phrase\", \"image\", \"boxes\", \"answer\"} or {\"image\", \"phrases\", \"answer\"}; "
+        "answer counts from 0, and a \"group\" is scored on its own too.\n"
         "report: several models side by side; see `nclip evaluate report --help`.\n\n"
-        "--embeddings takes the pictures from a store of `nclip embed` (all but boxes), so that they are not "
-        "encoded again. The score's definition is printed beside it, with a 95% interval by the "
-        "bootstrap.",
+        "--embeddings takes the pictures from a store of `nclip embed` (all but boxes), so that "
+        "they are not encoded again. Names in a benchmark's file are looked for below these "
+        "folders, also without their first parts; a name with \"..\" is refused. The score's "
+        "definition is printed beside it, with a 95% interval by the bootstrap.",
     .examples =
-        "nclip evaluate negrefcocog --model clip --annotations NegRefCOCOg.json --images train2014\n"
+        "nclip evaluate negrefcocog --model clip --annotations NegRefCOCOg.json \\\n"
+        "    --images train2014\n"
         "nclip evaluate foils --model clip --annotations existence.json --images visual7w\n"
-        "nclip evaluate retrieval --model clip --annotations dataset_coco.json --embeddings stores/coco-val\n"
+        "nclip evaluate retrieval --model clip --annotations dataset_coco.json \\\n"
+        "    --embeddings stores/coco-val\n"
         "nclip evaluate zeroshot --model clip --classes imagenet.txt --images imagenet/val --json\n"
         "nclip evaluate attributes --model clip --annotations celeba --images img_align_celeba",
     .positional_least = 1,
@@ -47,8 +53,9 @@ static int evaluate(const struct nc_benchmark *benchmark,
         status = nc_error(NC_USAGE, "evaluate %s: needs --annotations: %s", benchmark->name,
                           benchmark->annotations_help);
     else if (!request->images && !options->embeddings)
-        status = nc_error(NC_USAGE, "evaluate %s: needs --images, or --embeddings with a store of them",
-                          benchmark->name);
+        status =
+            nc_error(NC_USAGE, "evaluate %s: needs --images, or --embeddings with a store of them",
+                     benchmark->name);
     if (status == NC_OK)
         status = nc_evaluator_open(options, &evaluator);
     if (status == NC_OK && items)
@@ -74,18 +81,31 @@ static int run(int argc, char **argv)
     bool json = false;
     static const char *const precisions[] = {"fp32", "bf16", NULL};
     const struct nc_option table[] = {
-        {"--model", "DIR", "Hugging Face folder of a CLIP", NC_OPTION_STRING, &options.model, .required = true},
-        {"--annotations", "FILE|DIR", "the benchmark's items (all but zeroshot)", NC_OPTION_STRING, &request.annotations},
+        {"--model", "DIR", "Hugging Face folder of a CLIP", NC_OPTION_STRING, &options.model,
+         .required = true},
+        {"--annotations", "FILE|DIR", "the benchmark's items (all but zeroshot)", NC_OPTION_STRING,
+         &request.annotations},
         {"--images", "DIR", "folder that the pictures are in", NC_OPTION_STRING, &request.images},
         {"--embeddings", "STORE", "the pictures, embedded", NC_OPTION_STRING, &options.embeddings},
-        {"--split", "NAME", "retrieval, attributes: which part (default: test)", NC_OPTION_STRING, &request.split},
-        {"--classes", "FILE", "zeroshot: a class a line, FOLDER<tab>NAME; imagenet.txt is built in (default: the folders' names)", NC_OPTION_STRING, &request.classes},
-        {"--templates", "FILE", "zeroshot: a template a line, {} is the name (default: CLIP's 80)", NC_OPTION_STRING, &request.templates},
-        {"--prompts", "FILE", "attributes: ATTRIBUTE<tab>PROMPT<tab>DENIAL a line (default: configs/celeba.txt)", NC_OPTION_STRING, &request.prompts},
-        {"--items", "FILE", "write each item's choice and scores, one JSON object a line", NC_OPTION_STRING, &items},
-        {"--precision", "TYPE", "of the computation (default: fp32)", NC_OPTION_STRING, &precision, .choices = precisions},
-        {"--device", "NAME", "backend to compute on (default: cpu)", NC_OPTION_STRING, &options.device, .choices = nc_ops_names()},
-        {"--device-number", "N", "which of several GPUs (default: 0)", NC_OPTION_SIZE, &options.device_number},
+        {"--split", "NAME", "retrieval, attributes: which part (default: test)", NC_OPTION_STRING,
+         &request.split},
+        {"--classes", "FILE",
+         "zeroshot: a class a line, FOLDER<tab>NAME; imagenet.txt is built in (default: the "
+         "folders' names)",
+         NC_OPTION_STRING, &request.classes},
+        {"--templates", "FILE", "zeroshot: a template a line, {} is the name (default: CLIP's 80)",
+         NC_OPTION_STRING, &request.templates},
+        {"--prompts", "FILE",
+         "attributes: ATTRIBUTE<tab>PROMPT<tab>DENIAL a line (default: configs/celeba.txt)",
+         NC_OPTION_STRING, &request.prompts},
+        {"--items", "FILE", "write each item's choice and scores, one JSON object a line",
+         NC_OPTION_STRING, &items},
+        {"--precision", "TYPE", "of the computation (default: fp32)", NC_OPTION_STRING, &precision,
+         .choices = precisions},
+        {"--device", "NAME", "backend to compute on (default: cpu)", NC_OPTION_STRING,
+         &options.device, .choices = nc_ops_names()},
+        {"--device-number", "N", "which of several GPUs (default: 0)", NC_OPTION_SIZE,
+         &options.device_number},
         {"--json", NULL, "print the result as one JSON object", NC_OPTION_FLAG, &json},
         {0},
     };

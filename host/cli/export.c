@@ -56,7 +56,7 @@ static int print_json(const char *out, const char *format)
     cJSON *root = cJSON_CreateObject();
     bool complete = cJSON_AddStringToObject(root, "out", out) &&
                     cJSON_AddStringToObject(root, "format", format);
-    return nc_json_print(root, complete);
+    return nc_json_print(stdout, root, complete);
 }
 
 static int run(int argc, char **argv)

@@ -5,6 +5,7 @@
 #include "nclip/absence.h"
 #include "nclip/error.h"
 #include "nclip/signals.h"
+#include "nclip/terminal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,14 +42,15 @@ static void explain(void *context, const char *caption, const char *object, cons
                     const char *reason)
 {
     (void)context;
-    printf("%s\n  caption  %s\n", reason, caption);
-    if (object)
-        printf("  object   %s\n", object);
-    if (answer && *answer) {
-        printf("  answer   ");
-        for (; *answer; answer++) /* models may write anything */
-            putchar((unsigned char)*answer < ' ' || *answer == 0x7f ? ' ' : *answer);
-        putchar('\n');
+    const char *const texts[][2] = {{"  caption  ", caption}, {"  object   ", object},
+                                    {"  answer   ", answer && *answer ? answer : NULL}};
+    printf("%s\n", reason);
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        if (!texts[i][1])
+            continue;
+        printf("%s", texts[i][0]);
+        nc_terminal_print(stdout, texts[i][1]); /* models may write anything */
+        printf("\n");
     }
 }
 
@@ -164,8 +166,10 @@ int generate_absence(int argc, char **argv)
          "the paper's alone)",
          NC_OPTION_LIST, &r.phrasings},
         GENERATE_REQUEST_OPTIONS(r.models),
-        {"--seed", "N", "chooses phrasings and objects, and is sent (default: 42)", NC_OPTION_SIZE,
-         &r.seed},
+        {"--seed", "N",
+         "chooses phrasings and objects and seeds the models; below 2^64, exact in `source` "
+         "(default: 42)",
+         NC_OPTION_SIZE, &r.seed},
         {"--synonyms", "FILE",
          "words by which captions mention an object (default: those of "
          "configs/words/synonyms.txt)",

@@ -25,8 +25,8 @@ int generate_models_check(struct generate_models *models, const char *out, bool 
         return nc_error(NC_USAGE, "--tries is 1 to 100");
     if (!(chat->backoff >= 0 && chat->backoff <= 3600))
         return nc_error(NC_USAGE, "--backoff is 0 to 3600 seconds");
-    if (!(chat->timeout > 0 && chat->timeout <= 86400))
-        return nc_error(NC_USAGE, "--timeout is more than 0 and at most 86400 seconds");
+    if (!(chat->timeout >= 0.001 && chat->timeout <= 86400))
+        return nc_error(NC_USAGE, "--timeout is 0.001 to 86400 seconds");
     if (!(models->temperature >= 0 && models->temperature <= 10))
         return nc_error(NC_USAGE, "--temperature is 0 to 10");
     if (!(models->top_p > 0 && models->top_p <= 1))

@@ -48,7 +48,7 @@ void generate_models_free(struct generate_models *models);
          &(m).chat.tries},                                                                         \
         {"--backoff", "SECONDS", "before the second try; doubles from try to try (default: 0.5)",  \
          NC_OPTION_NUMBER, &(m).chat.backoff},                                                     \
-        {"--timeout", "SECONDS", "for one answer (default: 300)", NC_OPTION_NUMBER,                \
+        {"--timeout", "SECONDS", "for one answer, from 0.001 (default: 300)", NC_OPTION_NUMBER,    \
          &(m).chat.timeout},                                                                       \
         {"--temperature", "T", "of the text model (default: 0.6, as in the paper)",                \
          NC_OPTION_NUMBER, &(m).temperature},                                                      \

@@ -26,7 +26,8 @@ static void print_coverage(const struct nc_vqa_counts *counts, bool json)
             printf("%s\"%s\": {\"asked\": %zu, \"written\": %zu}", first ? "" : ", ", name,
                    coverage->asked, coverage->written);
         else
-            printf("%s  %8zu of %8zu  %s\n", first ? "questions whose answer denies that became one\n" : "",
+            printf("%s  %8zu of %8zu  %s\n",
+                   first ? "questions whose answer denies that became one\n" : "",
                    coverage->written, coverage->asked, name);
         first = false;
     }
@@ -195,7 +196,8 @@ int generate_vqa(int argc, char **argv)
             "nclip generate vqa --questions v2_OpenEnded_mscoco_train2014_questions.json \\\n"
             "    --annotations v2_mscoco_train2014_annotations.json \\\n"
             "    --captions annotations/captions_train2014.json \\\n"
-            "    --image-name 'COCO_train2014_{id:012}.jpg' --rejects left.jsonl --out negated.json",
+            "    --image-name 'COCO_train2014_{id:012}.jpg' --rejects left.jsonl --out "
+            "negated.json",
     };
     const struct nc_option options[] = {
         {"--questions", "FILE", "easy-VQA's questions.json or VQA v2's questions (\"-\": "
@@ -204,25 +206,27 @@ int generate_vqa(int argc, char **argv)
         {"--annotations", "FILE", "the answers to VQA v2's questions", NC_OPTION_STRING,
          &r.annotations, .required = false},
         {"--agreement", "FRACTION",
-         "share of the ten people asked that must give the answer (default 0.8)", NC_OPTION_NUMBER,
+         "share of the ten people asked that must give the answer (default: 0.8)", NC_OPTION_NUMBER,
          &r.agreement, .required = false},
         {"--image-name", "PATTERN",
          "a picture's file name: {id} stands for its number, {id:012} for 12 digits of it",
          NC_OPTION_STRING, &r.vqa.image_name, .required = true},
         {"--out", "FILE", "the captions", NC_OPTION_STRING, &r.out, .required = true},
-        {"--rewriter", "NAME", "what makes a statement of a question (default rules)",
+        {"--rewriter", "NAME", "what makes a statement of a question (default: rules)",
          NC_OPTION_STRING, &r.rewriter, .choices = rewriters},
         {"--captions", "FILE", "captions of the same pictures, to be extended", NC_OPTION_STRING,
          &r.vqa.captions, .required = false},
         {"--plain", "FRACTION",
          "of the questions that affirm something, the fraction that becomes a caption too "
-         "(default 0)",
+         "(default: 0)",
          NC_OPTION_NUMBER, &r.vqa.plain, .required = false},
         {"--held-out", "FILE", "phrasings and pairs of words to keep out", NC_OPTION_STRING,
          &r.vqa.held_out, .required = false},
         {"--rejects", "FILE", "JSONL of the questions that were not understood, with the reason",
          NC_OPTION_STRING, &r.vqa.rejects, .required = false},
-        {"--seed", "N", "chooses among phrasings and captions, and is sent (default 42)",
+        {"--seed", "N",
+         "chooses among phrasings and captions and seeds the model; below 2^64, exact in `source` "
+         "(default: 42)",
          NC_OPTION_SIZE, &r.seed, .required = false},
         GENERATE_TEXT_OPTIONS(r.models),
         GENERATE_REQUEST_OPTIONS(r.models),

@@ -29,7 +29,7 @@ static int print_json(const char *out, const char *source)
     cJSON *root = cJSON_CreateObject();
     bool complete = cJSON_AddStringToObject(root, "out", out) &&
                     cJSON_AddStringToObject(root, "source", source);
-    return nc_json_print(root, complete);
+    return nc_json_print(stdout, root, complete);
 }
 
 static int run(int argc, char **argv)

@@ -9,6 +9,7 @@
 #include "nclip/json.h"
 #include "nclip/model.h"
 #include "nclip/number.h"
+#include "nclip/terminal.h"
 
 #include <dirent.h>
 #include <math.h>
@@ -31,10 +32,8 @@ static bool holds_ending(const char *folder, const char *ending)
     bool found = false;
     DIR *directory = opendir(folder);
     struct dirent *entry;
-    while (directory && !found && (entry = readdir(directory))) {
-        size_t length = strlen(entry->d_name), tail = strlen(ending);
-        found = length > tail && strcmp(entry->d_name + length - tail, ending) == 0;
-    }
+    while (directory && !found && (entry = readdir(directory)))
+        found = nc_path_ends(entry->d_name, ending);
     if (directory)
         closedir(directory);
     return found;
@@ -86,18 +85,23 @@ static int describe_store(const char *folder, bool json)
                         cJSON_AddStringToObject(root, "preprocessing", info->preprocessing) &&
                         cJSON_AddNumberToObject(root, "shards", (double)shards) &&
                         cJSON_AddNumberToObject(root, "skipped", (double)skipped);
-        status = nc_json_print(root, complete);
+        status = nc_json_print(stdout, root, complete);
     } else {
         printf("%s: embeddings of %zu picture%s\n\n", folder, rows, rows == 1 ? "" : "s");
         printf("  dimension      %zu, %s, %s\n", info->dimension, nc_type_name(info->type),
                info->normalized ? "normalised" : "not normalised");
         printf("  model          %s (the vision hash that nclip info MODEL shows)\n",
                info->model_hash);
-        printf("  preprocessing  %s\n", info->preprocessing);
+        printf("  preprocessing  ");
+        nc_terminal_print(stdout, info->preprocessing);
+        printf("\n");
         printf("  shards         %zu, their checksums are right\n", shards);
         printf("  skipped        %zu%s\n", skipped, skipped ? " (see skipped.jsonl)" : "");
-        if (rows)
-            printf("  first key      %s\n", nc_embedding_store_key(store, 0));
+        if (rows) {
+            printf("  first key      ");
+            nc_terminal_print(stdout, nc_embedding_store_key(store, 0));
+            printf("\n");
+        }
     }
     nc_embedding_store_close(store);
     return status;
@@ -222,12 +226,12 @@ static int print_run_json(const char *folder, const struct nc_config *config,
                    cJSON_AddNumberToObject(object, "batch_size", (double)config->batch_size) &&
                    cJSON_AddNumberToObject(object, "learning_rate", config->learning_rate) &&
                    cJSON_AddNumberToObject(object, "epochs", (double)config->epochs) &&
-                   cJSON_AddNumberToObject(object, "seed", (double)config->seed);
+                   nc_json_add_count(object, "seed", config->seed);
     }
     complete = complete && list &&
                cJSON_AddBoolToObject(root, "best", holds_checkpoint(folder, "best")) &&
                cJSON_AddBoolToObject(root, "last", holds_checkpoint(folder, "last"));
-    return nc_json_print(root, complete);
+    return nc_json_print(stdout, root, complete);
 }
 
 static void print_run(const char *folder, const struct nc_config *config,
@@ -281,7 +285,8 @@ static int run(int argc, char **argv)
     static const struct nc_help help = {
         .usage = "nclip info MODEL|STORE|RUN|CAPTIONS [--parameters] [--json]",
         .purpose = "Tells what is in a folder: a CLIP model (shapes, types, activation, "
-                   "end-of-text rule, logit scale), an embedding store of nclip embed, or a run of "
+                   "end-of-text rule, logit scale, alpha of a merge), an embedding store of nclip "
+                   "embed, or a run of "
                    "nclip train; or in a file of captions: how many deny something, with which "
                    "words, and which models and prompts they come from.",
         .examples = "nclip info clip-vit-large-patch14 --parameters\n"

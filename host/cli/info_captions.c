@@ -5,6 +5,7 @@
 #include "nclip/json.h"
 #include "nclip/negation_words.h"
 #include "nclip/string_map.h"
+#include "nclip/terminal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -146,10 +147,14 @@ static void print_tally(const char *title, const struct tally *tally, bool lines
         printf(" %zu different:", tally->count);
     for (size_t i = 0; i < tally->count && (lines || i < SHOWN); i++) {
         if (lines)
-            printf("%s %zu %s\n", i ? "                 " : "", tally->items[i].count,
-                   tally->items[i].name);
+            printf("%s %zu ", i ? "                 " : "", tally->items[i].count);
         else
-            printf("%s %s %zu", i ? "," : "", tally->items[i].name, tally->items[i].count);
+            printf("%s ", i ? "," : "");
+        nc_terminal_print(stdout, tally->items[i].name);
+        if (lines)
+            printf("\n");
+        else
+            printf(" %zu", tally->items[i].count);
     }
     if (!lines)
         printf("%s\n", tally->count > SHOWN ? ", ..." : "");
@@ -190,7 +195,7 @@ static int print_json(const char *path, const struct description *d)
             made = cJSON_AddNumberToObject(object, tally->items[i].name,
                                            (double)tally->items[i].count);
     }
-    return nc_json_print(root, made);
+    return nc_json_print(stdout, root, made);
 }
 
 int info_captions(const char *path, bool json)

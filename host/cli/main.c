@@ -2,6 +2,7 @@
 #include "nclip/communicator.h"
 #include "nclip/error.h"
 #include "nclip/nearest.h"
+#include "nclip/terminal.h"
 #include "nclip/threads.h"
 
 #include <errno.h>
@@ -99,9 +100,13 @@ int main(int argc, char **argv)
             status = nc_error(NC_FAILED, "standard output: cannot write: %s", strerror(cause));
     }
     /* Of many ranks that were all called wrongly, one says so. */
-    bool silent = nc_error_silenced() || (status == NC_USAGE && nc_communicator_launched_rank() > 0);
-    if (status != NC_OK && !silent)
-        fprintf(stderr, "nclip: %s\n",
-                *nc_error_message() ? nc_error_message() : "failed without saying why");
+    bool silent =
+        nc_error_silenced() || (status == NC_USAGE && nc_communicator_launched_rank() > 0);
+    if (status != NC_OK && !silent) { /* messages quote files, which strangers wrote */
+        fputs("nclip: ", stderr);
+        nc_terminal_print(stderr, *nc_error_message() ? nc_error_message()
+                                                      : "failed without saying why");
+        fputs("\n", stderr);
+    }
     return status;
 }

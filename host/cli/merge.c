@@ -14,8 +14,10 @@ static const struct nc_help help = {
     .usage = "nclip merge --base DIR --tuned DIR --alpha A [--alpha B ...] --out DIR",
     .purpose =
         "Interpolates the weights: (1 - A) x base + A x tuned, in fp32. 0 is the base, 1 the tuned "
-        "model; between them lie models that keep more of the base's generality. With several "
-        "alphas each becomes OUT/alpha-A. merge.json in the folder records A.\n\n"
+        "model, exactly; between them lie models that keep more of the base's generality. With "
+        "several "
+        "alphas each becomes OUT/alpha-A. merge.json in the folder records A, and "
+        "`nclip info` shows it.\n\n"
         "The guard warns when generality drops: with --guard CAPTIONS and --embeddings STORE (of "
         "nclip embed, by the same vision tower) it measures how often a caption finds its own "
         "picture (recall at 1), for base and merged, on the captions without a negation word. A "
@@ -143,7 +145,7 @@ static int print_json(const struct job *job)
                    cJSON_AddNumberToObject(object, "alpha", job->items[i].alpha) &&
                    (!job->guard || add_guard(object, job, &job->items[i].drop));
     }
-    return nc_json_print(root, complete);
+    return nc_json_print(stdout, root, complete);
 }
 
 static void job_free(struct job *job)
@@ -171,7 +173,7 @@ static int run(int argc, char **argv)
         {"--base", "DIR", "the model that was fine-tuned", NC_OPTION_STRING, &base,
          .required = true},
         {"--tuned", "DIR", "what became of it", NC_OPTION_STRING, &tuned, .required = true},
-        {"--alpha", "A", "0 (base) to 1 (tuned); may be given several times", NC_OPTION_LIST,
+        {"--alpha", "A", "0 (base) to 1 (tuned)", NC_OPTION_LIST,
          &alphas, .required = true},
         {"--out", "DIR", "folder to write; new or empty", NC_OPTION_STRING, &job.out,
          .required = true},

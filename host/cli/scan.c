@@ -7,6 +7,7 @@
 #include "nclip/json.h"
 #include "nclip/process.h"
 #include "nclip/scan.h"
+#include "nclip/terminal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -87,7 +88,7 @@ static int print_json(const struct nc_scan_result *result, const struct nc_negat
                cJSON_AddNumberToObject(root, "bytes", (double)result->bytes) &&
                cJSON_AddNumberToObject(root, "peak_memory", (double)nc_process_peak_bytes()) &&
                add_examples(root, result);
-    return nc_json_print(root, complete);
+    return nc_json_print(stdout, root, complete);
 }
 
 struct line {
@@ -101,14 +102,6 @@ static int most_first(const void *a, const void *b)
     if (x->count != y->count)
         return x->count < y->count ? 1 : -1;
     return (x->word > y->word) - (x->word < y->word);
-}
-
-/* Text from strangers on one line: it must not steer the terminal. */
-static void print_tame(const char *text)
-{
-    for (; *text; text++)
-        putchar((unsigned char)*text < ' ' || *text == 0x7f ? ' ' : *text);
-    putchar('\n');
 }
 
 static int print_text(const struct nc_scan_result *result, const struct nc_negation_list *words)
@@ -128,14 +121,18 @@ static int print_text(const struct nc_scan_result *result, const struct nc_negat
     for (size_t i = 0; i < count && lines[i].count; i++)
         printf("  %10llu  %s\n", (unsigned long long)lines[i].count,
                nc_negation_list_word(words, lines[i].word));
-    if (result->unread)
-        printf("%llu records without a caption were left out; the first: %s\n",
-               (unsigned long long)result->unread, result->unread_first);
+    if (result->unread) {
+        printf("%llu records without a caption were left out; the first: ",
+               (unsigned long long)result->unread);
+        nc_terminal_print(stdout, result->unread_first);
+        printf("\n");
+    }
     if (result->example_count)
         printf("examples\n");
     for (size_t i = 0; i < result->example_count; i++) {
         printf("  ");
-        print_tame(result->examples[i].text);
+        nc_terminal_print(stdout, result->examples[i].text);
+        printf("\n");
     }
     free(lines);
     return NC_OK;
@@ -160,9 +157,9 @@ static int run(int argc, char **argv)
          NC_OPTION_STRING, &scan.field, .required = false},
         {"--words", "FILE", "the negation words, one a line (n't: every contraction with it)",
          NC_OPTION_STRING, &words_path, .required = false},
-        {"--examples", "N", "show N captions with a negation, chosen by chance (default 0)",
+        {"--examples", "N", "show N captions with a negation, chosen by chance (default: 0)",
          NC_OPTION_SIZE, &scan.examples, .required = false},
-        {"--seed", "N", "chooses the examples (default 42)", NC_OPTION_SIZE, &seed,
+        {"--seed", "N", "chooses the examples (default: 42)", NC_OPTION_SIZE, &seed,
          .required = false},
         {"--threads", "N", "default: one a core; the result is the same", NC_OPTION_SIZE,
          &scan.threads, .required = false},

@@ -8,6 +8,7 @@
 #include "nclip/json.h"
 #include "nclip/misalignment.h"
 #include "nclip/signals.h"
+#include "nclip/terminal.h"
 
 #include <stdio.h>
 
@@ -79,7 +80,7 @@ static int print_json(const struct nc_misalignment *result, bool asked)
             cJSON_AddNumberToObject(item, "cosine", (double)example->cosine) &&
             cJSON_AddNumberToObject(item, "stripped_cosine", (double)example->stripped_cosine);
     }
-    return nc_json_print(root, complete);
+    return nc_json_print(stdout, root, complete);
 }
 
 static void print_text(const struct nc_misalignment *result, bool asked)
@@ -99,11 +100,16 @@ static void print_text(const struct nc_misalignment *result, bool asked)
     if (asked)
         printf("  asked about %zu denied things, the vision model sees %zu and does not see %zu\n",
                result->asked, result->shown, result->absent);
-    for (size_t i = 0; i < result->example_count; i++)
-        printf("%s  %.4f  %s\n    %.4f  %s\n    (%s)\n", i ? "" : "farthest apart\n",
-               (double)result->examples[i].cosine, result->examples[i].caption,
-               (double)result->examples[i].stripped_cosine, result->examples[i].stripped,
-               result->examples[i].image);
+    for (size_t i = 0; i < result->example_count; i++) {
+        const struct nc_misalignment_example *example = &result->examples[i];
+        printf("%s  %.4f  ", i ? "" : "farthest apart\n", (double)example->cosine);
+        nc_terminal_print(stdout, example->caption);
+        printf("\n    %.4f  ", (double)example->stripped_cosine);
+        nc_terminal_print(stdout, example->stripped);
+        printf("\n    (");
+        nc_terminal_print(stdout, example->image);
+        printf(")\n");
+    }
 }
 
 /* ---- The command ------------------------------------------------------------------------ */
@@ -214,7 +220,7 @@ int scan_misalignment(int argc, char **argv)
          &r.store, .required = true},
         {"--captions", "FILE", "COCO JSON, or JSONL with `image` and `caption`", NC_OPTION_STRING,
          &r.captions, .required = true},
-        {"--examples", "N", "show the N captions that are farthest from their stripped ones",
+        {"--examples", "N", "show N captions whose picture prefers the stripped one most",
          NC_OPTION_SIZE, &r.options.examples, .required = false},
         {"--device", "NAME", "backend to compute on (default: cpu)", NC_OPTION_STRING, &r.device,
          .choices = nc_ops_names()},
@@ -232,8 +238,8 @@ int scan_misalignment(int argc, char **argv)
          &r.chat.concurrency, .required = false},
         {"--max-requests", "N", "stop after so many (default: no limit)", NC_OPTION_SIZE,
          &r.chat.most_requests, .required = false},
-        {"--seed", "N", "is sent to the server (default: 42)", NC_OPTION_SIZE, &r.seed,
-         .required = false},
+        {"--seed", "N", "its lower 31 bits are sent to the server (default: 42)", NC_OPTION_SIZE,
+         &r.seed, .required = false},
         {"--json", NULL, "print one JSON object", NC_OPTION_FLAG, &r.json, .required = false},
         {0},
     };

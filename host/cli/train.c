@@ -1,32 +1,35 @@
 /* nclip train: fine-tune the text tower on captions and cached image embeddings. */
 #include "nclip/command.h"
 #include "nclip/error.h"
+#include "nclip/json.h"
 #include "nclip/ops.h"
 #include "nclip/train.h"
 
-#include <cjson/cJSON.h>
 #include <stdio.h>
 
 static const struct nc_help help = {
-    .usage = "nclip train --model DIR --captions FILE --embeddings STORE --out RUN [--config FILE|PRESET]",
+    .usage = "nclip train --model DIR --captions FILE --embeddings STORE --out RUN [--config "
+             "FILE|PRESET]",
     .purpose =
         "Fine-tunes CLIP's text tower on captions, against image embeddings that nclip embed made "
         "once. The vision tower is frozen and never runs. Writes the run folder RUN: config.yaml, "
         "metrics.jsonl, TensorBoard events, and best/ and last/, each a complete Hugging Face "
         "folder.\n\nPresets: `default` (corrected recipe), `negationclip` (the paper's recipe to "
-        "the letter). Any key of a config can be overridden with --set, for instance --set "
-        "batch_size=256 --set trainable=blocks.0-3,projection.\n\nStarted by mpirun or srun, the "
+        "the letter), and two baselines: `hard_negative` (each contradiction is one more negative) "
+        "and `con_clip` (CoN-CLIP's loss; captions need a contradiction and a distractor). Any key "
+        "of a config can be overridden with --set, for instance --set batch_size=256 --set "
+        "trainable=blocks.0-3,projection; configs/default.yaml explains them all.\n\nCtrl-C writes "
+        "a checkpoint; the same command with --resume goes on.\n\nStarted by mpirun or srun, the "
         "ranks train one model together: the batch, with all its negatives, is divided among them, "
         "and the result is that of one rank. configs/cluster/ has examples.",
-    .examples =
-        "nclip train --model clip-vit-large-patch14 --captions negated.json \\\n"
-        "            --embeddings store --out runs/first\n"
-        "nclip train ... --config negationclip --set seed=1 --out runs/paper\n"
-        "nclip train ... --out runs/paper --resume\n"
-        "mpirun -n 8 nclip train ... --device cuda --out runs/eight",
+    .examples = "nclip train --model clip-vit-large-patch14 --captions negated.json \\\n"
+                "            --embeddings store --out runs/first\n"
+                "nclip train ... --config negationclip --set seed=1 --out runs/paper\n"
+                "nclip train ... --out runs/paper --resume\n"
+                "mpirun -n 8 nclip train ... --device cuda --out runs/eight",
 };
 
-static void print_json(const struct nc_train_result *result)
+static int print_json(const struct nc_train_result *result)
 {
     cJSON *root = cJSON_CreateObject();
     cJSON_AddNumberToObject(root, "steps", (double)result->steps);
@@ -40,19 +43,15 @@ static void print_json(const struct nc_train_result *result)
     cJSON_AddNumberToObject(root, "captions_per_second", result->captions_per_second);
     cJSON_AddNumberToObject(root, "planned_bytes", (double)result->planned_bytes);
     cJSON_AddNumberToObject(root, "peak_bytes", (double)result->peak_bytes);
-    char *text = cJSON_PrintUnformatted(root);
-    if (text)
-        puts(text);
-    cJSON_free(text);
-    cJSON_Delete(root);
+    return nc_json_print(stdout, root, true);
 }
 
 static void print_text(const struct nc_train_options *options, const struct nc_train_result *result)
 {
     printf("%llu steps in %.1f s, %.1f captions/s\n", (unsigned long long)result->steps,
            result->seconds, result->captions_per_second);
-    printf("memory: %.2f GiB planned, %.2f GiB at the peak\n", (double)result->planned_bytes / 0x1p30,
-           (double)result->peak_bytes / 0x1p30);
+    printf("memory: %.2f GiB planned, %.2f GiB at the peak\n",
+           (double)result->planned_bytes / 0x1p30, (double)result->peak_bytes / 0x1p30);
     if (result->best_epoch)
         printf("best: epoch %llu, validation loss %.4f, in %s/best\n",
                (unsigned long long)result->best_epoch, result->best_validation_loss,
@@ -103,11 +102,13 @@ static int run(int argc, char **argv)
          &options.embeddings, .required = true},
         {"--out", "RUN", "run folder to write", NC_OPTION_STRING, &options.run_folder,
          .required = true},
-        {"--set", "KEY=VALUE", "override a key of the config; may be repeated", NC_OPTION_LIST,
+        {"--set", "KEY=VALUE", "override a key of the config", NC_OPTION_LIST,
          &overrides},
         {"--device", "NAME", "backend to compute on (default: cpu)", NC_OPTION_STRING,
          &options.device, .choices = nc_ops_names()},
-        {"--device-number", "N", "which of several GPUs (default: the rank's number on its host, 0 for one alone)", NC_OPTION_SIZE, &device_number},
+        {"--device-number", "N",
+         "which of several GPUs (default: the rank's number on its host, 0 for one alone)",
+         NC_OPTION_SIZE, &device_number},
         {"--resume", NULL, "continue RUN from its last checkpoint, as if never stopped",
          NC_OPTION_FLAG, &options.resume},
         {"--quiet", NULL, "no tables and no progress", NC_OPTION_FLAG, &options.quiet},
@@ -127,12 +128,10 @@ static int run(int argc, char **argv)
     options.quiet |= !first;
     if (status == NC_OK)
         status = train(&options, source, &overrides, &result);
-    if (status == NC_OK && first) {
-        if (json)
-            print_json(&result);
-        else
-            print_text(&options, &result);
-    }
+    if (status == NC_OK && first && json)
+        status = print_json(&result);
+    else if (status == NC_OK && first)
+        print_text(&options, &result);
     nc_arguments_free(&arguments, table);
     return status;
 }

@@ -10,41 +10,6 @@
 #include <string.h>
 #include <utf8proc.h>
 
-/* ---- Strings --------------------------------------------------------------------------- */
-
-struct text_pool {
-    struct text_pool *next;
-    size_t used, capacity;
-    char bytes[];
-};
-
-const char *text_pool_copy(struct text_pool **pool, const char *text)
-{
-    enum { BLOCK = 1 << 18 };
-    size_t size = strlen(text) + 1;
-    if (!*pool || (*pool)->capacity - (*pool)->used < size) {
-        size_t capacity = size > BLOCK ? size : BLOCK;
-        struct text_pool *block = malloc(sizeof *block + capacity);
-        if (!block)
-            return NULL;
-        *block = (struct text_pool){.next = *pool, .capacity = capacity};
-        *pool = block;
-    }
-    char *copy = (*pool)->bytes + (*pool)->used;
-    memcpy(copy, text, size);
-    (*pool)->used += size;
-    return copy;
-}
-
-void text_pool_free(struct text_pool *pool)
-{
-    while (pool) {
-        struct text_pool *next = pool->next;
-        free(pool);
-        pool = next;
-    }
-}
-
 void *captions_grow(void *array, size_t count, size_t *capacity, size_t item_size)
 {
     if (count < *capacity)
@@ -79,20 +44,6 @@ size_t captions_skip_blank(const struct captions_reader *reader, size_t position
     return position;
 }
 
-/* Whether a JSON text escapes the character zero. */
-static bool holds_zero(const char *text, size_t size)
-{
-    const char *end = text + size;
-    for (const char *at = text; (at = memmem(at, (size_t)(end - at), "\\u0000", 6)); at += 6) {
-        size_t backslashes = 1;
-        while (at - backslashes >= text && at[-(ptrdiff_t)backslashes] == '\\')
-            backslashes++;
-        if (backslashes % 2) /* not the end of an escaped backslash */
-            return true;
-    }
-    return false;
-}
-
 int captions_value(const struct captions_reader *reader, size_t *position, cJSON **value)
 {
     const char *end = NULL;
@@ -102,7 +53,7 @@ int captions_value(const struct captions_reader *reader, size_t *position, cJSON
         return nc_error(NC_BAD_INPUT, "%s: not valid JSON at line %zu (byte %zu)", reader->path,
                         captions_line(reader, stopped), stopped);
     /* cJSON ends a string at an escaped zero and drops the rest. */
-    if (holds_zero(reader->text + *position, stopped - *position)) {
+    if (nc_json_escapes_zero(reader->text + *position, stopped - *position)) {
         cJSON_Delete(*value);
         *value = NULL;
         return nc_error(NC_BAD_INPUT, "%s: line %zu holds a zero character (\\u0000): remove it",
@@ -129,8 +80,8 @@ int captions_check_text(const char *where, const char *key, const char *text)
 
 static const char *keep(struct captions_reader *reader, const char *text)
 {
-    struct text_pool *pool = reader->captions->owned;
-    const char *copy = text_pool_copy(&pool, text);
+    struct nc_text_pool *pool = reader->captions->owned;
+    const char *copy = nc_text_pool_copy(&pool, text);
     reader->captions->owned = pool;
     return copy;
 }
@@ -286,6 +237,6 @@ void nc_captions_free(struct nc_captions *captions)
 {
     free(captions->items);
     free(captions->images);
-    text_pool_free(captions->owned);
+    nc_text_pool_free(captions->owned);
     *captions = (struct nc_captions){0};
 }

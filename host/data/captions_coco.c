@@ -12,7 +12,7 @@
 
 struct coco {
     struct captions_reader *reader;
-    struct text_pool *pool;    /* ids and file names, until they are resolved */
+    struct nc_text_pool *pool;    /* ids and file names, until they are resolved */
     struct nc_string_map *ids; /* id -> index into `files` */
     const char **files;
     size_t file_count, file_capacity;
@@ -39,7 +39,7 @@ static int read_id(struct coco *coco, const char *where, const cJSON *object, co
     if (!text)
         return nc_error(NC_BAD_INPUT, "%s: \"%s\" is %s (expected a number or a string)", where,
                         key, item ? "neither a number nor a string" : "missing");
-    *id = text_pool_copy(&coco->pool, text);
+    *id = nc_text_pool_copy(&coco->pool, text);
     return *id ? NC_OK : captions_no_memory(coco->reader);
 }
 
@@ -66,7 +66,7 @@ static int read_image(struct coco *coco, size_t index, const cJSON *object)
         return nc_error(NC_BAD_INPUT, "%s: id %s is already that of %s", where, id,
                         coco->files[present]);
     }
-    const char *copy = text_pool_copy(&coco->pool, name);
+    const char *copy = nc_text_pool_copy(&coco->pool, name);
     const char **files =
         captions_grow(coco->files, coco->file_count, &coco->file_capacity, sizeof *files);
     if (files)
@@ -215,7 +215,7 @@ int captions_read_coco(struct captions_reader *reader)
     if (status == NC_OK)
         status = resolve(&coco);
     nc_string_map_destroy(coco.ids);
-    text_pool_free(coco.pool);
+    nc_text_pool_free(coco.pool);
     free(coco.files);
     free(coco.caption_ids);
     return status;

@@ -7,17 +7,13 @@
 #include "nclip/captions.h"
 #include "nclip/json.h"
 #include "nclip/string_map.h"
-
-/* Strings, kept together until all are freed. */
-struct text_pool;
-const char *text_pool_copy(struct text_pool **pool, const char *text); /* NULL: no memory */
-void text_pool_free(struct text_pool *pool);
+#include "nclip/text_pool.h"
 
 struct captions_reader {
     const char *path; /* for messages */
     const char *text; /* the whole file, a zero behind it */
     size_t size;
-    struct nc_captions *captions; /* owned: a struct text_pool */
+    struct nc_captions *captions; /* owned: a struct nc_text_pool */
     size_t capacity, image_capacity;
     struct nc_string_map *images; /* file name -> index */
     nc_captions_visit visit;      /* or NULL */

@@ -32,7 +32,8 @@ static int read_line(struct captions_reader *reader, const struct captions_reade
         status = nc_json_string(where, object, "image", &image);
     if (status == NC_OK)
         status = nc_json_optional_string(where, object, "distractor", &distractor);
-    struct nc_caption *caption = status == NC_OK ? &reader->captions->items[reader->captions->count - 1] : NULL;
+    struct nc_caption *caption =
+        status == NC_OK ? &reader->captions->items[reader->captions->count - 1] : NULL;
     if (status == NC_OK)
         status = read_picture(reader, where, "image", image, &caption->image);
     if (status == NC_OK && distractor)

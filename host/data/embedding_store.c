@@ -6,6 +6,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -272,6 +273,19 @@ const void *nc_embedding_store_row(const struct nc_embedding_store *store, size_
 void nc_embedding_store_row_float(const struct nc_embedding_store *store, size_t row, float *out)
 {
     nc_embedding_store_gather(store, &row, 1, NC_FLOAT32, out);
+}
+
+void nc_embedding_store_row_unit(const struct nc_embedding_store *store, size_t row, float *out)
+{
+    double sum = 0;
+    nc_embedding_store_row_float(store, row, out);
+    if (store->info.normalized && store->info.type == NC_FLOAT32)
+        return;
+    for (size_t i = 0; i < store->info.dimension; i++)
+        sum += (double)out[i] * (double)out[i];
+    float factor = sum > 0 ? (float)(1 / sqrt(sum)) : 0;
+    for (size_t i = 0; i < store->info.dimension; i++)
+        out[i] *= factor;
 }
 
 void nc_embedding_store_gather(const struct nc_embedding_store *store, const size_t *rows,

@@ -2,6 +2,7 @@
 #include "image_source_internal.h"
 
 #include "nclip/error.h"
+#include "nclip/files.h"
 #include "tar_format.h"
 
 #include <errno.h>
@@ -58,6 +59,9 @@ static int add_member(struct nc_image_source *source, const uint8_t block[NC_TAR
     bool hidden = (slash ? slash[1] : name[0]) == '.';
     if (hidden || !nc_image_source_is_picture(name, length))
         return NC_OK;
+    if (*name == '/' || nc_path_climbs(name))
+        return nc_error(NC_BAD_INPUT, "%s: its member %s leads out of the folder: pack it anew",
+                        source->path, name);
     return nc_image_source_add(source, name, length, offset, size);
 }
 

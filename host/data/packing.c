@@ -1,6 +1,7 @@
 #include "nclip/packing.h"
 
 #include "nclip/error.h"
+#include "nclip/random.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -16,12 +17,10 @@ static uint64_t trie_key(int32_t parent, int32_t token)
     return (uint64_t)(uint32_t)parent << 32 | (uint32_t)token;
 }
 
-/* The finaliser of splitmix64 (Steele, Lea, Flood 2014): every bit of the key moves the slot. */
+/* Every bit of the key moves the slot. */
 static size_t trie_slot(const struct nc_packing *packing, uint64_t key)
 {
-    key = (key ^ key >> 30) * 0xbf58476d1ce4e5b9u;
-    key = (key ^ key >> 27) * 0x94d049bb133111ebu;
-    return (size_t)(key ^ key >> 31) & (packing->trie_capacity - 1);
+    return (size_t)nc_random_mix(key) & (packing->trie_capacity - 1);
 }
 
 static int32_t trie_find(const struct nc_packing *packing, int32_t parent, int32_t token)
@@ -110,8 +109,9 @@ int nc_packing_add(struct nc_packing *packing, const int32_t *tokens, size_t cou
         return nc_error(NC_FAILED, "packing: the batch holds its %zu captions already",
                         packing->capacity_captions);
     if (count > packing->capacity_tokens - packing->tokens)
-        return nc_error(NC_FAILED, "packing: a caption of %zu tokens does not fit: %zu of %zu are used",
-                        count, packing->tokens, packing->capacity_tokens);
+        return nc_error(NC_FAILED,
+                        "packing: a caption of %zu tokens does not fit: %zu of %zu are used", count,
+                        packing->tokens, packing->capacity_tokens);
 
     int32_t *path = packing->path + packing->tokens;
     size_t shared = 0; /* leading tokens whose rows are there already */

@@ -155,6 +155,36 @@ int choice_items_keep(struct nc_choice_items *items, void *data, void (*release)
     return NC_OK;
 }
 
+static void release_json(void *root)
+{
+    cJSON_Delete(root);
+}
+
+int choice_items_load_json(struct nc_choice_items *items, const char *path, cJSON **root)
+{
+    int status = nc_json_load(path, root);
+    return status == NC_OK ? choice_items_keep(items, *root, release_json) : status;
+}
+
+static void release_csv(void *csv)
+{
+    nc_csv_free(csv);
+    free(csv);
+}
+
+int choice_items_load_csv(struct nc_choice_items *items, const char *path, struct nc_csv **csv)
+{
+    *csv = calloc(1, sizeof **csv);
+    if (!*csv)
+        return nc_error(NC_FAILED, "evaluate: no memory");
+    int status = nc_csv_load(path, *csv);
+    if (status == NC_OK)
+        return choice_items_keep(items, *csv, release_csv);
+    free(*csv);
+    *csv = NULL;
+    return status;
+}
+
 int choice_items_option(struct nc_choice_items *items, size_t index)
 {
     struct owned *owned = items->owned;
@@ -172,10 +202,12 @@ int choice_items_add(struct nc_choice_items *items, const char *where, const cha
     struct owned *owned = items->owned;
     item->count = items->option_count - item->first;
     if (item->count < 2)
-        return nc_error(NC_BAD_INPUT, "%s: has %zu options; choosing needs two", where, item->count);
+        return nc_error(NC_BAD_INPUT, "%s: has %zu options; choosing needs two", where,
+                        item->count);
     if (item->answer >= item->count)
-        return nc_error(NC_BAD_INPUT, "%s: \"answer\" is %zu, but the options are numbered 0 to %zu",
-                        where, item->answer, item->count - 1);
+        return nc_error(NC_BAD_INPUT,
+                        "%s: \"answer\" is %zu, but the options are numbered 0 to %zu", where,
+                        item->answer, item->count - 1);
     int status =
         add_string(owned->groups, group, &items->groups, &items->group_count, &item->group);
     if (status == NC_OK) {
@@ -221,7 +253,8 @@ void nc_choices_decide(const struct nc_choice_items *items, const float *phrase_
 #pragma omp parallel for schedule(static)
     for (size_t i = 0; i < items->count; i++) {
         const struct nc_choice_item *item = &items->items[i];
-        const float *fixed = (item->phrases_vary ? view_features : phrase_features) + item->fixed * embedding;
+        const float *fixed =
+            (item->phrases_vary ? view_features : phrase_features) + item->fixed * embedding;
         const float *varying = item->phrases_vary ? phrase_features : view_features;
         choices[i] = 0;
         for (size_t k = 0; k < item->count; k++) {
@@ -242,8 +275,9 @@ void nc_choices_decide(const struct nc_choice_items *items, const float *phrase_
 int item_write(struct nc_writer *writer, size_t index, size_t choice, size_t answer,
                const float *scores, const size_t *options, size_t count)
 {
-    int status = nc_writer_printf(
-        writer, "{\"index\": %zu, \"choice\": %zu, \"answer\": %zu, \"scores\": [", index, choice, answer);
+    int status =
+        nc_writer_printf(writer, "{\"index\": %zu, \"choice\": %zu, \"answer\": %zu, \"scores\": [",
+                         index, choice, answer);
     for (size_t k = 0; k < count && status == NC_OK; k++)
         status = nc_writer_printf(writer, "%s%.9g", k ? ", " : "", (double)scores[k]);
     for (size_t k = 0; options && k < count && status == NC_OK; k++)
@@ -282,9 +316,9 @@ static int add_sample(const struct nc_choice_items *items, size_t index, size_t 
     const struct nc_choice_item *item = &items->items[index];
     const size_t *options = items->option + item->first;
     return samples_add(samples, index, side_of(items, !item->phrases_vary, item->fixed),
-                        side_of(items, item->phrases_vary, options[item->answer]),
-                        side_of(items, item->phrases_vary, options[item->answer == 0]),
-                        side_of(items, item->phrases_vary, options[choice]), choice == item->answer);
+                       side_of(items, item->phrases_vary, options[item->answer]),
+                       side_of(items, item->phrases_vary, options[item->answer == 0]),
+                       side_of(items, item->phrases_vary, options[choice]), choice == item->answer);
 }
 
 static int decide(const struct nc_choice_items *items, struct nc_evaluator *evaluator,

@@ -2,13 +2,19 @@
 #ifndef NCLIP_HOST_EVALUATE_CHOICE_ITEMS_H
 #define NCLIP_HOST_EVALUATE_CHOICE_ITEMS_H
 
+#include "nclip/csv.h"
 #include "nclip/evaluate.h"
+#include "nclip/json.h"
 
 int choice_items_begin(struct nc_choice_items *items);
 
 /* Phrases, names and groups are not copied: `data` holds them, and is released with the items (at
  * once when this fails). */
 int choice_items_keep(struct nc_choice_items *items, void *data, void (*release)(void *));
+
+/* A file whose strings are phrases and names: it lives as long as the items. */
+int choice_items_load_json(struct nc_choice_items *items, const char *path, cJSON **root);
+int choice_items_load_csv(struct nc_choice_items *items, const char *path, struct nc_csv **csv);
 
 /* Each is kept once; *index is where. */
 int choice_items_phrase(struct nc_choice_items *items, const char *text, size_t *index);

@@ -11,7 +11,6 @@
 
 #include "known_files.h"
 #include "nclip/error.h"
-#include "nclip/json.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -59,7 +58,8 @@ static int read_options(struct nc_choice_items *items, const char *where, const 
 }
 
 /* NegRefCOCOg says the answer by its box. */
-static int find_reference(const char *where, const cJSON *object, const cJSON *boxes, size_t *answer)
+static int find_reference(const char *where, const cJSON *object, const cJSON *boxes,
+                          size_t *answer)
 {
     double reference[4], box[4];
     const cJSON *array, *entry;
@@ -79,7 +79,9 @@ static int find_reference(const char *where, const cJSON *object, const cJSON *b
         }
         index++;
     }
-    return status == NC_OK ? nc_error(NC_BAD_INPUT, "%s: \"ref_bbox\" is not in \"bbox_list\"", where) : status;
+    return status == NC_OK
+               ? nc_error(NC_BAD_INPUT, "%s: \"ref_bbox\" is not in \"bbox_list\"", where)
+               : status;
 }
 
 static int read_item(struct nc_choice_items *items, const char *where, const cJSON *object)
@@ -108,17 +110,13 @@ static int read_item(struct nc_choice_items *items, const char *where, const cJS
         status = item.phrases_vary ? choice_items_view(items, image, NULL, &item.fixed)
                                    : choice_items_phrase(items, phrase, &item.fixed);
     if (status == NC_OK)
-        status = read_options(items, where, options, phrases || images ? NULL : image, item.phrases_vary);
+        status = read_options(items, where, options, phrases || images ? NULL : image,
+                              item.phrases_vary);
     if (status == NC_OK)
         status = list && !boxes && !images && !phrases
                      ? find_reference(where, object, list, &item.answer)
                      : nc_json_size(where, object, "answer", &item.answer);
     return status == NC_OK ? choice_items_add(items, where, group, &item) : status;
-}
-
-static void release_json(void *root)
-{
-    cJSON_Delete(root);
 }
 
 int nc_choice_items_load(const char *path, struct nc_choice_items *items)
@@ -127,9 +125,7 @@ int nc_choice_items_load(const char *path, struct nc_choice_items *items)
     int status = choice_items_begin(items);
     if (status != NC_OK)
         return status;
-    status = nc_json_load(path, &root);
-    if (status == NC_OK)
-        status = choice_items_keep(items, root, release_json);
+    status = choice_items_load_json(items, path, &root);
     if (status == NC_OK && (!cJSON_IsArray(root) || !root->child))
         status = nc_error(NC_BAD_INPUT, "%s: expected a JSON array of items", path);
     const cJSON *object = status == NC_OK ? root->child : NULL;
@@ -161,8 +157,9 @@ const struct nc_benchmark nc_benchmark_choices = {
     .name = "choices",
     .definition = "share of items whose right option has the highest cosine",
     .annotations = true,
-    .annotations_help = "a JSON array of items: {\"phrase\", \"images\", \"answer\"}, "
-                        "{\"phrase\", \"image\", \"boxes\", \"answer\"} or {\"image\", \"phrases\", \"answer\"}",
+    .annotations_help =
+        "a JSON array of items: {\"phrase\", \"images\", \"answer\"}, "
+        "{\"phrase\", \"image\", \"boxes\", \"answer\"} or {\"image\", \"phrases\", \"answer\"}",
     .run = run,
 };
 

@@ -2,9 +2,9 @@
 #include "nclip/comparison.h"
 
 #include "nclip/error.h"
+#include "nclip/json.h"
 #include "samples.h"
 
-#include <cjson/cJSON.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -163,13 +163,7 @@ static int print_json(const struct nc_comparison *comparison, FILE *out)
         cJSON_AddStringToObject(object, "benchmark", suite->entries[e].benchmark->name);
         add_scores(comparison, e, object);
     }
-    char *text = cJSON_Print(root);
-    cJSON_Delete(root);
-    if (!text)
-        return nc_error(NC_FAILED, "evaluate: no memory");
-    fprintf(out, "%s\n", text);
-    cJSON_free(text);
-    return NC_OK;
+    return nc_json_print(out, root, true);
 }
 
 int nc_comparison_print(const struct nc_comparison *comparison, bool json, FILE *out)

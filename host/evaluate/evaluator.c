@@ -8,7 +8,6 @@
 #include "nclip/progress.h"
 #include "views.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -97,17 +96,6 @@ int nc_evaluator_texts(struct nc_evaluator *evaluator, const char *const *texts,
 
 /* ---- Pictures ------------------------------------------------------------------------------- */
 
-/* Rows that are not normalised in fp32 become so: a store in bf16 keeps norms only nearly. */
-static void normalize(float *row, size_t embedding)
-{
-    double sum = 0;
-    for (size_t d = 0; d < embedding; d++)
-        sum += (double)row[d] * (double)row[d];
-    float factor = sum > 0 ? (float)(1 / sqrt(sum)) : 0;
-    for (size_t d = 0; d < embedding; d++)
-        row[d] *= factor;
-}
-
 static bool in_store(const void *store, const char *name)
 {
     size_t row;
@@ -119,9 +107,7 @@ static int from_store(struct nc_evaluator *evaluator, const struct nc_views *vie
                       const char *folder, bool *wanted, float *features)
 {
     const struct nc_embedding_store *store = evaluator->store;
-    const struct nc_embedding_info *info = nc_embedding_store_info(store);
     size_t embedding = nc_evaluator_embedding(evaluator);
-    bool scale = !info->normalized || info->type != NC_FLOAT32;
     for (size_t i = 0; i < views->count; i++) {
         const struct nc_view *view = &views->items[i];
         const char *name = views_known_name(views->images[view->image], in_store, store);
@@ -135,9 +121,7 @@ static int from_store(struct nc_evaluator *evaluator, const struct nc_views *vie
                             evaluator->options.embeddings, name);
         if (wanted[i])
             continue;
-        nc_embedding_store_row_float(store, row, features + i * embedding);
-        if (scale)
-            normalize(features + i * embedding, embedding);
+        nc_embedding_store_row_unit(store, row, features + i * embedding);
     }
     return NC_OK;
 }

@@ -1,7 +1,7 @@
 /* foils: a picture, its caption, and one or more captions that do not fit it. The score is the
  * share of items whose caption has the highest cosine; with several pieces (VALSE, SugarCrepe,
  * CREPE's complexities) the mean over them, as their papers average. The benchmarks differ in what
- * equal cosines count: see each reader.
+ * equal cosines count: see each reader, and the definition that is printed.
  *
  * Which benchmark a file is of is seen from its keys or columns. A folder stands for all files in
  * it that are of one; a suite's pieces all lie in one folder.
@@ -15,17 +15,25 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const char strictly_above[] = "share of items whose caption has a higher cosine with the "
+                                     "picture than its foils; with several "
+                                     "pieces the mean over them";
+
 static const struct format {
     const char *name;
     bool mean; /* the score is the mean over pieces */
     bool (*is)(const struct foils_file *);
     int (*read)(const struct foils_file *, struct nc_choice_items *);
+    const char *definition;
 } formats[] = {
-    {"VALSE", true, foils_is_valse, foils_read_valse},
-    {"SugarCrepe", true, foils_is_sugarcrepe, foils_read_sugarcrepe},
-    {"CC-Neg", false, foils_is_ccneg, foils_read_ccneg},
-    {"CREPE", true, foils_is_crepe, foils_read_crepe},
-    {"NegBench", false, foils_is_negbench, foils_read_negbench},
+    {"VALSE", true, foils_is_valse, foils_read_valse, strictly_above},
+    {"SugarCrepe", true, foils_is_sugarcrepe, foils_read_sugarcrepe, strictly_above},
+    {"CC-Neg", false, foils_is_ccneg, foils_read_ccneg,
+     "share of pairs whose caption has at least the cosine with the picture that its negation has"},
+    {"CREPE", true, foils_is_crepe, foils_read_crepe, strictly_above},
+    {"NegBench", false, foils_is_negbench, foils_read_negbench,
+     "share of questions whose right caption has the highest cosine with the picture, the first of "
+     "equals"},
 };
 enum { FORMATS = sizeof formats / sizeof *formats };
 
@@ -46,17 +54,6 @@ int foils_add(struct nc_choice_items *items, const char *where, const char *grou
     return status == NC_OK ? choice_items_add(items, where, group, &item) : status;
 }
 
-static const char *ending(const char *name)
-{
-    const char *dot = strrchr(name, '.');
-    return dot ? dot : "";
-}
-
-static bool is_csv(const char *path)
-{
-    return strcmp(ending(path), ".csv") == 0;
-}
-
 static const struct format *recognise(const struct foils_file *file)
 {
     for (size_t i = 0; i < FORMATS; i++)
@@ -65,18 +62,8 @@ static const struct format *recognise(const struct foils_file *file)
     return NULL;
 }
 
-/* ---- Loading: a file's content lives as long as the items ------------------------------------ */
-
-static void release_json(void *root)
-{
-    cJSON_Delete(root);
-}
-
-static void release_csv(void *csv)
-{
-    nc_csv_free(csv);
-    free(csv);
-}
+/* ---- Loading ----------------------------------------------------------------------------------
+ */
 
 static char *piece_of(const char *path)
 {
@@ -87,35 +74,18 @@ static char *piece_of(const char *path)
     return piece;
 }
 
-static int load(const char *path, struct nc_choice_items *items, struct foils_file *file)
-{
-    int status;
-    *file = (struct foils_file){.path = path};
-    if (is_csv(path)) {
-        file->csv = calloc(1, sizeof *file->csv);
-        if (!file->csv)
-            return nc_error(NC_FAILED, "evaluate: no memory");
-        status = nc_csv_load(path, file->csv);
-        if (status == NC_OK)
-            return choice_items_keep(items, file->csv, release_csv);
-        free(file->csv);
-        return status;
-    }
-    status = nc_json_load(path, &file->root);
-    return status == NC_OK ? choice_items_keep(items, file->root, release_json) : status;
-}
-
 /* *format: NULL when the file is of no benchmark. */
 static int read_file(const char *path, struct nc_choice_items *items, const struct format **format)
 {
-    struct foils_file file;
+    struct foils_file file = {.path = path};
     char *piece = piece_of(path);
     *format = NULL;
     if (!piece)
         return nc_error(NC_FAILED, "evaluate: no memory");
     int status = choice_items_keep(items, piece, free);
     if (status == NC_OK)
-        status = load(path, items, &file);
+        status = nc_path_ends(path, ".csv") ? choice_items_load_csv(items, path, &file.csv)
+                                            : choice_items_load_json(items, path, &file.root);
     if (status != NC_OK)
         return status;
     file.piece = piece;
@@ -123,6 +93,7 @@ static int read_file(const char *path, struct nc_choice_items *items, const stru
     if (!*format)
         return NC_OK;
     items->mean_over_groups = (*format)->mean;
+    items->definition = (*format)->definition;
     return (*format)->read(&file, items);
 }
 
@@ -137,8 +108,8 @@ static int unknown(const char *path)
 
 static int wanted(const struct dirent *entry)
 {
-    const char *end = ending(entry->d_name);
-    return *entry->d_name != '.' && (strcmp(end, ".json") == 0 || strcmp(end, ".csv") == 0);
+    const char *name = entry->d_name;
+    return *name != '.' && (nc_path_ends(name, ".json") || nc_path_ends(name, ".csv"));
 }
 
 static int read_folder(const char *folder, struct nc_choice_items *items)
@@ -197,6 +168,7 @@ static int run(const struct nc_benchmark *benchmark, struct nc_evaluator *evalua
     int status = nc_foils_load(request->annotations, &items);
     if (status != NC_OK)
         return status;
+    result->definition = items.definition;
     status = choice_items_evaluate(&items, evaluator, request, result);
     nc_choice_items_free(&items);
     return status;
@@ -204,9 +176,7 @@ static int run(const struct nc_benchmark *benchmark, struct nc_evaluator *evalua
 
 const struct nc_benchmark nc_benchmark_foils = {
     .name = "foils",
-    .definition =
-        "share of items whose caption has a higher cosine with the picture than its foils; "
-        "with several pieces the mean over them",
+    .definition = strictly_above, /* until the file's format is known */
     .annotations = true,
     .annotations_help = "a file or a folder of VALSE, SugarCrepe, CREPE, CC-Neg or NegBench",
     .run = run,

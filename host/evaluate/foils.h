@@ -3,8 +3,6 @@
 #define NCLIP_HOST_EVALUATE_FOILS_H
 
 #include "choice_items.h"
-#include "nclip/csv.h"
-#include "nclip/json.h"
 
 /* A file that was recognised by its keys or columns. JSON: an object of entries (VALSE,
  * SugarCrepe), or CC-Neg's. The file's name without its ending is the group. */

@@ -27,15 +27,6 @@ static int no_memory(void)
     return nc_error(NC_FAILED, "guard: no memory");
 }
 
-static void normalize(float *row, size_t dimension)
-{
-    double sum = 0;
-    for (size_t i = 0; i < dimension; i++)
-        sum += (double)row[i] * (double)row[i];
-    for (size_t i = 0; i < dimension && sum > 0; i++)
-        row[i] = (float)((double)row[i] / sqrt(sum));
-}
-
 static int load_pictures(struct nc_guard *guard, const struct nc_embedding_store *store)
 {
     const struct nc_captions *captions = &guard->captions;
@@ -52,8 +43,7 @@ static int load_pictures(struct nc_guard *guard, const struct nc_embedding_store
                             "%s: \"%.200s\" has no embedding in %s; embed the captions' pictures "
                             "first",
                             guard->captions_path, captions->images[i], guard->store_path);
-        nc_embedding_store_row_float(store, row, out);
-        normalize(out, guard->dimension);
+        nc_embedding_store_row_unit(store, row, out);
     }
     return NC_OK;
 }

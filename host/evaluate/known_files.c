@@ -56,10 +56,10 @@ void known_file_check(const char *path, const char *name, size_t count)
             continue;
         struct nc_mapping file;
         if (count != known->entries) {
-            fprintf(stderr,
-                    "warning: %s: has %zu entries, the published %s has %zu: the score is that of "
-                    "a subset\n",
-                    path, count, name, known->entries);
+            fprintf(stderr, "warning: %s: has %zu entries, the published %s has %zu: %s\n", path,
+                    count, name, known->entries,
+                    count < known->entries ? "the score is that of a part"
+                                           : "it is another file, whose score compares to none");
         } else if (known->hash && strcmp(path, "-") != 0 && nc_file_map(path, &file) == NC_OK) {
             uint64_t hash = XXH3_64bits(file.data, file.size);
             if (hash != known->hash)

@@ -264,15 +264,6 @@ static int read_ref(const char *where, const cJSON *ref, const struct instances 
     return NC_OK;
 }
 
-static int write_json(const char *path, const cJSON *root)
-{
-    char *text = cJSON_Print(root);
-    int status =
-        text ? nc_file_write(path, text, strlen(text)) : nc_error(NC_FAILED, "%s: no memory", path);
-    cJSON_free(text);
-    return status;
-}
-
 int nc_negrefcocog_build(const struct nc_negrefcocog_options *options,
                          struct nc_negrefcocog_counts *counts)
 {
@@ -301,9 +292,10 @@ int nc_negrefcocog_build(const struct nc_negrefcocog_options *options,
                      "%s: no expression holds a negation and has another object of its category",
                      options->refs);
     if (status == NC_OK)
-        status = write_json(options->out, items);
+        status = nc_json_write(options->out, items, true);
+    else
+        cJSON_Delete(items);
     instances_free(&instances);
-    cJSON_Delete(items);
     cJSON_Delete(refs);
     cJSON_Delete(root);
     return status;

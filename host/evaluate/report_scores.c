@@ -2,6 +2,7 @@
 #include "nclip/files.h"
 #include "nclip/json.h"
 #include "nclip/report.h"
+#include "nclip/terminal.h"
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -191,9 +192,12 @@ void nc_report_scores_print(const struct nc_report_scores *scores, FILE *out)
         const struct nc_report_group *group = &scores->groups[i];
         const char *name = group->part[0] ? group->part : *group->name ? group->name : "all";
         double count = (double)group->items;
-        fprintf(out, "%s%-*s  %6zu  %6.1f%%  %6.1f%%\n", group->part[0] ? "  " : "",
-                group->part[0] ? width - 2 : width, name, group->items,
-                100 * (double)group->before / count, 100 * (double)group->after / count);
+        int indent = group->part[0] ? 2 : 0;
+        fprintf(out, "%*s", indent, "");
+        nc_terminal_print(out, name);
+        fprintf(out, "%*s  %6zu  %6.1f%%  %6.1f%%\n", width - indent - (int)strlen(name), "",
+                group->items, 100 * (double)group->before / count,
+                100 * (double)group->after / count);
     }
 }
 
@@ -221,25 +225,12 @@ int nc_report_scores_write(const struct nc_report_scores *scores, double seconds
 {
     cJSON *root = cJSON_CreateObject(), *parts = cJSON_CreateObject();
     bool made = root && parts;
-    char *text = NULL;
     for (size_t i = 0; i < scores->group_count && made; i++)
         made = add_group(root, parts, &scores->groups[i]);
     if (made && seconds >= 0)
         made = cJSON_AddNumberToObject(root, "seconds", seconds) != NULL;
-    if (made && cJSON_AddItemToObject(root, "groups", parts)) {
+    if (made && (made = cJSON_AddItemToObject(root, "groups", parts)))
         parts = NULL;
-        text = cJSON_Print(root);
-    }
-    int status;
-    struct nc_writer *writer;
-    if (!text)
-        status = nc_error(NC_FAILED, "%s: no memory", path);
-    else if ((status = nc_writer_create(path, &writer)) == NC_OK) {
-        (void)nc_writer_printf(writer, "%s\n", text); /* commit reports a failure */
-        status = nc_writer_commit(writer);
-    }
-    free(text);
     cJSON_Delete(parts);
-    cJSON_Delete(root);
-    return status;
+    return nc_json_write(path, root, made);
 }

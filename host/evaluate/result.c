@@ -2,8 +2,9 @@
 #include "nclip/evaluate.h"
 
 #include "nclip/error.h"
+#include "nclip/json.h"
+#include "nclip/terminal.h"
 
-#include <cjson/cJSON.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,18 +50,14 @@ static int print_json(const struct nc_result *result, FILE *out)
             add_share(cJSON_AddObjectToObject(object, result->parts[i].name),
                       &result->parts[i].share);
     }
-    char *text = cJSON_Print(root);
-    cJSON_Delete(root);
-    if (!text)
-        return nc_error(NC_FAILED, "evaluate: no memory");
-    fprintf(out, "%s\n", text);
-    cJSON_free(text);
-    return NC_OK;
+    return nc_json_print(out, root, true);
 }
 
 static void print_line(const char *name, const struct nc_share *share, FILE *out)
 {
-    fprintf(out, "%-32s %6.2f%%  (95%%: %.2f to %.2f)  %zu items\n", name, 100 * share->score,
+    nc_terminal_print(out, name); /* groups are named in the benchmark's file */
+    fprintf(out, "%*s %6.2f%%  (95%%: %.2f to %.2f)  %zu items\n",
+            strlen(name) < 32 ? 32 - (int)strlen(name) : 0, "", 100 * share->score,
             100 * share->low, 100 * share->high, share->n);
 }
 

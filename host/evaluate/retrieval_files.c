@@ -2,9 +2,7 @@
 
 #include "known_files.h"
 #include "nclip/captions.h"
-#include "nclip/csv.h"
 #include "nclip/error.h"
-#include "nclip/json.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -29,12 +27,17 @@ static int add_caption(struct retrieval *retrieval, const char *text, size_t pic
     return status;
 }
 
-/* ---- Karpathy and Fei-Fei's splits (CVPR 2015): dataset_coco.json, dataset_flickr30k.json ---- */
-
-static void release_json(void *root)
+/* The published files have five captions a picture. A picture without one would be a miss to
+ * clip_benchmark and BLIP (image to text), and does not exist for VSE++: there is no right number.
+ */
+static int no_caption(const char *where, const char *key)
 {
-    cJSON_Delete(root);
+    return nc_error(NC_BAD_INPUT,
+                    "%s: \"%s\" is empty: no caption is of this picture; take it out of the file",
+                    where, key);
 }
+
+/* ---- Karpathy and Fei-Fei's splits (CVPR 2015): dataset_coco.json, dataset_flickr30k.json ---- */
 
 static int read_karpathy_image(const char *where, const cJSON *image, const char *split,
                                struct retrieval *retrieval)
@@ -51,6 +54,8 @@ static int read_karpathy_image(const char *where, const cJSON *image, const char
         status = nc_json_string(where, image, "filename", &name);
     if (status == NC_OK)
         status = nc_json_array(where, image, "sentences", &sentences);
+    if (status == NC_OK && !sentences->child)
+        status = no_caption(where, "sentences");
     if (status == NC_OK && !(path = nc_path_join(folder, name)))
         status = nc_error(NC_FAILED, "evaluate: no memory");
     if (status == NC_OK)
@@ -97,33 +102,23 @@ static int read_karpathy(const char *path, cJSON *root, const char *split,
 
 /* ---- NegBench (Alhamoud et al., CVPR 2025): filepath, captions (a Python list) ------------- */
 
-static void release_csv(void *csv)
-{
-    nc_csv_free(csv);
-    free(csv);
-}
-
 static int read_negbench(const char *path, struct retrieval *retrieval)
 {
-    struct nc_csv *csv = calloc(1, sizeof *csv);
+    struct nc_csv *csv;
     size_t name_column, captions_column, picture, count;
-    if (!csv)
-        return nc_error(NC_FAILED, "evaluate: no memory");
-    int status = nc_csv_load(path, csv);
-    if (status != NC_OK) {
-        free(csv);
-        return status;
-    }
-    status = choice_items_keep(&retrieval->set, csv, release_csv);
+    int status = choice_items_load_csv(&retrieval->set, path, &csv);
     if (status == NC_OK)
         status = nc_csv_column(csv, "filepath", &name_column);
     if (status == NC_OK)
         status = nc_csv_column(csv, "captions", &captions_column);
     for (size_t row = 0; status == NC_OK && row < csv->rows; row++) {
         const char **captions = NULL, *name = nc_csv_cell(csv, row, name_column);
+        char where[512];
+        snprintf(where, sizeof where, "%s line %zu", path, csv->lines[row + 1]);
         status = *name ? nc_csv_strings(csv, row, captions_column, &captions, &count)
-                       : nc_error(NC_BAD_INPUT, "%s line %zu: the picture's name is empty", path,
-                                  csv->lines[row + 1]);
+                       : nc_error(NC_BAD_INPUT, "%s: the picture's name is empty", where);
+        if (status == NC_OK && !count)
+            status = no_caption(where, "captions");
         if (status == NC_OK)
             status = choice_items_view(&retrieval->set, name, NULL, &picture);
         for (size_t i = 0; status == NC_OK && i < count; i++)
@@ -164,12 +159,6 @@ static int read_captions(const char *path, struct retrieval *retrieval)
 
 /* ---- Which of them it is ------------------------------------------------------------------- */
 
-static bool ends_with(const char *text, const char *end)
-{
-    size_t length = strlen(text), end_length = strlen(end);
-    return length >= end_length && strcmp(text + length - end_length, end) == 0;
-}
-
 int retrieval_load(const char *path, const char *split, struct retrieval *retrieval)
 {
     *retrieval = (struct retrieval){0};
@@ -178,12 +167,10 @@ int retrieval_load(const char *path, const char *split, struct retrieval *retrie
         return status;
     cJSON *root = NULL;
     bool karpathy = false;
-    if (ends_with(path, ".csv")) {
+    if (nc_path_ends(path, ".csv")) {
         status = read_negbench(path, retrieval);
-    } else if (ends_with(path, ".json")) {
-        status = nc_json_load(path, &root);
-        if (status == NC_OK)
-            status = choice_items_keep(&retrieval->set, root, release_json);
+    } else if (nc_path_ends(path, ".json")) {
+        status = choice_items_load_json(&retrieval->set, path, &root);
         if (status == NC_OK) {
             const cJSON *images = cJSON_GetObjectItemCaseSensitive(root, "images");
             karpathy =

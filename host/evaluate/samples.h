@@ -30,8 +30,8 @@ struct nc_samples {
 /* Whether item `index` of `count` is among the candidates. */
 bool samples_want(const struct nc_samples *samples, size_t index, size_t count);
 
-/* Everything is copied. `other`: what could have been chosen instead of the right; {0} where that is
- * too many things. Models add the same indices in the same order. */
+/* Everything is copied. `other`: what could have been chosen instead of the right; {0} where that
+ * is too many things. Models add the same indices in the same order. */
 int samples_add(struct nc_samples *samples, size_t index, struct sample_side query,
                 struct sample_side right, struct sample_side other, struct sample_side chosen,
                 bool is_right);

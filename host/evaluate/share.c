@@ -2,16 +2,14 @@
 #include "nclip/evaluate.h"
 
 #include "nclip/error.h"
+#include "nclip/random.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 size_t nc_bootstrap_draw(uint64_t *state, size_t n)
 {
-    uint64_t z = *state += 0x9e3779b97f4a7c15u;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return (size_t)((unsigned __int128)(z ^ z >> 31) * n >> 64);
+    return (size_t)((unsigned __int128)nc_random_next(state) * n >> 64);
 }
 
 static int by_value(const void *a, const void *b)

@@ -24,7 +24,8 @@ static int load_json(const char *path, cJSON **root)
         return nc_json_load(path, root);
     for (size_t i = 0; nc_benchmark_file_names[i]; i++)
         if (strcmp(nc_benchmark_file_names[i], name) == 0)
-            return nc_json_parse(name, nc_benchmark_file_texts[i], strlen(nc_benchmark_file_texts[i]), root);
+            return nc_json_parse(name, nc_benchmark_file_texts[i],
+                                 strlen(nc_benchmark_file_texts[i]), root);
     return nc_error(NC_FAILED, "%s is not built in: give --suite", name);
 }
 

@@ -74,8 +74,10 @@ int thumbnail_make(const char *folder, const char *name, const double *box, uint
 {
     struct nc_image image = {0};
     struct buffer buffer = {0};
-    char *path = views_path(folder, name);
-    int status = path ? nc_image_load(path, &image) : nc_error(NC_FAILED, "%s: no memory", name);
+    char *path;
+    int status = views_path(folder, name, &path);
+    if (status == NC_OK)
+        status = nc_image_load(path, &image);
     if (status == NC_OK && box)
         status = crop(&image, box);
     if (status == NC_OK)

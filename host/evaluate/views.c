@@ -30,7 +30,7 @@ const char *views_known_name(const char *name, bool (*exists)(const void *contex
         if (exists(context, end))
             return end;
         end = strchr(end, '/');
-        if (!end || !*++end)
+        if (!end || !*(end += strspn(end, "/")))
             return name;
     }
 }
@@ -43,9 +43,15 @@ static bool in_folder(const void *folder, const char *name)
     return exists;
 }
 
-char *views_path(const char *folder, const char *name)
+int views_path(const char *folder, const char *name, char **path)
 {
-    return nc_path_join(folder, views_known_name(name, in_folder, folder));
+    *path = NULL;
+    if (nc_path_climbs(name))
+        return nc_error(NC_BAD_INPUT, "%s: its \"..\" leads out of the folder of pictures, %s",
+                        name, folder);
+    name += strspn(name, "/");
+    *path = nc_path_join(folder, views_known_name(name, in_folder, folder));
+    return *path ? NC_OK : nc_error(NC_FAILED, "%s: no memory", name);
 }
 
 /* Preprocesses views order[0 .. count), all of one picture. */
@@ -54,8 +60,10 @@ static int prepare_image(const struct nc_views *views, const char *folder,
                          size_t count, size_t values, float *pixels)
 {
     struct nc_image image = {0};
-    char *path = views_path(folder, views->images[order[0].image]);
-    int status = path ? nc_image_load(path, &image) : nc_error(NC_FAILED, "evaluate: no memory");
+    char *path;
+    int status = views_path(folder, views->images[order[0].image], &path);
+    if (status == NC_OK)
+        status = nc_image_load(path, &image);
     for (size_t i = 0; i < count && status == NC_OK; i++) {
         const struct nc_view *view = &views->items[order[i].view];
         status = nc_image_preprocess(preprocess, &image, view->has_box ? view->box : NULL,
@@ -83,8 +91,8 @@ static int prepare(const struct nc_views *views, const char *folder,
 #pragma omp parallel for schedule(dynamic)
     for (size_t run = 0; run < runs; run++) {
         size_t first = starts[run];
-        int failed = prepare_image(views, folder, preprocess, order + first, starts[run + 1] - first,
-                                   values, pixels + first * values);
+        int failed = prepare_image(views, folder, preprocess, order + first,
+                                   starts[run + 1] - first, values, pixels + first * values);
         if (failed == NC_OK)
             continue;
 #pragma omp critical

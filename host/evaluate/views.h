@@ -15,8 +15,9 @@ int views_encode(struct nc_encoder *encoder, const struct nc_model *model,
 const char *views_known_name(const char *name, bool (*exists)(const void *context, const char *),
                              const void *context);
 
-/* Where the picture file of that name lies below `folder`; the caller frees it (NULL: no memory).
- */
-char *views_path(const char *folder, const char *name);
+/* Where the picture file of that name lies below `folder`; the caller frees *path. Files of
+ * strangers name the pictures: an absolute name is looked for below the folder too, and one with
+ * ".." in it is NC_BAD_INPUT. */
+int views_path(const char *folder, const char *name, char **path);
 
 #endif

@@ -188,16 +188,35 @@ static int use_answer(void *context, struct nc_chat *chat, size_t number,
 
 /* ---- All of it ---------------------------------------------------------------------------- */
 
+/* Each of the phrasings that are asked for is there. */
+static int check_phrasings(const struct nc_absence_options *options)
+{
+    const struct nc_prompts *prompts = options->prompts;
+    for (size_t i = 0; i < options->phrasing_count; i++) {
+        char names[1024] = "";
+        size_t used = 0;
+        if (nc_prompts_choose(prompts, "rewrite", &options->phrasings[i], 1, 0))
+            continue;
+        for (size_t k = 0; k < prompts->count && used < sizeof names; k++)
+            if (strncmp(prompts->items[k].name, "rewrite-", 8) == 0)
+                used += (size_t)snprintf(names + used, sizeof names - used, "%s%s",
+                                         used ? ", " : "", prompts->items[k].name + 8);
+        return nc_error(NC_USAGE,
+                        "--phrasing %s: there is no rewrite-%s.txt among the prompts; there are %s",
+                        options->phrasings[i], options->phrasings[i], used ? names : "none");
+    }
+    return NC_OK;
+}
+
 static int prepare(struct absence *a)
 {
     const struct nc_absence_options *options = a->options;
-    if (!nc_prompts_choose(options->prompts, "rewrite", options->phrasings, options->phrasing_count,
-                           0))
-        return nc_error(NC_USAGE, "no prompt rewrite-%s.txt among the prompts",
-                        options->phrasings[0]);
+    int status = check_phrasings(options);
+    if (status != NC_OK)
+        return status;
     a->object_prompt = nc_prompts_choose(options->prompts, "object", NULL, 0, 0);
     a->check_prompt = nc_prompts_choose(options->prompts, "check", NULL, 0, 0);
-    int status = absence_load_captions(a);
+    status = absence_load_captions(a);
     if (status == NC_OK)
         status = absence_load_objects(a);
     if (status == NC_OK && options->vision_check)

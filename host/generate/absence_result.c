@@ -4,6 +4,7 @@
 #include "caption_output.h"
 #include "nclip/error.h"
 #include "nclip/files.h"
+#include "nclip/json.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,7 +40,7 @@ static cJSON *make_source(const struct absence *a, const struct absence_item *it
            cJSON_AddStringToObject(prompts, "rewrite", item->rewrite->hash) &&
            cJSON_AddNumberToObject(root, "temperature", options->temperature) &&
            cJSON_AddNumberToObject(root, "top_p", options->top_p) &&
-           cJSON_AddNumberToObject(root, "seed", (double)options->seed);
+           nc_json_add_count(root, "seed", options->seed);
     if (!made) {
         cJSON_Delete(root);
         root = NULL;

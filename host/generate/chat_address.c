@@ -1,6 +1,7 @@
 #include "chat_internal.h"
 
 #include "nclip/error.h"
+#include "nclip/files.h"
 
 #include <curl/curl.h>
 #include <stdio.h>
@@ -34,12 +35,6 @@ static int read_key(enum nc_chat_server server, char **header)
                : NC_OK;
 }
 
-static bool ends(const char *text, const char *ending)
-{
-    size_t length = strlen(text), tail = strlen(ending);
-    return length >= tail && strcmp(text + length - tail, ending) == 0;
-}
-
 /* "" becomes "/v1/chat/completions", "/v1" and other bases get "/chat/completions". */
 static int complete_path(CURLU *parts)
 {
@@ -49,7 +44,7 @@ static int complete_path(CURLU *parts)
     size_t length = strlen(path);
     while (length && path[length - 1] == '/')
         path[--length] = 0;
-    const char *rest = ends(path, "/chat/completions") ? ""
+    const char *rest = nc_path_ends(path, "/chat/completions") ? ""
                        : length                        ? "/chat/completions"
                                                        : "/v1/chat/completions";
     int status = NC_OK;

@@ -87,7 +87,8 @@ static int set_up(struct nc_chat *chat, struct chat_transfer *transfer)
     curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_SECONDS);
-    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)(chat->options.timeout * 1000));
+    /* up: curl's 0 is no limit */
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)ceil(chat->options.timeout * 1000));
     curl_easy_setopt(easy, CURLOPT_USERAGENT, "nclip/" NCLIP_VERSION);
 #if LIBCURL_VERSION_NUM >= 0x075500
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");

@@ -3,6 +3,7 @@
 
 #include "nclip/error.h"
 #include "nclip/json.h"
+#include "nclip/terminal.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -201,8 +202,7 @@ static void add_usage(cJSON *record, const cJSON *usage, const char *name)
 bool chat_message_read(const char *text, size_t size, cJSON *record, const char **reason)
 {
     *reason = "its answer is no JSON";
-    /* cJSON would end a string there. */
-    if (memmem(text, size, "\\u0000", 6))
+    if (nc_json_escapes_zero(text, size))
         return false;
     cJSON *root = cJSON_ParseWithLength(text, size);
     const cJSON *choice = cJSON_GetArrayItem(member(root, "choices"), 0);
@@ -238,10 +238,7 @@ void chat_message_complaint(const char *text, size_t size, char *complaint, size
         snprintf(complaint, capacity, "%s", found->valuestring);
     else
         snprintf(complaint, capacity, "%.*s", (int)(size < capacity ? size : capacity - 1), text);
-    for (char *at = complaint; *at; at++) {
-        if ((unsigned char)*at < ' ' || *at == 0x7f)
-            *at = ' ';
-    }
+    nc_terminal_tame(complaint, "");
     cJSON_Delete(root);
 }
 

@@ -74,8 +74,17 @@ static int check_slots(struct reader *reader, const char *line)
     int index = known_index(reader->prompt->name);
     for (const char *at = line; (at = strchr(at, '{')); at++) {
         size_t letters = strspn(at + 1, "abcdefghijklmnopqrstuvwxyz_"), slot = slot_at(at);
-        if (!letters || at[letters + 1] != '}')
+        size_t named = 0;
+        while (named < SLOTS && strncmp(at, slot_names[named], letters + 1) != 0)
+            named++;
+        /* "{caption:1}" is meant as a slot; "{not a slot}" and "{" may stand in a text. */
+        bool meant = named < SLOTS && slot_names[named][letters + 1] == '}';
+        if (!letters || (at[letters + 1] != '}' && !meant))
             continue;
+        if (slot == SLOTS && meant)
+            return nc_error(NC_BAD_INPUT, "%s line %zu: %.*s is no slot: %s is", reader->where,
+                            reader->line, (int)letters + 1 + (at[letters + 1] != 0), at,
+                            slot_names[named]);
         if (slot < SLOTS && (strstr(known[index].must, slot_names[slot]) ||
                              strstr(known[index].may, slot_names[slot]))) {
             reader->slots |= 1u << slot;
@@ -240,8 +249,7 @@ static int add_file(struct nc_prompts *prompts, const char *folder, const char *
 
 static int is_text_file(const struct dirent *entry)
 {
-    size_t length = strlen(entry->d_name);
-    return length > 4 && entry->d_name[0] != '.' && strcmp(entry->d_name + length - 4, ".txt") == 0;
+    return entry->d_name[0] != '.' && nc_path_ends(entry->d_name, ".txt");
 }
 
 static int add_folder(struct nc_prompts *prompts, const char *folder)

@@ -1,9 +1,11 @@
 #include "scan_internal.h"
 
 #include "nclip/error.h"
+#include "nclip/terminal.h"
 
 #include <errno.h>
 #include <fts.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -62,9 +64,28 @@ static int by_name(const FTSENT **a, const FTSENT **b)
     return strcmp((*a)->fts_name, (*b)->fts_name);
 }
 
+/* Why an entry of a folder that may hold captions is not read; NULL: it is, or holds none. */
+static const char *why_passed_over(const FTSENT *entry)
+{
+    bool other = strchr(entry->fts_name, '.') && format_of(entry->fts_path) == NC_SCAN_BY_NAME;
+    switch (entry->fts_info) {
+    case FTS_DC:
+        return "a link back to a folder that it lies in";
+    case FTS_NS:
+        return other ? NULL : strerror(entry->fts_errno);
+    case FTS_SLNONE:
+        return other ? NULL : "a link that leads nowhere";
+    case FTS_DEFAULT:
+        return other ? NULL : "neither a file nor a folder";
+    default:
+        return NULL;
+    }
+}
+
 static int add_folder(struct scan_files *files, const char *path, enum nc_scan_format format)
 {
     char *const roots[] = {(char *)path, NULL};
+    char first[sizeof files->passed_first] = "";
     size_t before = files->count;
     int status = NC_OK;
     FTS *walk = fts_open(roots, FTS_LOGICAL | FTS_NOCHDIR, by_name);
@@ -78,13 +99,21 @@ static int add_folder(struct scan_files *files, const char *path, enum nc_scan_f
         else if (entry->fts_info == FTS_DNR || entry->fts_info == FTS_ERR)
             status = nc_error(NC_BAD_INPUT, "%s: cannot read the folder: %s", entry->fts_path,
                               strerror(entry->fts_errno));
+        const char *reason = hidden ? NULL : why_passed_over(entry);
+        if (reason && !*first)
+            snprintf(first, sizeof first, "%.400s: %s", entry->fts_path, reason);
+        if (reason && !files->passed_over++)
+            memcpy(files->passed_first, first, sizeof first);
         enum nc_scan_format own = format_of(entry->fts_path);
         if (status == NC_OK && !hidden && entry->fts_info == FTS_F && own != NC_SCAN_BY_NAME)
             status = add(files, entry->fts_path, format ? format : own,
                          (uint64_t)entry->fts_statp->st_size);
     }
     fts_close(walk);
-    if (status == NC_OK && files->count == before)
+    if (status == NC_OK && files->count == before && *first)
+        status = nc_error(NC_BAD_INPUT, "%s: no file of captions can be read in it: %s", path,
+                          first);
+    else if (status == NC_OK && files->count == before)
         status = nc_error(NC_BAD_INPUT,
                           "%s: no file of captions in it (looked for .txt, .jsonl, .json, .csv, "
                           ".tsv, .tar, also with .gz or .zst)",
@@ -131,6 +160,13 @@ int scan_files_find(const char *const *paths, size_t count, const struct nc_scan
     }
     if (status != NC_OK)
         scan_files_free(files);
+    else if (files->passed_over) {
+        nc_terminal_tame(files->passed_first, "");
+        fprintf(stderr, "warning: passed over: %s", files->passed_first);
+        if (files->passed_over > 1)
+            fprintf(stderr, " (and %zu more)", files->passed_over - 1);
+        fprintf(stderr, "\n");
+    }
     return status;
 }
 

@@ -33,6 +33,8 @@ struct scan_file {
 struct scan_files {
     struct scan_file *items;
     size_t count, capacity;
+    size_t passed_over;      /* entries of folders that may hold captions and cannot be read */
+    char passed_first[512];  /* the first of them: "a/b.txt: a link that leads nowhere" */
 };
 int scan_files_find(const char *const *paths, size_t count, const struct nc_scan_options *options,
                     struct scan_files *files);

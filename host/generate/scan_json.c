@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <utf8proc.h>
 
 enum {
     WINDOW = 1 << 18,
@@ -127,28 +128,9 @@ static bool hex4(struct reader *reader, uint32_t *code)
 
 static bool append_code(struct reader *reader, struct scan_text *text, uint32_t code)
 {
-    char bytes[4];
-    size_t size;
-    if (code < 0x80) {
-        bytes[0] = (char)code;
-        size = 1;
-    } else if (code < 0x800) {
-        bytes[0] = (char)(0xc0 | code >> 6);
-        bytes[1] = (char)(0x80 | (code & 0x3f));
-        size = 2;
-    } else if (code < 0x10000) {
-        bytes[0] = (char)(0xe0 | code >> 12);
-        bytes[1] = (char)(0x80 | (code >> 6 & 0x3f));
-        bytes[2] = (char)(0x80 | (code & 0x3f));
-        size = 3;
-    } else {
-        bytes[0] = (char)(0xf0 | code >> 18);
-        bytes[1] = (char)(0x80 | (code >> 12 & 0x3f));
-        bytes[2] = (char)(0x80 | (code >> 6 & 0x3f));
-        bytes[3] = (char)(0x80 | (code & 0x3f));
-        size = 4;
-    }
-    return append(reader, text, bytes, size);
+    utf8proc_uint8_t bytes[4];
+    utf8proc_ssize_t size = utf8proc_encode_char((utf8proc_int32_t)code, bytes);
+    return append(reader, text, (const char *)bytes, (size_t)size);
 }
 
 /* Behind a backslash. A half of a pair without the other becomes U+FFFD. */

@@ -1,6 +1,7 @@
 #include "scan_internal.h"
 
 #include "nclip/error.h"
+#include "nclip/random.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -48,14 +49,8 @@ void scan_tally_free(struct scan_tally *tally)
 
 static uint64_t priority(uint64_t seed, size_t file, uint64_t offset)
 {
-    uint64_t z = seed;
-    for (int i = 0; i < 2; i++) { /* SplitMix64's finish, once for each part of the place */
-        z += UINT64_C(0x9e3779b97f4a7c15) + (i ? offset : file);
-        z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-        z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-        z ^= z >> 31;
-    }
-    return z;
+    uint64_t z = nc_random_mix(seed + NC_RANDOM_STEP + file);
+    return nc_random_mix(z + NC_RANDOM_STEP + offset);
 }
 
 static bool lower(const struct scan_sample *a, const struct scan_sample *b)

@@ -271,8 +271,8 @@ static int write_picture(struct generator *g, size_t first, size_t last)
         g->counts->held_out += last - first;
         return NC_OK;
     }
-    int status = vqa_name_picture(g->options->image_name, items[g->order[first]].image, g->image_name,
-                              sizeof g->image_name);
+    int status = vqa_name_picture(g->options->image_name, items[g->order[first]].image,
+                                  g->image_name, sizeof g->image_name);
     for (size_t i = first; i < last && status == NC_OK; i++) {
         status = fits ? write_question(g, g->order[i])
                       : vqa_reject(g, &items[g->order[i]], &g->counts->contradicted,
@@ -290,7 +290,8 @@ static int write_images(struct generator *g)
         if (i && image == g->questions->items[g->order[i - 1]].image)
             continue;
         snprintf(id, sizeof id, "%" PRIu64, image);
-        status = vqa_name_picture(g->options->image_name, image, g->image_name, sizeof g->image_name);
+        status =
+            vqa_name_picture(g->options->image_name, image, g->image_name, sizeof g->image_name);
         if (status == NC_OK)
             status = caption_output_add_picture(g->out, id, g->image_name);
     }

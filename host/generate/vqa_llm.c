@@ -1,6 +1,7 @@
 #include "nclip/vqa_llm.h"
 
 #include "nclip/error.h"
+#include "nclip/json.h"
 #include "nclip/progress.h"
 
 #include <stdlib.h>
@@ -105,7 +106,7 @@ static bool describe(void *context, cJSON *source)
     return prompts && cJSON_AddStringToObject(prompts, "join", prompt_of(llm)->hash) &&
            cJSON_AddNumberToObject(source, "temperature", llm->temperature) &&
            cJSON_AddNumberToObject(source, "top_p", llm->top_p) &&
-           cJSON_AddNumberToObject(source, "seed", (double)llm->seed);
+           nc_json_add_count(source, "seed", llm->seed);
 }
 
 struct nc_vqa_rewriter nc_vqa_llm_rewriter(struct nc_vqa_llm *llm)

@@ -3,6 +3,7 @@
 #include "vqa_generator.h"
 
 #include "nclip/error.h"
+#include "nclip/random.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -16,25 +17,16 @@ struct named_picture {
 
 /* ---- Chance ------------------------------------------------------------------------ */
 
-/* SplitMix64 (Steele, Lea, Flood 2014). */
-static uint64_t mix(uint64_t *state)
-{
-    uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return z ^ (z >> 31);
-}
-
 uint64_t vqa_chance_begin(uint64_t seed, size_t question)
 {
     uint64_t state = seed;
-    state = mix(&state) ^ question;
-    return mix(&state);
+    state = nc_random_next(&state) ^ question;
+    return nc_random_next(&state);
 }
 
 double vqa_chance(uint64_t *state)
 {
-    return (double)(mix(state) >> 11) * 0x1p-53;
+    return (double)(nc_random_next(state) >> 11) * 0x1p-53;
 }
 
 size_t vqa_chance_below(uint64_t *state, size_t count)
@@ -86,27 +78,46 @@ int vqa_load_captions(struct generator *g)
     return NC_OK;
 }
 
+/* Behind the slot "{id}", "{id:12}" or "{id:012}", the last two the same; NULL: it is none. */
+static const char *read_slot(const char *slot, int *digits)
+{
+    const char *at = slot + strlen("{id"), *first;
+    *digits = 1;
+    if (*at == ':') {
+        at += 1 + (at[1] == '0');
+        for (*digits = 0, first = at; *at >= '0' && *at <= '9' && at < first + 2; at++)
+            *digits = 10 * *digits + (*at - '0');
+    }
+    return *at == '}' && *digits ? at + 1 : NULL;
+}
+
 /* "COCO_{id:12}.jpg": checks the pattern and writes one picture's name. */
 int vqa_name_picture(const char *pattern, uint64_t id, char *name, size_t size)
 {
-    const char *start = strstr(pattern, "{id");
-    const char *end = start ? strchr(start, '}') : NULL;
-    unsigned digits = 1;
-    if (end && start[3] == ':') { /* {id:12} and {id:012} are the same */
-        const char *width = start + 4 + (start[4] == '0');
-        if (sscanf(width, "%2u}", &digits) != 1 || end > width + 2 || end == width)
-            end = NULL;
-    } else if (end && start[3] != '}') {
-        end = NULL;
+    size_t used = 0;
+    bool any = false;
+    for (const char *at = pattern; *at && used + 1 < size;) {
+        int digits;
+        if (strncmp(at, "{id", 3) != 0) {
+            name[used++] = *at++;
+            continue;
+        }
+        const char *end = read_slot(at, &digits);
+        if (!end)
+            return nc_error(NC_USAGE,
+                            "the pattern of picture names \"%s\" has a slot that is neither {id} "
+                            "nor like {id:012}",
+                            pattern);
+        used += (size_t)snprintf(name + used, size - used, "%0*" PRIu64, digits, id);
+        any = true;
+        at = end;
     }
-    if (!end)
-        return nc_error(NC_USAGE, "the pattern of picture names \"%s\" has no {id} or {id:012}",
-                        pattern);
-    int length = snprintf(name, size, "%.*s%0*" PRIu64 "%s", (int)(start - pattern), pattern,
-                          (int)digits, id, end + 1);
-    if (length < 0 || (size_t)length >= size)
+    if (used + 1 >= size)
         return nc_error(NC_USAGE, "the pattern of picture names \"%.40s...\" is too long", pattern);
-    return NC_OK;
+    name[used] = 0;
+    return any ? NC_OK
+               : nc_error(NC_USAGE, "the pattern of picture names \"%s\" has no {id} or {id:012}",
+                          pattern);
 }
 
 /* The picture's own caption: one of the given ones, or what is known. `text` holds the latter. */

@@ -34,7 +34,7 @@ static int read_easy_vqa(const char *path, const cJSON *root, struct nc_vqa_ques
 
 struct owned {
     cJSON *root;
-    struct vqa_texts *texts;
+    struct nc_text_pool *texts;
 };
 
 static int read_array(const char *path, const char *text, size_t size,
@@ -94,7 +94,7 @@ void nc_vqa_questions_free(struct nc_vqa_questions *questions)
     free(questions->items);
     if (owned) {
         cJSON_Delete(owned->root);
-        vqa_texts_free(owned->texts);
+        nc_text_pool_free(owned->texts);
     }
     free(owned);
     *questions = (struct nc_vqa_questions){0};

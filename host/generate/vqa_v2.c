@@ -10,12 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct vqa_texts {
-    struct vqa_texts *next;
-    size_t used, capacity;
-    char bytes[];
-};
-
 struct asked {
     uint64_t id, image;
     const char *question, *answer; /* no answer: nobody was asked, or too few agreed */
@@ -25,38 +19,11 @@ struct asked {
 
 struct reader {
     const char *path;
-    struct vqa_texts *texts;
+    struct nc_text_pool *texts;
     struct asked *items;
     size_t count, capacity;
     double agreement;
 };
-
-static const char *keep(struct reader *reader, const char *text)
-{
-    enum { BLOCK = 1 << 18 };
-    size_t size = strlen(text) + 1;
-    if (!reader->texts || reader->texts->capacity - reader->texts->used < size) {
-        size_t capacity = size > BLOCK ? size : BLOCK;
-        struct vqa_texts *block = malloc(sizeof *block + capacity);
-        if (!block)
-            return NULL;
-        *block = (struct vqa_texts){.next = reader->texts, .capacity = capacity};
-        reader->texts = block;
-    }
-    char *copy = reader->texts->bytes + reader->texts->used;
-    memcpy(copy, text, size);
-    reader->texts->used += size;
-    return copy;
-}
-
-void vqa_texts_free(struct vqa_texts *texts)
-{
-    while (texts) {
-        struct vqa_texts *next = texts->next;
-        free(texts);
-        texts = next;
-    }
-}
 
 static int read_question(void *context, size_t index, const cJSON *element)
 {
@@ -80,7 +47,7 @@ static int read_question(void *context, size_t index, const cJSON *element)
         reader->items = larger;
         reader->capacity = capacity;
     }
-    const char *copy = keep(reader, text);
+    const char *copy = nc_text_pool_copy(&reader->texts, text);
     if (!copy)
         return nc_error(NC_FAILED, "%s: no memory for its questions", reader->path);
     reader->items[reader->count] =
@@ -154,7 +121,7 @@ static int read_annotation(void *context, size_t index, const cJSON *element)
     if (asked->answered)
         return nc_error(NC_BAD_INPUT, "%s: question %zu is answered twice", where, id);
     asked->answered = true;
-    if (enough && !(asked->answer = keep(reader, answer)))
+    if (enough && !(asked->answer = nc_text_pool_copy(&reader->texts, answer)))
         return nc_error(NC_FAILED, "%s: no memory for its answers", reader->path);
     return NC_OK;
 }
@@ -172,7 +139,7 @@ static int read_answers(struct reader *reader, const char *path)
 }
 
 int vqa_v2_read(const char *path, const char *text, size_t size, const char *annotations,
-                double agreement, struct nc_vqa_questions *questions, struct vqa_texts **texts)
+                double agreement, struct nc_vqa_questions *questions, struct nc_text_pool **texts)
 {
     struct reader reader = {.path = path, .agreement = agreement};
     int status = nc_json_each(path, text, size, "questions", read_question, &reader);

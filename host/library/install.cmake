@@ -3,7 +3,8 @@
 # can be seen.
 include(GNUInstallDirs)
 
-set_target_properties(nclip_core PROPERTIES OUTPUT_NAME nclip
+set_target_properties(nclip_core PROPERTIES OUTPUT_NAME nclip)
+set_target_properties(nclip_objects nclip_core PROPERTIES
     POSITION_INDEPENDENT_CODE ON C_VISIBILITY_PRESET hidden)
 
 add_library(nclip_shared SHARED host/library/library.c)

@@ -134,8 +134,8 @@ int nc_clip_tokenize(nc_clip *clip, const char *text, int32_t *ids, size_t *coun
     *count = 0;
     int status = need(clip, NC_CLIP_TEXT, "nc_clip_tokenize");
     if (status == NC_OK)
-        status = nc_tokenizer_encode(nc_encoder_tokenizer(clip->encoder), text, strlen(text), nc_clip_context(clip),
-                                     NC_TRUNCATE, &clip->tokens);
+        status = nc_tokenizer_encode(nc_encoder_tokenizer(clip->encoder), text, strlen(text),
+                                     nc_clip_context(clip), NC_TRUNCATE, &clip->tokens);
     if (status != NC_OK)
         return status;
     *count = clip->tokens.count;

@@ -54,10 +54,16 @@ int nc_block_output(struct nc_ops *ops, const struct nc_tower_shape *shape,
                     const struct nc_block_buffers *b)
 {
     size_t width = shape->width, mlp = shape->mlp;
-    struct nc_linear out = {.type = type, .rows = rows, .in = width, .out = width,
-                            .x = b->attended, .weight = nc_weight(weights, type, offsets->out_weight),
-                            .bias = weights->master + offsets->out_bias, .residual = residual,
-                            .y = b->middle, .y_type = NC_FLOAT32};
+    struct nc_linear out = {.type = type,
+                            .rows = rows,
+                            .in = width,
+                            .out = width,
+                            .x = b->attended,
+                            .weight = nc_weight(weights, type, offsets->out_weight),
+                            .bias = weights->master + offsets->out_bias,
+                            .residual = residual,
+                            .y = b->middle,
+                            .y_type = NC_FLOAT32};
     int status = ops->linear(ops->backend, &out);
     if (status != NC_OK)
         return status;

@@ -1,7 +1,9 @@
 #include "folder.h"
 
 #include "nclip/error.h"
+#include "nclip/files.h"
 #include "nclip/json.h"
+#include "nclip/terminal.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -12,11 +14,41 @@ struct summary {
     size_t bytes[2];      /* in the files */
     float logit_scale;
     char vision_hash[17];
+    cJSON
+        *merge; /* merge.json, where the model lies between two; alpha, base and tuned are there */
 };
+
+static int read_merge(const char *folder, cJSON **merge)
+{
+    char *path = nc_path_join(folder, "merge.json");
+    const char *base, *tuned;
+    double alpha;
+    int status = path ? NC_OK : nc_error(NC_FAILED, "%s: no memory", folder);
+    *merge = NULL;
+    if (status == NC_OK && nc_file_exists(path)) {
+        status = nc_json_load(path, merge);
+        if (status == NC_OK)
+            status = nc_json_number(path, *merge, "alpha", &alpha);
+        if (status == NC_OK)
+            status = nc_json_string(path, *merge, "base", &base);
+        if (status == NC_OK)
+            status = nc_json_string(path, *merge, "tuned", &tuned);
+    }
+    free(path);
+    return status;
+}
+
+static const cJSON *member(const struct summary *summary, const char *key)
+{
+    return cJSON_GetObjectItemCaseSensitive(summary->merge, key);
+}
 
 static int summarize(const struct nc_model *model, struct summary *summary)
 {
     *summary = (struct summary){.logit_scale = nc_model_logit_scale(model)};
+    int status = read_merge(model->folder, &summary->merge);
+    if (status != NC_OK)
+        return status;
     for (size_t i = 0; i < model->table.count; i++) {
         const struct nc_parameter *row = &model->table.rows[i];
         const struct nc_safetensor *tensor = model->sources[i];
@@ -82,8 +114,18 @@ static void describe_text(const struct nc_model *model, const struct summary *su
     fprintf(out, "  %-14s %.4f (similarities are multiplied by %.2f)\n", "logit scale",
             (double)summary->logit_scale, exp((double)summary->logit_scale));
     fprintf(out, "  %-14s %s\n", "vision hash", summary->vision_hash);
-    for (size_t i = 0; i < model->unknown_count; i++)
-        fprintf(out, "  %-14s %s\n", i ? "" : "unknown", model->unknown[i]);
+    if (summary->merge) {
+        fprintf(out, "  %-14s alpha %g, from ", "merged", member(summary, "alpha")->valuedouble);
+        nc_terminal_print(out, member(summary, "base")->valuestring);
+        fprintf(out, " (0) to ");
+        nc_terminal_print(out, member(summary, "tuned")->valuestring);
+        fprintf(out, " (1)\n");
+    }
+    for (size_t i = 0; i < model->unknown_count; i++) {
+        fprintf(out, "  %-14s ", i ? "" : "unknown");
+        nc_terminal_print(out, model->unknown[i]);
+        fprintf(out, "\n");
+    }
     if (parameters) {
         fprintf(out, "\n  %-62s %-20s %-4s %12s\n", "parameter", "shape", "type", "elements");
         for (size_t i = 0; i < model->table.count; i++)
@@ -160,6 +202,12 @@ static cJSON *describe_json(const struct nc_model *model, const struct summary *
         add_number(root, "logit_scale", (double)summary->logit_scale) &&
         add_tower(root, model, summary, NC_TOWER_TEXT) &&
         add_tower(root, model, summary, NC_TOWER_VISION);
+    if (summary->merge && done) {
+        cJSON *merge = cJSON_AddObjectToObject(root, "merge");
+        done = add_number(merge, "alpha", member(summary, "alpha")->valuedouble) &&
+               add_string(merge, "base", member(summary, "base")->valuestring) &&
+               add_string(merge, "tuned", member(summary, "tuned")->valuestring);
+    }
     cJSON *unknown = cJSON_AddArrayToObject(root, "unknown");
     for (size_t i = 0; i < model->unknown_count && done; i++)
         done = cJSON_AddItemToArray(unknown, cJSON_CreateString(model->unknown[i]));
@@ -176,19 +224,10 @@ int nc_model_describe(const struct nc_model *model, FILE *out, bool json, bool p
 {
     struct summary summary;
     int status = summarize(model, &summary);
-    if (status != NC_OK)
-        return status;
-    if (!json) {
+    if (status == NC_OK && json)
+        status = nc_json_print(out, describe_json(model, &summary, parameters), true);
+    else if (status == NC_OK)
         describe_text(model, &summary, out, parameters);
-        return NC_OK;
-    }
-    cJSON *root = describe_json(model, &summary, parameters);
-    char *text = root ? cJSON_PrintUnformatted(root) : NULL;
-    if (text)
-        fprintf(out, "%s\n", text);
-    else
-        status = nc_error(NC_FAILED, "%s: no memory for its description", model->folder);
-    cJSON_free(text);
-    cJSON_Delete(root);
+    cJSON_Delete(summary.merge);
     return status;
 }

@@ -37,7 +37,8 @@ static int load_tower(struct nc_encoder *encoder, enum nc_tower tower)
     struct loaded *loaded = &encoder->towers[tower];
     float *host = malloc(count * sizeof *host);
     if (!host)
-        return nc_error(NC_FAILED, "%s: no memory for its parameters", nc_model_folder(encoder->model));
+        return nc_error(NC_FAILED, "%s: no memory for its parameters",
+                        nc_model_folder(encoder->model));
     int status = nc_model_load(encoder->model, tower, host);
     if (status == NC_OK)
         status = ops->upload(ops->backend, loaded->master, host, count * sizeof *host);
@@ -45,7 +46,8 @@ static int load_tower(struct nc_encoder *encoder, enum nc_tower tower)
         status = ops->synchronize(ops->backend);
     free(host);
     if (status == NC_OK && loaded->shadow)
-        status = ops->convert(ops->backend, loaded->shadow, NC_BFLOAT16, loaded->master, NC_FLOAT32, count);
+        status = ops->convert(ops->backend, loaded->shadow, NC_BFLOAT16, loaded->master, NC_FLOAT32,
+                              count);
     return status;
 }
 

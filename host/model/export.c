@@ -201,24 +201,6 @@ static int list_tensors(struct job *job)
 
 /* ---- config ---- */
 
-/* What config.json is to say: the type of all, or fp32 when they differ (it holds all exactly). */
-static enum nc_type common_type(const struct job *job)
-{
-    const char *first = NULL;
-    for (size_t i = 0; i < job->outputs.count; i++) {
-        const char *name = job->outputs.items[i].type_name;
-        if (strcmp(name, "F32") != 0 && strcmp(name, "F16") != 0 && strcmp(name, "BF16") != 0)
-            continue; /* an old checkpoint's position_ids */
-        if (first && strcmp(first, name) != 0)
-            return NC_FLOAT32;
-        first = name;
-    }
-    for (enum nc_type type = NC_BFLOAT16; first && type <= NC_FLOAT16; type++)
-        if (strcmp(first, nc_safetensors_type_name(type)) == 0)
-            return type;
-    return NC_FLOAT32;
-}
-
 static bool has_tokenizer(const struct job *job)
 {
     static const char *const names[] = {"vocab.json", "tokenizer.json"};
@@ -247,7 +229,7 @@ static int write_config(const struct job *job, const struct nc_staging *staging)
                                            model->shape.vocabulary != NC_CLIP_VOCABULARY &&
                                                has_tokenizer(job));
     else if (job->format != NC_FORMAT_HF)
-        status = nc_hf_config_write(to, &model->shape, job->format, common_type(job));
+        status = nc_hf_config_write(to, &model->shape, job->format, nc_outputs_type(&job->outputs));
     else if (job->type)
         status = nc_config_copy_with_dtype(from, to, *job->type, false);
     else

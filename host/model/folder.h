@@ -16,8 +16,12 @@ struct nc_model {
     size_t unknown_count;
 };
 
-/* NC_BAD_INPUT, naming `where`, unless the width falls into heads that nclip computes. */
-int nc_tower_shape_check(const char *where, const struct nc_tower_shape *tower);
+enum { NC_MOST_LAYERS = 1024 };
+
+/* NC_BAD_INPUT, naming `where` and the key of config.json, unless every size is one that nclip
+ * reads, so that no product of them overflows, and the towers' widths fall into heads that it
+ * computes. For shapes from wherever: what is written must be read again. */
+int nc_model_shape_check(const char *where, const struct nc_model_shape *shape);
 
 /* "[512, 77]" in `text`, which is also returned. */
 const char *nc_shape_text(size_t rank, const size_t *shape, char *text, size_t size);

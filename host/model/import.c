@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LARGEST_LAYERS = 1024 };
-
 struct job {
     const struct nc_import_options *options;
     const char *path;
@@ -30,12 +28,6 @@ static int no_memory(const struct job *job)
 
 /* ---- where things are ---- */
 
-static bool ends_with(const char *text, const char *end)
-{
-    size_t length = strlen(text), tail = strlen(end);
-    return length >= tail && strcmp(text + length - tail, end) == 0;
-}
-
 static int find_files(struct job *job)
 {
     static const char *const pickles[] = {".pt", ".pth", ".bin", ".ckpt"};
@@ -44,7 +36,7 @@ static int find_files(struct job *job)
     const char *slash = strrchr(job->path, '/');
     bool folder = nc_folder_exists(job->path);
     for (size_t i = 0; !folder && i < sizeof pickles / sizeof pickles[0]; i++)
-        if (ends_with(job->path, pickles[i]))
+        if (nc_path_ends(job->path, pickles[i]))
             return nc_error(NC_BAD_INPUT,
                             "%s: a PyTorch pickle, which may run code when it is read; save its "
                             "state dict with safetensors.torch.save_file() first",
@@ -155,8 +147,8 @@ static size_t count_layers(const struct job *job, const struct nc_parameter_tabl
  * Source: OpenAI's clip/model.py, build_model(). */
 static int shape_from_tensors(struct job *job)
 {
-    struct nc_model_shape probe = {.text = {1, LARGEST_LAYERS, 1, 1},
-                                   .vision = {1, LARGEST_LAYERS, 1, 1},
+    struct nc_model_shape probe = {.text = {1, NC_MOST_LAYERS, 1, 1},
+                                   .vision = {1, NC_MOST_LAYERS, 1, 1},
                                    .embedding = 1,
                                    .vocabulary = 1,
                                    .context = 1,
@@ -210,19 +202,14 @@ static int shape_from_tensors(struct job *job)
     return status;
 }
 
-static int check_tower(const struct job *job, const char *which, const struct nc_tower_shape *tower)
+/* OpenAI's readers take a width for heads of 64. */
+static int check_heads(const struct job *job, const char *which, size_t width)
 {
-    char where[4200];
-    snprintf(where, sizeof where, "%s: %s tower", job->config ? job->config : job->path, which);
-    if (!job->config && tower->width % 64)
-        return nc_error(NC_BAD_INPUT,
-                        "%s: a width of %zu is no multiple of OpenAI's heads of 64; give --config with "
-                        "an " NC_OPEN_CLIP_CONFIG,
-                        where, tower->width);
-    if (!tower->heads || tower->layers < 1 || tower->layers > LARGEST_LAYERS)
-        return nc_error(NC_BAD_INPUT, "%s: a width of %zu in %zu heads and %zu blocks is no CLIP",
-                        where, tower->width, tower->heads, tower->layers);
-    return nc_tower_shape_check(where, tower);
+    return width % 64 ? nc_error(NC_BAD_INPUT,
+                                 "%s: %s tower: a width of %zu is no multiple of OpenAI's heads of "
+                                 "64; give --config with an " NC_OPEN_CLIP_CONFIG,
+                                 job->path, which, width)
+                      : NC_OK;
 }
 
 static int find_shape(struct job *job)
@@ -245,10 +232,12 @@ static int find_shape(struct job *job)
         status = nc_open_clip_config_read(job->config, &job->shape, &job->preprocess);
     else if (status == NC_OK)
         nc_preprocess_default(job->shape.image_size, &job->preprocess);
+    if (status == NC_OK && !job->config)
+        status = check_heads(job, "text", job->shape.text.width);
+    if (status == NC_OK && !job->config)
+        status = check_heads(job, "vision", job->shape.vision.width);
     if (status == NC_OK)
-        status = check_tower(job, "text", &job->shape.text);
-    if (status == NC_OK)
-        status = check_tower(job, "vision", &job->shape.vision);
+        status = nc_model_shape_check(job->config ? job->config : job->path, &job->shape);
     if (status == NC_OK)
         status = nc_parameter_table_create(&job->shape, &job->table);
     return status;
@@ -385,18 +374,6 @@ static int read_tokenizer(struct job *job, const char *folder, bool *found)
     return status;
 }
 
-static enum nc_type common_type(const struct job *job)
-{
-    enum nc_type type = NC_FLOAT32;
-    while (type < NC_FLOAT16 &&
-           strcmp(nc_safetensors_type_name(type), job->outputs.items[0].type_name) != 0)
-        type++;
-    for (size_t i = 0; i < job->outputs.count; i++)
-        if (strcmp(nc_safetensors_type_name(type), job->outputs.items[i].type_name) != 0)
-            return NC_FLOAT32;
-    return type;
-}
-
 static int write_folder(const struct job *job, const char *tokenizer,
                         const struct nc_staging *staging)
 {
@@ -407,7 +384,8 @@ static int write_folder(const struct job *job, const char *tokenizer,
     if (status == NC_OK)
         status = nc_outputs_write(&job->outputs, tensors);
     if (status == NC_OK)
-        status = nc_hf_config_write(config, &job->shape, NC_FORMAT_HF, common_type(job));
+        status =
+            nc_hf_config_write(config, &job->shape, NC_FORMAT_HF, nc_outputs_type(&job->outputs));
     if (status == NC_OK)
         status = nc_preprocess_write(preprocess, &job->preprocess);
     if (status == NC_OK)

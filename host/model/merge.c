@@ -65,7 +65,12 @@ static int list_tensors(const struct nc_model *base, const struct nc_model *tune
         bool same = from->type == to->type && memcmp(from->data, to->data, from->bytes) == 0;
         nc_safetensors_release(base->file, from, 0, from->bytes);
         nc_safetensors_release(tuned->file, to, 0, to->bytes);
-        if (!same) {
+        if (!same && alpha == 1) {
+            nc_output_take(output, tuned->file, to);
+            output->type_name = "F32";
+        } else if (!same && alpha == 0) { /* no sum with zeros: it would make -0 a +0 */
+            output->type_name = "F32";
+        } else if (!same) {
             output->pieces[0].other_file = tuned->file;
             output->pieces[0].other = to;
             output->pieces[0].alpha = alpha;
@@ -84,17 +89,7 @@ static int write_record(const char *path, const struct nc_model *base, const str
     bool done = cJSON_AddNumberToObject(root, "alpha", alpha) &&
                 cJSON_AddStringToObject(root, "base", base->folder) &&
                 cJSON_AddStringToObject(root, "tuned", tuned->folder);
-    char *text = done ? cJSON_Print(root) : NULL;
-    struct nc_writer *writer = NULL;
-    int status =
-        text ? nc_writer_create(path, &writer) : nc_error(NC_FAILED, "%s: no memory", path);
-    if (status == NC_OK) {
-        (void)nc_writer_printf(writer, "%s\n", text); /* a failure is remembered until commit */
-        status = nc_writer_commit(writer);
-    }
-    cJSON_free(text);
-    cJSON_Delete(root);
-    return status;
+    return nc_json_write(path, root, done);
 }
 
 static int write_folder(const struct nc_model *base, const struct nc_model *tuned, double alpha,

@@ -73,7 +73,8 @@ size_t negation_word_end(const char *text, size_t length, size_t at, bool *contr
         if (!quote || !negation_letter(text, length, at + quote))
             return at;
         size_t after = at + quote;
-        if (is(text[at - 1], 'n') && is(text[after], 't') && !negation_letter(text, length, after + 1))
+        if (is(text[at - 1], 'n') && is(text[after], 't') &&
+            !negation_letter(text, length, after + 1))
             *contraction = true;
         *plain = false;
         at = after;

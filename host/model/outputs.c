@@ -43,6 +43,23 @@ void nc_output_take(struct nc_output *output, const struct nc_safetensors *file,
     output->piece_count = 1;
 }
 
+enum nc_type nc_outputs_type(const struct nc_outputs *outputs)
+{
+    const char *first = NULL;
+    for (size_t i = 0; i < outputs->count; i++) {
+        const char *name = outputs->items[i].type_name;
+        if (strcmp(name, "F32") != 0 && strcmp(name, "F16") != 0 && strcmp(name, "BF16") != 0)
+            continue;
+        if (first && strcmp(first, name) != 0)
+            return NC_FLOAT32;
+        first = name;
+    }
+    for (enum nc_type type = NC_BFLOAT16; first && type <= NC_FLOAT16; type++)
+        if (strcmp(first, nc_safetensors_type_name(type)) == 0)
+            return type;
+    return NC_FLOAT32;
+}
+
 static int copy_bytes(struct nc_safetensors_writer *writer, const struct nc_piece *piece)
 {
     size_t element = piece->tensor->count ? piece->tensor->bytes / piece->tensor->count : 0;

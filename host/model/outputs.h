@@ -16,8 +16,7 @@ struct nc_piece {
     bool transposed;     /* the source is a matrix [columns, rows] of what is written */
     const float *values; /* [count] instead of a tensor, when not NULL */
     const void *bytes;   /* [count] bytes instead, in the output's type, when not NULL */
-    /* (1 - alpha) x tensor + alpha x other, computed in double, when `other` is not NULL;
-     * exact at 0 and 1 */
+    /* (1 - alpha) x tensor + alpha x other, computed in double, when `other` is not NULL */
     const struct nc_safetensors *other_file;
     const struct nc_safetensor *other;
     double alpha;
@@ -43,6 +42,10 @@ void nc_outputs_free(struct nc_outputs *outputs);
 /* `output` takes all of `tensor`: its shape, its type and its bytes. */
 void nc_output_take(struct nc_output *output, const struct nc_safetensors *file,
                     const struct nc_safetensor *tensor);
+
+/* What config.json is to say: the type of all, or fp32 when they differ (it holds all exactly).
+ * What are no numbers with a point, such as an old checkpoint's position_ids, does not count. */
+enum nc_type nc_outputs_type(const struct nc_outputs *outputs);
 
 /* Writes them: in their order, but wider types first, so that each lies at a multiple of its own
  * size. Bytes whose type does not change are copied as they are. Memory: a few MiB, and twice a

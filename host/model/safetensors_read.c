@@ -1,6 +1,7 @@
 #include "nclip/safetensors.h"
 
 #include "nclip/error.h"
+#include "nclip/files.h"
 #include "nclip/json.h"
 
 #include <math.h>
@@ -357,12 +358,6 @@ cleanup:
     return status;
 }
 
-static bool ends_with(const char *text, const char *end)
-{
-    size_t length = strlen(text), tail = strlen(end);
-    return length >= tail && strcmp(text + length - tail, end) == 0;
-}
-
 int nc_safetensors_open(const char *path, struct nc_safetensors **out)
 {
     *out = NULL;
@@ -390,7 +385,7 @@ int nc_safetensors_open(const char *path, struct nc_safetensors **out)
         }
         path = inside;
     }
-    if (ends_with(path, ".json")) {
+    if (nc_path_ends(path, ".json")) {
         status = read_index(file, path);
     } else {
         status = add_shard(file, strdup(path));

@@ -10,22 +10,11 @@
 enum {
     LARGEST_WIDTH = 1 << 16,
     LARGEST_MLP = 1 << 18,
-    LARGEST_LAYERS = 1024,
     LARGEST_CONTEXT = 1 << 16,
     LARGEST_IMAGE = 1 << 14,
     SMALLEST_HEAD = 32, /* what the attention kernels are made for */
     LARGEST_HEAD = 128,
 };
-
-static int bounded_size(const char *where, const cJSON *object, const char *key, size_t largest,
-                        size_t *value)
-{
-    int status = nc_json_optional_size(where, object, key, value);
-    if (status == NC_OK && (*value < 1 || *value > largest))
-        status = nc_error(NC_BAD_INPUT, "%s: \"%s\" is %zu; nclip reads 1 to %zu", where, key,
-                          *value, largest);
-    return status;
-}
 
 /* The object that describes a tower, or NULL for one that is all defaults.
  * transformers' CLIPConfig completes `text_config_dict`, which old checkpoints
@@ -45,33 +34,91 @@ static int find_section(const char *path, const cJSON *root, const char *key, co
     return NC_OK;
 }
 
-int nc_tower_shape_check(const char *where, const struct nc_tower_shape *tower)
+/* ---- Limits ---- */
+
+struct limit {
+    const char *key;
+    size_t value, largest;
+};
+
+static int check_limits(const char *where, const char *section, const struct limit *limits,
+                        size_t count)
 {
-    if (tower->width % tower->heads != 0)
-        return nc_error(NC_BAD_INPUT,
-                        "%s: \"hidden_size\" %zu is no multiple of \"num_attention_heads\" %zu",
-                        where, tower->width, tower->heads);
-    size_t head = tower->width / tower->heads;
-    if (head < SMALLEST_HEAD || head > LARGEST_HEAD)
-        return nc_error(NC_BAD_INPUT,
-                        "%s: heads of %zu (\"hidden_size\" %zu / \"num_attention_heads\" %zu) are "
-                        "not supported; nclip computes heads of %d to %d",
-                        where, head, tower->width, tower->heads, SMALLEST_HEAD, LARGEST_HEAD);
+    for (size_t i = 0; i < count; i++)
+        if (limits[i].value < 1 || limits[i].value > limits[i].largest)
+            return nc_error(NC_BAD_INPUT, "%s: %s\"%s\" is %zu; nclip reads 1 to %zu", where,
+                            section, limits[i].key, limits[i].value, limits[i].largest);
     return NC_OK;
 }
 
-static int read_tower(const char *where, const cJSON *section, struct nc_tower_shape *tower)
+static int check_tower(const char *where, const char *section, const struct nc_tower_shape *tower)
 {
-    int status = bounded_size(where, section, "hidden_size", LARGEST_WIDTH, &tower->width);
-    if (status == NC_OK)
-        status = bounded_size(where, section, "num_hidden_layers", LARGEST_LAYERS, &tower->layers);
-    if (status == NC_OK)
-        status = bounded_size(where, section, "num_attention_heads", LARGEST_WIDTH, &tower->heads);
-    if (status == NC_OK)
-        status = bounded_size(where, section, "intermediate_size", LARGEST_MLP, &tower->mlp);
+    const struct limit limits[] = {{"hidden_size", tower->width, LARGEST_WIDTH},
+                                   {"num_hidden_layers", tower->layers, NC_MOST_LAYERS},
+                                   {"num_attention_heads", tower->heads, LARGEST_WIDTH},
+                                   {"intermediate_size", tower->mlp, LARGEST_MLP}};
+    int status = check_limits(where, section, limits, 4);
     if (status != NC_OK)
         return status;
-    status = nc_tower_shape_check(where, tower);
+    if (tower->width % tower->heads != 0)
+        return nc_error(NC_BAD_INPUT,
+                        "%s: %s\"hidden_size\" %zu is no multiple of \"num_attention_heads\" %zu",
+                        where, section, tower->width, tower->heads);
+    size_t head = tower->width / tower->heads;
+    if (head < SMALLEST_HEAD || head > LARGEST_HEAD)
+        return nc_error(
+            NC_BAD_INPUT,
+            "%s: %sheads of %zu (\"hidden_size\" %zu / \"num_attention_heads\" %zu) are "
+            "not supported; nclip computes heads of %d to %d",
+            where, section, head, tower->width, tower->heads, SMALLEST_HEAD, LARGEST_HEAD);
+    return NC_OK;
+}
+
+int nc_model_shape_check(const char *where, const struct nc_model_shape *shape)
+{
+    static const char text_section[] = "text_config: ", vision_section[] = "vision_config: ";
+    const struct limit both = {"projection_dim", shape->embedding, LARGEST_WIDTH};
+    const struct limit text[] = {{"vocab_size", shape->vocabulary, INT_MAX},
+                                 {"max_position_embeddings", shape->context, LARGEST_CONTEXT}};
+    const struct limit vision[] = {{"image_size", shape->image_size, LARGEST_IMAGE},
+                                   {"patch_size", shape->patch_size, LARGEST_IMAGE}};
+    int status = check_limits(where, "", &both, 1);
+    if (status == NC_OK)
+        status = check_limits(where, text_section, text, 2);
+    if (status == NC_OK)
+        status = check_limits(where, vision_section, vision, 2);
+    if (status == NC_OK)
+        status = check_tower(where, text_section, &shape->text);
+    if (status == NC_OK)
+        status = check_tower(where, vision_section, &shape->vision);
+    if (status != NC_OK)
+        return status;
+    if (shape->end_rule == NC_END_FIRST && (size_t)shape->end_token >= shape->vocabulary)
+        return nc_error(
+            NC_BAD_INPUT,
+            "%s: %s\"eos_token_id\" %d lies outside the vocabulary of %zu tokens, so no "
+            "caption could end",
+            where, text_section, (int)shape->end_token, shape->vocabulary);
+    if (shape->patch_size > shape->image_size)
+        return nc_error(NC_BAD_INPUT, "%s: %s\"patch_size\" %zu is larger than \"image_size\" %zu",
+                        where, vision_section, shape->patch_size, shape->image_size);
+    if (shape->channels != 3)
+        return nc_error(NC_BAD_INPUT, "%s: %s\"num_channels\" is %zu; nclip reads pictures of 3",
+                        where, vision_section, shape->channels);
+    return NC_OK;
+}
+
+/* ---- Reading ---- */
+
+static int read_tower(const char *where, const cJSON *section, struct nc_tower_shape *tower)
+{
+    int status = nc_json_optional_size(where, section, "hidden_size", &tower->width);
+    if (status == NC_OK)
+        status = nc_json_optional_size(where, section, "num_hidden_layers", &tower->layers);
+    if (status == NC_OK)
+        status = nc_json_optional_size(where, section, "num_attention_heads", &tower->heads);
+    if (status == NC_OK)
+        status = nc_json_optional_size(where, section, "intermediate_size", &tower->mlp);
     if (status != NC_OK)
         return status;
 
@@ -109,7 +156,7 @@ static int32_t other_token(const cJSON *section, const char *key, int32_t value,
     if (item && !cJSON_IsNumber(item))
         return -1;
     double number = item ? item->valuedouble : value;
-    return number >= 0 && number < (double)vocabulary ? (int32_t)number : -1;
+    return number >= 0 && number < (double)vocabulary && number < INT32_MAX ? (int32_t)number : -1;
 }
 
 static int read_text(const char *where, const cJSON *section, struct nc_model_shape *shape)
@@ -117,22 +164,16 @@ static int read_text(const char *where, const cJSON *section, struct nc_model_sh
     size_t end_token = 49407;
     int status = read_tower(where, section, &shape->text);
     if (status == NC_OK)
-        status = bounded_size(where, section, "vocab_size", INT_MAX, &shape->vocabulary);
+        status = nc_json_optional_size(where, section, "vocab_size", &shape->vocabulary);
     if (status == NC_OK)
-        status = bounded_size(where, section, "max_position_embeddings", LARGEST_CONTEXT,
-                              &shape->context);
+        status = nc_json_optional_size(where, section, "max_position_embeddings", &shape->context);
     if (status == NC_OK)
         status = nc_json_optional_size(where, section, "eos_token_id", &end_token);
     if (status != NC_OK)
         return status;
     /* transformers keeps two conventions apart by this value (its pull request 24773). */
     shape->end_rule = end_token == 2 ? NC_END_ARGMAX : NC_END_FIRST;
-    if (end_token >= shape->vocabulary && shape->end_rule == NC_END_FIRST)
-        return nc_error(NC_BAD_INPUT,
-                        "%s: \"eos_token_id\" %zu lies outside the vocabulary of %zu "
-                        "tokens, so no caption could end",
-                        where, end_token, shape->vocabulary);
-    shape->end_token = (int32_t)end_token;
+    shape->end_token = end_token < INT32_MAX ? (int32_t)end_token : INT32_MAX; /* no token */
     shape->start_token = other_token(section, "bos_token_id", 49406, shape->vocabulary);
     shape->pad_token = other_token(section, "pad_token_id", 1, shape->vocabulary);
     return NC_OK;
@@ -142,20 +183,12 @@ static int read_vision(const char *where, const cJSON *section, struct nc_model_
 {
     int status = read_tower(where, section, &shape->vision);
     if (status == NC_OK)
-        status = bounded_size(where, section, "image_size", LARGEST_IMAGE, &shape->image_size);
+        status = nc_json_optional_size(where, section, "image_size", &shape->image_size);
     if (status == NC_OK)
-        status = bounded_size(where, section, "patch_size", LARGEST_IMAGE, &shape->patch_size);
+        status = nc_json_optional_size(where, section, "patch_size", &shape->patch_size);
     if (status == NC_OK)
-        status = bounded_size(where, section, "num_channels", 16, &shape->channels);
-    if (status != NC_OK)
-        return status;
-    if (shape->patch_size > shape->image_size)
-        return nc_error(NC_BAD_INPUT, "%s: \"patch_size\" %zu is larger than \"image_size\" %zu",
-                        where, shape->patch_size, shape->image_size);
-    if (shape->channels != 3)
-        return nc_error(NC_BAD_INPUT, "%s: \"num_channels\" is %zu; nclip reads pictures of 3",
-                        where, shape->channels);
-    return NC_OK;
+        status = nc_json_optional_size(where, section, "num_channels", &shape->channels);
+    return status;
 }
 
 int nc_model_shape_read(const char *config_path, struct nc_model_shape *shape)
@@ -191,7 +224,7 @@ int nc_model_shape_read(const char *config_path, struct nc_model_shape *shape)
                           config_path, model_type);
         goto cleanup;
     }
-    status = bounded_size(config_path, root, "projection_dim", LARGEST_WIDTH, &shape->embedding);
+    status = nc_json_optional_size(config_path, root, "projection_dim", &shape->embedding);
     if (status == NC_OK)
         status = nc_json_optional_number(config_path, root, "logit_scale_init_value", &logit_scale);
     if (status == NC_OK && !(logit_scale >= -100 && logit_scale <= 100))
@@ -213,6 +246,8 @@ int nc_model_shape_read(const char *config_path, struct nc_model_shape *shape)
         goto cleanup;
     snprintf(where, sizeof where, "%s: vision_config", config_path);
     status = read_vision(where, section, shape);
+    if (status == NC_OK)
+        status = nc_model_shape_check(config_path, shape);
 cleanup:
     cJSON_Delete(root);
     return status;

@@ -141,7 +141,8 @@ static int project_backward(const struct pass *p, const float *dfeatures)
     return status;
 }
 
-/* The MLP of a block over `rows` rows; dx (and its copy) go from the block's output to its middle. */
+/* The MLP of a block over `rows` rows; dx (and its copy) go from the block's output to its middle.
+ */
 static int mlp_backward(const struct pass *p, int block, size_t rows, float *dx, void *dx_copy)
 {
     struct nc_text_tower *tower = p->tower;
@@ -172,8 +173,9 @@ static int mlp_backward(const struct pass *p, int block, size_t rows, float *dx,
         status = linear_input(p, offsets->fc1_weight, rows, shape->width, shape->mlp, tower->dwide,
                               tower->dnarrow);
     if (status == NC_OK)
-        status = norm_backward(p, rows, b->middle, b->ln2_mean, b->ln2_rstd, offsets->ln2_weight,
-                               NC_LN2_WEIGHT, NC_LN2_BIAS, block, tower->dnarrow, dx, true, dx_copy);
+        status =
+            norm_backward(p, rows, b->middle, b->ln2_mean, b->ln2_rstd, offsets->ln2_weight,
+                          NC_LN2_WEIGHT, NC_LN2_BIAS, block, tower->dnarrow, dx, true, dx_copy);
     return status;
 }
 
@@ -253,9 +255,10 @@ void nc_text_tower_watch_gradients(struct nc_text_tower *tower, nc_gradients_rea
 static int ready_from(const struct pass *p, enum nc_role role, int block)
 {
     const struct nc_text_tower *tower = p->tower;
-    return tower->ready ? tower->ready(tower->ready_context,
-                                       nc_parameter_offset(tower->table, NC_TOWER_TEXT, role, block))
-                        : NC_OK;
+    return tower->ready
+               ? tower->ready(tower->ready_context,
+                              nc_parameter_offset(tower->table, NC_TOWER_TEXT, role, block))
+               : NC_OK;
 }
 
 int nc_text_tower_backward(struct nc_text_tower *tower, const struct nc_weights *weights,

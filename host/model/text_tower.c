@@ -37,7 +37,8 @@ static void reserve(struct reserve *r, const char *label, size_t count, size_t s
     if (r->status != NC_OK)
         return;
     if (__builtin_mul_overflow(count, size, &bytes))
-        r->status = nc_error(NC_FAILED, "text tower: %s of %zu elements is too large", label, count);
+        r->status =
+            nc_error(NC_FAILED, "text tower: %s of %zu elements is too large", label, count);
     else
         r->status = nc_arena_reserve(r->arena, label, bytes, slot);
 }
@@ -179,11 +180,14 @@ int nc_text_tower_load(struct nc_text_tower *tower, const struct nc_packing *pac
     const struct nc_text_capacity *capacity = &tower->capacity;
     if (packing->captions > capacity->captions || packing->rows > capacity->rows ||
         packing->tokens > capacity->tokens || packing->repeated > capacity->repeated)
-        return nc_error(NC_FAILED, "text tower: a batch of %zu captions in %zu rows is larger than planned",
+        return nc_error(NC_FAILED,
+                        "text tower: a batch of %zu captions in %zu rows is larger than planned",
                         packing->captions, packing->rows);
     if (packing->longest > tower->shape->context)
-        return nc_error(NC_BAD_INPUT, "text tower: a caption of %zu tokens is longer than the model's context of %zu",
-                        packing->longest, tower->shape->context);
+        return nc_error(
+            NC_BAD_INPUT,
+            "text tower: a caption of %zu tokens is longer than the model's context of %zu",
+            packing->longest, tower->shape->context);
     const struct nc_packing *from = staged ? staged : packing;
     struct {
         int32_t *to;
@@ -250,7 +254,8 @@ static int project(struct nc_text_tower *tower, const struct nc_weights *weights
     status = ops->normalize_forward(ops->backend, &normalize);
     if (status != NC_OK)
         return status;
-    return ops->copy(ops->backend, features, tower->normalized, captions * embedding * sizeof(float));
+    return ops->copy(ops->backend, features, tower->normalized,
+                     captions * embedding * sizeof(float));
 }
 
 /* The last block: its second half sees one row a caption. */

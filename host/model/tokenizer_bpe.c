@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <utf8proc.h>
 #include <xxhash.h>
 
 /* ---- pieces */
@@ -144,7 +145,8 @@ uint8_t nc_byte_letter(size_t index, char letter[3])
             break;
         skipped++;
     }
-    size_t length = nc_utf8_encode_one(printing ? byte : 0x100 + skipped, (uint8_t *)letter);
+    utf8proc_ssize_t length = utf8proc_encode_char(
+        (utf8proc_int32_t)(printing ? byte : 0x100 + skipped), (utf8proc_uint8_t *)letter);
     letter[length] = 0;
     return (uint8_t)byte;
 }

@@ -10,6 +10,7 @@
 #include "nclip/error.h"
 
 #include <string.h>
+#include <utf8proc.h>
 
 /* Lower-case ASCII with runs of white space as one space. */
 static int clean_ascii(const char *text, size_t length, struct nc_buffer *clean)
@@ -102,7 +103,7 @@ int nc_clean(enum nc_tokenizer_rules rules, const char *text, size_t length,
     if (status != NC_OK)
         return status;
     for (size_t i = 0; i < spare->count; i++)
-        scratch->clean.count +=
-            nc_utf8_encode_one(spare->at[i], scratch->clean.at + scratch->clean.count);
+        scratch->clean.count += (size_t)utf8proc_encode_char(
+            (utf8proc_int32_t)spare->at[i], scratch->clean.at + scratch->clean.count);
     return NC_OK;
 }

@@ -107,7 +107,6 @@ void nc_code_points_free(struct nc_code_points *text);
 
 /* Decodes one code point of valid UTF-8 at `at`; returns its length, 1 to 4. */
 size_t nc_utf8_decode_one(const uint8_t *at, uint32_t *code);
-size_t nc_utf8_encode_one(uint32_t code, uint8_t *at); /* at most 4 bytes */
 
 /* Appends the decoded text; bytes that are not UTF-8 become U+FFFD as in Python's
  * errors="replace" (one for each maximal part of a sequence), and set *replaced. */

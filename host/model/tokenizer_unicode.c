@@ -84,30 +84,6 @@ size_t nc_utf8_decode_one(const uint8_t *at, uint32_t *code)
     return 4;
 }
 
-size_t nc_utf8_encode_one(uint32_t code, uint8_t *at)
-{
-    if (code < 0x80) {
-        at[0] = (uint8_t)code;
-        return 1;
-    }
-    if (code < 0x800) {
-        at[0] = (uint8_t)(0xc0 | code >> 6);
-        at[1] = (uint8_t)(0x80 | (code & 0x3f));
-        return 2;
-    }
-    if (code < 0x10000) {
-        at[0] = (uint8_t)(0xe0 | code >> 12);
-        at[1] = (uint8_t)(0x80 | (code >> 6 & 0x3f));
-        at[2] = (uint8_t)(0x80 | (code & 0x3f));
-        return 3;
-    }
-    at[0] = (uint8_t)(0xf0 | code >> 18);
-    at[1] = (uint8_t)(0x80 | (code >> 12 & 0x3f));
-    at[2] = (uint8_t)(0x80 | (code >> 6 & 0x3f));
-    at[3] = (uint8_t)(0x80 | (code & 0x3f));
-    return 4;
-}
-
 /* Length of the sequence at `at`; negative: that many bytes are the longest
  * beginning of a sequence, and it is broken (Unicode 15, table 3-7). */
 static int sequence_length(const uint8_t *at, size_t left)

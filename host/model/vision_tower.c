@@ -143,7 +143,8 @@ static int upload_indices(struct nc_vision_tower *tower, size_t pictures)
     for (size_t i = 0; i < pictures * tokens; i++)
         index[i] = (int32_t)(i % tokens);
     if (status == NC_OK)
-        status = ops->upload(ops->backend, tower->position, index, pictures * tokens * sizeof *index);
+        status =
+            ops->upload(ops->backend, tower->position, index, pictures * tokens * sizeof *index);
     if (status == NC_OK)
         status = ops->synchronize(ops->backend);
     for (size_t i = 0; i < pictures; i++)

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <utf8proc.h>
 
 struct parser {
     struct nc_csv *csv;
@@ -199,26 +200,6 @@ int nc_csv_size(const struct nc_csv *csv, size_t row, size_t column, size_t *val
 
 /* ---- Python's lists of strings ------------------------------------------------------------- */
 
-static char *put_utf8(char *to, uint32_t code)
-{
-    if (code < 0x80) {
-        *to++ = (char)code;
-    } else if (code < 0x800) {
-        *to++ = (char)(0xc0 | code >> 6);
-        *to++ = (char)(0x80 | (code & 0x3f));
-    } else if (code < 0x10000) {
-        *to++ = (char)(0xe0 | code >> 12);
-        *to++ = (char)(0x80 | (code >> 6 & 0x3f));
-        *to++ = (char)(0x80 | (code & 0x3f));
-    } else {
-        *to++ = (char)(0xf0 | code >> 18);
-        *to++ = (char)(0x80 | (code >> 12 & 0x3f));
-        *to++ = (char)(0x80 | (code >> 6 & 0x3f));
-        *to++ = (char)(0x80 | (code & 0x3f));
-    }
-    return to;
-}
-
 /* Decodes the escape behind the backslash at *at. What it stands for is never longer. */
 static bool escape(char **at, char **to)
 {
@@ -238,7 +219,7 @@ static bool escape(char **at, char **to)
     unsigned long code = strtoul(text, NULL, 16);
     if (!code || code > 0x10ffff || (code >= 0xd800 && code < 0xe000))
         return false;
-    *to = put_utf8(*to, (uint32_t)code);
+    *to += utf8proc_encode_char((utf8proc_int32_t)code, (utf8proc_uint8_t *)*to);
     return true;
 }
 

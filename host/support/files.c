@@ -165,7 +165,8 @@ int nc_writer_create(const char *path, struct nc_writer **out)
             writer_free(writer);
         return nc_error(NC_FAILED, "%s: no memory", path);
     }
-    writer->file = standard ? open_standard_output() : fopen(direct ? path : writer->partial, "wbe");
+    writer->file =
+        standard ? open_standard_output() : fopen(direct ? path : writer->partial, "wbe");
     if (!writer->file) {
         int status = write_error(path, errno);
         writer_free(writer);
@@ -365,6 +366,22 @@ bool nc_folder_exists(const char *path)
 {
     struct stat information;
     return stat(path, &information) == 0 && S_ISDIR(information.st_mode);
+}
+
+bool nc_path_ends(const char *path, const char *ending)
+{
+    size_t length = strlen(path), tail = strlen(ending);
+    return length >= tail && strcmp(path + length - tail, ending) == 0;
+}
+
+bool nc_path_climbs(const char *path)
+{
+    for (; path; path = strchr(path, '/')) {
+        path += strspn(path, "/");
+        if (strncmp(path, "..", 2) == 0 && (!path[2] || path[2] == '/'))
+            return true;
+    }
+    return false;
 }
 
 char *nc_path_join(const char *folder, const char *name)

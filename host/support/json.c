@@ -3,6 +3,7 @@
 #include "nclip/error.h"
 #include "nclip/files.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,6 +35,19 @@ int nc_json_parse(const char *where, const char *text, size_t size, cJSON **root
     return NC_OK;
 }
 
+bool nc_json_escapes_zero(const char *text, size_t size)
+{
+    const char *end = text + size;
+    for (const char *at = text; (at = memmem(at, (size_t)(end - at), "\\u0000", 6)); at += 6) {
+        size_t backslashes = 1;
+        while (at - backslashes >= text && at[-(ptrdiff_t)backslashes] == '\\')
+            backslashes++;
+        if (backslashes % 2) /* not the end of an escaped backslash */
+            return true;
+    }
+    return false;
+}
+
 int nc_json_load(const char *path, cJSON **root)
 {
     char *text;
@@ -47,12 +61,34 @@ int nc_json_load(const char *path, cJSON **root)
     return status;
 }
 
-int nc_json_print(cJSON *root, bool complete)
+bool nc_json_add_count(cJSON *object, const char *key, uint64_t value)
+{
+    char digits[24];
+    snprintf(digits, sizeof digits, "%" PRIu64, value);
+    return cJSON_AddRawToObject(object, key, digits) != NULL;
+}
+
+int nc_json_print(FILE *out, cJSON *root, bool complete)
 {
     char *text = root && complete ? cJSON_PrintUnformatted(root) : NULL;
     int status = text ? NC_OK : nc_error(NC_FAILED, "no memory to print the result");
     if (text)
-        puts(text);
+        fprintf(out, "%s\n", text);
+    cJSON_free(text);
+    cJSON_Delete(root);
+    return status;
+}
+
+int nc_json_write(const char *path, cJSON *root, bool complete)
+{
+    char *text = root && complete ? cJSON_Print(root) : NULL;
+    struct nc_writer *writer = NULL;
+    int status =
+        text ? nc_writer_create(path, &writer) : nc_error(NC_FAILED, "%s: no memory", path);
+    if (status == NC_OK) {
+        (void)nc_writer_printf(writer, "%s\n", text); /* a failure is remembered until commit */
+        status = nc_writer_commit(writer);
+    }
     cJSON_free(text);
     cJSON_Delete(root);
     return status;
@@ -170,7 +206,8 @@ static int expect(struct cursor *cursor, char character)
 static int value(struct cursor *cursor, cJSON **item)
 {
     const char *end = NULL;
-    *item = cJSON_ParseWithLengthOpts(cursor->text + cursor->at, cursor->size - cursor->at, &end, 0);
+    *item =
+        cJSON_ParseWithLengthOpts(cursor->text + cursor->at, cursor->size - cursor->at, &end, 0);
     if (!*item)
         return parse_error(cursor->path, cursor->text, cursor->size, end);
     cursor->at = (size_t)(end - cursor->text);

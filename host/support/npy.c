@@ -15,8 +15,9 @@ static void make_header(uint8_t header[HEADER_BYTES], size_t rows, size_t column
     memset(header, ' ', HEADER_BYTES);
     memcpy(header, magic, sizeof magic);
     char text[HEADER_BYTES];
-    int length = snprintf(text, sizeof text,
-                          "{'descr': '<f4', 'fortran_order': False, 'shape': (%zu, %zu), }", rows, columns);
+    int length =
+        snprintf(text, sizeof text,
+                 "{'descr': '<f4', 'fortran_order': False, 'shape': (%zu, %zu), }", rows, columns);
     memcpy(header + sizeof magic, text, (size_t)length);
     header[HEADER_BYTES - 1] = '\n';
 }

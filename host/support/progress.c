@@ -1,5 +1,6 @@
 #include "nclip/progress.h"
 
+#include "nclip/terminal.h"
 #include "progress_internal.h"
 
 #include <math.h>
@@ -207,15 +208,6 @@ static void show(struct nc_progress *progress, bool finished)
     free(state);
 }
 
-/* File names come from strangers: they must not steer the terminal. */
-static void tame(char *text)
-{
-    for (; *text; text++) {
-        if (((unsigned char)*text < ' ' && *text != '\n' && *text != '\t') || *text == 0x7f)
-            *text = '?';
-    }
-}
-
 void nc_progress_update(struct nc_progress *progress, size_t done, const char *note)
 {
     if (!progress)
@@ -223,7 +215,7 @@ void nc_progress_update(struct nc_progress *progress, size_t done, const char *n
     double now = progress->at.clock();
     progress->done = done < progress->initial ? progress->initial : done;
     snprintf(progress->note, sizeof progress->note, "%s", note ? note : "");
-    tame(progress->note);
+    nc_terminal_tame(progress->note, "\n\t"); /* file names come from strangers */
     sample(progress, now);
     if (now - progress->shown >= (progress->at.terminal ? REDRAW : LINE)) {
         progress->shown = now;
@@ -242,7 +234,7 @@ void nc_progress_message(struct nc_progress *progress, const char *format, ...)
     va_end(arguments);
     if (length < 0)
         return;
-    tame(text);
+    nc_terminal_tame(text, "\n\t");
     fprintf(progress->at.out, "%s%s\n", progress->at.terminal ? "\r\x1b[K" : "", text);
     free(text);
     if (progress->at.terminal)

@@ -85,8 +85,6 @@ static int write_position(const char *path, const struct nc_examples *examples,
 {
     char text[64];
     cJSON *root = cJSON_CreateObject();
-    if (!root)
-        return no_memory();
     cJSON_AddNumberToObject(root, "version", 1);
     cJSON_AddNumberToObject(root, "step", (double)position->step);
     cJSON_AddNumberToObject(root, "epoch", (double)position->epoch);
@@ -99,13 +97,7 @@ static int write_position(const char *path, const struct nc_examples *examples,
     snprintf(text, sizeof text, "%016llx", (unsigned long long)examples->fingerprint);
     cJSON_AddStringToObject(root, "examples", text);
     cJSON_AddStringToObject(root, "config", config_text);
-    char *json = cJSON_Print(root);
-    cJSON_Delete(root);
-    if (!json)
-        return no_memory();
-    int status = nc_file_write(path, json, strlen(json));
-    free(json);
-    return status;
+    return nc_json_write(path, root, true);
 }
 
 static char *path_in(const char *folder, const char *sub, const char *name)
@@ -254,10 +246,11 @@ static int config_differs(const char *path, const char *then, const char *now)
         then += length;
         now += length;
     }
-    return nc_error(NC_BAD_INPUT,
-                    "%s: was made with another config (\"%.*s\" then, \"%.*s\" now); resume with the "
-                    "same config or start a new run folder", path, (int)strcspn(then, "\n"), then,
-                    (int)strcspn(now, "\n"), now);
+    return nc_error(
+        NC_BAD_INPUT,
+        "%s: was made with another config (\"%.*s\" then, \"%.*s\" now); resume with the "
+        "same config or start a new run folder",
+        path, (int)strcspn(then, "\n"), then, (int)strcspn(now, "\n"), now);
 }
 
 static int read_position(const char *path, const struct nc_examples *examples,
@@ -286,7 +279,8 @@ static int read_position(const char *path, const struct nc_examples *examples,
     for (size_t i = 0; i < sizeof strings / sizeof *strings && status == NC_OK; i++)
         status = nc_json_string(path, root, strings[i].key, strings[i].value);
     if (status == NC_OK && version != 1)
-        status = nc_error(NC_BAD_INPUT, "%s: version %zu is newer than this program knows (1)", path, version);
+        status = nc_error(NC_BAD_INPUT, "%s: version %zu is newer than this program knows (1)",
+                          path, version);
     if (status == NC_OK && strcmp(config, config_text) != 0)
         status = config_differs(path, config, config_text);
     if (status == NC_OK && strcmp(fingerprint, expected) != 0)
@@ -317,13 +311,15 @@ static int read_moments(const char *path, const struct nc_step *step, float *con
             snprintf(name, sizeof name, "%s.%s", moment_names[which], row->name);
             const struct nc_safetensor *tensor = nc_safetensors_find(file, name);
             if (!tensor || tensor->type != NC_FLOAT32 || tensor->count != row->count)
-                status = nc_error(NC_BAD_INPUT, "%s: \"%s\" is missing or has another shape", path, name);
+                status = nc_error(NC_BAD_INPUT, "%s: \"%s\" is missing or has another shape", path,
+                                  name);
             else
                 memcpy(moments[which] + row->offset, tensor->data, tensor->bytes);
         }
     }
     if (status == NC_OK)
-        status = step->ops->synchronize(step->ops->backend); /* the file's bytes are read until then */
+        status =
+            step->ops->synchronize(step->ops->backend); /* the file's bytes are read until then */
     nc_safetensors_close(file);
     return status;
 }

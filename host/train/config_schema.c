@@ -22,8 +22,9 @@ _Static_assert(sizeof(enum nc_schedule) == sizeof(int) && sizeof(enum nc_split) 
                    sizeof(enum nc_type) == sizeof(int) && sizeof(enum nc_too_long) == sizeof(int),
                "enums are as large as int");
 _Static_assert(NC_SCHEDULE_CONSTANT == 0 && NC_SCHEDULE_COSINE == 1 && NC_SPLIT_CAPTION == 0 &&
-                   NC_SPLIT_IMAGE == 1 && NC_LOSS_CLIP == 0 && NC_LOSS_CON_CLIP == 1 && NC_FLOAT32 == 0 && NC_BFLOAT16 == 1 &&
-                   NC_TOO_LONG_TRUNCATE == 0 && NC_TOO_LONG_ERROR == 1 && NC_TOO_LONG_SKIP == 2,
+                   NC_SPLIT_IMAGE == 1 && NC_LOSS_CLIP == 0 && NC_LOSS_CON_CLIP == 1 &&
+                   NC_FLOAT32 == 0 && NC_BFLOAT16 == 1 && NC_TOO_LONG_TRUNCATE == 0 &&
+                   NC_TOO_LONG_ERROR == 1 && NC_TOO_LONG_SKIP == 2,
                "the strings stand in the order of the enums");
 
 #define AT(member) offsetof(struct nc_config, member)

@@ -184,9 +184,9 @@ static int split(const struct nc_config *config, size_t image_count, struct nc_e
             e->training[e->training_count++] = (uint32_t)i;
     }
     if (!e->training_count)
-        status = nc_error(NC_BAD_INPUT,
-                          "captions: all %zu are held out for validation; lower validation_fraction",
-                          e->count);
+        status = nc_error(
+            NC_BAD_INPUT,
+            "captions: all %zu are held out for validation; lower validation_fraction", e->count);
 cleanup:
     free(order);
     free(held_out);
@@ -225,11 +225,13 @@ int nc_examples_load(const struct nc_model *model, const struct nc_config *confi
         status = nc_captions_load(captions_path, &captions);
     bool distractors = config->loss == NC_LOSS_CON_CLIP;
     if (status == NC_OK && distractors && !config->contradictions)
-        status = nc_error(NC_BAD_INPUT, "loss con_clip is made of contradictions: set contradictions to true");
+        status = nc_error(NC_BAD_INPUT,
+                          "loss con_clip is made of contradictions: set contradictions to true");
     if (status != NC_OK)
         goto cleanup;
     if (captions.count > UINT32_MAX / 2 || captions.image_count > INT32_MAX) {
-        status = nc_error(NC_BAD_INPUT, "%s: more captions than this program counts", captions_path);
+        status =
+            nc_error(NC_BAD_INPUT, "%s: more captions than this program counts", captions_path);
         goto cleanup;
     }
     texts = array(2 * captions.count, sizeof *texts);
@@ -259,14 +261,17 @@ int nc_examples_load(const struct nc_model *model, const struct nc_config *confi
         status = collect(&captions, texts, text_count, contradiction_of, row_of_image,
                          distractors, e);
     if (status == NC_OK && !e->count && e->without_distractor)
-        status = nc_error(NC_BAD_INPUT, "%s: no caption has both a contradiction and a distractor whose "
-                          "picture is in the store, which loss con_clip needs", captions_path);
+        status = nc_error(NC_BAD_INPUT,
+                          "%s: no caption has both a contradiction and a distractor whose "
+                          "picture is in the store, which loss con_clip needs",
+                          captions_path);
     else if (status == NC_OK && !e->count)
-        status = missing ? nc_error(NC_BAD_INPUT,
-                                    "%s: none of its pictures is in the store %s (for one, \"%s\"); "
-                                    "keys are paths relative to the folder that nclip embed was given",
-                                    captions_path, store_path, first_missing)
-                         : nc_error(NC_BAD_INPUT, "%s: no caption is left to train on", captions_path);
+        status = missing
+                     ? nc_error(NC_BAD_INPUT,
+                                "%s: none of its pictures is in the store %s (for one, \"%s\"); "
+                                "keys are paths relative to the folder that nclip embed was given",
+                                captions_path, store_path, first_missing)
+                     : nc_error(NC_BAD_INPUT, "%s: no caption is left to train on", captions_path);
     if (status == NC_OK)
         status = split(config, captions.image_count, e);
     if (status == NC_OK)

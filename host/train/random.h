@@ -2,17 +2,9 @@
 #ifndef NCLIP_TRAIN_RANDOM_H
 #define NCLIP_TRAIN_RANDOM_H
 
-#include <stddef.h>
-#include <stdint.h>
+#include "nclip/random.h"
 
-/* SplitMix64 (Steele, Lea, Flood 2014). */
-static inline uint64_t nc_random_next(uint64_t *state)
-{
-    uint64_t z = *state += 0x9e3779b97f4a7c15u;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
-}
+#include <stddef.h>
 
 /* A stream of its own for each purpose and epoch of a seed. */
 static inline uint64_t nc_random_stream(uint64_t seed, uint64_t purpose, uint64_t number)

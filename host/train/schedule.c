@@ -8,6 +8,7 @@ double nc_learning_rate(const struct nc_config *config, uint64_t step, uint64_t 
         return config->learning_rate * (double)(step + 1) / (double)config->warmup_steps;
     if (config->schedule == NC_SCHEDULE_CONSTANT || total <= config->warmup_steps)
         return config->learning_rate;
-    double progress = (double)(step - config->warmup_steps) / (double)(total - config->warmup_steps);
+    double progress =
+        (double)(step - config->warmup_steps) / (double)(total - config->warmup_steps);
     return 0.5 * (1.0 + cos(M_PI * progress)) * config->learning_rate;
 }

@@ -39,8 +39,9 @@ static int mark(const char *name, const struct nc_parameter_table *table, size_t
     bool all = strcmp(name, "all") == 0, norm = strcmp(name, "final_layer_norm") == 0;
     bool blocks = parse_blocks(name, layers, &first, &last);
     if (blocks && (last >= layers || first > last))
-        return nc_error(NC_BAD_INPUT, "trainable: \"%s\" is not in this model, which has blocks.0-%zu",
-                        name, layers - 1);
+        return nc_error(NC_BAD_INPUT,
+                        "trainable: \"%s\" is not in this model, which has blocks.0-%zu", name,
+                        layers - 1);
     int role = -1;
     for (size_t i = 0; i < sizeof single_names / sizeof *single_names; i++)
         if (strcmp(name, single_names[i].name) == 0)
@@ -55,7 +56,8 @@ static int mark(const char *name, const struct nc_parameter_table *table, size_t
         if (row->tower != NC_TOWER_TEXT)
             continue;
         bool in_block = row->block != NC_NO_BLOCK;
-        if (all || (in_block && blocks && (size_t)row->block >= first && (size_t)row->block <= last) ||
+        if (all ||
+            (in_block && blocks && (size_t)row->block >= first && (size_t)row->block <= last) ||
             (!in_block && (int)row->role == role) ||
             (norm && (row->role == NC_FINAL_LN_WEIGHT || row->role == NC_FINAL_LN_BIAS)))
             trainable[i] = true;
@@ -71,8 +73,9 @@ int nc_trainable_parse(const char *const *names, size_t count,
     *out = NULL;
     if (!trainable)
         return nc_error(NC_FAILED, "trainable: no memory");
-    int status = count ? NC_OK
-                       : nc_error(NC_BAD_INPUT, "trainable: the list is empty, so nothing would train");
+    int status =
+        count ? NC_OK
+              : nc_error(NC_BAD_INPUT, "trainable: the list is empty, so nothing would train");
     for (size_t i = 0; i < count && status == NC_OK; i++)
         status = mark(names[i], table, shape->text.layers, trainable);
     if (status != NC_OK) {

@@ -96,9 +96,11 @@ static void report_examples(const struct run *run)
     fprintf(stderr, "%zu captions: %zu to train on, %zu held out", e->captions_in_file,
             e->training_count, e->validation_count);
     if (e->without_embedding)
-        fprintf(stderr, "; %zu left out, their pictures are not in the store", e->without_embedding);
+        fprintf(stderr, "; %zu left out, their pictures are not in the store",
+                e->without_embedding);
     if (e->without_distractor)
-        fprintf(stderr, "; %zu left out, without contradiction or distractor", e->without_distractor);
+        fprintf(stderr, "; %zu left out, without contradiction or distractor",
+                e->without_distractor);
     if (e->skipped_too_long)
         fprintf(stderr, "; %zu left out, too long", e->skipped_too_long);
     if (e->truncated)
@@ -120,7 +122,8 @@ static int open_inputs(struct run *run)
                                     run->config->trainable_count, nc_model_table(run->model),
                                     nc_model_shape(run->model), &run->trainable);
     if (status == NC_OK)
-        status = nc_examples_load(run->model, run->config, o->captions, o->embeddings, &run->examples);
+        status =
+            nc_examples_load(run->model, run->config, o->captions, o->embeddings, &run->examples);
     if (status == NC_OK)
         status = nc_config_text(run->config, &run->config_text);
     if (status == NC_OK)
@@ -130,8 +133,10 @@ static int open_inputs(struct run *run)
     size_t count = run->examples.training_count, batch = (size_t)run->config->batch_size;
     run->batches = run->config->drop_last ? count / batch : (count + batch - 1) / batch;
     if (!run->batches)
-        return nc_error(NC_BAD_INPUT, "train: %zu captions do not fill one batch of %zu, and drop_last "
-                        "leaves a partial one out", count, batch);
+        return nc_error(NC_BAD_INPUT,
+                        "train: %zu captions do not fill one batch of %zu, and drop_last "
+                        "leaves a partial one out",
+                        count, batch);
     run->order = malloc(count * sizeof *run->order);
     return run->order ? NC_OK : nc_error(NC_FAILED, "train: no memory");
 }
@@ -178,7 +183,8 @@ static int open_folder(struct run *run, bool *there)
     int status = last ? NC_OK : nc_error(NC_FAILED, "train: no memory");
     *there = status == NC_OK && nc_folder_exists(last);
     if (status == NC_OK && *there && !run->options->resume)
-        status = nc_error(NC_BAD_INPUT, "%s: holds a run already; --resume continues it, or choose another --out",
+        status = nc_error(NC_BAD_INPUT,
+                          "%s: holds a run already; --resume continues it, or choose another --out",
                           folder);
     if (status == NC_OK)
         status = nc_folder_create(folder);
@@ -201,7 +207,8 @@ static int start(struct run *run)
     if (status == NC_OK && run->ranks)
         status = nc_communicator_share(run->ranks, &there, sizeof there);
     if (status == NC_OK)
-        status = there ? nc_checkpoint_load(folder, run->step, &run->examples, run->config_text, &run->at)
+        status = there ? nc_checkpoint_load(folder, run->step, &run->examples, run->config_text,
+                                            &run->at)
                        : load_base(run);
     if (!run->first) {
         free(config);
@@ -270,7 +277,8 @@ static int collect(struct run *run)
                                  {"learning_rate", s->rate},
                                  {"gradient_norm", result.gradient_norm},
                                  {"captions_per_second", (double)s->captions / seconds}};
-    status = nc_metrics_write(run->metrics, "train", at->step, values, sizeof values / sizeof *values);
+    status =
+        nc_metrics_write(run->metrics, "train", at->step, values, sizeof values / sizeof *values);
     char note[96];
     snprintf(note, sizeof note, "epoch %llu/%llu  loss %.4f", (unsigned long long)s->epoch,
              (unsigned long long)run->config->epochs, result.loss);
@@ -334,7 +342,8 @@ static int end_epoch(struct run *run)
             at->best_validation_loss = validation_loss;
             at->best_epoch = epoch;
         }
-        struct nc_metric values[] = {{"epoch", (double)epoch}, {"validation_loss", validation_loss}};
+        struct nc_metric values[] = {{"epoch", (double)epoch},
+                                     {"validation_loss", validation_loss}};
         if (run->first)
             status = nc_metrics_write(run->metrics, "validation", at->step, values, 2);
         if (status != NC_OK)
@@ -345,7 +354,8 @@ static int end_epoch(struct run *run)
                             (unsigned long long)epoch, train_loss, validation_loss,
                             best ? ", the best so far" : "");
     else
-        nc_progress_message(run->progress, "epoch %llu: loss %.4f", (unsigned long long)epoch, train_loss);
+        nc_progress_message(run->progress, "epoch %llu: loss %.4f", (unsigned long long)epoch,
+                            train_loss);
     at->epoch++;
     at->batch = 0;
     at->epoch_loss = 0;
@@ -360,9 +370,10 @@ static int stopped(struct run *run)
     if (status != NC_OK)
         return status;
     run->stopped = true;
-    return nc_error(NC_FAILED, "stopped by a signal after step %llu; the checkpoint is in %s/last, and "
-                    "the same command with --resume goes on", (unsigned long long)run->at.step,
-                    run->options->run_folder);
+    return nc_error(NC_FAILED,
+                    "stopped by a signal after step %llu; the checkpoint is in %s/last, and "
+                    "the same command with --resume goes on",
+                    (unsigned long long)run->at.step, run->options->run_folder);
 }
 
 static int loop(struct run *run)

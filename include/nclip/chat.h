@@ -38,7 +38,7 @@ struct nc_chat_options {
     size_t most_requests; /* sent by this run, repetitions counted; SIZE_MAX: no limit */
     size_t tries;         /* of one request before it is given up */
     double backoff;       /* seconds before the second try; doubles from try to try */
-    double timeout;       /* seconds for one try */
+    double timeout;       /* seconds for one try, above 0; counts in whole ms */
     uint64_t seed;        /* of the jitter */
 };
 

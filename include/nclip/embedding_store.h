@@ -103,6 +103,10 @@ bool nc_embedding_store_find(const struct nc_embedding_store *store, const char 
 const void *nc_embedding_store_row(const struct nc_embedding_store *store, size_t row);
 void nc_embedding_store_row_float(const struct nc_embedding_store *store, size_t row, float *out);
 
+/* Row `row` as fp32 of length 1: as it is stored where that says so in fp32 (bf16 keeps lengths only
+ * nearly). A row of zeros stays. */
+void nc_embedding_store_row_unit(const struct nc_embedding_store *store, size_t row, float *out);
+
 /* out[count, dimension] = rows[0..count), converted to `type`. */
 void nc_embedding_store_gather(const struct nc_embedding_store *store, const size_t *rows,
                                size_t count, enum nc_type type, void *out);

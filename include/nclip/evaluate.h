@@ -51,7 +51,7 @@ struct nc_part {
 };
 
 struct nc_result {
-    const char *benchmark, *definition; /* static */
+    const char *benchmark, *definition; /* static; what the score is, and what equals count */
     struct nc_share score;
     struct nc_part *parts;
     size_t part_count;
@@ -101,8 +101,9 @@ int nc_evaluator_texts(struct nc_evaluator *evaluator, const char *const *texts,
 /* features[views->count, embedding], L2-normalised: whole pictures from the store where there is
  * one (the key is the name), everything else from the picture files in `folder`; a picture is
  * decoded once for all its boxes. Where a name is not found, its end behind a slash is tried: files
- * name pictures by paths on their makers' machines. A missing or broken picture is NC_BAD_INPUT:
- * leaving it out would change the score. */
+ * name pictures by paths on their makers' machines. Nothing outside `folder` is read: a name with
+ * ".." in it is NC_BAD_INPUT. So is a missing or broken picture: leaving it out would change the
+ * score. */
 int nc_evaluator_views(struct nc_evaluator *evaluator, const struct nc_views *views,
                        const char *folder, float *features);
 
@@ -172,6 +173,7 @@ struct nc_choice_items {
     const char **groups; /* groups[0] is "" */
     size_t group_count;
     bool mean_over_groups; /* the score is the mean of the groups' shares, not the share of all */
+    const char *definition; /* static; of the score, where the benchmark's own says less; or NULL */
     void *owned;
 };
 

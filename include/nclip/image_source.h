@@ -23,6 +23,7 @@ struct nc_image_source;
  *   the folder, with '/'. Names that start with a dot are left out; links are followed.
  * - a tar (ustar, GNU long names, pax paths and sizes; not compressed): its members
  *   with such names, in the order of the file. Key: the member's name, without a leading "./".
+ *   A name that is absolute or has ".." in it is NC_BAD_INPUT.
  * - a picture (by its first bytes): itself. Key: the file's name without its folder.
  * - anything else, and "-" (standard input): a list, one path a line; empty lines are
  *   left out. Relative paths start at the list's own folder ("-": the current one).

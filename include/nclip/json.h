@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 /* Parses a whole file (at most 4 GiB; "-": standard input). A syntax error is
  * reported with its line. The caller calls cJSON_Delete(*root). */
@@ -16,9 +17,18 @@ int nc_json_load(const char *path, cJSON **root);
 /* Parses `size` bytes; `where` names them in messages ("captions.jsonl line 7"). */
 int nc_json_parse(const char *where, const char *text, size_t size, cJSON **root);
 
-/* Prints the tree as one line on standard output and frees it. NC_FAILED when it is NULL or not
- * `complete`: a member could not be added. */
-int nc_json_print(cJSON *root, bool complete);
+/* Whether a JSON text escapes the character zero, at which cJSON would end a string. */
+bool nc_json_escapes_zero(const char *text, size_t size);
+
+/* Adds a whole number with all its digits, where cJSON's doubles are exact to 2^53. */
+bool nc_json_add_count(cJSON *object, const char *key, uint64_t value);
+
+/* Prints the tree as one line and frees it. NC_FAILED when it is NULL or not `complete`: a member
+ * could not be added. */
+int nc_json_print(FILE *out, cJSON *root, bool complete);
+
+/* Likewise, but indented, into a file that appears when complete. */
+int nc_json_write(const char *path, cJSON *root, bool complete);
 
 /* Required members of an object. `where` names the object. Strings point into
  * the tree. nc_json_size wants a whole number 0 .. 2^53. */
@@ -32,7 +42,8 @@ int nc_json_number(const char *where, const cJSON *object, const char *key, doub
  * or null, and a wrong type is still an error. */
 int nc_json_optional_size(const char *where, const cJSON *object, const char *key, size_t *value);
 int nc_json_optional_number(const char *where, const cJSON *object, const char *key, double *value);
-int nc_json_optional_string(const char *where, const cJSON *object, const char *key, const char **value);
+int nc_json_optional_string(const char *where, const cJSON *object, const char *key,
+                            const char **value);
 int nc_json_optional_bool(const char *where, const cJSON *object, const char *key, bool *value);
 
 /* Calls `read` for each element of the array `key` of the object that is the whole text, one at a

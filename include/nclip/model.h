@@ -179,7 +179,8 @@ int nc_model_save(const struct nc_model *model, const char *folder, const float 
                   enum nc_type type);
 
 /* `nclip info MODEL`: what is in it, for people (or one JSON object); with
- * `parameters` each row of the table too. Reads the vision tower, for its hash. */
+ * `parameters` each row of the table too. Reads the vision tower, for its hash, and
+ * merge.json, where nc_model_merge() wrote one. */
 int nc_model_describe(const struct nc_model *model, FILE *out, bool json, bool parameters);
 
 #ifdef __cplusplus

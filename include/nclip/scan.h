@@ -72,7 +72,9 @@ struct nc_scan_result {
 
 /* Files, folders (all files below with a known ending, by name) and "-" (once). NC_BAD_INPUT: what
  * cannot be read, damaged packing, JSON that breaks off, a column that is not there, no caption at
- * all. The first file at fault is named, whatever the threads did. */
+ * all. The first file at fault is named, whatever the threads did. What a folder holds and cannot be
+ * read (a link that leads nowhere or back) is a warning on standard error, and NC_BAD_INPUT where
+ * the folder holds nothing else. */
 int nc_scan(const char *const *paths, size_t count, const struct nc_scan_options *options,
             struct nc_scan_result *result);
 void nc_scan_result_free(struct nc_scan_result *result); /* {0} is allowed */

@@ -51,8 +51,14 @@ END
 evaluate foils --annotations valse/existence.json --images pictures
 chosen "0 1 1 " # the third: equal cosines count as wrong
 has '"benchmark":"foils","score":0.33333333333333331,"n":3,"interval":['
-grep -q 'warning: valse/existence.json: has 4 entries, the published existence.json has 534' log ||
-    fail "no warning of a subset: $(cat log)"
+grep -q 'warning: valse/existence.json: has 4 entries, the published existence.json has 534: the score is that of a part' log ||
+    fail "no warning of a part: $(cat log)"
+has '"definition":"shareofitemswhosecaptionhasahighercosinewiththepicturethanitsfoils;' # as ties are counted
+mkdir more && awk 'BEGIN { for (i = 0; i < 535; i++) printf "%s\"%d\": {\"image_file\": \"red-circle.png\", \"caption\": " \
+    "\"a\", \"foil\": \"b\", \"mturk\": {\"caption\": 3}}", i ? ",\n" : "{", i; print "}" }' >more/existence.json
+evaluate foils --annotations more/existence.json --embeddings store
+grep -q 'has 535 entries, the published existence.json has 534: it is another file' log ||
+    fail "no warning of more: $(cat log)"
 sed 's/, *"c": .*"other": 0}}/}/; /^ "c"/d; /^ "not valid"/d; s/"other": 1}},$/"other": 1}}}/' valse/existence.json >valse/mine.json
 evaluate foils --annotations valse --images pictures
 has '"score":0.41666666666666663,"n":5' # the mean of 1/3 and 1/2
@@ -80,6 +86,7 @@ END
 evaluate foils --annotations ccneg.json --images pictures
 chosen "0 1 " # the first of equals is chosen; equal, since commas are dropped
 head -1 chosen.jsonl | grep -qE '"scores": \[([-0-9.]+), \1\]' || fail "commas are not dropped: $(cat chosen.jsonl)"
+has '"definition":"shareofpairswhosecaptionhasatleastthecosinewiththepicturethatitsnegationhas"'
 
 mkdir vg && cp pictures/red-circle.png vg/7.jpg
 cat >negate.csv <<'END'
@@ -99,6 +106,7 @@ printf '1,a picture of a red circle,a picture of a blue rectangle,a picture of a
 evaluate foils --annotations mcq.csv --embeddings store
 chosen "0 0 1 "
 has '"score":0.66666666666666663,"n":3'
+has '"definition":"shareofquestionswhoserightcaptionhasthehighestcosinewiththepicture,thefirstofequals"'
 has '"mcq/positive":{"score":1,"n":1'
 has '"mcq/hybrid":{"score":0.5,"n":2'
 
@@ -152,6 +160,11 @@ filepath,image_id,captions
 END
 evaluate retrieval --annotations negated.csv --embeddings store
 chosen "0 0 1 0 2 "
+sed 's/"split": "train"/"split": "test"/' karpathy.json >empty.json # gone.png, without a sentence
+refuse 3 'empty.json: images\[2\]: "sentences" is empty: no caption is of this picture' evaluate retrieval --model "$model" --images pictures \
+    --annotations empty.json
+printf 'filepath,captions\nred-circle.png,[]\n' >empty.csv
+refuse 3 'empty.csv line 2: "captions" is empty: no caption is of this picture' evaluate retrieval --model "$model" --images pictures --annotations empty.csv
 write_captions captions.jsonl
 evaluate retrieval --annotations captions.jsonl --embeddings store
 has '"texttoimage,recallat10":{"score":'
@@ -209,7 +222,7 @@ chosen "0 1 1 1 0 0 "
 has '"score":0.5,"n":3'
 has '"Red":{"score":1,"n":3'
 has '"Round":{"score":0,"n":3'
-grep -q 'warning: celeba/list_attr_celeba.txt: has 3 entries' log || fail "no warning of a subset: $(cat log)"
+grep -q 'warning: celeba/list_attr_celeba.txt: has 3 entries' log || fail "no warning of a part: $(cat log)"
 attributes="evaluate attributes --model $model --images pictures --annotations celeba"
 refuse 3 'celeba.txt: has no prompts for the attribute "Red"' $attributes
 refuse 2 '\-\-split is train, valid, test or all' $attributes --split later
@@ -224,6 +237,46 @@ printf 'Red Round\n' >celeba/list_attr_celeba.txt
 refuse 3 'expected a line with the number of pictures' $attributes --prompts prompts.txt
 printf 'red-circle.png 3\n' >celeba/list_eval_partition.txt
 refuse 3 'list_eval_partition.txt line 1: expected a picture.s name and 0, 1 or 2' $attributes
+
+# ---- names that lead out of the folder of pictures ----
+
+cp pictures/red-circle.png outside.png && mkdir -p pictures/inner && cp outside.png pictures/inner/7.png
+write_all() { # name: the same picture in the form of each benchmark
+    mkdir -p out/celeba
+    phrases='"a picture of a red circle", "a picture of a blue circle"'
+    mturk='"mturk": {"caption": 3, "foil": 0, "other": 0}'
+    echo "[{\"image\": \"$1\", \"phrases\": [$phrases], \"answer\": 0}]" >out/choices-1.json
+    echo "[{\"phrase\": \"red\", \"images\": [\"red-circle.png\", \"$1\"], \"answer\": 0}]" >out/choices-2.json
+    echo "[{\"phrase\": \"red\", \"image\": \"$1\", \"boxes\": [[0, 0, 9, 9], [9, 9, 9, 9]], \"answer\": 0}]" >out/choices-3.json
+    echo "[{\"phrase\": \"red\", \"image\": \"$1\", \"bbox_list\": [[0, 0, 9, 9], [9, 9, 9, 9]], \"ref_bbox\": [0, 0, 9, 9]}]" >out/negrefcocog-1.json
+    echo "{\"a\": {\"image_file\": \"$1\", \"caption\": \"a\", \"foil\": \"b\", $mturk}}" >out/foils-1.json
+    echo "{\"a\": {\"filename\": \"$1\", \"caption\": \"a\", \"negative_caption\": \"b\"}}" >out/foils-2.json
+    echo "{\"image_paths\": [\"$1\"], \"annotations\": [{\"json\": {\"caption\": \"a\"}, \"sop_data\": {\"negative-prompt\": \"b\"}}]}" >out/foils-3.json
+    printf 'correct_answer,caption_0,caption_1,image_path\n0,a,b,%s\n' "$1" >out/foils-4.csv
+    echo "{\"images\": [{\"filepath\": \".\", \"filename\": \"$1\", \"split\": \"test\", \"sentences\": [{\"raw\": \"a\"}]}]}" >out/retrieval-1.json
+    printf "filepath,captions\n%s,['a']\n" "$1" >out/retrieval-2.csv
+    echo "{\"image\": \"$1\", \"caption\": \"a\"}" >out/retrieval-3.jsonl
+    echo "{\"images\": [{\"id\": 1, \"file_name\": \"$1\"}], \"annotations\": [{\"image_id\": 1, \"caption\": \"a\"}]}" >out/retrieval-4.json
+    printf '1\nRed\n%s 1\n' "$1" >out/attributes-1.txt
+}
+every() { # what is done with the benchmark and the arguments that remain
+    for file in out/*-?.*; do
+        benchmark=${file#out/} && benchmark=${benchmark%%-*}
+        "$@" "$benchmark" --annotations "$file" --images pictures --prompts red.txt --split "$(
+            [ "$benchmark" = attributes ] && echo all || echo test)"
+    done
+}
+refuse_one() { # piece of the message, benchmark, arguments
+    piece_of_all=$1
+    shift
+    refuse 3 "$piece_of_all" evaluate "$@" --model "$model" --items chosen.jsonl
+}
+printf 'Red\ta red circle\ta blue circle\n' >red.txt
+write_all ../outside.png && every refuse_one "../outside.png: its \"\.\.\" leads out of the folder of pictures"
+write_all inner/../../outside.png && every refuse_one 'leads out of the folder of pictures'
+write_all "$PWD/outside.png" && every refuse_one "pictures/*$PWD/outside.png: cannot read"
+write_all "///tmp//$PWD/outside.png" && every refuse_one 'outside.png: cannot read'
+write_all /home/maker/data//inner/7.png && every evaluate # an end of it is there
 
 # ---- build negrefcocog ----
 

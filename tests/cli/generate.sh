@@ -18,6 +18,8 @@ END
     --rejects rejects.jsonl --json >counts.json
 grep -q '"negated": 1' counts.json || fail "counts: $(cat counts.json)"
 grep -q '"file_name": "train/3.png"' captions.json || fail "no picture in captions.json"
+"$nclip" generate vqa --questions questions.json --image-name '{id:2}/{id}-{id:003}.png' --out - \
+    2>log | grep -q '"file_name": "03/3-003.png"' || fail "no slot but the first is filled"
 grep -q 'how many' rejects.jsonl || fail "a question was lost"
 
 # Standard input says the same.
@@ -72,6 +74,11 @@ expect
 expect nonsense
 expect vqa
 expect vqa --questions questions.json --image-name 'x.png' --out o.json
+for pattern in '{id:1x}.png' '{id:x}' '{id:}' '{id:012' '{id:012 }' '{id:123}' '{id:-1}' '{id }' '{ids}' \
+    '{id}/{id:1x}.png'; do
+    expect vqa --questions questions.json --image-name "$pattern" --out o.json
+    grep -qF "\"$pattern\"" message || fail "$pattern: $(cat message)"
+done
 expect vqa --questions questions.json --image-name '{id}.png' --out o.json --plain 2
 expect vqa --questions questions.json --image-name '{id}.png' --out o.json --rewriter llm
 grep -q 'name them with --captions' message || fail "no captions: $(cat message)"

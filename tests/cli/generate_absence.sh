@@ -67,7 +67,10 @@ expect 2 'goes without --images' $ask --images . --no-vision-check --out o.json
 expect 2 'no address of a server' $ask --text-url nonsense --no-vision-check --out o.json
 expect 2 '--concurrency is 1 to 1024' $ask --no-vision-check --out o.json --concurrency 0
 expect 2 '--top-p is more than 0' $ask --no-vision-check --out o.json --top-p 0
-expect 2 'no prompt rewrite-rhyme' $ask --no-vision-check --out o.json --phrasing rhyme
+expect 2 '--phrasing rhyme: there is no rewrite-rhyme.txt among the prompts; there are .*no, .*without' \
+    $ask --no-vision-check --out o.json --phrasing rhyme
+expect 2 '--phrasing rhyme' $ask --no-vision-check --out o.json --phrasing no --phrasing rhyme
+expect 2 '--timeout is 0.001 to 86400 seconds' $ask --no-vision-check --out o.json --timeout 0.0005
 expect 2 'with --json take --rejects' $ask --no-vision-check --out o.json --explain --json
 expect 2 "the text model's server is needed" --captions c --text-model m --no-vision-check --out o
 expect 3 'no journal of nclip' $ask --no-vision-check --out o.json --journal "$recorded/captions.jsonl"

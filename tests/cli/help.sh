@@ -23,4 +23,9 @@ for command in $commands; do
     echo "$text" | awk 'length > 100 { exit 1 }' || fail "$command --help has lines over 100 columns"
     [ -z "$("$nclip" "$command" --help 2>&1 >/dev/null)" ] || fail "$command --help writes to stderr"
 done
+# Every recipe is named where people look for it.
+for preset in ../configs/*.yaml; do
+    name=$(basename "$preset" .yaml)
+    "$nclip" train --help | grep -qF "\`$name\`" || fail "train --help does not name $name"
+done
 echo "$help" | awk 'length > 80 { exit 1 }' || fail "--help has lines over 80 columns"

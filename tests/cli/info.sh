@@ -49,6 +49,7 @@ cat >run/config.yaml <<'END'
 batch_size: 64
 learning_rate: 1.0e-3
 epochs: 3
+seed: 18446744073709551615
 precision: fp32
 trainable: [blocks.0-3, projection]
 END
@@ -69,7 +70,7 @@ done
 echo "$output" | grep -q '2   2.7500   the best$' || fail "the best epoch is not marked: $output"
 output=$("$nclip" info run --json)
 for piece in '"kind":"run"' '"steps":3' '"loss":1.5' '{"epoch":2,"validation_loss":2.75}' \
-    '"batch_size":64' '"precision":"fp32"' '"best":true' '"last":true'; do
+    '"batch_size":64' '"precision":"fp32"' '"seed":18446744073709551615' '"best":true' '"last":true'; do
     has "$piece"
 done
 printf '{"step": "five"}\n' >run/metrics.jsonl

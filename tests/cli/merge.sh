@@ -54,6 +54,11 @@ cmp -s base.npy half.npy && fail "alpha 0.5 is the base"
 hash() {
     "$nclip" info "$1" --json | sed 's/.*"hash":"\([0-9a-f]*\)".*/\1/'
 }
+"$nclip" info several/alpha-0.25 >info
+grep -q "merged         alpha 0.25, from $model (0) to run/last (1)" info || fail "info: $(cat info)"
+"$nclip" info half --json | grep -qF "\"merge\":{\"alpha\":0.5,\"base\":\"$model\",\"tuned\":\"run/last\"}" ||
+    fail "info --json: $("$nclip" info half --json)"
+"$nclip" info $tuned | grep -q merged && fail "a model that is no merge has an alpha"
 [ "$(hash half)" = "$(hash "$model")" ] || fail "the vision tower changed"
 
 # ---- guarded ----

@@ -75,6 +75,15 @@ expect() { # arguments of nclip scan; $wanted is the exit code, $part stands in 
     has message "$part"
     [ "$(grep -c . message)" -eq 1 ] || fail "scan $*: more than one line: $(cat message)"
 }
+# What a folder holds and cannot be read is said, with the reason.
+mkdir links && cp a.txt links/a.txt && ln -s nowhere.txt links/b.txt && ln -s . links/c &&
+    ln -s nowhere.jpg links/d.jpg
+"$nclip" scan links --json >other 2>err
+has other '"captions":4'
+has err 'warning: passed over: links/b.txt: a link that leads nowhere (and 1 more)'
+rm links/b.txt
+"$nclip" scan links --json >other 2>err
+has err 'warning: passed over: links/c: a link back to a folder that it lies in'
 wanted=2
 part='--help' expect
 part='--format' expect -
@@ -83,6 +92,8 @@ part='takes text, jsonl' expect a.txt --format xml
 part='scan has no option' expect a.txt --wrds x
 wanted=3
 part='cannot read' expect missing.txt
+mkdir only && ln -s nowhere.txt only/a.txt
+part='only/a.txt: a link that leads nowhere' expect only
 touch a.parquet && part='DuckDB' expect a.parquet
 head -c 30 a.txt.gz >cut.txt.gz && part='cut off' expect cut.txt.gz
 head -c 60 a.json >cut.json && part='it breaks off' expect cut.json
@@ -104,6 +115,30 @@ END_OF_TEXT
 has out '"captions":5,"negated":4,"compared":2,"unstripped":1,"unembedded":1'
 "$nclip" scan --misalignment --model "$model" --embeddings store --captions captions.jsonl >out 2>err
 has out 'prefers the caption without its negation'
+
+# Captions come from strangers: no control character of theirs reaches the terminal.
+tame() { # file
+    ! LC_ALL=C tr -d '\n' <"$1" | LC_ALL=C grep -q '[[:cntrl:]]' || fail "untamed: $(cat -v "$1")"
+}
+for caption in 'no red circle' 'a circle that is not red' 'without a square'; do
+    for picture in 420.jpg grey.png rgb.png; do
+        printf '%s\n' "{\"image\": \"$picture\", \"caption\": \"$caption\\u001b\\r\\u009b2J\"}"
+    done
+done >escape.jsonl
+"$nclip" scan --misalignment --model "$model" --embeddings store --captions escape.jsonl \
+    --examples 1 >out 2>err
+has out '? ?2J'
+tame out
+"$nclip" scan escape.jsonl --examples 1 >out 2>err
+has out '? ?2J'
+tame out
+printf '%s\n' '{"image": "rgb.png", "caption": "no hat", "source": {"pipeline": "\u001b[2J"}}' \
+    >source.jsonl
+"$nclip" info source.jsonl >out
+has out '?[2J'
+tame out
+wanted=3 && part='?[2J.txt' expect "$(printf '\033[2J.txt')"
+tame message
 wanted=2
 part='needs --model' expect --misalignment
 part='needs --vision-url' expect --misalignment --model "$model" --embeddings store \

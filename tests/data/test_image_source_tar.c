@@ -249,6 +249,25 @@ static void wrong_extensions_are_refused(void **state)
     refuses(state, &tar, "sparse");
 }
 
+/* A key is a name below a folder. */
+static void names_that_lead_out_are_refused(void **state)
+{
+    static const char *const names[] = {"../a.jpg", "/etc/a.jpg", "x/../../a.jpg", "./../a.jpg"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        struct tar tar = {.size = 0};
+        add(&tar, "good.jpg", '0', "x");
+        add(&tar, names[i], '0', "x");
+        refuses(state, &tar, "leads out of the folder");
+        assert_non_null(strstr(nc_error_message(), names[i] + (i == 3 ? 2 : 0)));
+    }
+    struct tar tar = {.size = 0};
+    add(&tar, "../notes.txt", '0', "x"); /* is not read */
+    add(&tar, "x/..y/a..jpg", '0', "x");
+    struct nc_image_source *source = open_tar(state, &tar);
+    assert_int_equal(nc_image_source_count(source), 1);
+    nc_image_source_close(source);
+}
+
 /* Cut anywhere: the members before the cut, or an error; never more. */
 static void truncated_tars(void **state)
 {
@@ -317,6 +336,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(other_ways_to_write_a_size, setup, teardown),
         cmocka_unit_test_setup_teardown(lying_sizes_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(wrong_extensions_are_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(names_that_lead_out_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(truncated_tars, setup, teardown),
         cmocka_unit_test_setup_teardown(damaged_headers, setup, teardown),
     };

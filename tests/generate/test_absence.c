@@ -101,7 +101,7 @@ static struct bench *set_up(void)
                                              .vision_check = true,
                                              .temperature = 0.6,
                                              .top_p = 0.9,
-                                             .seed = 42,
+                                             .seed = UINT64_MAX,
                                              .prompts = &b->prompts,
                                              .synonyms = b->synonyms};
     return b;
@@ -139,6 +139,17 @@ static const char *member(const cJSON *object, const char *name)
     return cJSON_IsString(item) ? item->valuestring : "";
 }
 
+/* No double is between: the digits of the largest seed are all there. */
+static void assert_seed_exact(const char *path)
+{
+    char *text;
+    size_t size;
+    assert_int_equal(nc_file_read(path, 1 << 20, &text, &size), NC_OK);
+    if (!strstr(text, "\"seed\":18446744073709551615}"))
+        fail_msg("another seed in %s", text);
+    free(text);
+}
+
 static void test_every_outcome(void **context)
 {
     (void)context;
@@ -168,6 +179,7 @@ static void test_every_outcome(void **context)
     assert_memory_equal(member(source, "phrasing"), "rewrite-", 8);
     assert_int_equal(cJSON_GetArraySize(cJSON_GetObjectItem(source, "prompts")), 3);
     cJSON_Delete(root);
+    assert_seed_exact(b->out);
 
     /* What training reads. */
     struct nc_captions captions;
@@ -279,7 +291,7 @@ static int rewrite(struct bench *b, const char *url, const char *questions_path,
     assert_int_equal(nc_vqa_questions_load(questions_path, NULL, 0.8, &questions), NC_OK);
     assert_int_equal(nc_chat_create(&b->chat, &chat), NC_OK);
     *llm = (struct nc_vqa_llm){
-        .chat = chat, .prompts = &b->prompts, .temperature = 0.6, .top_p = 0.9, .seed = 42};
+        .chat = chat, .prompts = &b->prompts, .temperature = 0.6, .top_p = 0.9, .seed = UINT64_MAX};
     struct nc_vqa_rewriter rewriter = nc_vqa_llm_rewriter(llm);
     int status = nc_vqa_generate(&questions,
                                  &(struct nc_vqa_options){.image_name = "{id}.jpg",
@@ -323,6 +335,7 @@ static void test_questions(void **context)
     assert_string_equal(member(source, "question"), "is there a hat?");
     assert_int_equal(strlen(member(cJSON_GetObjectItem(source, "prompts"), "join")), 16);
     cJSON_Delete(root);
+    assert_seed_exact(b->out);
     assert_int_equal(nc_file_read(b->rejects, 1 << 20, &text, &size), NC_OK);
     assert_non_null(strstr(text, "the rewritten caption denies nothing"));
     free(text);

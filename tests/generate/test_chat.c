@@ -300,22 +300,27 @@ static void odd_answers(void *context, const struct server_request *request,
         "{\"text\": \"b\"}]}, \"finish_reason\": null}], \"usage\": {\"prompt_tokens\": -1}}",
         "{\"choices\": [{\"message\": {\"content\": \"\"}, \"finish_reason\": \"length\"}], "
         "\"usage\": 3}",
+        /* a backslash and u0000, not the character zero */
+        "{\"choices\": [{\"message\": {\"content\": \"a\\\\u0000b\"}}]}",
     };
-    reply->body = strdup(bodies[strstr(request->body, "question 0")   ? 0
-                                : strstr(request->body, "question 1") ? 1
-                                                                      : 2]);
+    const char *number = strstr(request->body, "question ");
+    reply->body = strdup(bodies[number ? strtoul(number + 9, NULL, 10) % 4 : 0]);
     reply->type = "text/plain";
 }
 
 static void test_odd_answers(void **context)
 {
     (void)context;
-    struct talk *talk = begin(odd_answers, 3);
+    struct talk *talk = begin(odd_answers, 4);
     assert_ok(run(talk));
     assert_string_equal(talk->answers[0].text, "");
     assert_string_equal(talk->answers[1].text, "ab");
     assert_true(talk->answers[2].cut);
-    assert_int_equal(talk->counts.sent, 3);
+    assert_string_equal(talk->answers[3].text, "a\\u0000b");
+    assert_int_equal(talk->counts.sent, 4);
+    assert_ok(run(talk)); /* from the journal */
+    assert_string_equal(talk->answers[3].text, "a\\u0000b");
+    assert_int_equal(talk->counts.sent, 0);
     finish(talk);
 }
 
@@ -434,6 +439,9 @@ static void test_timeout(void **context)
     struct talk *talk = begin(slow, 2);
     talk->options.timeout = 0.01;
     talk->options.tries = 2;
+    assert_int_equal(run(talk), NC_FAILED);
+    assert_says("Timeout");
+    talk->options.timeout = 0.0001; /* not curl's 0, which is no limit */
     assert_int_equal(run(talk), NC_FAILED);
     assert_says("Timeout");
     finish(talk);

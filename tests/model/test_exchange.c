@@ -369,6 +369,36 @@ static void merge_lies_between(void **state)
     free(tuned);
 }
 
+/* Adding a zero times the other would make -0 a +0. */
+static void merge_keeps_the_bits_at_both_ends(void **state)
+{
+    char *base = inside(state, "base"), *tuned = inside(state, "tuned");
+    random_folder_write(base, &plain_shape, NC_FLOAT32, NC_FLOAT32, 12);
+    random_folder_write(tuned, &plain_shape, NC_FLOAT32, NC_FLOAT32, 13);
+    struct nc_model *a = open_model(state, "base"), *b = open_model(state, "tuned");
+    size_t count = nc_model_table(a)->tower_elements[NC_TOWER_TEXT];
+    float *text = malloc(count * sizeof *text);
+    for (int i = 0; i < 2; i++) { /* in either one there are zeros of both signs */
+        char *from = inside(state, i ? "zeros-tuned" : "zeros-base");
+        done(nc_model_load(i ? b : a, NC_TOWER_TEXT, text));
+        for (size_t k = 0; k < count; k += 3)
+            text[k] = k % 2 ? -0.0f : 0.0f;
+        done(nc_model_save(i ? b : a, from, text, NC_FLOAT32));
+        struct nc_model *zeros = open_model(state, i ? "zeros-tuned" : "zeros-base");
+        char *to = inside(state, i ? "one" : "zero");
+        done(i ? nc_model_merge(a, zeros, 1, NULL, to) : nc_model_merge(zeros, b, 0, NULL, to));
+        assert_same_tensors(state, i ? "zeros-tuned" : "zeros-base", i ? "one" : "zero");
+        nc_model_close(zeros);
+        free(from);
+        free(to);
+    }
+    free(text);
+    nc_model_close(a);
+    nc_model_close(b);
+    free(base);
+    free(tuned);
+}
+
 static void merge_copies_what_is_the_same(void **state)
 {
     char *base = inside(state, "base"), *tuned = inside(state, "tuned"), *to = inside(state, "to");
@@ -436,6 +466,7 @@ int main(void)
         TEST(refuses_what_a_format_cannot_say),
         TEST(query_key_and_value_must_share_a_type),
         TEST(merge_lies_between),
+        TEST(merge_keeps_the_bits_at_both_ends),
         TEST(merge_copies_what_is_the_same),
         TEST(merge_refuses_models_of_two_kinds),
     };

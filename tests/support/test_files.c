@@ -372,6 +372,17 @@ static void paths_are_joined(void **state)
     }
 }
 
+static void paths_that_climb(void **state)
+{
+    (void)state;
+    static const char *const climbing[] = {"..", "../a", "a/../b", "a/..", "//..", "a//../", "./.."};
+    static const char *const others[] = {"", "/", "a", "..a", "a..", "a/..b/c", "a/...", "/a/./b."};
+    for (size_t i = 0; i < sizeof climbing / sizeof *climbing; i++)
+        assert_true(nc_path_climbs(climbing[i]));
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        assert_false(nc_path_climbs(others[i]));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -388,6 +399,7 @@ int main(void)
         TEST(a_folder_is_published_in_one_step),
         TEST(readers_never_miss_a_published_folder),
         TEST(paths_are_joined),
+        cmocka_unit_test(paths_that_climb),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
