@@ -428,7 +428,8 @@ void nc_races_copy(const void *shared, size_t bytes, bool ends, const void *plac
 }
 
 /* ---- The calls that -fsanitize=thread inserts -------------------------------------------------
- * Host code of the same files calls them too: no thread runs then. */
+ * Host code of the same files calls them too: no thread runs then. Atomics are the host's only:
+ * kernels have nc_atomic_*. */
 
 #define SEEN(write)                                                                                \
     if (nc_emulated_now)                                                                           \
@@ -469,6 +470,16 @@ void __tsan_read_range(void *at, size_t bytes)
 void __tsan_write_range(void *at, size_t bytes)
 {
     SEEN(true);
+}
+uint64_t __tsan_atomic64_load(const volatile uint64_t *at, int order)
+{
+    (void)order;
+    return __atomic_load_n(at, __ATOMIC_SEQ_CST);
+}
+void __tsan_atomic64_store(volatile uint64_t *at, uint64_t value, int order)
+{
+    (void)order;
+    __atomic_store_n(at, value, __ATOMIC_SEQ_CST);
 }
 void __tsan_init(void) {}
 void __tsan_func_entry(void *) {}
