@@ -60,11 +60,11 @@ static __global__ void __launch_bounds__(NC_ATTENTION_THREADS, LONG ? 3 : 4)
 static int launch(struct nc_backend *backend, const nc_attention *a, const nc_shared_rows *shared)
 {
     bool long_ones = a->longest > SHORT || a->head_size > SHORT_CHUNKS * NC_CHUNK;
-    auto *kernel = a->head_size != 64 ? (long_ones ? backward<0, true> : backward<0, false>)
-                   : long_ones        ? backward<64, true>
-                                      : backward<64, false>;
-    return NC_LAUNCH(kernel, nc_attention_grid(a), NC_ATTENTION_THREADS, 0, backend->compute, *a,
-                     *shared);
+    auto *backward_bf16 = a->head_size != 64 ? (long_ones ? backward<0, true> : backward<0, false>)
+                          : long_ones        ? backward<64, true>
+                                             : backward<64, false>;
+    return NC_LAUNCH(backward_bf16, nc_attention_grid(a), NC_ATTENTION_THREADS, 0, backend->compute,
+                     *a, *shared);
 }
 
 int nc_cuda_attention_backward(struct nc_backend *backend, const struct nc_attention *a)
