@@ -26,6 +26,17 @@ struct emulated_event {
     uint64_t at;
 };
 
+/* Any thread may ask for an event that another one is recording. */
+static pthread_mutex_t recording = PTHREAD_MUTEX_INITIALIZER;
+
+static struct emulated_event as_it_is(const struct emulated_event *event)
+{
+    pthread_mutex_lock(&recording);
+    struct emulated_event now = *event;
+    pthread_mutex_unlock(&recording);
+    return now;
+}
+
 static void wait_until(struct emulated_stream *s, uint64_t at)
 {
     pthread_mutex_lock(&s->lock);
@@ -131,7 +142,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t event, unsigned flag
     struct emulated_event *place = malloc(sizeof *place);
     if (!place)
         abort();
-    *place = *event; /* as it is now: recording it anew later changes nothing here */
+    *place = as_it_is(event); /* recording it anew later changes nothing here */
     give(s, NULL, NULL, place);
     return cudaSuccess;
 }
@@ -152,25 +163,29 @@ cudaError_t cudaEventDestroy(cudaEvent_t event)
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t s)
 {
     pthread_mutex_lock(&s->lock);
+    pthread_mutex_lock(&recording);
     *event = (struct emulated_event){s, s->given};
+    pthread_mutex_unlock(&recording);
     pthread_mutex_unlock(&s->lock);
     return cudaSuccess;
 }
 
 cudaError_t cudaEventQuery(cudaEvent_t event)
 {
-    if (!event->stream)
+    struct emulated_event now = as_it_is(event);
+    if (!now.stream)
         return cudaSuccess;
-    pthread_mutex_lock(&event->stream->lock);
-    bool over = event->stream->done >= event->at;
-    pthread_mutex_unlock(&event->stream->lock);
+    pthread_mutex_lock(&now.stream->lock);
+    bool over = now.stream->done >= now.at;
+    pthread_mutex_unlock(&now.stream->lock);
     return over ? cudaSuccess : cudaErrorNotReady;
 }
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event)
 {
-    if (event->stream)
-        wait_until(event->stream, event->at);
+    struct emulated_event now = as_it_is(event);
+    if (now.stream)
+        wait_until(now.stream, now.at);
     return cudaSuccess;
 }
 
