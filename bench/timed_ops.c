@@ -194,6 +194,13 @@ static int timed_record_end(struct nc_backend *backend)
     return timed->on ? NC_OK : timed->inner->record_end(timed->inner->backend);
 }
 
+static void timed_record_abandon(struct nc_backend *backend)
+{
+    struct timed_ops *timed = of(backend);
+    if (!timed->on)
+        timed->inner->record_abandon(timed->inner->backend);
+}
+
 static size_t timed_attention_scratch(struct nc_backend *backend, const struct nc_attention *d)
 {
     return of(backend)->inner->attention_scratch(of(backend)->inner->backend, d);
@@ -235,6 +242,7 @@ int timed_ops_create(struct nc_ops *inner, struct timed_ops **out)
         .host_wait = timed_host_wait, .elapsed = timed_elapsed,
         .record_begin = inner->record_begin ? timed_record_begin : NULL,
         .record_end = inner->record_end ? timed_record_end : NULL,
+        .record_abandon = inner->record_abandon ? timed_record_abandon : NULL,
         .squared_norm = timed_squared_norm, .attention_scratch = timed_attention_scratch,
         .layernorm_scratch = timed_layernorm_scratch,
         .embedding_scratch = timed_embedding_scratch, .infonce_scratch = timed_infonce_scratch};

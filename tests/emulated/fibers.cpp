@@ -23,7 +23,6 @@ nc_emulated_block nc_emulated_here;
 
 enum : size_t {
     MOST_THREADS = 1024,
-    MOST_SHARED = 227 * 1024,
     STACK_BYTES = 256 * 1024,
 };
 
@@ -440,9 +439,9 @@ void nc_emulated_check_launch(const char *name, dim3 grid, dim3 block, size_t sh
         nc_emulated_fail(nullptr, 0,
                          "a grid of %u x %u x %u; there can be 1 to 2147483647 x 65535 x 65535",
                          grid.x, grid.y, grid.z);
-    if (shared_bytes > MOST_SHARED)
+    if (shared_bytes > nc_emulated_most_shared())
         nc_emulated_fail(nullptr, 0, "%zu bytes of shared memory; a block can have %zu",
-                         shared_bytes, static_cast<size_t>(MOST_SHARED));
+                         shared_bytes, nc_emulated_most_shared());
     kernel_name = was;
 }
 
