@@ -47,9 +47,9 @@ data=$runs/unpacked/easy_vqa/data
 
 say "Building nclip"
 build() {
-    # Nothing here computes on a GPU, and CUDA kernels take minutes to compile: a new build has
-    # those of the GPU that is there, or none. `cmake --preset default` goes back to all.
-    if [ ! -e build/nclip ]; then
+    # Nothing here computes on a GPU, and CUDA kernels take minutes to compile: a build without
+    # them gets those of the GPU that is there, or none. `cmake --preset default` goes back to all.
+    if ! build/nclip doctor --json 2>/dev/null | grep -q '"built":true'; then
         cmake --preset default -DNCLIP_CUDA_ARCHITECTURES=native || return
     fi
     cmake --build build --parallel --target nclip
