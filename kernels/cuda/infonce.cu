@@ -51,25 +51,11 @@ static __device__ __forceinline__ float without_infinity(float max)
 /* Each warp's sums, by row to row_part[columns of warps][strip's rows], by column to
  * column_part[rows of warps][strip's columns]. */
 template <typename T>
-static __global__ void __launch_bounds__(NC_TILE_THREADS, nc_tile<T>::BLOCKS)
-    sum_tile(nc_infonce n, nc_strip strip, part *row_part, part *column_part)
+static __device__ __forceinline__ void
+leave_sums(const nc_strip &strip, const nc_place &p,
+           const float (&score)[nc_tile<T>::M][nc_tile<T>::N][4], part *row_part, part *column_part)
 {
     using tile = nc_tile<T>;
-    NC_SHARED(unsigned char, shared);
-    int32_t *group = reinterpret_cast<int32_t *>(shared + tile::SHARED);
-    nc_place p = nc_place_of<T>(n, strip);
-    nc_load_groups<T>(group, n, strip, p); /* making the tile has barriers */
-    float score[tile::M][tile::N][4], scale = expf(*n.logit_scale);
-    nc_make_tile(shared, strip, p, score);
-#pragma unroll
-    for (int i = 0; i < tile::M; i++)
-#pragma unroll
-        for (int j = 0; j < tile::N; j++)
-#pragma unroll
-            for (int e = 0; e < 4; e++)
-                score[i][j][e] *= scale;
-    nc_mark<T, true>(p, group, -INFINITY, n.positive + strip.row + (size_t)p.row, score);
-
     int lane = nc_lane(), warp = (int)threadIdx.x / NC_WARP;
     int row = nc_first_row<T>(), column = nc_first_column<T>();
     row_part += (size_t)(p.column / tile::WARP_COLUMNS + warp % 4) * (size_t)strip.rows +
@@ -100,6 +86,8 @@ static __global__ void __launch_bounds__(NC_TILE_THREADS, nc_tile<T>::BLOCKS)
     for (int j = 0; j < tile::N; j++)
 #pragma unroll
         for (int e = 0; e < 2; e++) { /* eight lanes hold a column */
+            if (e == 0)               /* two at a time: for more, registers lack */
+                nc_warp_barrier();
             float most = -INFINITY, sum = 0;
 #pragma unroll
             for (int i = 0; i < tile::M; i++)
@@ -118,6 +106,45 @@ static __global__ void __launch_bounds__(NC_TILE_THREADS, nc_tile<T>::BLOCKS)
             if (lane < 4 && column + nc_column(j, e) < p.columns)
                 column_part[nc_column(j, e)] = {most, sum};
         }
+}
+
+template <typename T>
+static __global__ void __launch_bounds__(NC_TILE_THREADS, nc_tile<T>::BLOCKS)
+    sum_tiles(nc_infonce n, nc_strip strip, part *row_part, part *column_part)
+{
+    using tile = nc_tile<T>;
+    NC_SHARED(unsigned char, shared);
+    int32_t *group = reinterpret_cast<int32_t *>(shared + tile::SHARED); /* [2][LINES] */
+    int tiles = nc_tiles_of<T>(strip), turn = 0;
+    float score[tile::M][tile::N][4], scale = expf(*n.logit_scale);
+    nc_place p = nc_place_of<T>(n, strip, (int)blockIdx.x);
+    nc_begin_tile<T>(shared, strip, p);
+    nc_load_groups<T>(group, n, strip, p); /* making the tile has barriers */
+    for (int index = (int)blockIdx.x + (int)gridDim.x;; index += (int)gridDim.x) {
+        nc_make_tile(shared, strip, p, score);
+        nc_place here = p;
+        bool more = nc_many_tiles<T> && index < tiles;
+        if (more) {
+            nc_barrier(); /* this tile's inputs, and the groups of the one before, are read by all
+                           */
+            p = nc_place_of<T>(n, strip, index);
+            nc_begin_tile<T>(shared, strip, p);
+            nc_load_groups<T>(group + (turn ^ tile::LINES), n, strip, p);
+        }
+#pragma unroll
+        for (int i = 0; i < tile::M; i++)
+#pragma unroll
+            for (int j = 0; j < tile::N; j++)
+#pragma unroll
+                for (int e = 0; e < 4; e++)
+                    score[i][j][e] *= scale;
+        nc_mark<T, true>(n, here, group + turn, -INFINITY,
+                         n.positive + strip.row + (size_t)here.row, score);
+        leave_sums<T>(strip, here, score, row_part, column_part);
+        if (!more)
+            return;
+        turn ^= tile::LINES;
+    }
 }
 
 /* ---- Running sums --------------------------------------------------------------------------- */
@@ -211,17 +238,16 @@ static int add_strip(struct nc_backend *backend, const struct nc_infonce *n,
                      const struct nc_strip &strip, const struct forward_scratch *s)
 {
     size_t rows = (size_t)strip.rows, columns = (size_t)strip.columns;
-    size_t groups = (nc_tile<T>::ROWS + nc_tile<T>::COLUMNS) * sizeof(int32_t);
-    int status =
-        NC_LAUNCH(sum_tile<T>, nc_tiles<T>(strip), NC_TILE_THREADS, nc_tile<T>::SHARED + groups,
-                  backend->compute, *n, strip, s->row_part, s->column_part);
+    size_t groups = 2 * nc_tile<T>::LINES * sizeof(int32_t);
+    int status = NC_LAUNCH(sum_tiles<T>, nc_grid<T>(backend, strip), NC_TILE_THREADS,
+                           nc_tile<T>::SHARED + groups, backend->compute, *n, strip, s->row_part,
+                           s->column_part);
     if (status == NC_OK)
-        status = NC_LAUNCH(join_strip,
-                           (unsigned)(nc_pieces(rows, NC_WARP) + nc_pieces(columns, NC_WARP)),
-                           JOIN_SLICES * NC_WARP, JOIN_SLICES * NC_WARP * sizeof(part),
-                           backend->compute, *n, strip, s->row_part,
-                           4 * (int)nc_pieces(columns, nc_tile<T>::COLUMNS), s->column_part,
-                           2 * (int)nc_pieces(rows, nc_tile<T>::ROWS));
+        status = NC_LAUNCH(
+            join_strip, (unsigned)(nc_pieces(rows, NC_WARP) + nc_pieces(columns, NC_WARP)),
+            JOIN_SLICES * NC_WARP, JOIN_SLICES * NC_WARP * sizeof(part), backend->compute, *n,
+            strip, s->row_part, 4 * (int)nc_pieces(columns, nc_tile<T>::COLUMNS), s->column_part,
+            2 * (int)nc_pieces(rows, nc_tile<T>::ROWS));
     return status;
 }
 

@@ -76,27 +76,51 @@ static __global__ void __launch_bounds__(FACTOR_THREADS) find_factor(nc_infonce 
 
 /* ---- Coefficients, tile by tile ------------------------------------------------------------- */
 
-/* Terms of the tile's rows, then of its columns; nothing where there is none. */
+/* A thread's share of what the terms of a tile are made of, on its way. */
+template <typename T> struct fetched {
+    enum { COUNT = (nc_tile<T>::LINES + NC_TILE_THREADS - 1) / NC_TILE_THREADS };
+    float max[COUNT], log[COUNT], weight[COUNT];
+};
+
+/* Of the tile's rows, then of its columns. */
 template <typename T>
-static __device__ __forceinline__ void
-load_terms(term *terms, const nc_infonce &n, const nc_strip &strip, const nc_place &p, float factor)
+static __device__ __forceinline__ fetched<T> fetch_terms(const nc_infonce &n, const nc_strip &strip,
+                                                         const nc_place &p)
 {
-    enum { ROWS = nc_tile<T>::ROWS, COLUMNS = nc_tile<T>::COLUMNS };
-    for (int i = (int)threadIdx.x; i < ROWS + COLUMNS; i += NC_TILE_THREADS) {
+    enum { ROWS = nc_tile<T>::ROWS };
+    fetched<T> f;
+#pragma unroll
+    for (int c = 0; c < fetched<T>::COUNT; c++) {
+        int i = (int)threadIdx.x + c * NC_TILE_THREADS;
         bool row = i < ROWS;
         int k = row ? i : i - ROWS;
-        term t = {0, 0, 0, 0};
-        if (k < (row ? p.rows : p.columns)) {
-            size_t at =
-                row ? strip.row + (size_t)(p.row + k) : strip.column + (size_t)(p.column + k);
-            const float *weight = row ? n.caption_weight : n.image_weight;
-            t.max = (row ? n.row_max : n.column_max)[at];
-            t.log = (row ? n.row_log : n.column_log)[at];
-            t.minus_log2 = -t.log * NC_LOG2_E;
-            t.weight = weight ? factor * weight[at] : factor;
-            if (t.max == -INFINITY) /* masked whole */
-                t = {0, 0, 0, 0};
-        }
+        f.max[c] = -INFINITY;
+        f.log[c] = 0;
+        f.weight[c] = 1;
+        if (k >= (row ? p.rows : p.columns))
+            continue;
+        size_t at = row ? strip.row + (size_t)(p.row + k) : strip.column + (size_t)(p.column + k);
+        const float *weight = row ? n.caption_weight : n.image_weight;
+        f.max[c] = (row ? n.row_max : n.column_max)[at];
+        f.log[c] = (row ? n.row_log : n.column_log)[at];
+        if (weight)
+            f.weight[c] = weight[at];
+    }
+    return f;
+}
+
+/* Nothing where there is none, or where all is masked. */
+template <typename T>
+static __device__ __forceinline__ void keep_terms(term *terms, const fetched<T> &f, float factor)
+{
+#pragma unroll
+    for (int c = 0; c < fetched<T>::COUNT; c++) {
+        int i = (int)threadIdx.x + c * NC_TILE_THREADS;
+        if (i >= nc_tile<T>::LINES)
+            continue;
+        term t = {f.max[c], f.log[c], -f.log[c] * NC_LOG2_E, factor * f.weight[c]};
+        if (f.max[c] == -INFINITY)
+            t = {0, 0, 0, 0};
         terms[i] = t;
     }
 }
@@ -110,22 +134,25 @@ static __device__ __forceinline__ float share_of(const term &t, float s)
     return nc_exp2(fmaf(s - t.max, NC_LOG2_E, t.minus_log2));
 }
 
-/* Where coefficients go, two beside each other at a time. In fp16: by way of shared memory, a piece
- * of it for each warp, from where `finish` moves lines of 64 numbers. */
+/* Where coefficients go, two beside each other at a time, HALVES of a warp's rows one after the
+ * other. In fp16: by way of the last stage, a piece of it for each warp, from where `finish` moves
+ * lines of 64 numbers; the other stages belong to the next tile already. */
 template <typename T> struct writer;
 
 template <> struct writer<nc_bfloat16> {
     using tile = nc_tile<nc_bfloat16>;
     enum {
         STEP = tile::WARP_COLUMNS + 8,
-        CHUNKS = tile::WARP_COLUMNS / 8
+        CHUNKS = tile::WARP_COLUMNS / 8,
+        HALVES = 2,
+        ROWS = tile::WARP_ROWS / HALVES
     }; /* no bank is met twice */
-    static_assert(8 * tile::WARP_ROWS * STEP * 2 <= tile::SHARED, "the stages hold it");
+    static_assert(NC_TILE_THREADS / NC_WARP * ROWS * STEP <= tile::STAGE, "a stage holds it");
 
     static __device__ __forceinline__ uint16_t *piece(unsigned char *shared)
     {
-        return reinterpret_cast<uint16_t *>(shared) +
-               (int)threadIdx.x / NC_WARP * tile::WARP_ROWS * STEP;
+        return reinterpret_cast<uint16_t *>(shared) + (tile::STAGES - 1) * tile::STAGE +
+               (int)threadIdx.x / NC_WARP * ROWS * STEP;
     }
 
     uint16_t *mine;
@@ -137,29 +164,34 @@ template <> struct writer<nc_bfloat16> {
 
     __device__ __forceinline__ void write(int row, int column, float first, float second) const
     {
-        *reinterpret_cast<uint32_t *>(mine + row * STEP + column) = nc_pack_fp16(first, second);
+        *reinterpret_cast<uint32_t *>(mine + row % ROWS * STEP + column) =
+            nc_pack_fp16(first, second);
     }
 
     static __device__ __forceinline__ void finish(unsigned char *shared, const nc_place &p,
-                                                  const target &to)
+                                                  const target &to, int half)
     {
         const uint16_t *from = piece(shared);
-        int warp = (int)threadIdx.x / NC_WARP;
-        int rows = p.rows - warp / 4 * tile::WARP_ROWS;
+        int warp = (int)threadIdx.x / NC_WARP, above = warp / 4 * tile::WARP_ROWS + half * ROWS;
+        int rows = p.rows - above;
         int columns = p.columns - warp % 4 * tile::WARP_COLUMNS;
         uint16_t *strip = static_cast<uint16_t *>(to.coefficients) +
-                          (size_t)(p.row + warp / 4 * tile::WARP_ROWS) * to.step +
+                          (size_t)(p.row + above) * to.step +
                           (size_t)(p.column + warp % 4 * tile::WARP_COLUMNS);
-        for (int i = nc_lane(); i < tile::WARP_ROWS * CHUNKS; i += NC_WARP) {
+        nc_warp_barrier();
+#pragma unroll
+        for (int i = nc_lane(); i < ROWS * CHUNKS; i += NC_WARP) {
             int row = i / CHUNKS, column = i % CHUNKS * 8;
             if (row < rows && column < columns) /* `step` is a multiple of 8 */
                 nc_store16(strip + (size_t)row * to.step + column,
                            nc_load16(from + row * STEP + column));
         }
+        nc_warp_barrier(); /* the piece is free again */
     }
 };
 
 template <> struct writer<float> {
+    enum { HALVES = 1 };
     float *mine;
     size_t step;
     int rows, columns;
@@ -182,7 +214,8 @@ template <> struct writer<float> {
             mine[(size_t)row * step + column + 1] = second;
     }
 
-    static __device__ __forceinline__ void finish(unsigned char *, const nc_place &, const target &)
+    static __device__ __forceinline__ void finish(unsigned char *, const nc_place &, const target &,
+                                                  int)
     {
     }
 };
@@ -190,31 +223,37 @@ template <> struct writer<float> {
 /* Scores become coefficients. Returns the sum of their products. */
 template <typename T>
 static __device__ __forceinline__ float
-make_coefficients(const term *terms, const writer<T> &to,
+make_coefficients(unsigned char *shared, const nc_place &p, const target &target, const term *terms,
                   const float (&score)[nc_tile<T>::M][nc_tile<T>::N][4])
 {
     using tile = nc_tile<T>;
+    enum { HALVES = writer<T>::HALVES, M = tile::M / HALVES };
+    writer<T> to(shared, p, target);
     const term *row_term = terms + nc_first_row<T>();
     const term *column_term = terms + tile::ROWS + nc_first_column<T>();
     float sum = 0;
 #pragma unroll
-    for (int j = 0; j < tile::N; j++) {
-        term of_column[2] = {column_term[nc_column(j, 0)], column_term[nc_column(j, 1)]};
+    for (int half = 0; half < HALVES; half++) {
 #pragma unroll
-        for (int i = 0; i < tile::M; i++)
+        for (int j = 0; j < tile::N; j++) {
+            term of_column[2] = {column_term[nc_column(j, 0)], column_term[nc_column(j, 1)]};
 #pragma unroll
-            for (int h = 0; h < 4; h += 2) {
-                term of_row = row_term[nc_row(i, h)];
-                float g[2];
+            for (int i = half * M; i < (half + 1) * M; i++)
 #pragma unroll
-                for (int e = 0; e < 2; e++) {
-                    float s = score[i][j][h + e];
-                    g[e] = fmaf(of_row.weight, share_of(of_row, s),
-                                of_column[e].weight * share_of(of_column[e], s));
-                    sum = fmaf(g[e], s, sum);
+                for (int h = 0; h < 4; h += 2) {
+                    term of_row = row_term[nc_row(i, h)];
+                    float g[2];
+#pragma unroll
+                    for (int e = 0; e < 2; e++) {
+                        float s = score[i][j][h + e];
+                        g[e] = fmaf(of_row.weight, share_of(of_row, s),
+                                    of_column[e].weight * share_of(of_column[e], s));
+                        sum = fmaf(g[e], s, sum);
+                    }
+                    to.write(nc_row(i, h), nc_column(j, 0), g[0], g[1]);
                 }
-                to.write(nc_row(i, h), nc_column(j, 0), g[0], g[1]);
-            }
+        }
+        to.finish(shared, p, target, half);
     }
     return sum;
 }
@@ -237,36 +276,54 @@ static __device__ __forceinline__ float add_positives(const nc_place &p, const t
 
 template <typename T>
 static __global__ void __launch_bounds__(NC_TILE_THREADS, nc_tile<T>::BLOCKS)
-    coefficients_of_tile(nc_infonce n, nc_strip strip, target to)
+    coefficients_of_tiles(nc_infonce n, nc_strip strip, target to)
 {
     using tile = nc_tile<T>;
     NC_SHARED(unsigned char, shared);
-    term *terms = reinterpret_cast<term *>(shared + tile::SHARED);
-    double *parts = reinterpret_cast<double *>(terms + tile::ROWS + tile::COLUMNS);
+    term *terms = reinterpret_cast<term *>(shared + tile::SHARED); /* [2][LINES] */
+    double *parts = reinterpret_cast<double *>(terms + 2 * tile::LINES);
     float *own = reinterpret_cast<float *>(parts + NC_TILE_THREADS / NC_WARP);
-    int32_t *group = reinterpret_cast<int32_t *>(own + tile::ROWS);
-    nc_place p = nc_place_of<T>(n, strip);
-    load_terms<T>(terms, n, strip, p, *to.factor); /* making the tile has barriers */
+    int32_t *group = reinterpret_cast<int32_t *>(own + tile::ROWS); /* [2][LINES] */
+    int tiles = nc_tiles_of<T>(strip), turn = 0;
+    float score[tile::M][tile::N][4], scale = expf(*n.logit_scale), factor = *to.factor;
+    nc_place p = nc_place_of<T>(n, strip, (int)blockIdx.x);
+    nc_begin_tile<T>(shared, strip, p);
+    keep_terms<T>(terms, fetch_terms<T>(n, strip, p), factor); /* making the tile has barriers */
     nc_load_groups<T>(group, n, strip, p);
-    float score[tile::M][tile::N][4], scale = expf(*n.logit_scale);
-    nc_make_tile(shared, strip, p, score);
+    for (int index = (int)blockIdx.x + (int)gridDim.x;; index += (int)gridDim.x) {
+        nc_make_tile(shared, strip, p, score);
+        nc_place here = p;
+        bool more = nc_many_tiles<T> && index < tiles;
+        fetched<T> next;
+        nc_barrier(); /* the tile's inputs, and all of the tile before, have been read by all */
+        if (more) {
+            p = nc_place_of<T>(n, strip, index);
+            nc_begin_tile<T>(shared, strip, p);
+            next = fetch_terms<T>(n, strip, p);
+            nc_load_groups<T>(group + (turn ^ tile::LINES), n, strip, p);
+        }
 #pragma unroll
-    for (int i = 0; i < tile::M; i++)
+        for (int i = 0; i < tile::M; i++)
 #pragma unroll
-        for (int j = 0; j < tile::N; j++)
+            for (int j = 0; j < tile::N; j++)
 #pragma unroll
-            for (int e = 0; e < 4; e++)
-                score[i][j][e] *= scale;
-    nc_mark<T, false>(p, group, NOTHING, own, score);
-    nc_barrier(); /* `own` is complete, and the tile's inputs have been read by all */
-    float sum = make_coefficients<T>(terms, writer<T>(shared, p, to), score) +
-                add_positives<T>(p, to, terms, own);
-    double total = nc_block_sum((double)sum, parts);
-    if (threadIdx.x == 0) {
-        double *at = to.sums + p.row / tile::ROWS * to.sums_step + p.column / tile::COLUMNS;
-        *at = to.first ? total : *at + total;
+                for (int e = 0; e < 4; e++)
+                    score[i][j][e] *= scale;
+        nc_mark<T, false>(n, here, group + turn, NOTHING, own, score);
+        float sum = make_coefficients<T>(shared, here, to, terms + turn, score);
+        nc_barrier(); /* `own` is complete */
+        sum += add_positives<T>(here, to, terms + turn, own);
+        double total = nc_block_sum((double)sum, parts);
+        if (threadIdx.x == 0) {
+            double *at =
+                to.sums + here.row / tile::ROWS * to.sums_step + here.column / tile::COLUMNS;
+            *at = to.first ? total : *at + total;
+        }
+        if (!more)
+            return;
+        turn ^= tile::LINES;
+        keep_terms<T>(terms + turn, next, factor);
     }
-    writer<T>::finish(shared, p, to);
 }
 
 /* ---- Adding up ------------------------------------------------------------------------------ */
@@ -361,7 +418,7 @@ static int backward_strip(struct nc_backend *backend, const struct nc_infonce *n
                           const struct nc_strip &strip, const struct backward_scratch *s)
 {
     size_t rows = (size_t)strip.rows, columns = (size_t)strip.columns;
-    size_t stored = stored_columns<T>(columns), terms = nc_tile<T>::ROWS + nc_tile<T>::COLUMNS;
+    size_t stored = stored_columns<T>(columns), lines = 2 * nc_tile<T>::LINES;
     struct target to = {s->coefficients,
                         stored,
                         s->positive,
@@ -369,10 +426,10 @@ static int backward_strip(struct nc_backend *backend, const struct nc_infonce *n
                         s->sums,
                         (int)s->tiles_across,
                         strip.row == 0 && strip.column == 0};
-    int status = NC_LAUNCH(coefficients_of_tile<T>, nc_tiles<T>(strip), NC_TILE_THREADS,
-                           nc_tile<T>::SHARED + terms * sizeof(term) +
+    int status = NC_LAUNCH(coefficients_of_tiles<T>, nc_grid<T>(backend, strip), NC_TILE_THREADS,
+                           nc_tile<T>::SHARED + lines * sizeof(term) +
                                NC_TILE_THREADS / NC_WARP * sizeof(double) +
-                               nc_tile<T>::ROWS * sizeof(float) + terms * sizeof(int32_t),
+                               nc_tile<T>::ROWS * sizeof(float) + lines * sizeof(int32_t),
                            backend->compute, *n, strip, to);
     const void *image = (const T *)n->image + strip.column * n->width;
     if (sizeof(T) == 2 && status == NC_OK) {

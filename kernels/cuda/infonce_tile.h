@@ -22,7 +22,8 @@ template <> struct nc_tile<nc_bfloat16> {
         WARP_ROWS = 16 * M,
         WARP_COLUMNS = 8 * N,
         ROWS = 2 * WARP_ROWS,
-        COLUMNS = 4 * WARP_COLUMNS
+        COLUMNS = 4 * WARP_COLUMNS,
+        LINES = ROWS + COLUMNS
     };
     enum { STAGE = (ROWS + COLUMNS) * K };                       /* numbers */
     enum { SHARED = STAGES * STAGE * (int)sizeof(nc_bfloat16) }; /* bytes */
@@ -34,7 +35,8 @@ template <> struct nc_tile<float> {
         WARP_ROWS = 16 * M,
         WARP_COLUMNS = 8 * N,
         ROWS = 2 * WARP_ROWS,
-        COLUMNS = 4 * WARP_COLUMNS
+        COLUMNS = 4 * WARP_COLUMNS,
+        LINES = ROWS + COLUMNS
     };
     enum { TEXT_STEP = ROWS + 2, IMAGE_STEP = COLUMNS + 2 }; /* transposed; no bank is met twice */
     enum { SHARED = K * (TEXT_STEP + IMAGE_STEP) * (int)sizeof(float) };
@@ -50,6 +52,10 @@ enum { NC_TILE_GROUP = 16 };
 
 enum { NC_TILE_THREADS = 256 };
 
+/* bf16: a block makes tile after tile, and asks for the first inputs of the next one ahead of what
+ * it does with the scores of this one. fp32, which waits for arithmetic alone: a tile each. */
+template <typename T> static constexpr bool nc_many_tiles = sizeof(T) == 2;
+
 /* A tile: its place in the strip, how much of it is there, and where its positives stand. */
 struct nc_place {
     int row, column;
@@ -58,11 +64,12 @@ struct nc_place {
 };
 
 template <typename T>
-static __device__ __forceinline__ nc_place nc_place_of(const nc_infonce &n, const nc_strip &strip)
+static __device__ __forceinline__ nc_place nc_place_of(const nc_infonce &n, const nc_strip &strip,
+                                                       int index)
 {
     enum { ROWS = nc_tile<T>::ROWS, COLUMNS = nc_tile<T>::COLUMNS };
     int down = (strip.rows + ROWS - 1) / ROWS, across = (strip.columns + COLUMNS - 1) / COLUMNS;
-    int index = (int)blockIdx.x, first = index / (NC_TILE_GROUP * across) * NC_TILE_GROUP;
+    int first = index / (NC_TILE_GROUP * across) * NC_TILE_GROUP;
     int height = min((int)NC_TILE_GROUP, down - first), within = index - first * across;
     nc_place p;
     p.row = (first + within % height) * ROWS;
@@ -73,6 +80,12 @@ static __device__ __forceinline__ nc_place nc_place_of(const nc_infonce &n, cons
                          (long long)(n.first_image + strip.column) - p.column;
     p.diagonal = (int)max(-(long long)ROWS, min((long long)COLUMNS, diagonal));
     return p;
+}
+
+template <typename T> static __device__ __forceinline__ int nc_tiles_of(const nc_strip &strip)
+{
+    enum { ROWS = nc_tile<T>::ROWS, COLUMNS = nc_tile<T>::COLUMNS };
+    return (strip.rows + ROWS - 1) / ROWS * ((strip.columns + COLUMNS - 1) / COLUMNS);
 }
 
 /* This thread's score [i][j][e] stands in the tile's row first + nc_row(i, e) and column
@@ -153,14 +166,14 @@ nc_mark_scores(const nc_place &p, const int32_t *group, float nothing, float *ow
 /* Keeps scores of positives in own[row of the tile]. `nothing` takes the place of masked pairs, of
  * what lies behind an edge, and backward of positives. */
 template <typename T, bool FORWARD>
-static __device__ __forceinline__ void nc_mark(const nc_place &p, const int32_t *group,
-                                               float nothing, float *own,
+static __device__ __forceinline__ void nc_mark(const nc_infonce &n, const nc_place &p,
+                                               const int32_t *group, float nothing, float *own,
                                                float (&score)[nc_tile<T>::M][nc_tile<T>::N][4])
 {
     enum { ROWS = nc_tile<T>::ROWS, COLUMNS = nc_tile<T>::COLUMNS };
     if (p.rows < ROWS || p.columns < COLUMNS || (p.diagonal > -ROWS && p.diagonal < COLUMNS))
         nc_mark_scores<T, true, FORWARD>(p, group, nothing, own, score);
-    else
+    else if (n.caption_group)
         nc_mark_scores<T, false, FORWARD>(p, group, nothing, own, score);
 }
 
@@ -182,16 +195,18 @@ enum {
     NC_FEED_ROWS = NC_FEED_TEXT + nc_tile<nc_bfloat16>::COLUMNS / NC_FEED_STEP
 };
 
-static __device__ __forceinline__ nc_feed nc_feed_of(const nc_strip &strip, const nc_place &p)
+/* `stage`: the first that it copies. */
+static __device__ __forceinline__ nc_feed nc_feed_of(const nc_strip &strip, const nc_place &p,
+                                                     int stage)
 {
     using tile = nc_tile<nc_bfloat16>;
     int chunk = (int)threadIdx.x % 8, first = (int)threadIdx.x / 8;
     nc_feed feed;
-    size_t at = (size_t)first * strip.step + (size_t)chunk * 8;
+    size_t at = (size_t)first * strip.step + (size_t)(chunk * 8 + stage * tile::K);
     feed.text = (const nc_bfloat16 *)strip.text + (size_t)p.row * strip.step + at;
     feed.image = (const nc_bfloat16 *)strip.image + (size_t)p.column * strip.step + at;
     feed.step = NC_FEED_STEP * strip.step;
-    feed.left = (int)strip.step - chunk * 8;
+    feed.left = (int)strip.step - chunk * 8 - stage * tile::K;
     feed.rows = 0;
 #pragma unroll
     for (int r = 0; r < NC_FEED_ROWS; r++) {
@@ -255,21 +270,33 @@ static __device__ __forceinline__ void nc_load_fragments(const nc_bfloat16 *stag
         nc_ldmatrix_x4(b[j], image + j * 16 * tile::K);
 }
 
-/* Cosines of the tile. `shared`: SHARED bytes; behind a barrier they are free again. */
+/* Asks for the tile's first inputs, for the stages but the last of `shared`. fp32 has none. */
+template <typename T>
+static __device__ __forceinline__ void nc_begin_tile(unsigned char *shared, const nc_strip &strip,
+                                                     const nc_place &p)
+{
+    using tile = nc_tile<nc_bfloat16>;
+    if (!nc_many_tiles<T>)
+        return;
+    nc_bfloat16 *stages = reinterpret_cast<nc_bfloat16 *>(shared);
+    nc_feed feed = nc_feed_of(strip, p, 0);
+#pragma unroll
+    for (int s = 0; s < tile::STAGES - 1; s++) {
+        nc_load_part<0, 1>(stages + s * tile::STAGE, feed);
+        nc_cp_async_commit();
+    }
+}
+
+/* Cosines of the tile that was begun. `shared`: SHARED bytes; behind a barrier they are free. */
 static __device__ __forceinline__ void nc_make_tile(unsigned char *shared, const nc_strip &strip,
                                                     const nc_place &p, float (&score)[4][8][4])
 {
     using tile = nc_tile<nc_bfloat16>;
     enum { PARTS = tile::K / 16 - 1 }; /* of a stage's copies, between the products */
     nc_bfloat16 *stages = reinterpret_cast<nc_bfloat16 *>(shared);
-    nc_feed feed = nc_feed_of(strip, p);
+    nc_feed feed = nc_feed_of(strip, p, tile::STAGES - 1); /* made anew: registers are scarce */
     nc_reader reader = nc_reader_of();
     int steps = (int)((strip.step + tile::K - 1) / tile::K);
-#pragma unroll
-    for (int s = 0; s < tile::STAGES - 1; s++) {
-        nc_load_part<0, 1>(stages + s * tile::STAGE, feed);
-        nc_cp_async_commit();
-    }
 #pragma unroll
     for (int i = 0; i < tile::M; i++)
 #pragma unroll
@@ -385,10 +412,12 @@ static __device__ __forceinline__ void nc_make_tile(unsigned char *shared, const
 
 /* ---- On the host ---------------------------------------------------------------------------- */
 
-template <typename T> unsigned nc_tiles(const struct nc_strip &strip)
+template <typename T> unsigned nc_grid(const struct nc_backend *backend, const nc_strip &strip)
 {
-    return (unsigned)(nc_pieces((size_t)strip.rows, nc_tile<T>::ROWS) *
-                      nc_pieces((size_t)strip.columns, nc_tile<T>::COLUMNS));
+    unsigned tiles = (unsigned)(nc_pieces((size_t)strip.rows, nc_tile<T>::ROWS) *
+                                nc_pieces((size_t)strip.columns, nc_tile<T>::COLUMNS));
+    unsigned most = (unsigned)backend->multiprocessors * nc_tile<T>::BLOCKS;
+    return nc_many_tiles<T> && tiles > most ? most : tiles;
 }
 
 #endif
