@@ -6,7 +6,7 @@
  * A strip's tiles of scores are made as in forward (infonce.cu, with the times) and become
  * coefficients, which are written out; then the library multiplies them with the strip's
  * pictures, 2 B^2 D flops in all. Four strips down, eight across are 32 products of 16384 x D x
- * 8192 for B = 65,536: the coefficients are read once, 768 flops for each of their bytes where an
+ * 8448 for B = 65,536: the coefficients are read once, 768 flops for each of their bytes where an
  * H100 needs 200, so that it does not matter whether they still are in L2.
  *
  * In bf16 the coefficients of negatives are stored in fp16 and multiplied with pictures that are
@@ -385,12 +385,12 @@ template <typename T> static size_t stored_columns(size_t columns)
 }
 
 template <typename T>
-static size_t lay_out(const struct nc_infonce *n, struct nc_strips *strips,
-                      struct backward_scratch *s)
+static size_t lay_out(const struct nc_backend *backend, const struct nc_infonce *n,
+                      struct nc_strips *strips, struct backward_scratch *s)
 {
     size_t used = 0;
     char *base = static_cast<char *>(n->scratch);
-    *strips = nc_infonce_strips(n, true, base, &used);
+    *strips = nc_infonce_strips(backend, n, true, base, &used);
     size_t columns = stored_columns<T>(strips->columns);
     s->tiles_down = nc_pieces(strips->rows, nc_tile<T>::ROWS);
     s->tiles_across = nc_pieces(strips->columns, nc_tile<T>::COLUMNS);
@@ -404,12 +404,12 @@ static size_t lay_out(const struct nc_infonce *n, struct nc_strips *strips,
     return used;
 }
 
-size_t nc_infonce_backward_scratch(const struct nc_infonce *n)
+size_t nc_infonce_backward_scratch(const struct nc_backend *backend, const struct nc_infonce *n)
 {
     struct nc_strips strips;
     struct backward_scratch s;
-    return n->type == NC_FLOAT32 ? lay_out<float>(n, &strips, &s)
-                                 : lay_out<nc_bfloat16>(n, &strips, &s);
+    return n->type == NC_FLOAT32 ? lay_out<float>(backend, n, &strips, &s)
+                                 : lay_out<nc_bfloat16>(backend, n, &strips, &s);
 }
 
 /* negatives (+)= the strip's coefficients times its pictures. */
@@ -465,7 +465,7 @@ template <typename T> static int backward(struct nc_backend *backend, const stru
 {
     struct nc_strips strips;
     struct backward_scratch s;
-    lay_out<T>(n, &strips, &s);
+    lay_out<T>(backend, n, &strips, &s);
     int status = NC_LAUNCH(find_factor, 1, FACTOR_THREADS, 2 * NC_WARP * sizeof(float),
                            backend->compute, *n, s.factor);
     for (size_t row = 0; row < n->captions && status == NC_OK; row += strips.rows)

@@ -9,7 +9,10 @@
  * backward 8 + T, 12 + T when dx accumulates, 2 more for the bf16 copy. Flops: 8 forward, 14
  * backward: memory decides. At 6,800 rows of 768 (ViT-L/14's text tower), bf16: forward with
  * its residual 73 MB, backward with both extras 84 MB; implied 22 us and 25 us at 3.35 TB/s
- * (NVIDIA H100 SXM datasheet).
+ * (NVIDIA H100 SXM datasheet). Of 768 columns a multiprocessor has 24 rows under way forward, 74 KB
+ * of x, and 16 backward, 74 KB of x and dy and then 49 KB of dx: it needs 20 KB for that rate at
+ * 800 ns. Launching, the first loads and the last blocks take some 3 us, and the columns' sums 2
+ * more.
  *
  * A warp keeps its row in registers: one trip through memory, mean and variance in two passes.
  * dweight and dbias: each warp adds up its rows in registers, the block its warps in order,
