@@ -336,6 +336,7 @@ static __device__ __forceinline__ void nc_make_tile(unsigned char *shared, const
                     nc_mma_bf16(score[i][j], a[k % 2][i], b[k % 2][j / 2] + j % 2 * 2);
         }
     }
+    nc_cp_async_commit(); /* the zeros behind the last step, or they would not be waited for */
     nc_cp_async_wait<0>();
 }
 
