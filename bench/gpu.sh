@@ -1,27 +1,52 @@
 #!/bin/sh
-# Everything that needs a GPU, in one call of less than ten minutes: builds, runs the tests of
-# operations and training on the device, compute-sanitizer's memcheck and racecheck, and the
-# benchmarks with their peers. Results go to bench/results/ and the log to build/, or both to $OUT; a
-# short table comes last.
-#   sh bench/gpu.sh [build] [test] [sanitize] [kernels] [train] [epochs]       (all, when none is named)
-# Needs the CUDA toolkit, CMake and a compiler. Without the Debian packages, and without a registry
-# to get them from: BUNDLE=DIR, made by third_party/bundle.sh on a machine that has them.
-# PYTHON (python3) with torch, triton and open_clip makes the peers; what it lacks is SKIPPED.
+# Everything that needs a GPU: builds, runs the tests of operations and training on the device,
+# compute-sanitizer's memcheck and racecheck, and the benchmarks with their peers.
+#   sh bench/gpu.sh [build] [test] [sanitize] [kernels] [train] [epochs] [peers]     (all, when none is named)
+# Correctness comes first, then times. The whole call ends within LIMIT seconds (570): what there is no
+# time left for is SKIPPED, and what fails stops nothing but itself. Whatever has run by then is in
+# bench/results/gpu.json, written anew after each part; or in $OUT, with gpu.log beside it. A short table
+# comes last.
+#   EARLIER=FILE   a gpu.json of an earlier call, for the parts that this one leaves out
+#   COMMIT=NAME    what is measured, where there is no git
+#   BUNDLE=FILE    made by third_party/bundle.sh, for a machine without the Debian packages
+#   PYTHON=python3 with torch, triton, and open_clip or transformers: makes the peers
+# Needs the CUDA toolkit, CMake and a compiler. tests/emulated/gpu_script.sh rehearses it without a GPU.
 set -u
 cd "$(dirname "$0")/.." || exit 1
-parts=${*:-build test sanitize kernels train epochs}
+parts=${*:-build test sanitize kernels train epochs peers}
 out=${OUT:-bench/results}
 python=${PYTHON:-python3}
-build=build/gpu
-mkdir -p "$out" build
+build=${NCLIP_GPU_BUILD:-build/gpu}
+device=${NCLIP_GPU_DEVICE:-cuda} # another one for the rehearsal, at shapes of its own
+results=$build/results
+deadline=$(($(date +%s) + ${LIMIT:-570}))
+if [ "$device" != cuda ] && [ -z "${OUT:-}" ]; then
+    echo "a rehearsal leaves nothing in bench/results: set OUT" >&2
+    exit 2
+fi
+mkdir -p "$out" "$results" || exit 1
 out=$(cd "$out" && pwd)
-log=$(pwd)/build/gpu.log
-[ -z "${OUT:-}" ] || log=$out/gpu.log
+results=$(cd "$results" && pwd)
+log=$out/gpu.log
+[ -n "${OUT:-}" ] || log=$results/gpu.log
 : >"$log"
 failures=0
+sampler=
+
+if [ "$device" = cuda ]; then
+    kernels_at='' train_at='' epochs_at='--pairs 229000 --epochs 15' peer_at='--device cuda --batches 512 --steps 50'
+    peer_kernels_at='--device cuda'
+else
+    kernels_at='--captions 2 --repeats 1' train_at='--shape tiny --batch 4 --steps 2'
+    epochs_at='--shape tiny --batch 4 --pairs 24 --epochs 2' peer_at='--batches 4 --steps 1 --shape tiny'
+    peer_kernels_at='--device cpu --captions 2 --repeats 1 --most-pairs 64'
+fi
 
 if [ -n "${BUNDLE:-}" ]; then
     here=$(pwd)
+    if [ -f "$BUNDLE" ]; then
+        mkdir -p "$build/bundle" && tar xzf "$BUNDLE" -C "$build/bundle" && BUNDLE=$build/bundle || exit 1
+    fi
     cd "$BUNDLE" && . ./environment && cd "$here" || exit 1
 fi
 
@@ -29,91 +54,181 @@ wanted() {
     case " $parts " in *" $1 "*) return 0 ;; *) return 1 ;; esac
 }
 
-step() { # name, seconds at most, command: into the log; one line here
-    name=$1 limit=$2
-    shift 2
+# name, seconds at most, file or -, command: what it prints becomes the file, if it succeeds or what it
+# prints is a line a result (.jsonl), or goes into the log. One line here.
+step() {
+    name=$1 limit=$2 file=$3
+    shift 3
     began=$(date +%s)
-    printf '== %s: %s\n' "$name" "$*" >>"$log"
-    timeout "$limit" "$@" >>"$log" 2>&1
-    code=$?
-    if [ $code -eq 0 ]; then
-        result=ok
-    else
-        result="FAILED (exit code $code)"
-        failures=$((failures + 1))
-        tail -n 15 "$log"
+    if [ "$limit" -gt $((deadline - began)) ]; then
+        limit=$((deadline - began))
     fi
-    printf '%-28s %s, %d s\n' "$name" "$result" "$(($(date +%s) - began))"
+    if [ "$limit" -lt 5 ]; then
+        printf '%-34s SKIPPED: no time left\n' "$name"
+        return 1
+    fi
+    printf '== %s: %s\n' "$name" "$*" >>"$log"
+    before=$(wc -l <"$log")
+    if [ "$file" = - ]; then
+        timeout -k 5 "$limit" "$@" >>"$log" 2>&1
+        code=$?
+    else
+        timeout -k 5 "$limit" "$@" >"$file.partial" 2>>"$log"
+        code=$?
+        case $code$file in 0* | *.jsonl) mv "$file.partial" "$file" ;; esac
+    fi
+    result=ok
+    if [ $code -ne 0 ]; then
+        result="FAILED (exit code $code)"
+        [ $code -ne 124 ] && [ $code -ne 137 ] || result="FAILED (over $limit s)"
+        failures=$((failures + 1))
+    fi
+    printf '%-34s %s, %d s\n' "$name" "$result" "$(($(date +%s) - began))"
+    [ $code -eq 0 ] || tail -n +$((before + 1)) "$log" | tail -n 12 | cut -c 1-300 | sed 's/^/    /'
     return $code
 }
 
-kept() { # file, command: its standard output becomes the file when it succeeds
-    file=$1
-    shift
-    "$@" >"$file.partial" && mv "$file.partial" "$file"
+# the table's file, from what there is by now
+keep() {
+    "$python" bench/gpu_table.py --quiet "$results" "$out/gpu.json" ${EARLIER:+"$EARLIER"} >>"$log" 2>&1
 }
 
-have() {
-    "$python" -c "import $1" 2>/dev/null || {
-        echo "SKIPPED: the peers, because $python lacks $1"
-        return 1
-    }
+# clocks and power every two seconds, while something is measured
+watch() {
+    nvidia-smi --query-gpu=clocks.sm,clocks.mem,power.draw,temperature.gpu,pstate --format=csv,noheader,nounits \
+        -l 2 >>"$results/state.csv" 2>>"$log" &
+    sampler=$!
+}
+unwatch() {
+    [ -n "$sampler" ] || return 0
+    nvidia-smi -q -d PERFORMANCE >>"$log" 2>&1 # what held the clocks back
+    kill "$sampler" 2>>"$log"
+    sampler=
+}
+trap unwatch EXIT
+trap 'exit 1' INT TERM HUP
+
+have() { # modules: whether $python has one of them
+    for module in "$@"; do
+        "$python" -c "import $module" 2>/dev/null && return 0
+    done
+    echo "SKIPPED: the peers, because $python lacks $*"
+    return 1
 }
 
 nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader || {
     echo "no GPU answers: nothing to measure"
     exit 1
 }
-
-capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -n 1 | tr -d .)
+if wanted build; then
+    rm -f "$results"/* # of an earlier build
+    : >>"$log"
+fi
+nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.max.sm,clocks.max.mem,power.limit,persistence_mode \
+    --format=csv >"$results/device.csv" 2>>"$log"
+nvidia-smi >>"$log" 2>&1
+echo "${COMMIT:-$(git describe --always --dirty 2>/dev/null || echo unknown)}" >"$results/commit"
+nvcc=$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)
+"$nvcc" --version 2>>"$log" | tail -n 1 >"$results/toolkit"
 
 if wanted build; then
-    step configure 120 cmake -S . -B $build -DCMAKE_BUILD_TYPE=Release -DNCLIP_CUDA=ON \
+    capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -n 1 | tr -d .)
+    step configure 60 - cmake -S . -B "$build" -DCMAKE_BUILD_TYPE=Release -DNCLIP_CUDA=ON -DNCLIP_MPI=OFF \
         -DNCLIP_CUDA_ARCHITECTURES="${ARCHITECTURES:-$capability}" || exit 1
-    step build 400 cmake --build $build --parallel "$(nproc)" || exit 1
+    step build 400 - cmake --build "$build" --parallel "$(nproc)" --target nclip nclip-bench gpu_tests || exit 1
 fi
 bench=$build/nclip-bench
 
 if wanted test; then
-    step "tests on the GPU" 240 ctest --test-dir $build -L gpu --output-on-failure --no-tests=error
+    step doctor 30 - "$build/nclip" doctor
+    step "tests on the GPU" 150 - ctest --test-dir "$build" -L gpu --output-on-failure --no-tests=error
+    keep
 fi
 
 if wanted sanitize; then
-    # the tests of operations know small shapes: each is run on the device alone
+    sanitizer=$(command -v compute-sanitizer || echo /usr/local/cuda/bin/compute-sanitizer)
+    ends=$(($(date +%s) + 90)) each=30 # beside the rest; in a call of its own, all the time there is
+    if ! wanted kernels && ! wanted train && ! wanted epochs; then
+        ends=$deadline each=200
+    fi
+    : >"$results/sanitizer.txt"
     for tool in memcheck racecheck; do
-        for test in "$build"/tests/kernels_test_*; do
-            [ -x "$test" ] || continue
-            (cd tests && NCLIP_TEST_BACKEND=cuda step "$tool $(basename "$test" | sed s/kernels_test_//)" 100 \
-                compute-sanitizer --tool "$tool" --error-exitcode 9 "../$test") || failures=$((failures + 1))
+        for program in "$(cd "$build" && pwd)"/tests/kernels_test_*; do # they know small shapes
+            test=${program##*/kernels_test_}
+            left=$((ends - $(date +%s)))
+            [ $left -lt $each ] || left=$each
+            if [ ! -x "$sanitizer" ]; then
+                echo "SKIPPED: the sanitizer, because there is no compute-sanitizer"
+                break 2
+            elif [ $left -lt 5 ]; then
+                echo "$tool $test SKIPPED: no time left" | tee -a "$results/sanitizer.txt"
+            elif [ -x "$program" ]; then
+                step "$tool $test" "$left" - env -C tests NCLIP_TEST_BACKEND="$device" \
+                    "$sanitizer" --tool "$tool" --error-exitcode 9 "$program"
+                echo "$tool $test $result" >>"$results/sanitizer.txt"
+            fi
         done
     done
+    keep
 fi
 
 if wanted kernels; then
-    step "kernels" 180 kept "$out/kernels-gpu.json" $bench kernels --device cuda --json
-    if have torch; then
-        step "kernels, peers" 180 kept "$out/kernels-gpu-peers.jsonl" "$python" bench/peers/kernels_pytorch.py
-    fi
+    watch
+    # in one run; where something breaks it, each operation by itself
+    step kernels 120 "$results/kernels.json" "$bench" kernels --device "$device" --most-pairs 65536 $kernels_at --json ||
+        for operation in $("$bench" kernels --list); do
+            step "kernels: $operation" 40 "$results/kernels-$operation.json" "$bench" kernels --device "$device" \
+                --operation "$operation" --most-pairs 65536 $kernels_at --json
+        done
+    unwatch
+    keep
 fi
 
 if wanted train; then
-    tokens=$build/tokens.jsonl
-    step "training steps" 100 kept "$out/train-gpu.json" $bench train --device cuda --precision bf16 \
-        --tokens-out "$tokens" --json
-    step "training steps, shared" 100 kept "$out/train-gpu-shared.json" $bench train --device cuda \
-        --precision bf16 --share-prefixes --json
-    if have open_clip; then
-        for padding in "" --trim; do
-            step "training steps, PyTorch $padding" 200 kept "$out/train-gpu-torch$padding.json" "$python" \
-                bench/peers/train_pytorch.py --device cuda --tokens "$tokens" --batches 512 --steps 50 $padding
-        done
-    fi
+    watch
+    tokens=$results/tokens.jsonl
+    step "training steps" 60 "$results/train.json" "$bench" train --device "$device" --precision bf16 \
+        --tokens-out "$tokens" $train_at --json
+    keep
+    step "training steps, shared prefixes" 60 "$results/train-shared.json" "$bench" train --device "$device" \
+        --precision bf16 --share-prefixes $train_at --json
+    unwatch
+    keep
 fi
 
 if wanted epochs; then
-    step "15 epochs of 229,000 pairs" 200 kept "$out/epochs-gpu.json" $bench train --device cuda \
-        --precision bf16 --pairs 229000 --epochs 15 --json
+    watch
+    step "epochs" 170 "$results/epochs.json" "$bench" train --device "$device" --precision bf16 $epochs_at --json
+    unwatch
+    keep
 fi
 
-"$python" bench/gpu_table.py "$out" 2>/dev/null || echo "SKIPPED: the table, because $python does not run"
+if wanted peers; then
+    watch
+    tokens=$results/tokens.jsonl
+    if [ ! -s "$tokens" ]; then
+        echo "SKIPPED: PyTorch's training steps, because those of nclip did not run: they share their captions"
+    elif have open_clip transformers; then
+        step "training steps, PyTorch" 120 "$results/train-torch.json" "$python" bench/peers/train_pytorch.py \
+            --tokens "$tokens" $peer_at
+        keep
+        step "training steps, PyTorch, trimmed" 120 "$results/train-torch-trim.json" "$python" \
+            bench/peers/train_pytorch.py --tokens "$tokens" $peer_at --trim
+        keep
+    fi
+    if have torch; then
+        step "kernels, PyTorch and Triton" 150 "$results/kernels-peers.jsonl" "$python" \
+            bench/peers/kernels_pytorch.py $peer_kernels_at
+    fi
+    unwatch
+    keep
+fi
+
+if wanted kernels && [ "$device" = cuda ]; then # a minute, most of it three runs
+    step "kernels, a million pairs" 120 "$results/kernels-large.json" "$bench" kernels --device "$device" \
+        --operation infonce --shape "B=1048576 D=768" --json
+fi
+
+"$python" bench/gpu_table.py "$results" "$out/gpu.json" ${EARLIER:+"$EARLIER"} 2>>"$log" ||
+    echo "SKIPPED: the table, because $python did not make it: the figures are in $results"
 [ $failures -eq 0 ]

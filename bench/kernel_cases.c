@@ -15,13 +15,29 @@ static const struct shape {
     size_t vision_width, vision_heads, vision_tokens; /* vision tower */
     size_t parameters;                                /* of the text tower */
 } shapes[] = {
+#ifdef NCLIP_CUDA_EMULATED /* what a processor that plays the GPU can do, to rehearse */
+    {"tiny", 128, 2, 64, 1, 10, 20000},
+#else
     {"ViT-B/32", 512, 8, 768, 12, 50, 63428097},
     {"ViT-B/16", 512, 8, 768, 12, 197, 63428097},
     {"ViT-L/14", 768, 12, 1024, 16, 257, 123650305},
+#endif
 };
 
 enum { CONTEXT = 77, PICTURES = 64, VOCABULARY = 49408 };
-static const size_t pair_counts[] = {512, 8192, 65536, 1048576};
+static const struct {
+    size_t count;
+    const char *name;
+} pair_counts[] = {
+#ifdef NCLIP_CUDA_EMULATED
+    {64, "B=64 D=768"},
+#else
+    {512, "B=512 D=768"},
+    {8192, "B=8192 D=768"},
+    {65536, "B=65536 D=768"},
+    {1048576, "B=1048576 D=768"},
+#endif
+};
 static const float epsilon = 1e-5f;
 
 /* A case being made; its state. */
@@ -432,20 +448,24 @@ enum {
 };
 _Static_assert(PAIRS <= (int)VARIANTS, "an index names an operation and one of its variants");
 
+const char *kernel_operation(size_t i)
+{
+    return i < OPERATIONS ? operations[i].name : NULL;
+}
+
 /* The variant's place in the list, or false where there is none or the choice leaves it out. */
 static bool select_variant(const struct kernel_choice *choice, size_t operation, size_t variant,
                            struct work *w, struct kernel_case *c)
 {
-    static const char *const pair_names[PAIRS] = {"B=512 D=768", "B=8192 D=768", "B=65536 D=768",
-                                                  "B=1048576 D=768"};
     enum axis axis = operations[operation].axis;
     c->operation = operations[operation].name;
     if (choice->operation && strcmp(choice->operation, c->operation) != 0)
         return false;
     if (axis == AXIS_PAIRS) {
-        w->pairs = variant < PAIRS ? pair_counts[variant] : SIZE_MAX;
-        c->shape = variant < PAIRS ? pair_names[variant] : "";
-        return w->pairs <= choice->most_pairs && !choice->shape;
+        w->pairs = variant < PAIRS ? pair_counts[variant].count : SIZE_MAX;
+        c->shape = variant < PAIRS ? pair_counts[variant].name : "";
+        return w->pairs <= choice->most_pairs &&
+               (!choice->shape || strcmp(choice->shape, c->shape) == 0);
     }
     w->shape = &shapes[variant % SHAPES];
     c->shape = w->shape->name;

@@ -28,6 +28,9 @@ struct kernel_choice {
     size_t most_pairs;     /* the largest InfoNCE */
 };
 
+/* The name of operation i, NULL behind the last. */
+const char *kernel_operation(size_t i);
+
 /* Opens the case number *index or the next one that the choice lets through, and moves *index
  * behind it; NC_OK with c->run NULL after the last. One case is open at a time. */
 int kernel_case_open(struct nc_ops *ops, const struct kernel_choice *choice, size_t *index,

@@ -278,6 +278,13 @@ static __device__ __forceinline__ float nc_divide(float x, float y)
     return __fdividef(x, y);
 }
 
+/* The same number, which the compiler keeps in a register rather than make it again in a loop. */
+static __device__ __forceinline__ int nc_kept(int value)
+{
+    asm volatile("" : "+r"(value));
+    return value;
+}
+
 /* ---- Memory in pieces of 16 bytes -------------------------------------------------------- */
 
 struct __align__(16) nc_bytes16

@@ -24,7 +24,8 @@ enum {
     THREADS = WARPS * NC_WARP,
     MOST_SLICES = 64,       /* of rows, in a column sum */
     MOST_COLUMNS = 1 << 15, /* of a bias, its gradient, or an activation */
-    BLOCKS_EACH = 4,        /* of a column sum, per multiprocessor */
+    BLOCKS_EACH = 6,        /* of a column sum, per multiprocessor */
+    AHEAD = 4,              /* rows in one turn; nvcc 13 keeps two of them under way: 48 KB */
     WORK = 1 << 23,         /* numbers: 32 MB, which an H100's L2 cache holds */
     ROWS_AT_ONCE = 256,     /* rows of a product ahead of its activation are a multiple of */
 };
@@ -69,6 +70,17 @@ void nc_cuda_gemm_destroy(struct nc_cuda_gemm *gemm)
 
 /* ---- Column sums --------------------------------------------------------------------------- */
 
+template <int lanes, typename T>
+static __device__ __forceinline__ void load(float v[lanes], const T *from)
+{
+    if constexpr (lanes == 8)
+        nc_load8_bf16(v, from);
+    else if constexpr (lanes == 4)
+        nc_load4(v, from);
+    else
+        v[0] = nc_load1(from);
+}
+
 /* A block sums a strip of columns over a slice of rows: a lane for `lanes` columns, a warp for
  * every WARPS-th row, the warps in order. */
 template <int lanes, typename T>
@@ -85,16 +97,23 @@ static __global__ void __launch_bounds__(THREADS)
     for (int i = 0; i < lanes; i++)
         sum[i] = 0;
     if (column < columns) {
-#pragma unroll 4
-        for (size_t row = rows * blockIdx.y / gridDim.y + warp; row < last; row += WARPS) {
-            const T *from = dy + row * columns + column;
+        const T *from = dy + column;
+        size_t row = rows * blockIdx.y / gridDim.y + warp;
+        for (; row + (AHEAD - 1) * WARPS < last; row += AHEAD * WARPS) {
+            float v[AHEAD][lanes];
+#pragma unroll
+            for (int j = 0; j < AHEAD; j++)
+                load<lanes>(v[j], from + (row + j * WARPS) * columns);
+#pragma unroll
+            for (int j = 0; j < AHEAD; j++)
+#pragma unroll
+                for (int i = 0; i < lanes; i++)
+                    sum[i] += v[j][i];
+        }
+#pragma unroll 1
+        for (; row < last; row += WARPS) {
             float v[lanes];
-            if constexpr (lanes == 8)
-                nc_load8_bf16(v, from);
-            else if constexpr (lanes == 4)
-                nc_load4(v, from);
-            else
-                v[0] = nc_load1(from);
+            load<lanes>(v, from + row * columns);
 #pragma unroll
             for (int i = 0; i < lanes; i++)
                 sum[i] += v[i];

@@ -1,6 +1,6 @@
 /* Symmetric InfoNCE (Radford et al. 2021, figure 3) on the GPU, without its B x B matrix.
  *
- * The matrix is walked in strips of 16384 captions x 8192 pictures (infonce_strip.cu), a strip in
+ * The matrix is walked in strips of 16384 captions x 8448 pictures (infonce_strip.cu), a strip in
  * tiles (infonce_tile.h). Forward: each warp of a tile leaves, for each of its rows and columns,
  * the largest score and the sum of exponentials relative to it; a second kernel joins them, in the
  * order of the matrix, with the running log-sum-exps. Backward: infonce_backward.cu.
@@ -13,26 +13,31 @@
  * that is over 87: scores span 200 at logit_scale = ln 100.
  *
  * For B captions, B pictures, D numbers; in brackets B = 65,536 and D = 768 in bf16 on an H100
- * (132 SMs at 1.755 GHz, 3.3 TB/s, its L2 taken for 5.5 TB/s). Derived, not measured:
+ * (132 SMs at 1.755 GHz, 3.3 TB/s, its L2 taken for 5.5 TB/s). Derived and counted in the machine
+ * code (bench/static.py), not measured:
  *   products       3 of 2 B^2 D flops: this pass one, backward two      [6.6e12 each]
- *     at the library's rate, about 700 TFLOP/s                          [28 ms for the three]
+ *     at the library's rate, 700 to 800 TFLOP/s                         [28 to 25 ms for the three]
  *   a tile of 128 x 256, in clocks of its SM
  *     mma.sync, at 62% of the wgmma rate on Hopper (Luo et al. 2024)    [19,800]
  *     operands from shared memory, 4 KiB a warp for 32 mma, and to it   [16,900, beside it]
- *     inputs from L2, 384 rows of D numbers                             [24,900, beside it]
- *     2 exponentials a score, 16 a clock; about 12 other instructions   [5,500, behind it]
- *   so a pass takes B^2 / 32768 / 132 times 30,400 clocks               [17 ms]
+ *     instructions, 300 a warp and 64 numbers, of which 128 mma,
+ *       32 ldmatrix, 12 cp.async; four a clock                          [7,200, beside it]
+ *     inputs from L2, 384 rows of D numbers, a sixth of them in the
+ *       time of the tile before                                         [20,800, beside it]
+ *     2 exponentials a score, 16 a clock, and 2,100 instructions a warp [4,300, behind it]
+ *   so a pass takes B^2 / 32768 / 132 times 25,100 clocks               [14 ms]
  *   two passes and a product of the library; the coefficients, 2 B^2
- *     bytes written and read in fp16; 1 ms of it not hidden             [45 ms: 62% of its rate]
+ *     bytes written and read in fp16; 1 ms of it not hidden             [39 ms: 500 TFLOP/s]
  *   largest scores and sums, by row and by column of 64                 [2.1 GB, 0.7 ms]
- *   scratch: forward 34 MB, backward 331 MB, whatever B is; for contradictions 12 bytes a
+ *   scratch: forward 35 MB, backward 340 MB, whatever B is; for contradictions 12 bytes a
  *     picture and 8 a contradiction more
- * A tile takes 255 registers of each of 256 threads and 149 KB of shared memory, 156 KB backward
- * (two stages: 100 KB, 98 KB): one block a multiprocessor, whose 128 accumulators a thread need no
- * second one. fp32's tile takes up to 128 registers, two blocks. Tiles are walked in groups of 16
- * rows, so that what runs at a time needs 2048 captions and 2112 pictures: 6 MB, which stay in L2.
- * wgmma, fed by TMA with each tile's inputs shared among a cluster, would lift both the first and
- * the third figure. */
+ * A tile takes up to 255 registers of each of 256 threads and 147 KB of shared memory, 160 KB
+ * backward (two stages: 101 KB, 98 KB): one block a multiprocessor, whose 128 accumulators a thread
+ * need no second one; it makes tile after tile and asks for the next one's first inputs ahead of
+ * the exponentials. fp32's tile takes up to 128 registers, two blocks. Tiles are walked in groups
+ * of 16 rows, so that what runs at a time needs 2048 captions and 2112 pictures: 6 MB, which stay
+ * in L2. wgmma, fed by TMA with each tile's inputs shared among a cluster, would lift the first
+ * three figures. */
 #include "infonce_tile.h"
 
 /* The largest of some scores, and the sum of exp(score - largest). */
@@ -51,26 +56,12 @@ static __device__ __forceinline__ float without_infinity(float max)
 
 /* Each warp's sums, by row to row_part[columns of warps][strip's rows], by column to
  * column_part[rows of warps][strip's columns]. */
-template <typename T, int STAGES>
-static __global__ void __launch_bounds__(NC_TILE_THREADS, nc_tile<T>::BLOCKS)
-    sum_tile(nc_infonce n, nc_strip strip, part *row_part, part *column_part)
+template <typename T>
+static __device__ __forceinline__ void
+leave_sums(const nc_strip &strip, const nc_place &p,
+           const float (&score)[nc_tile<T>::M][nc_tile<T>::N][4], part *row_part, part *column_part)
 {
     using tile = nc_tile<T>;
-    NC_SHARED(unsigned char, shared);
-    int32_t *group = reinterpret_cast<int32_t *>(shared + STAGES * tile::STAGE_BYTES);
-    nc_place p = nc_place_of<T>(n, strip);
-    nc_load_groups<T>(group, n, strip, p); /* making the tile has barriers */
-    float score[tile::M][tile::N][4], scale = expf(*n.logit_scale);
-    nc_make_tile<STAGES>(shared, strip, p, score);
-#pragma unroll
-    for (int i = 0; i < tile::M; i++)
-#pragma unroll
-        for (int j = 0; j < tile::N; j++)
-#pragma unroll
-            for (int e = 0; e < 4; e++)
-                score[i][j][e] *= scale;
-    nc_mark<T, true>(p, group, -INFINITY, n.positive + strip.row + (size_t)p.row, score);
-
     int lane = nc_lane(), warp = (int)threadIdx.x / NC_WARP;
     int row = nc_first_row<T>(), column = nc_first_column<T>();
     row_part += (size_t)(p.column / tile::WARP_COLUMNS + warp % 4) * (size_t)strip.rows +
@@ -101,6 +92,8 @@ static __global__ void __launch_bounds__(NC_TILE_THREADS, nc_tile<T>::BLOCKS)
     for (int j = 0; j < tile::N; j++)
 #pragma unroll
         for (int e = 0; e < 2; e++) { /* eight lanes hold a column */
+            if (e == 0)               /* two at a time: for more, registers lack */
+                nc_warp_barrier();
             float most = -INFINITY, sum = 0;
 #pragma unroll
             for (int i = 0; i < tile::M; i++)
@@ -119,6 +112,46 @@ static __global__ void __launch_bounds__(NC_TILE_THREADS, nc_tile<T>::BLOCKS)
             if (lane < 4 && column + nc_column(j, e) < p.columns)
                 column_part[nc_column(j, e)] = {most, sum};
         }
+}
+
+template <typename T, int STAGES>
+static __global__ void __launch_bounds__(NC_TILE_THREADS, nc_tile<T>::BLOCKS)
+    sum_tiles(nc_infonce n, nc_strip strip, part *row_part, part *column_part)
+{
+    using tile = nc_tile<T>;
+    NC_SHARED(unsigned char, shared);
+    int32_t *group =
+        reinterpret_cast<int32_t *>(shared + STAGES * tile::STAGE_BYTES); /* [2][LINES] */
+    int tiles = nc_tiles_of<T>(strip), turn = 0;
+    float score[tile::M][tile::N][4], scale = expf(*n.logit_scale);
+    nc_place p = nc_place_of<T>(n, strip, (int)blockIdx.x);
+    nc_begin_tile<T, STAGES>(shared, strip, p);
+    nc_load_groups<T>(group, n, strip, p); /* making the tile has barriers */
+    for (int index = (int)blockIdx.x + (int)gridDim.x;; index += (int)gridDim.x) {
+        nc_make_tile<STAGES>(shared, strip, p, score);
+        nc_place here = p;
+        bool more = nc_many_tiles<T> && index < tiles;
+        if (more) {
+            nc_barrier(); /* this tile's inputs, and the groups of the one before, are read by all
+                           */
+            p = nc_place_of<T>(n, strip, index);
+            nc_begin_tile<T, STAGES>(shared, strip, p);
+            nc_load_groups<T>(group + (turn ^ tile::LINES), n, strip, p);
+        }
+#pragma unroll
+        for (int i = 0; i < tile::M; i++)
+#pragma unroll
+            for (int j = 0; j < tile::N; j++)
+#pragma unroll
+                for (int e = 0; e < 4; e++)
+                    score[i][j][e] *= scale;
+        nc_mark<T, true>(n, here, group + turn, -INFINITY,
+                         n.positive + strip.row + (size_t)here.row, score);
+        leave_sums<T>(strip, here, score, row_part, column_part);
+        if (!more)
+            return;
+        turn ^= tile::LINES;
+    }
 }
 
 /* ---- Running sums --------------------------------------------------------------------------- */
@@ -193,12 +226,12 @@ struct forward_scratch {
 };
 
 template <typename T>
-static size_t lay_out(const struct nc_infonce *n, struct nc_strips *strips,
-                      struct forward_scratch *s)
+static size_t lay_out(const struct nc_backend *backend, const struct nc_infonce *n,
+                      struct nc_strips *strips, struct forward_scratch *s)
 {
     size_t used = 0;
     char *base = static_cast<char *>(n->scratch);
-    *strips = nc_infonce_strips(n, false, base, &used);
+    *strips = nc_infonce_strips(backend, n, false, base, &used);
     size_t row_parts = 4 * nc_pieces(strips->columns, nc_tile<T>::COLUMNS);
     size_t column_parts = 2 * nc_pieces(strips->rows, nc_tile<T>::ROWS);
     s->row_part = nc_take<part>(base, &used, strips->rows * row_parts);
@@ -208,19 +241,21 @@ static size_t lay_out(const struct nc_infonce *n, struct nc_strips *strips,
 }
 
 template <typename T>
-static int sum_tiles(struct nc_backend *backend, const struct nc_infonce *n,
+static int sum_strip(struct nc_backend *backend, const struct nc_infonce *n,
                      const struct nc_strip &strip, const struct forward_scratch *s)
 {
     using tile = nc_tile<T>;
-    constexpr size_t groups = (tile::ROWS + tile::COLUMNS) * sizeof(int32_t);
+    constexpr size_t groups = 2 * tile::LINES * sizeof(int32_t);
     constexpr size_t bytes = tile::STAGES * tile::STAGE_BYTES + groups;
-    constexpr size_t few = tile::FEW_STAGES * tile::STAGE_BYTES + groups;
-    static_assert(few <= NC_CUDA_SHARED, "every GPU has room for it");
+    constexpr size_t least = tile::FEW_STAGES * tile::STAGE_BYTES + groups;
+    static_assert(least <= NC_CUDA_SHARED, "every GPU has room for it");
     return bytes <= backend->shared_bytes
-               ? NC_LAUNCH((sum_tile<T, tile::STAGES>), nc_tiles<T>(strip), NC_TILE_THREADS, bytes,
-                           backend->compute, *n, strip, s->row_part, s->column_part)
-               : NC_LAUNCH((sum_tile<T, tile::FEW_STAGES>), nc_tiles<T>(strip), NC_TILE_THREADS,
-                           few, backend->compute, *n, strip, s->row_part, s->column_part);
+               ? NC_LAUNCH((sum_tiles<T, tile::STAGES>), nc_grid<T>(backend, strip),
+                           NC_TILE_THREADS, bytes, backend->compute, *n, strip, s->row_part,
+                           s->column_part)
+               : NC_LAUNCH((sum_tiles<T, tile::FEW_STAGES>), nc_grid<T>(backend, strip),
+                           NC_TILE_THREADS, least, backend->compute, *n, strip, s->row_part,
+                           s->column_part);
 }
 
 template <typename T>
@@ -228,14 +263,13 @@ static int add_strip(struct nc_backend *backend, const struct nc_infonce *n,
                      const struct nc_strip &strip, const struct forward_scratch *s)
 {
     size_t rows = (size_t)strip.rows, columns = (size_t)strip.columns;
-    int status = sum_tiles<T>(backend, n, strip, s);
+    int status = sum_strip<T>(backend, n, strip, s);
     if (status == NC_OK)
-        status = NC_LAUNCH(join_strip,
-                           (unsigned)(nc_pieces(rows, NC_WARP) + nc_pieces(columns, NC_WARP)),
-                           JOIN_SLICES * NC_WARP, JOIN_SLICES * NC_WARP * sizeof(part),
-                           backend->compute, *n, strip, s->row_part,
-                           4 * (int)nc_pieces(columns, nc_tile<T>::COLUMNS), s->column_part,
-                           2 * (int)nc_pieces(rows, nc_tile<T>::ROWS));
+        status = NC_LAUNCH(
+            join_strip, (unsigned)(nc_pieces(rows, NC_WARP) + nc_pieces(columns, NC_WARP)),
+            JOIN_SLICES * NC_WARP, JOIN_SLICES * NC_WARP * sizeof(part), backend->compute, *n,
+            strip, s->row_part, 4 * (int)nc_pieces(columns, nc_tile<T>::COLUMNS), s->column_part,
+            2 * (int)nc_pieces(rows, nc_tile<T>::ROWS));
     return status;
 }
 
@@ -243,7 +277,7 @@ template <typename T> static int forward(struct nc_backend *backend, const struc
 {
     struct nc_strips strips;
     struct forward_scratch s;
-    lay_out<T>(n, &strips, &s);
+    lay_out<T>(backend, n, &strips, &s);
     int status = nc_infonce_check("infonce_forward", n);
     for (size_t row = 0; row < n->captions && status == NC_OK; row += strips.rows)
         for (size_t column = 0; column < n->images && status == NC_OK; column += strips.columns) {
@@ -257,12 +291,11 @@ template <typename T> static int forward(struct nc_backend *backend, const struc
 
 size_t nc_cuda_infonce_scratch(struct nc_backend *backend, const struct nc_infonce *n)
 {
-    (void)backend;
     struct nc_strips strips;
     struct forward_scratch s;
-    size_t forward = n->type == NC_FLOAT32 ? lay_out<float>(n, &strips, &s)
-                                           : lay_out<nc_bfloat16>(n, &strips, &s);
-    size_t backward = nc_infonce_backward_scratch(n);
+    size_t forward = n->type == NC_FLOAT32 ? lay_out<float>(backend, n, &strips, &s)
+                                           : lay_out<nc_bfloat16>(backend, n, &strips, &s);
+    size_t backward = nc_infonce_backward_scratch(backend, n);
     return forward > backward ? forward : backward;
 }
 

@@ -35,10 +35,11 @@ struct nc_strips {
     nc_bfloat16 *text, *image; /* NULL: not needed */
 };
 
-/* Strips of at most 16384 x 8192, half as wide in fp32 where `halved`. Scratch for the copies is
- * taken from `base`. */
-struct nc_strips nc_infonce_strips(const struct nc_infonce *n, bool halved, char *base,
-                                   size_t *used);
+/* Strips of at most 16384 captions and 64 pictures a multiprocessor (8448 on an H100), so that each
+ * has as many tiles to make; half as wide in fp32 where `halved`. Scratch for the copies is taken
+ * from `base`. */
+struct nc_strips nc_infonce_strips(const struct nc_backend *backend, const struct nc_infonce *n,
+                                   bool halved, char *base, size_t *used);
 
 /* The strip that starts there; its captions are copied with the first pictures of their row. */
 int nc_infonce_strip_at(struct nc_backend *backend, const struct nc_infonce *n,
@@ -83,6 +84,7 @@ static __device__ __forceinline__ void nc_log_add(float *max, float *log, float 
     *max = larger;
 }
 
-size_t nc_infonce_backward_scratch(const struct nc_infonce *n); /* infonce_backward.cu */
+/* infonce_backward.cu */
+size_t nc_infonce_backward_scratch(const struct nc_backend *backend, const struct nc_infonce *n);
 
 #endif

@@ -2,10 +2,10 @@
  * them as they are: 16 bytes at a time, or in fp16. */
 #include "infonce_tile.h"
 
-#ifdef NCLIP_CUDA_EMULATED /* small, so that tests meet several */
-static const size_t STRIP_ROWS = 384, STRIP_COLUMNS = 768;
+#ifdef NCLIP_CUDA_EMULATED                                /* small, so that tests meet several */
+static const size_t STRIP_ROWS = 384, COLUMNS_EACH = 256; /* of 3 multiprocessors */
 #else
-static const size_t STRIP_ROWS = 16384, STRIP_COLUMNS = 8192;
+static const size_t STRIP_ROWS = 16384, COLUMNS_EACH = 64;
 #endif
 
 /* A thread for each 8 numbers. */
@@ -43,11 +43,11 @@ int nc_infonce_copy_rows(struct nc_backend *backend, const nc_bfloat16 *from, si
                                width, to_rows, step, to);
 }
 
-struct nc_strips nc_infonce_strips(const struct nc_infonce *n, bool halved, char *base,
-                                   size_t *used)
+struct nc_strips nc_infonce_strips(const struct nc_backend *backend, const struct nc_infonce *n,
+                                   bool halved, char *base, size_t *used)
 {
     bool fp32 = n->type == NC_FLOAT32;
-    size_t columns = fp32 && halved ? STRIP_COLUMNS / 2 : STRIP_COLUMNS;
+    size_t columns = COLUMNS_EACH * (size_t)backend->multiprocessors / (fp32 && halved ? 2 : 1);
     struct nc_strips s = {n->captions < STRIP_ROWS ? n->captions : STRIP_ROWS,
                           n->images < columns ? n->images : columns, n->width, nullptr, nullptr};
     if (!fp32 && n->width % 8 != 0) {

@@ -24,7 +24,8 @@ template <> struct nc_tile<nc_bfloat16> {
         WARP_ROWS = 16 * M,
         WARP_COLUMNS = 8 * N,
         ROWS = 2 * WARP_ROWS,
-        COLUMNS = 4 * WARP_COLUMNS
+        COLUMNS = 4 * WARP_COLUMNS,
+        LINES = ROWS + COLUMNS
     };
     enum { STAGE = (ROWS + COLUMNS) * K, STAGE_BYTES = STAGE * (int)sizeof(nc_bfloat16) };
 };
@@ -35,7 +36,8 @@ template <> struct nc_tile<float> {
         WARP_ROWS = 16 * M,
         WARP_COLUMNS = 8 * N,
         ROWS = 2 * WARP_ROWS,
-        COLUMNS = 4 * WARP_COLUMNS
+        COLUMNS = 4 * WARP_COLUMNS,
+        LINES = ROWS + COLUMNS
     };
     enum { TEXT_STEP = ROWS + 2, IMAGE_STEP = COLUMNS + 2 }; /* transposed; no bank is met twice */
     enum { STAGE_BYTES = K * (TEXT_STEP + IMAGE_STEP) * (int)sizeof(float) };
@@ -51,6 +53,10 @@ enum { NC_TILE_GROUP = 16 };
 
 enum { NC_TILE_THREADS = 256 };
 
+/* bf16: a block makes tile after tile, and asks for the first inputs of the next one ahead of what
+ * it does with the scores of this one. fp32, which waits for arithmetic alone: a tile each. */
+template <typename T> static constexpr bool nc_many_tiles = sizeof(T) == 2;
+
 /* A tile: its place in the strip, how much of it is there, and where its positives stand. */
 struct nc_place {
     int row, column;
@@ -59,11 +65,12 @@ struct nc_place {
 };
 
 template <typename T>
-static __device__ __forceinline__ nc_place nc_place_of(const nc_infonce &n, const nc_strip &strip)
+static __device__ __forceinline__ nc_place nc_place_of(const nc_infonce &n, const nc_strip &strip,
+                                                       int index)
 {
     enum { ROWS = nc_tile<T>::ROWS, COLUMNS = nc_tile<T>::COLUMNS };
     int down = (strip.rows + ROWS - 1) / ROWS, across = (strip.columns + COLUMNS - 1) / COLUMNS;
-    int index = (int)blockIdx.x, first = index / (NC_TILE_GROUP * across) * NC_TILE_GROUP;
+    int first = index / (NC_TILE_GROUP * across) * NC_TILE_GROUP;
     int height = min((int)NC_TILE_GROUP, down - first), within = index - first * across;
     nc_place p;
     p.row = (first + within % height) * ROWS;
@@ -74,6 +81,12 @@ static __device__ __forceinline__ nc_place nc_place_of(const nc_infonce &n, cons
                          (long long)(n.first_image + strip.column) - p.column;
     p.diagonal = (int)max(-(long long)ROWS, min((long long)COLUMNS, diagonal));
     return p;
+}
+
+template <typename T> static __device__ __forceinline__ int nc_tiles_of(const nc_strip &strip)
+{
+    enum { ROWS = nc_tile<T>::ROWS, COLUMNS = nc_tile<T>::COLUMNS };
+    return (strip.rows + ROWS - 1) / ROWS * ((strip.columns + COLUMNS - 1) / COLUMNS);
 }
 
 /* This thread's score [i][j][e] stands in the tile's row first + nc_row(i, e) and column
@@ -154,52 +167,102 @@ nc_mark_scores(const nc_place &p, const int32_t *group, float nothing, float *ow
 /* Keeps scores of positives in own[row of the tile]. `nothing` takes the place of masked pairs, of
  * what lies behind an edge, and backward of positives. */
 template <typename T, bool FORWARD>
-static __device__ __forceinline__ void nc_mark(const nc_place &p, const int32_t *group,
-                                               float nothing, float *own,
+static __device__ __forceinline__ void nc_mark(const nc_infonce &n, const nc_place &p,
+                                               const int32_t *group, float nothing, float *own,
                                                float (&score)[nc_tile<T>::M][nc_tile<T>::N][4])
 {
     enum { ROWS = nc_tile<T>::ROWS, COLUMNS = nc_tile<T>::COLUMNS };
     if (p.rows < ROWS || p.columns < COLUMNS || (p.diagonal > -ROWS && p.diagonal < COLUMNS))
         nc_mark_scores<T, true, FORWARD>(p, group, nothing, own, score);
-    else
+    else if (n.caption_group)
         nc_mark_scores<T, false, FORWARD>(p, group, nothing, own, score);
 }
 
 /* ---- bf16, on tensor cores ------------------------------------------------------------------ */
 
-/* Numbers k to k + 63 of the tile's captions, then of its pictures: row by row, chunk c of row r
- * at place c ^ r % 8. Zeros where there is nothing. */
-static __device__ __forceinline__ void nc_load_stage(nc_bfloat16 *stage, const nc_strip &strip,
-                                                     const nc_place &p, int k)
+/* What a thread copies into the stages: 16 bytes of every 32nd row. Made once a tile, so that the
+ * copies cost the main loop no arithmetic but an addition each. */
+struct nc_feed {
+    const nc_bfloat16 *text, *image; /* its first row's next numbers */
+    size_t step;                     /* from one of its rows to the next */
+    int left;                        /* numbers from there to the row's end; not above 0: none */
+    uint32_t rows;                   /* which of its rows there are */
+    int to;                          /* in a stage */
+};
+
+enum {
+    NC_FEED_STEP = NC_TILE_THREADS / 8, /* rows between those of a thread */
+    NC_FEED_TEXT = nc_tile<nc_bfloat16>::ROWS / NC_FEED_STEP,
+    NC_FEED_ROWS = NC_FEED_TEXT + nc_tile<nc_bfloat16>::COLUMNS / NC_FEED_STEP
+};
+
+/* `stage`: the first that it copies. */
+static __device__ __forceinline__ nc_feed nc_feed_of(const nc_strip &strip, const nc_place &p,
+                                                     int stage)
 {
     using tile = nc_tile<nc_bfloat16>;
-    enum { STEP = NC_TILE_THREADS / 8 };
     int chunk = (int)threadIdx.x % 8, first = (int)threadIdx.x / 8;
-    nc_bfloat16 *to = stage + first * tile::K + (chunk ^ first % 8) * 8;
-    k += chunk * 8;
+    nc_feed feed;
+    size_t at = (size_t)first * strip.step + (size_t)(chunk * 8 + stage * tile::K);
+    feed.text = (const nc_bfloat16 *)strip.text + (size_t)p.row * strip.step + at;
+    feed.image = (const nc_bfloat16 *)strip.image + (size_t)p.column * strip.step + at;
+    feed.step = NC_FEED_STEP * strip.step;
+    feed.left = (int)strip.step - chunk * 8 - stage * tile::K;
+    feed.rows = 0;
 #pragma unroll
-    for (int r = 0; r < (tile::ROWS + tile::COLUMNS) / STEP; r++) {
-        bool of_text = r < tile::ROWS / STEP;
-        int row = first + (of_text ? r : r - tile::ROWS / STEP) * STEP;
-        bool there = row < (of_text ? p.rows : p.columns) && (size_t)k < strip.step;
-        const nc_bfloat16 *from = (const nc_bfloat16 *)(of_text ? strip.text : strip.image);
-        if (there)
-            from += (size_t)((of_text ? p.row : p.column) + row) * strip.step + (size_t)k;
-        nc_cp_async16(to + r * STEP * tile::K, from, there);
+    for (int r = 0; r < NC_FEED_ROWS; r++) {
+        bool of_text = r < NC_FEED_TEXT;
+        int row = first + (of_text ? r : r - NC_FEED_TEXT) * NC_FEED_STEP;
+        feed.rows |= (uint32_t)(row < (of_text ? p.rows : p.columns)) << r;
+    }
+    feed.to = first * tile::K + (chunk ^ first % 8) * 8;
+    return feed;
+}
+
+/* `part` of PARTS of the next 64 numbers of the tile's captions, then of its pictures: row by row,
+ * chunk c of row r at place c ^ r % 8. Zeros where there is nothing. The last part moves on. */
+template <int part, int PARTS>
+static __device__ __forceinline__ void nc_load_part(nc_bfloat16 *stage, nc_feed &feed)
+{
+    using tile = nc_tile<nc_bfloat16>;
+    enum { BEGIN = NC_FEED_ROWS * part / PARTS, END = NC_FEED_ROWS * (part + 1) / PARTS };
+    uint32_t rows = feed.left > 0 ? feed.rows : 0;
+#pragma unroll
+    for (int r = BEGIN; r < END; r++) {
+        const nc_bfloat16 *from = r < NC_FEED_TEXT
+                                      ? feed.text + (size_t)r * feed.step
+                                      : feed.image + (size_t)(r - NC_FEED_TEXT) * feed.step;
+        nc_cp_async16(stage + feed.to + r * NC_FEED_STEP * tile::K, from, rows >> r & 1);
+    }
+    if (part == PARTS - 1) {
+        feed.text += tile::K;
+        feed.image += tile::K;
+        feed.left -= tile::K;
     }
 }
 
-/* The fragments of 16 numbers of the warp's rows. */
-static __device__ __forceinline__ void nc_load_fragments(const nc_bfloat16 *stage, int k,
-                                                         uint32_t a[][4], uint32_t b[][4])
+/* Where in a stage a lane reads its row of the warp's fragments: of 16 numbers, and of those
+ * that come k times 16 further, by exclusive or. */
+struct nc_reader {
+    int text, image;
+};
+
+static __device__ __forceinline__ nc_reader nc_reader_of(void)
 {
     using tile = nc_tile<nc_bfloat16>;
     int lane = nc_lane(), warp = (int)threadIdx.x / NC_WARP;
-    const nc_bfloat16 *text = stage + (warp / 4 * tile::WARP_ROWS + lane % 16) * tile::K +
-                              ((k * 2 + lane / 16) ^ lane % 8) * 8;
-    const nc_bfloat16 *image =
-        stage + (tile::ROWS + warp % 4 * tile::WARP_COLUMNS + lane / 16 * 8 + lane % 8) * tile::K +
-        ((k * 2 + lane / 8 % 2) ^ lane % 8) * 8;
+    int text = warp / 4 * tile::WARP_ROWS + lane % 16;
+    int image = tile::ROWS + warp % 4 * tile::WARP_COLUMNS + lane / 16 * 8 + lane % 8;
+    return {nc_kept(text * tile::K + (lane / 16 ^ lane % 8) * 8),
+            nc_kept(image * tile::K + (lane / 8 % 2 ^ lane % 8) * 8)};
+}
+
+static __device__ __forceinline__ void nc_load_fragments(const nc_bfloat16 *stage,
+                                                         const nc_reader &from, int k,
+                                                         uint32_t a[][4], uint32_t b[][4])
+{
+    using tile = nc_tile<nc_bfloat16>;
+    const nc_bfloat16 *text = stage + (from.text ^ k * 16), *image = stage + (from.image ^ k * 16);
 #pragma unroll
     for (int i = 0; i < tile::M; i++)
         nc_ldmatrix_x4(a[i], text + i * 16 * tile::K);
@@ -208,13 +271,34 @@ static __device__ __forceinline__ void nc_load_fragments(const nc_bfloat16 *stag
         nc_ldmatrix_x4(b[j], image + j * 16 * tile::K);
 }
 
-/* Cosines of the tile. `memory`: its stages, which behind a barrier are free again. */
+/* Asks for the tile's first inputs, for the stages but the last of `memory`. fp32 has none. */
+template <typename T, int STAGES>
+static __device__ __forceinline__ void nc_begin_tile(unsigned char *memory, const nc_strip &strip,
+                                                     const nc_place &p)
+{
+    using tile = nc_tile<nc_bfloat16>;
+    if (!nc_many_tiles<T>)
+        return;
+    nc_bfloat16 *stages = reinterpret_cast<nc_bfloat16 *>(memory);
+    nc_feed feed = nc_feed_of(strip, p, 0);
+#pragma unroll
+    for (int s = 0; s < STAGES - 1; s++) {
+        nc_load_part<0, 1>(stages + s * tile::STAGE, feed);
+        nc_cp_async_commit();
+    }
+}
+
+/* Cosines of the tile that was begun. `memory`: its stages, which behind a barrier are free. */
 template <int STAGES>
 static __device__ __forceinline__ void nc_make_tile(unsigned char *memory, const nc_strip &strip,
                                                     const nc_place &p, float (&score)[4][8][4])
 {
     using tile = nc_tile<nc_bfloat16>;
+    enum { PARTS = tile::K / 16 - 1 }; /* of a stage's copies, between the products */
     nc_bfloat16 *stages = reinterpret_cast<nc_bfloat16 *>(memory);
+    nc_feed feed = nc_feed_of(strip, p, STAGES - 1); /* made anew: registers are scarce */
+    nc_reader reader = nc_reader_of();
+    int steps = (int)((strip.step + tile::K - 1) / tile::K);
 #pragma unroll
     for (int i = 0; i < tile::M; i++)
 #pragma unroll
@@ -222,33 +306,30 @@ static __device__ __forceinline__ void nc_make_tile(unsigned char *memory, const
 #pragma unroll
             for (int e = 0; e < 4; e++)
                 score[i][j][e] = 0;
-    int steps = (int)((strip.step + tile::K - 1) / tile::K);
-#pragma unroll
-    for (int s = 0; s < STAGES - 1; s++) {
-        nc_load_stage(stages + s * tile::STAGE, strip, p, s * tile::K);
-        nc_cp_async_commit();
-    }
     int now = 0, next = STAGES - 1;
     uint32_t a[2][tile::M][4], b[2][tile::N / 2][4];
     nc_cp_async_wait<STAGES - 2>();
     nc_barrier(); /* the first stage is there for all */
-    nc_load_fragments(stages, 0, a[0], b[0]);
+    nc_load_fragments(stages, reader, 0, a[0], b[0]);
     for (int step = 0; step < steps; step++) {
-        if (step + STAGES - 1 < steps)
-            nc_load_stage(stages + next * tile::STAGE, strip, p,
-                          (step + STAGES - 1) * tile::K);
-        nc_cp_async_commit();
-        next = next + 1 == STAGES ? 0 : next + 1;
 #pragma unroll
         for (int k = 0; k < tile::K / 16; k++) {
-            if (k + 1 < tile::K / 16) {
-                nc_load_fragments(stages + now * tile::STAGE, k + 1, a[(k + 1) % 2],
+            if (k < PARTS) {
+                nc_load_fragments(stages + now * tile::STAGE, reader, k + 1, a[(k + 1) % 2],
                                   b[(k + 1) % 2]);
+                if (k == 0) /* `left` makes zeros of what lies behind the last step */
+                    nc_load_part<0, PARTS>(stages + next * tile::STAGE, feed);
+                else if (k == 1)
+                    nc_load_part<1, PARTS>(stages + next * tile::STAGE, feed);
+                else
+                    nc_load_part<2, PARTS>(stages + next * tile::STAGE, feed);
             } else if (step + 1 < steps) {
+                nc_cp_async_commit();
                 nc_cp_async_wait<STAGES - 2>();
                 nc_barrier(); /* the next stage is there for all; this one has been read by all */
                 now = now + 1 == STAGES ? 0 : now + 1;
-                nc_load_fragments(stages + now * tile::STAGE, 0, a[0], b[0]);
+                next = next + 1 == STAGES ? 0 : next + 1;
+                nc_load_fragments(stages + now * tile::STAGE, reader, 0, a[0], b[0]);
             }
 #pragma unroll
             for (int i = 0; i < tile::M; i++)
@@ -257,6 +338,7 @@ static __device__ __forceinline__ void nc_make_tile(unsigned char *memory, const
                     nc_mma_bf16(score[i][j], a[k % 2][i], b[k % 2][j / 2] + j % 2 * 2);
         }
     }
+    nc_cp_async_commit(); /* the zeros behind the last step, or they would not be waited for */
     nc_cp_async_wait<0>();
 }
 
@@ -334,10 +416,12 @@ static __device__ __forceinline__ void nc_make_tile(unsigned char *memory, const
 
 /* ---- On the host ---------------------------------------------------------------------------- */
 
-template <typename T> unsigned nc_tiles(const struct nc_strip &strip)
+template <typename T> unsigned nc_grid(const struct nc_backend *backend, const nc_strip &strip)
 {
-    return (unsigned)(nc_pieces((size_t)strip.rows, nc_tile<T>::ROWS) *
-                      nc_pieces((size_t)strip.columns, nc_tile<T>::COLUMNS));
+    unsigned tiles = (unsigned)(nc_pieces((size_t)strip.rows, nc_tile<T>::ROWS) *
+                                nc_pieces((size_t)strip.columns, nc_tile<T>::COLUMNS));
+    unsigned most = (unsigned)backend->multiprocessors * nc_tile<T>::BLOCKS;
+    return nc_many_tiles<T> && tiles > most ? most : tiles;
 }
 
 #endif

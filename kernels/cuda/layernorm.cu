@@ -9,7 +9,10 @@
  * backward 8 + T, 12 + T when dx accumulates, 2 more for the bf16 copy. Flops: 8 forward, 14
  * backward: memory decides. At 6,800 rows of 768 (ViT-L/14's text tower), bf16: forward with
  * its residual 73 MB, backward with both extras 84 MB; implied 22 us and 25 us at 3.35 TB/s
- * (NVIDIA H100 SXM datasheet).
+ * (NVIDIA H100 SXM datasheet). Of 768 columns a multiprocessor has 24 rows under way forward, 74 KB
+ * of x, and 16 backward, 74 KB of x and dy and then 49 KB of dx: it needs 20 KB for that rate at
+ * 800 ns. Launching, the first loads and the last blocks take some 3 us, and the columns' sums 2
+ * more.
  *
  * A warp keeps its row in registers: one trip through memory, mean and variance in two passes.
  * dweight and dbias: each warp adds up its rows in registers, the block its warps in order,
@@ -22,6 +25,7 @@ enum {
     THREADS = WARPS * NC_WARP,
     COLUMNS = NC_WARP * 4, /* that a warp reads at a time, 16 bytes a lane */
     BLOCKS_EACH = 2,       /* of the backward pass, per multiprocessor */
+    SLICES = 32,           /* of those blocks' sums: about 8 for each, one trip to memory */
     WIDEST = 1 << 16,      /* columns */
 };
 
@@ -157,6 +161,33 @@ template <int pieces, typename Dy, bool frozen> struct resident {
         (frozen ? pieces <= 8 || sizeof(Dy) == 2 : pieces <= 6 && sizeof(Dy) == 2) ? 2 : 1;
 };
 
+/* to[width] = the warps' sums, in the order of the warps. */
+template <int pieces>
+static __device__ __forceinline__ void add_warps(float *slabs, const float (&own)[pieces][4],
+                                                 float *to)
+{
+    constexpr int width = pieces * COLUMNS;
+    float *mine = slabs + (int)threadIdx.x / NC_WARP * width + nc_lane() * 4;
+#pragma unroll
+    for (int p = 0; p < pieces; p++)
+        nc_store4(mine + p * COLUMNS, own[p]);
+    barrier_between_warps();
+#pragma unroll 1
+    for (int k = (int)threadIdx.x * 4; k < width; k += THREADS * 4) {
+        float sum[4], v[4];
+        nc_load4(sum, slabs + k);
+#pragma unroll
+        for (int warp = 1; warp < WARPS; warp++) {
+            nc_load4(v, slabs + warp * width + k);
+#pragma unroll
+            for (int i = 0; i < 4; i++)
+                sum[i] += v[i];
+        }
+        nc_store4(to + k, sum);
+    }
+    barrier_between_warps(); /* the slabs are free again */
+}
+
 /* Block b takes rows b WARPS + warp, then every gridDim.x WARPS further one. Its sums of
  * columns go to partial[b]: dweight, then dbias. */
 template <int pieces, typename Dy, bool frozen>
@@ -164,7 +195,7 @@ static __global__ void __launch_bounds__(THREADS, (resident<pieces, Dy, frozen>:
     backward_kernel(struct nc_layernorm_backward n, float *__restrict__ partial)
 {
     constexpr int width = pieces * COLUMNS;
-    NC_SHARED(float, sums); /* [2][width], unless frozen */
+    NC_SHARED(float, slabs); /* [WARPS][width], unless frozen */
     int first = nc_lane() * 4;
     float dweight[frozen ? 1 : pieces][4], dbias[frozen ? 1 : pieces][4];
     if constexpr (!frozen) {
@@ -229,32 +260,9 @@ static __global__ void __launch_bounds__(THREADS, (resident<pieces, Dy, frozen>:
         }
     }
     if constexpr (!frozen) {
-        for (int warp = 0; warp < WARPS; warp++) { /* in turn: the order is fixed */
-            if ((int)threadIdx.x / NC_WARP == warp) {
-#pragma unroll
-                for (int p = 0; p < pieces; p++) {
-                    float *w = sums + first + p * COLUMNS, *b = w + width;
-                    if (warp) {
-                        float before_w[4], before_b[4];
-                        nc_load4(before_w, w);
-                        nc_load4(before_b, b);
-#pragma unroll
-                        for (int i = 0; i < 4; i++) {
-                            dweight[p][i] += before_w[i];
-                            dbias[p][i] += before_b[i];
-                        }
-                    }
-                    nc_store4(w, dweight[p]);
-                    nc_store4(b, dbias[p]);
-                }
-            }
-            barrier_between_warps();
-        }
-        for (int k = (int)threadIdx.x * 4; k < 2 * width; k += THREADS * 4) {
-            float v[4];
-            nc_load4(v, sums + k);
-            nc_store4(partial + (size_t)blockIdx.x * 2 * width + k, v);
-        }
+        float *to = partial + (size_t)blockIdx.x * 2 * width;
+        add_warps<pieces>(slabs, dweight, to);
+        add_warps<pieces>(slabs, dbias, to + width);
     }
 }
 
@@ -305,26 +313,27 @@ static __global__ void __launch_bounds__(THREADS)
     partial[((size_t)blockIdx.x * 2 + 1) * n.width + column] = dbias;
 }
 
-/* A column a lane, the blocks' sums in WARPS slices, and the slices in order. */
-static __global__ void __launch_bounds__(THREADS)
+/* A column a lane, the blocks' sums in SLICES slices, and the slices in order. */
+static __global__ void __launch_bounds__(SLICES *NC_WARP)
     add_partials_kernel(const float *__restrict__ partial, size_t blocks, size_t width,
                         float *__restrict__ dweight, float *__restrict__ dbias)
 {
-    NC_SHARED(float, slices); /* [WARPS][NC_WARP] */
+    NC_SHARED(float, slices); /* [SLICES][NC_WARP] */
     size_t column = (size_t)blockIdx.x * NC_WARP + (size_t)nc_lane(), columns = 2 * width;
     size_t warp = threadIdx.x / NC_WARP;
     float sum = 0;
     if (column < columns) {
-        size_t last = blocks * (warp + 1) / WARPS;
+        size_t last = blocks * (warp + 1) / SLICES;
 #pragma unroll 8
-        for (size_t block = blocks * warp / WARPS; block < last; block++)
+        for (size_t block = blocks * warp / SLICES; block < last; block++)
             sum += partial[block * columns + column];
     }
     slices[threadIdx.x] = sum;
     nc_barrier();
     if (warp || column >= columns)
         return;
-    for (int slice = 1; slice < WARPS; slice++)
+#pragma unroll 8
+    for (int slice = 1; slice < SLICES; slice++)
         sum += slices[slice * NC_WARP + nc_lane()];
     float *to = column < width ? dweight + column : dbias + (column - width);
     *to += sum;
@@ -396,7 +405,7 @@ static int backward_of(struct nc_backend *backend, const struct nc_layernorm_bac
     if (!n->dweight)
         return NC_LAUNCH((backward_kernel<pieces, Dy, true>), grid, THREADS, 0, backend->compute,
                          *n, partial);
-    size_t shared = 2 * (size_t)pieces * COLUMNS * sizeof(float);
+    size_t shared = (size_t)WARPS * pieces * COLUMNS * sizeof(float);
     return NC_LAUNCH((backward_kernel<pieces, Dy, false>), grid, THREADS, shared, backend->compute,
                      *n, partial);
 }
@@ -442,7 +451,7 @@ int nc_cuda_layernorm_backward(struct nc_backend *backend, const struct nc_layer
     if (status != NC_OK || !n->dweight)
         return status;
     unsigned grid = (unsigned)((2 * n->width + NC_WARP - 1) / NC_WARP);
-    return NC_LAUNCH(add_partials_kernel, grid, THREADS, THREADS * sizeof(float), backend->compute,
-                     (const float *)n->scratch, (size_t)backward_blocks(backend, n->rows), n->width,
-                     n->dweight, n->dbias);
+    return NC_LAUNCH(add_partials_kernel, grid, SLICES * NC_WARP, SLICES * NC_WARP * sizeof(float),
+                     backend->compute, (const float *)n->scratch,
+                     (size_t)backward_blocks(backend, n->rows), n->width, n->dweight, n->dbias);
 }

@@ -250,6 +250,11 @@ static inline float nc_bits_to_float(uint32_t bits)
     return value;
 }
 
+static inline int nc_kept(int value)
+{
+    return value;
+}
+
 static inline float nc_exp2(float x)
 {
     float y = exp2f(x);

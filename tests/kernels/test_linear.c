@@ -188,6 +188,36 @@ static void many_columns_are_no_obstacle(void **state)
         free(all[k]);
 }
 
+/* Whole numbers, whose sums are exact in every order. */
+static void bias_gradient_of_many_rows_is_exact(void **state)
+{
+    struct nc_ops *ops = *state;
+    const size_t rows = 1200, in = 8, outs[] = {264, 132, 33};
+    for (size_t i = 0; i < sizeof outs / sizeof *outs; i++)
+        for (enum nc_type type = NC_FLOAT32; type <= NC_BFLOAT16; type++) {
+            size_t out = outs[i];
+            double *dy = zeros(rows * out), *x = zeros(rows * in), *expected = zeros(out);
+            for (size_t k = 0; k < rows * out; k++) {
+                dy[k] = (double)(k * 7 % 31) - 14;
+                expected[k % out] += dy[k];
+            }
+            struct nc_linear_backward_weight weight = {
+                .type = type, .rows = rows, .in = in, .out = out,
+                .x = on_device(ops, x, rows * in, type),
+                .dy = on_device(ops, dy, rows * out, type),
+                .dweight = on_device(ops, NULL, out * in, NC_FLOAT32),
+                .dbias = on_device(ops, NULL, out, NC_FLOAT32)};
+            must(ops->linear_backward_weight(ops->backend, &weight));
+            double *dbias = from_device(ops, weight.dbias, out, NC_FLOAT32);
+            for (size_t k = 0; k < out; k++)
+                assert_true(dbias[k] == expected[k]);
+            free(dbias);
+            free(expected);
+            free(x);
+            free(dy);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -196,6 +226,7 @@ int main(void)
         cmocka_unit_test(activation_is_applied),
         cmocka_unit_test(backward_is_as_close_as_torch),
         cmocka_unit_test(many_columns_are_no_obstacle),
+        cmocka_unit_test(bias_gradient_of_many_rows_is_exact),
     };
     return RUN_ON_ALL_BACKENDS(tests);
 }
