@@ -26,8 +26,8 @@ KINDS = (("mma", "HMMA|IMMA|DMMA|HGMMA|QGMMA"), ("ldmatrix", "LDSM"), ("cp.async
          ("fp64", r"D(ADD|MUL|FMA|SETP)"), ("fp32", "F(ADD|MUL|FMA|MNMX|SETP|SEL)"), ("other", ""))
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
-                                 epilog="example: python3 bench/static.py --loops --only sum_tile "
-                                        "--shared 148992 kernels/cuda/infonce.cu")
+                                 epilog="example: python3 bench/static.py --loops --only sum_tiles "
+                                        "--shared 150528 kernels/cuda/infonce.cu")
 parser.add_argument("files", nargs="+", help="kernels/cuda/*.cu, or what nvcc made of them")
 parser.add_argument("--arch", type=int, choices=SM, default=90, help="compute capability (default: 90)")
 parser.add_argument("--only", default="", help="kernels whose name holds this")
