@@ -15,7 +15,7 @@ static const struct shape {
     size_t vision_width, vision_heads, vision_tokens; /* vision tower */
     size_t parameters;                                /* of the text tower */
 } shapes[] = {
-#ifdef NCLIP_CUDA_EMULATED /* what a processor that plays the GPU can do, to rehearse */
+#ifdef NCLIP_REHEARSAL /* what a processor that plays the GPU can do, to rehearse */
     {"tiny", 128, 2, 64, 1, 10, 20000},
 #else
     {"ViT-B/32", 512, 8, 768, 12, 50, 63428097},
@@ -29,7 +29,7 @@ static const struct {
     size_t count;
     const char *name;
 } pair_counts[] = {
-#ifdef NCLIP_CUDA_EMULATED
+#ifdef NCLIP_REHEARSAL
     {64, "B=64 D=768"},
 #else
     {512, "B=512 D=768"},
@@ -44,7 +44,7 @@ static const float epsilon = 1e-5f;
 struct work {
     struct kernel_inputs in;
     const struct shape *shape;
-    size_t rows, pairs;
+    size_t rows, pairs, parameters;
     union {
         struct nc_attention attention;
         struct nc_attention_full full;
@@ -289,7 +289,7 @@ static int update(struct nc_ops *ops, struct kernel_case *c)
 static void adamw(struct work *w, struct kernel_case *c)
 {
     struct kernel_inputs *in = &w->in;
-    size_t count = w->shape->parameters;
+    size_t count = w->parameters;
     const struct nc_adamw_pace pace = {1e-6, 0.1, 0.001};
     w->op.adamw = (struct nc_adamw){
         .count = count, .parameter = kernel_numbers(in, count, NC_FLOAT32, 0.05f),
@@ -311,10 +311,10 @@ static int sum_squares(struct nc_ops *ops, struct kernel_case *c)
 static void squared_norm(struct work *w, struct kernel_case *c)
 {
     const double zero = 0;
-    w->op.norm_of.count = w->shape->parameters;
-    w->op.norm_of.data = kernel_numbers(&w->in, w->shape->parameters, NC_FLOAT32, 0.01f);
+    w->op.norm_of.count = w->parameters;
+    w->op.norm_of.data = kernel_numbers(&w->in, w->parameters, NC_FLOAT32, 0.01f);
     w->op.norm_of.sum = kernel_upload(&w->in, &zero, sizeof zero);
-    c->bytes = 4.0 * (double)w->shape->parameters;
+    c->bytes = 4.0 * (double)w->parameters;
     c->run = sum_squares;
 }
 
@@ -489,6 +489,7 @@ int kernel_case_open(struct nc_ops *ops, const struct kernel_choice *choice, siz
         if (c->lengths)
             kernel_pack(&w->in, choice->captions, strcmp(c->lengths, "real") == 0 ? 0 : CONTEXT);
         w->rows = w->in.packing.rows;
+        w->parameters = choice->parameters || !w->shape ? choice->parameters : w->shape->parameters;
         operations[operation].make(w, c);
         int status = w->in.status;
         if (status != NC_OK)

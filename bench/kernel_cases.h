@@ -26,6 +26,7 @@ struct kernel_choice {
     const char *shape;     /* NULL: all */
     size_t captions;       /* a batch */
     size_t most_pairs;     /* the largest InfoNCE */
+    size_t parameters;     /* of AdamW and of a norm; 0: the tower's */
 };
 
 /* The name of operation i, NULL behind the last. */

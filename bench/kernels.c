@@ -39,7 +39,7 @@ struct timing {
 
 enum { MARK_BEGIN, MARK_END, MOST_REPEATS = 1000 };
 
-#ifdef NCLIP_CUDA_EMULATED
+#ifdef NCLIP_REHEARSAL
 enum { FLUSH_BYTES = 1 << 20, COPY_BYTES = 1 << 20 };
 #else
 /* A device's last cache holds up to some 60 MB, a processor's up to some hundreds. */

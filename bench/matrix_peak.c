@@ -29,7 +29,7 @@ static int time_product(struct nc_ops *ops, const struct nc_linear *product, dou
 
 int matrix_peak(struct nc_ops *ops, enum nc_type type, double *flops_per_second)
 {
-#ifdef NCLIP_CUDA_EMULATED /* a processor that plays the GPU */
+#ifdef NCLIP_REHEARSAL /* a processor that plays the GPU */
     static const size_t shapes[][3] = {{64, 64, 64}};
     size_t first = 0, elements = 64 * 64;
 #else

@@ -15,7 +15,7 @@
 enum { START = WORKLOAD_START, END = 49407, SEED = 7 };
 
 const char *const workload_shapes[] = {
-#ifdef NCLIP_CUDA_EMULATED /* what a processor that plays the GPU can do, to rehearse */
+#ifdef NCLIP_REHEARSAL /* what a processor that plays the GPU can do, to rehearse */
     "tiny",
 #endif
     "ViT-B/32", "ViT-B/16", "ViT-L/14", "ViT-L/14@336", NULL};

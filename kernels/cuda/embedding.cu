@@ -149,6 +149,27 @@ static __global__ void __launch_bounds__(THREADS)
 /* ---- Adding up --------------------------------------------------------------------------------
  */
 
+/* A lane's numbers, in one piece. */
+static __device__ __forceinline__ void load(float (&v)[4], const float *from)
+{
+    nc_load4(v, from);
+}
+
+static __device__ __forceinline__ void load(float (&v)[1], const float *from)
+{
+    v[0] = *from;
+}
+
+static __device__ __forceinline__ void store(float *to, const float (&v)[4])
+{
+    nc_store4(to, v);
+}
+
+static __device__ __forceinline__ void store(float *to, const float (&v)[1])
+{
+    *to = v[0];
+}
+
 /* The warp of a sorted place where an entry's rows begin adds them all up. lanes: 4 where rows
  * are aligned to 16 bytes, else 1. */
 template <int lanes>
@@ -167,9 +188,9 @@ static __global__ void __launch_bounds__(THREADS)
     size_t column = ((size_t)blockIdx.y * NC_WARP + (size_t)nc_lane()) * lanes;
     bool active = column < width; /* lanes beyond the width still take part in the votes */
     float *to = table + (size_t)entry * width + column;
-    float sum[lanes];
-    for (int i = 0; i < lanes; i++)
-        sum[i] = active ? to[i] : 0;
+    float sum[lanes] = {};
+    if (active)
+        load(sum, to);
     for (;;) {
         size_t mine = place + (size_t)nc_lane();
         bool same = mine < rows && key[mine] == entry;
@@ -184,10 +205,7 @@ static __global__ void __launch_bounds__(THREADS)
                 const float *d = dx + (size_t)nc_shuffle(row, from) * width + column;
                 if (!active || first + j >= count)
                     continue;
-                if constexpr (lanes == 4)
-                    nc_load4(v[j], d);
-                else
-                    v[j][0] = *d;
+                load(v[j], d);
             }
 #pragma unroll
             for (int j = 0; j < AHEAD; j++)
@@ -200,8 +218,7 @@ static __global__ void __launch_bounds__(THREADS)
         place += NC_WARP;
     }
     if (active)
-        for (int i = 0; i < lanes; i++)
-            to[i] = sum[i];
+        store(to, sum);
 }
 
 /* ---- Launchers --------------------------------------------------------------------------------
