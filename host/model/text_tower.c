@@ -179,11 +179,14 @@ int nc_text_tower_load(struct nc_text_tower *tower, const struct nc_packing *pac
     const struct nc_text_capacity *capacity = &tower->capacity;
     if (packing->captions > capacity->captions || packing->rows > capacity->rows ||
         packing->tokens > capacity->tokens)
-        return nc_error(NC_FAILED, "text tower: a batch of %zu captions in %zu rows is larger than planned",
+        return nc_error(NC_FAILED,
+                        "text tower: a batch of %zu captions in %zu rows is larger than planned",
                         packing->captions, packing->rows);
     if (packing->longest > tower->shape->context)
-        return nc_error(NC_BAD_INPUT, "text tower: a caption of %zu tokens is longer than the model's context of %zu",
-                        packing->longest, tower->shape->context);
+        return nc_error(
+            NC_BAD_INPUT,
+            "text tower: a caption of %zu tokens is longer than the model's context of %zu",
+            packing->longest, tower->shape->context);
     const struct nc_packing *from = staged ? staged : packing;
     struct {
         int32_t *to;
