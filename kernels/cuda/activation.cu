@@ -22,7 +22,7 @@ static __device__ __forceinline__ float sigmoid(float x, float)
 
 static __device__ __forceinline__ float sigmoid(float x, nc_bfloat16)
 {
-    return nc_divide(1.0f, 1.0f + nc_exp2(x * -1.4426950408889634f));
+    return nc_divide(1.0f, 1.0f + nc_exp2(x * -NC_LOG2_E));
 }
 
 /* What y is multiplied with x to become: sigmoid(1.702 x) or P(x). */

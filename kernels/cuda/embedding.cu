@@ -24,17 +24,12 @@ enum {
     SCAN_THREADS = 1024,
 };
 
-static __device__ __forceinline__ size_t row_of_warp(void)
-{
-    return (size_t)blockIdx.x * WARPS + threadIdx.x / NC_WARP;
-}
-
 /* ---- Forward -------------------------------------------------------------------------------- */
 
 static __global__ void __launch_bounds__(THREADS)
     embedding_kernel(struct nc_embedding e, struct nc_cuda_fault *fault)
 {
-    size_t row = row_of_warp();
+    size_t row = nc_warp_of_grid<WARPS>();
     if (row >= e.rows || !nc_cuda_valid(fault, NC_CUDA_WRONG_TOKEN, e.token[row], e.vocabulary) ||
         !nc_cuda_valid(fault, NC_CUDA_WRONG_POSITION, e.position[row], e.context))
         return;
@@ -179,7 +174,7 @@ static __global__ void __launch_bounds__(THREADS)
                float *__restrict__ table)
 {
     constexpr int AHEAD = 8; /* rows whose loads are under way at a time */
-    size_t place = row_of_warp();
+    size_t place = nc_warp_of_grid<WARPS>();
     if (place >= rows)
         return;
     uint32_t entry = key[place];

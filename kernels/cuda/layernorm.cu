@@ -31,11 +31,6 @@ enum {
 
 /* ---- Forward ----------------------------------------------------------------------------- */
 
-static __device__ __forceinline__ size_t row_of_warp(void)
-{
-    return (size_t)blockIdx.x * WARPS + threadIdx.x / NC_WARP;
-}
-
 /* The test of the tests: without this check a warp reads and writes behind the last row. */
 static __device__ __forceinline__ bool inside(size_t row, size_t rows)
 {
@@ -54,7 +49,7 @@ static __global__ void __launch_bounds__(THREADS, pieces > 6 ? 2 : 3)
     forward_kernel(struct nc_layernorm n)
 {
     constexpr int width = pieces * COLUMNS;
-    size_t row = row_of_warp();
+    size_t row = nc_warp_of_grid<WARPS>();
     if (!inside(row, n.rows))
         return;
     int first = nc_lane() * 4;
@@ -114,7 +109,7 @@ static __global__ void __launch_bounds__(THREADS, pieces > 6 ? 2 : 3)
 template <typename Y>
 static __global__ void __launch_bounds__(THREADS) forward_any_kernel(struct nc_layernorm n)
 {
-    size_t row = row_of_warp();
+    size_t row = nc_warp_of_grid<WARPS>();
     if (!inside(row, n.rows))
         return;
     size_t lane = (size_t)nc_lane();
@@ -205,7 +200,7 @@ static __global__ void __launch_bounds__(THREADS, (resident<pieces, Dy, frozen>:
             for (int i = 0; i < 4; i++)
                 dweight[p][i] = dbias[p][i] = 0;
     }
-    for (size_t row = row_of_warp(); row < n.rows; row += (size_t)gridDim.x * WARPS) {
+    for (size_t row = nc_warp_of_grid<WARPS>(); row < n.rows; row += (size_t)gridDim.x * WARPS) {
         const float *x = n.x + row * width + first;
         const Dy *dy = (const Dy *)n.dy + row * width + first;
         float *dx = n.dx + row * width + first;
@@ -270,7 +265,7 @@ template <typename Dy>
 static __global__ void __launch_bounds__(THREADS)
     backward_any_kernel(struct nc_layernorm_backward n)
 {
-    size_t row = row_of_warp();
+    size_t row = nc_warp_of_grid<WARPS>();
     if (!inside(row, n.rows))
         return;
     size_t lane = (size_t)nc_lane(), start = row * n.width;
