@@ -132,8 +132,7 @@ static __global__ void __launch_bounds__(NC_TILE_THREADS, nc_tile<T>::BLOCKS)
         nc_place here = p;
         bool more = nc_many_tiles<T> && index < tiles;
         if (more) {
-            nc_barrier(); /* this tile's inputs, and the groups of the one before, are read by all
-                           */
+            nc_barrier(); /* the tile's inputs, and the groups of the one before, have been read */
             p = nc_place_of<T>(n, strip, index);
             nc_begin_tile<T, STAGES>(shared, strip, p);
             nc_load_groups<T>(group + (turn ^ tile::LINES), n, strip, p);
