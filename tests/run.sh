@@ -8,4 +8,4 @@ cd "$(dirname "$0")/.."
 sh third_party/install.sh libopenmpi-dev openmpi-bin iproute2 procps
 cmake --preset default >/dev/null
 cmake --build build --parallel "$(nproc)"
-exec ctest --test-dir build --output-on-failure "$@"
+exec ctest --test-dir build --parallel "$(nproc)" --output-on-failure "$@"
