@@ -151,7 +151,6 @@ static __global__ void __launch_bounds__(CAPTIONS) index_rows(nc_attention a, nc
                 a.path_start[caption + threadIdx.x + 1] - a.path_start[caption + threadIdx.x];
             smaller += tokens < depth ? tokens : depth;
         }
-        nc_barrier();
     }
     sum_before(smaller, &smaller, sums);
 

@@ -35,9 +35,9 @@ notice() { # FILE:LINE: who notices, and how
         for shared in 227 99; do # KiB that a block may have; some kernels have a variant for few
             (cd tests && NCLIP_EMULATED_WITHOUT=$1 NCLIP_EMULATED_SHARED=$shared timeout 300 \
                 "$tests/races_$test" >"$answer" 2>&1) && continue
-            how="a test fails"
-            grep -aq "a race:" "$answer" && how=$(sed -n 's/.*a race: \(.*\)/race: \1/p' "$answer")
-            echo "$test: $how"
+            how=$(grep -aom 1 'a race: .*\|reads [0-9]* bytes.*nobody wrote' "$answer")
+            [ "$how" ] || how="a test fails"
+            echo "$test: ${how#a }"
             return
         done
     done
