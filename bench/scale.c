@@ -247,7 +247,7 @@ static int measure_together(const struct request *r, const struct workload *w, s
     if (status == NC_OK)
         status = open_step(w, config, ops, ranks, &b);
     if (status == NC_OK) {
-        m->planned_bytes = nc_arena_bytes(b.arena);
+        m->planned_bytes = nc_arena_bytes(b.arena) + ops->own_bytes;
         if (!ranks || ranks->rank == 0)
             nc_arena_print(b.arena, stderr);
     }

@@ -230,7 +230,7 @@ int timed_ops_create(struct nc_ops *inner, struct timed_ops **out)
     timed->inner = inner;
     timed->table = (struct nc_ops){
         .name = inner->name, .backend = (struct nc_backend *)(void *)timed,
-        .host_memory = inner->host_memory,
+        .host_memory = inner->host_memory, .own_bytes = inner->own_bytes,
 #define ENTRY(name, type, flops) .name = timed_##name,
         OPERATIONS(ENTRY)
 #undef ENTRY

@@ -184,7 +184,7 @@ static int measure(const struct request *r, struct workload *w, const struct nc_
     if (status == NC_OK)
         status = nc_arena_commit(arena, timed_ops_table(timed));
     if (status == NC_OK) {
-        m->planned_bytes = nc_arena_bytes(arena);
+        m->planned_bytes = nc_arena_bytes(arena) + ops->own_bytes;
         nc_arena_print(arena, stderr);
         status = set_parameters(w, step);
     }

@@ -152,4 +152,7 @@ void nc_arena_print(const struct nc_arena *arena, FILE *out)
             print_label(arena, arena->slots[i].label, out);
     }
     fprintf(out, "  %-32s %12.2f MiB\n", "total", (double)arena->plan / 0x1p20);
+    if (arena->ops && arena->ops->own_bytes)
+        fprintf(out, "  %-32s %12.2f MiB\n", "beside it, the backend's own",
+                (double)arena->ops->own_bytes / 0x1p20);
 }

@@ -152,7 +152,7 @@ static int plan_memory(struct run *run, struct nc_train_result *result)
         status = nc_arena_commit(run->arena, run->ops);
     if (status != NC_OK)
         return status;
-    result->planned_bytes = nc_arena_bytes(run->arena);
+    result->planned_bytes = nc_arena_bytes(run->arena) + run->ops->own_bytes;
     if (!run->options->quiet) {
         nc_trainable_print(nc_model_table(run->model), run->trainable, stderr);
         fprintf(stderr, "\n");

@@ -36,7 +36,8 @@ size_t nc_arena_bytes(const struct nc_arena *arena); /* planned so far */
  * zeroed, and sets every slot. Nothing can be reserved afterwards. */
 int nc_arena_commit(struct nc_arena *arena, struct nc_ops *ops);
 
-/* A table: label, bytes; slots that share bytes are marked. */
+/* A table: label, bytes; slots that share bytes are marked. After the commit also what the backend
+ * took for itself. */
 void nc_arena_print(const struct nc_arena *arena, FILE *out);
 
 #endif

@@ -329,6 +329,8 @@ struct nc_ops {
     const char *name;
     struct nc_backend *backend;
     bool host_memory; /* buffers can be read by the host directly */
+    size_t own_bytes; /* of its memory, what it took for itself when it was opened: a library's
+                         work space. A memory plan adds it */
 
     int (*allocate)(struct nc_backend *, size_t bytes, void **out); /* not zeroed */
     void (*release)(struct nc_backend *, void *data, size_t bytes);

@@ -138,9 +138,9 @@ static int open_device(struct nc_backend *backend, int device)
 static int allocate_partial(struct nc_backend *backend)
 {
     void *partial = NULL;
-    cudaError_t error = cudaMalloc(&partial, NC_CUDA_PARTIALS * sizeof *backend->partial);
+    int status = nc_cuda_allocate(backend, NC_CUDA_PARTIALS * sizeof *backend->partial, &partial);
     backend->partial = (double *)partial;
-    return nc_cuda_check(error, "allocating the backend's state");
+    return status;
 }
 
 int nc_cuda_create(int device, struct nc_ops *ops)
@@ -173,5 +173,6 @@ int nc_cuda_create(int device, struct nc_ops *ops)
     }
     fill_table(ops);
     ops->backend = backend;
+    ops->own_bytes = backend->allocated;
     return NC_OK;
 }

@@ -39,6 +39,7 @@ struct nc_backend {
     struct nc_cuda_fault *fault; /* on the device; faults.cu */
     uint64_t *fault_seen;        /* on the host, page-locked: what a kernel found wrong, or 0 */
     double *partial;             /* on the device, NC_CUDA_PARTIALS: sums on their way */
+    size_t allocated;            /* bytes, by nc_cuda_allocate */
 };
 
 enum { NC_CUDA_PARTIALS = 1024 };

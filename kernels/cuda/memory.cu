@@ -21,11 +21,12 @@ static unsigned blocks_for(const struct nc_backend *backend, size_t pieces)
 
 int nc_cuda_allocate(struct nc_backend *backend, size_t bytes, void **out)
 {
-    (void)backend;
     *out = NULL;
     cudaError_t error = cudaMalloc(out, bytes ? bytes : 1);
-    if (error == cudaSuccess)
+    if (error == cudaSuccess) {
+        backend->allocated += bytes;
         return NC_OK;
+    }
     *out = NULL;
     (void)cudaGetLastError();
     if (error == cudaErrorMemoryAllocation)
@@ -36,9 +37,9 @@ int nc_cuda_allocate(struct nc_backend *backend, size_t bytes, void **out)
 
 void nc_cuda_release(struct nc_backend *backend, void *data, size_t bytes)
 {
-    (void)bytes;
     if (!data)
         return;
+    backend->allocated -= bytes;
     (void)cudaFree(data); /* waits for what still uses it */
     nc_cuda_record_forget(backend);
 }

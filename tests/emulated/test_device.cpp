@@ -327,6 +327,22 @@ static void small_gpus_are_refused(void **)
     unsetenv("NCLIP_EMULATED_SHARED");
 }
 
+/* But for what found a wrong index, a few bytes. */
+static void a_backend_knows_what_it_took(void **)
+{
+    struct nc_ops *ops;
+    void *data;
+    size_t before, after, total;
+    must(cudaMemGetInfo(&before, &total));
+    must(nc_ops_create("cuda-emulated", 0, &ops));
+    size_t own = ops->own_bytes;
+    must(ops->allocate(ops->backend, 1 << 20, &data));
+    ops->release(ops->backend, data, 1 << 20);
+    must(cudaMemGetInfo(&after, &total));
+    assert_true(own > 0 && before - after >= own && before - after - own < 64);
+    nc_ops_destroy(ops);
+}
+
 /* Also where the device reads ordinary memory itself, which it does later. */
 static void uploads_have_read_when_they_return(void **)
 {
@@ -359,6 +375,7 @@ int main()
         cmocka_unit_test(races_show),
         cmocka_unit_test(mistakes_are_caught),
         cmocka_unit_test(small_gpus_are_refused),
+        cmocka_unit_test(a_backend_knows_what_it_took),
         cmocka_unit_test(uploads_have_read_when_they_return),
     };
     return cmocka_run_group_tests(tests, nullptr, nullptr);

@@ -98,7 +98,7 @@ static void old_recordings_make_room(void **state)
     open_calls(ops, &calls, 1);
     for (int round = 0; round < 3; round++)
         for (int i = 0; i < 70; i++) {
-            char key[8];
+            char key[16];
             snprintf(key, sizeof key, "%d", i);
             must(record(ops, key, &calls));
             must(record(ops, key, &calls));
