@@ -311,8 +311,10 @@ static inline void nc_emulated_aligned(const void *at, size_t bytes, const char 
 template <typename T> static inline T nc_emulated_load(const void *from, const char *file, int line)
 {
     nc_emulated_aligned(from, sizeof(T), file, line);
-    T bytes; /* in one go, as the hardware does it */
-    memcpy(&bytes, __builtin_assume_aligned(from, sizeof bytes), sizeof bytes);
+    typedef uint32_t whole __attribute__((vector_size(sizeof(T)), may_alias));
+    whole words = *static_cast<const whole *>(from); /* in one go, as the hardware does it */
+    T bytes;
+    memcpy(&bytes, &words, sizeof bytes);
     return bytes;
 }
 
@@ -320,7 +322,10 @@ template <typename T>
 static inline void nc_emulated_store(void *to, T bytes, const char *file, int line)
 {
     nc_emulated_aligned(to, sizeof(T), file, line);
-    memcpy(__builtin_assume_aligned(to, sizeof bytes), &bytes, sizeof bytes);
+    typedef uint32_t whole __attribute__((vector_size(sizeof(T)), may_alias));
+    whole words;
+    memcpy(&words, &bytes, sizeof words);
+    *static_cast<whole *>(to) = words;
 }
 
 static inline nc_bytes16 nc_load16(const void *from, NC_EMULATED_SITE)

@@ -9,6 +9,7 @@
  *                  ldmatrix order nothing (CUDA C++ Programming Guide, "Warp Shuffle Functions")
  *   across blocks  by nothing
  *   across queues  by an event, or a host that waited
+ * Not seen is what a kernel leaves to the C library: memcpy and memset of more than 8 bytes.
  * A cp.async writes twice, when it is issued and when its thread waits for it, and nobody may
  * touch its place in between.
  *
