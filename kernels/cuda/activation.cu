@@ -47,26 +47,6 @@ static __device__ __forceinline__ float slope(float x, float g)
 /* Numbers in 16 bytes. */
 template <typename T> static constexpr int lanes_of = 16 / sizeof(T);
 
-static __device__ __forceinline__ void load(float v[4], const float *from)
-{
-    nc_load4(v, from);
-}
-
-static __device__ __forceinline__ void load(float v[8], const nc_bfloat16 *from)
-{
-    nc_load8_bf16(v, from);
-}
-
-static __device__ __forceinline__ void store(float *to, const float v[4])
-{
-    nc_store4(to, v);
-}
-
-static __device__ __forceinline__ void store(nc_bfloat16 *to, const float v[8])
-{
-    nc_store8_bf16(to, v);
-}
-
 /* A thread takes 16 bytes; the last thread's may be cut short. In place is fine: a thread
  * reads and writes the same elements. */
 template <enum nc_activation activation, typename T>
@@ -76,11 +56,11 @@ static __global__ void __launch_bounds__(THREADS) forward_kernel(const T *x, T *
     size_t first = ((size_t)blockIdx.x * THREADS + threadIdx.x) * lanes;
     if (first + lanes <= count) {
         float v[lanes];
-        load(v, x + first);
+        nc_load<lanes>(v, x + first);
 #pragma unroll
         for (int i = 0; i < lanes; i++)
             v[i] *= gate<activation, T>(v[i]);
-        store(y + first, v);
+        nc_store<lanes>(y + first, v);
     } else {
         for (size_t i = first; i < count; i++) {
             float v = nc_load1(x + i);
@@ -97,17 +77,17 @@ static __global__ void __launch_bounds__(THREADS)
     size_t first = ((size_t)blockIdx.x * THREADS + threadIdx.x) * lanes;
     if (first + lanes <= count) {
         float v[lanes], d[lanes];
-        load(v, x + first);
-        load(d, dy + first);
+        nc_load<lanes>(v, x + first);
+        nc_load<lanes>(d, dy + first);
 #pragma unroll
         for (int i = 0; i < lanes; i++) {
             float g = gate<activation, T>(v[i]);
             d[i] *= slope<activation>(v[i], g);
             v[i] *= g;
         }
-        store(dx + first, d);
+        nc_store<lanes>(dx + first, d);
         if (y)
-            store(y + first, v);
+            nc_store<lanes>(y + first, v);
     } else {
         for (size_t i = first; i < count; i++) {
             float v = nc_load1(x + i), g = gate<activation, T>(v);

@@ -546,4 +546,27 @@ static __device__ __forceinline__ void nc_store1(nc_bfloat16 *to, float value)
     *to = nc_to_bf16(value);
 }
 
+/* So many numbers in one piece: 8 of bf16, 4 or 1 of either type. */
+template <int count, typename T>
+static __device__ __forceinline__ void nc_load(float v[count], const T *from)
+{
+    if constexpr (count == 8)
+        nc_load8_bf16(v, from);
+    else if constexpr (count == 4)
+        nc_load4(v, from);
+    else
+        v[0] = nc_load1(from);
+}
+
+template <int count, typename T>
+static __device__ __forceinline__ void nc_store(T *to, const float v[count])
+{
+    if constexpr (count == 8)
+        nc_store8_bf16(to, v);
+    else if constexpr (count == 4)
+        nc_store4(to, v);
+    else
+        nc_store1(to, v[0]);
+}
+
 #endif

@@ -144,27 +144,6 @@ static __global__ void __launch_bounds__(THREADS)
 /* ---- Adding up --------------------------------------------------------------------------------
  */
 
-/* A lane's numbers, in one piece. */
-static __device__ __forceinline__ void load(float (&v)[4], const float *from)
-{
-    nc_load4(v, from);
-}
-
-static __device__ __forceinline__ void load(float (&v)[1], const float *from)
-{
-    v[0] = *from;
-}
-
-static __device__ __forceinline__ void store(float *to, const float (&v)[4])
-{
-    nc_store4(to, v);
-}
-
-static __device__ __forceinline__ void store(float *to, const float (&v)[1])
-{
-    *to = v[0];
-}
-
 /* The warp of a sorted place where an entry's rows begin adds them all up. lanes: 4 where rows
  * are aligned to 16 bytes, else 1. */
 template <int lanes>
@@ -185,7 +164,7 @@ static __global__ void __launch_bounds__(THREADS)
     float *to = table + (size_t)entry * width + column;
     float sum[lanes] = {};
     if (active)
-        load(sum, to);
+        nc_load<lanes>(sum, to);
     for (;;) {
         size_t mine = place + (size_t)nc_lane();
         bool same = mine < rows && key[mine] == entry;
@@ -200,7 +179,7 @@ static __global__ void __launch_bounds__(THREADS)
                 const float *d = dx + (size_t)nc_shuffle(row, from) * width + column;
                 if (!active || first + j >= count)
                     continue;
-                load(v[j], d);
+                nc_load<lanes>(v[j], d);
             }
 #pragma unroll
             for (int j = 0; j < AHEAD; j++)
@@ -213,7 +192,7 @@ static __global__ void __launch_bounds__(THREADS)
         place += NC_WARP;
     }
     if (active)
-        store(to, sum);
+        nc_store<lanes>(to, sum);
 }
 
 /* ---- Launchers --------------------------------------------------------------------------------

@@ -70,17 +70,6 @@ void nc_cuda_gemm_destroy(struct nc_cuda_gemm *gemm)
 
 /* ---- Column sums --------------------------------------------------------------------------- */
 
-template <int lanes, typename T>
-static __device__ __forceinline__ void load(float v[lanes], const T *from)
-{
-    if constexpr (lanes == 8)
-        nc_load8_bf16(v, from);
-    else if constexpr (lanes == 4)
-        nc_load4(v, from);
-    else
-        v[0] = nc_load1(from);
-}
-
 /* A block sums a strip of columns over a slice of rows: a lane for `lanes` columns, a warp for
  * every WARPS-th row, the warps in order. */
 template <int lanes, typename T>
@@ -103,7 +92,7 @@ static __global__ void __launch_bounds__(THREADS)
             float v[AHEAD][lanes];
 #pragma unroll
             for (int j = 0; j < AHEAD; j++)
-                load<lanes>(v[j], from + (row + j * WARPS) * columns);
+                nc_load<lanes>(v[j], from + (row + j * WARPS) * columns);
 #pragma unroll
             for (int j = 0; j < AHEAD; j++)
 #pragma unroll
@@ -113,7 +102,7 @@ static __global__ void __launch_bounds__(THREADS)
 #pragma unroll 1
         for (; row < last; row += WARPS) {
             float v[lanes];
-            load<lanes>(v, from + row * columns);
+            nc_load<lanes>(v, from + row * columns);
 #pragma unroll
             for (int i = 0; i < lanes; i++)
                 sum[i] += v[i];
