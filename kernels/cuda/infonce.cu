@@ -137,13 +137,7 @@ static __global__ void __launch_bounds__(NC_TILE_THREADS, nc_tile<T>::BLOCKS)
             nc_begin_tile<T, STAGES>(shared, strip, p);
             nc_load_groups<T>(group + (turn ^ tile::LINES), n, strip, p);
         }
-#pragma unroll
-        for (int i = 0; i < tile::M; i++)
-#pragma unroll
-            for (int j = 0; j < tile::N; j++)
-#pragma unroll
-                for (int e = 0; e < 4; e++)
-                    score[i][j][e] *= scale;
+        nc_scale_scores<T>(score, scale);
         nc_mark<T, true>(n, here, group + turn, -INFINITY,
                          n.positive + strip.row + (size_t)here.row, score);
         leave_sums<T>(strip, here, score, row_part, column_part);

@@ -293,13 +293,7 @@ static __global__ void __launch_bounds__(NC_TILE_THREADS, nc_tile<T>::BLOCKS)
             next = nc_fetch_terms<T>(n, strip, p);
             nc_load_groups<T>(group + (turn ^ tile::LINES), n, strip, p);
         }
-#pragma unroll
-        for (int i = 0; i < tile::M; i++)
-#pragma unroll
-            for (int j = 0; j < tile::N; j++)
-#pragma unroll
-                for (int e = 0; e < 4; e++)
-                    score[i][j][e] *= scale;
+        nc_scale_scores<T>(score, scale);
         nc_mark<T, false>(n, here, group + turn, NC_NOTHING, own, score);
         float sum =
             nc_make_coefficients_of_tile<T>(shared + memory::LAST, here, to, terms + turn, score);

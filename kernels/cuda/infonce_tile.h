@@ -178,6 +178,35 @@ static __device__ __forceinline__ void nc_mark(const nc_infonce &n, const nc_pla
         nc_mark_scores<T, false, FORWARD>(p, group, nothing, own, score);
 }
 
+template <typename T>
+static __device__ __forceinline__ void
+nc_clear_scores(float (&score)[nc_tile<T>::M][nc_tile<T>::N][4])
+{
+    using tile = nc_tile<T>;
+#pragma unroll
+    for (int i = 0; i < tile::M; i++)
+#pragma unroll
+        for (int j = 0; j < tile::N; j++)
+#pragma unroll
+            for (int e = 0; e < 4; e++)
+                score[i][j][e] = 0;
+}
+
+/* Cosines become scores. */
+template <typename T>
+static __device__ __forceinline__ void
+nc_scale_scores(float (&score)[nc_tile<T>::M][nc_tile<T>::N][4], float scale)
+{
+    using tile = nc_tile<T>;
+#pragma unroll
+    for (int i = 0; i < tile::M; i++)
+#pragma unroll
+        for (int j = 0; j < tile::N; j++)
+#pragma unroll
+            for (int e = 0; e < 4; e++)
+                score[i][j][e] *= scale;
+}
+
 /* ---- bf16, on tensor cores ------------------------------------------------------------------ */
 
 /* What a thread copies into the stages: 16 bytes of every 32nd row. Made once a tile, so that the
@@ -299,13 +328,7 @@ static __device__ __forceinline__ void nc_make_tile(unsigned char *memory, const
     nc_feed feed = nc_feed_of(strip, p, STAGES - 1); /* made anew: registers are scarce */
     nc_reader reader = nc_reader_of();
     int steps = (int)((strip.step + tile::K - 1) / tile::K);
-#pragma unroll
-    for (int i = 0; i < tile::M; i++)
-#pragma unroll
-        for (int j = 0; j < tile::N; j++)
-#pragma unroll
-            for (int e = 0; e < 4; e++)
-                score[i][j][e] = 0;
+    nc_clear_scores<nc_bfloat16>(score);
     int now = 0, next = STAGES - 1;
     uint32_t a[2][tile::M][4], b[2][tile::N / 2][4];
     nc_cp_async_wait<STAGES - 2>();
@@ -353,13 +376,7 @@ static __device__ __forceinline__ void nc_make_tile(unsigned char *memory, const
     float *text = reinterpret_cast<float *>(memory), *image = text + tile::K * tile::TEXT_STEP;
     int column = (int)threadIdx.x % tile::K, first = (int)threadIdx.x / tile::K;
     const float *row = text + nc_first_row<float>(), *picture = image + nc_first_column<float>();
-#pragma unroll
-    for (int i = 0; i < tile::M; i++)
-#pragma unroll
-        for (int j = 0; j < tile::N; j++)
-#pragma unroll
-            for (int e = 0; e < 4; e++)
-                score[i][j][e] = 0;
+    nc_clear_scores<float>(score);
     for (size_t k = 0; k < strip.step; k += tile::K) {
         float loaded[LOADS];
 #pragma unroll
