@@ -2,6 +2,8 @@
 #ifndef NCLIP_TESTS_EMULATED_CAUGHT_H
 #define NCLIP_TESTS_EMULATED_CAUGHT_H
 
+#include "kernels/cuda/device.h"
+
 #include <cerrno>
 #include <csetjmp>
 #include <cstdarg>
@@ -13,6 +15,18 @@
 
 extern "C" {
 #include <cmocka.h>
+}
+
+static void must(int status)
+{
+    if (status != NC_OK)
+        fail_msg("%s", nc_error_message());
+}
+
+static void must(cudaError_t error)
+{
+    if (error != cudaSuccess)
+        fail_msg("%s", cudaGetErrorString(error));
 }
 
 /* Runs `mistake` in a process of its own, which must not survive it, and must say `words`. */

@@ -431,30 +431,26 @@ void nc_races_copy(const void *shared, size_t bytes, bool ends, const void *plac
  * Host code of the same files calls them too: no thread runs then. Atomics are the host's only:
  * kernels have nc_atomic_*. */
 
-#define SEEN(write)                                                                                \
+#define SEEN(bytes, write)                                                                         \
     if (nc_emulated_now)                                                                           \
     touch(at, bytes, write, __builtin_return_address(0))
 
 #define SIZE(n)                                                                                    \
     void __tsan_read##n(void *at)                                                                  \
     {                                                                                              \
-        const size_t bytes = n;                                                                    \
-        SEEN(false);                                                                               \
+        SEEN(n, false);                                                                            \
     }                                                                                              \
     void __tsan_write##n(void *at)                                                                 \
     {                                                                                              \
-        const size_t bytes = n;                                                                    \
-        SEEN(true);                                                                                \
+        SEEN(n, true);                                                                             \
     }                                                                                              \
     void __tsan_unaligned_read##n(void *at)                                                        \
     {                                                                                              \
-        const size_t bytes = n;                                                                    \
-        SEEN(false);                                                                               \
+        SEEN(n, false);                                                                            \
     }                                                                                              \
     void __tsan_unaligned_write##n(void *at)                                                       \
     {                                                                                              \
-        const size_t bytes = n;                                                                    \
-        SEEN(true);                                                                                \
+        SEEN(n, true);                                                                             \
     }
 
 extern "C" {
@@ -465,11 +461,11 @@ SIZE(8)
 SIZE(16)
 void __tsan_read_range(void *at, size_t bytes)
 {
-    SEEN(false);
+    SEEN(bytes, false);
 }
 void __tsan_write_range(void *at, size_t bytes)
 {
-    SEEN(true);
+    SEEN(bytes, true);
 }
 uint64_t __tsan_atomic64_load(const volatile uint64_t *at, int order)
 {

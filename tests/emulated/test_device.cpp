@@ -7,18 +7,6 @@
 #include <cstdlib>
 #include <vector>
 
-static void must(int status)
-{
-    if (status != NC_OK)
-        fail_msg("%s", nc_error_message());
-}
-
-static void must(cudaError_t error)
-{
-    if (error != cudaSuccess)
-        fail_msg("%s", cudaGetErrorString(error));
-}
-
 template <typename T> static T *device_copy(const std::vector<T> &host)
 {
     void *data;

@@ -4,18 +4,6 @@
 
 #include "emulated/caught.h"
 
-static void must(int status)
-{
-    if (status != NC_OK)
-        fail_msg("%s", nc_error_message());
-}
-
-static void must(cudaError_t error)
-{
-    if (error != cudaSuccess)
-        fail_msg("%s", cudaGetErrorString(error));
-}
-
 template <typename T = float> static T *zeros(size_t count)
 {
     void *data;
