@@ -2,7 +2,7 @@
 #ifndef NCLIP_BENCH_H
 #define NCLIP_BENCH_H
 
-#include "nclip/command.h"
+#include "nclip/cli/command.h"
 
 extern const struct nc_command bench_kernels;
 extern const struct nc_command bench_train;

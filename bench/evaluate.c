@@ -4,10 +4,10 @@
 #include "matrix_peak.h"
 
 #include "../host/evaluate/ranking.h"
-#include "nclip/embedding_store.h"
-#include "nclip/error.h"
-#include "nclip/files.h"
-#include "nclip/progress.h"
+#include "nclip/store/store.h"
+#include "nclip/support/error.h"
+#include "nclip/support/files.h"
+#include "nclip/support/progress.h"
 
 #include <cjson/cJSON.h>
 #include <math.h>

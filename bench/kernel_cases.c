@@ -1,7 +1,7 @@
 #include "kernel_cases.h"
 
 #include "kernel_inputs.h"
-#include "nclip/error.h"
+#include "nclip/support/error.h"
 
 #include <math.h>
 #include <stdlib.h>

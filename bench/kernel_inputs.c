@@ -1,8 +1,8 @@
 #include "kernel_inputs.h"
 
-#include "../host/train/random.h"
-#include "nclip/error.h"
-#include "nclip/tokenizer.h"
+#include "../host/train/examples/random.h"
+#include "nclip/support/error.h"
+#include "nclip/tokenizer/tokenizer.h"
 #include "workload.h"
 
 #include <math.h>

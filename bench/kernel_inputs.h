@@ -3,7 +3,7 @@
 #define NCLIP_BENCH_KERNEL_INPUTS_H
 
 #include "nclip/ops.h"
-#include "nclip/packing.h"
+#include "nclip/captions/packing.h"
 
 struct kernel_inputs {
     struct nc_ops *ops;

@@ -4,7 +4,7 @@
 #include "kernel_inputs.h"
 #include "matrix_peak.h"
 
-#include "nclip/error.h"
+#include "nclip/support/error.h"
 #include "nclip/ops.h"
 
 #include <cjson/cJSON.h>

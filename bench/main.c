@@ -1,7 +1,7 @@
 /* nclip-bench: measures what nclip is for, against this machine's ceilings. */
 #include "bench.h"
-#include "nclip/error.h"
-#include "nclip/threads.h"
+#include "nclip/support/error.h"
+#include "nclip/support/threads.h"
 
 #include <stdio.h>
 #include <string.h>

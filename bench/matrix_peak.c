@@ -1,7 +1,7 @@
 #include "matrix_peak.h"
 
 #include "kernel_inputs.h"
-#include "nclip/error.h"
+#include "nclip/support/error.h"
 
 static int time_product(struct nc_ops *ops, const struct nc_linear *product, double *best)
 {

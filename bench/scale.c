@@ -4,10 +4,10 @@
 #include "scale_model.h"
 #include "workload.h"
 
-#include "../host/train/step_parts.h"
-#include "nclip/error.h"
-#include "nclip/process.h"
-#include "nclip/progress.h"
+#include "../host/train/step/parts.h"
+#include "nclip/support/error.h"
+#include "nclip/support/process.h"
+#include "nclip/support/progress.h"
 
 #include <cjson/cJSON.h>
 #include <stdlib.h>

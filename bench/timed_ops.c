@@ -1,7 +1,7 @@
 #include "timed_ops.h"
 
-#include "nclip/error.h"
-#include "nclip/progress.h"
+#include "nclip/support/error.h"
+#include "nclip/support/progress.h"
 
 #include <stdlib.h>
 

@@ -4,11 +4,11 @@
 #include "timed_ops.h"
 #include "workload.h"
 
-#include "../host/train/step.h"
+#include "../host/train/step/step.h"
 #include "nclip/arena.h"
-#include "nclip/error.h"
-#include "nclip/process.h"
-#include "nclip/progress.h"
+#include "nclip/support/error.h"
+#include "nclip/support/process.h"
+#include "nclip/support/progress.h"
 
 #include <cjson/cJSON.h>
 #include <stdlib.h>

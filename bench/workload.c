@@ -1,10 +1,10 @@
 #include "workload.h"
 
-#include "../host/train/random.h"
-#include "nclip/captions.h"
-#include "nclip/error.h"
-#include "nclip/files.h"
-#include "nclip/tokenizer.h"
+#include "../host/train/examples/random.h"
+#include "nclip/captions/captions.h"
+#include "nclip/support/error.h"
+#include "nclip/support/files.h"
+#include "nclip/tokenizer/tokenizer.h"
 
 #include <errno.h>
 #include <stdio.h>

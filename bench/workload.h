@@ -4,8 +4,8 @@
 #ifndef NCLIP_BENCH_WORKLOAD_H
 #define NCLIP_BENCH_WORKLOAD_H
 
-#include "../host/train/examples.h"
-#include "nclip/model.h"
+#include "../host/train/examples/examples.h"
+#include "nclip/checkpoints/folder.h"
 
 struct workload {
     struct nc_model_shape shape;
@@ -35,7 +35,7 @@ int workload_parameters(const struct workload *workload, float **master);
 int workload_write_tokens(const struct workload *workload, const char *path);
 
 /* A caption's length, start and end included, as in COCO; a token by Zipf's law. `state` as in
- * host/train/random.h. */
+ * host/train/examples/random.h. */
 enum { WORKLOAD_START = 49406 };
 size_t workload_draw_length(uint64_t *state);
 int32_t workload_draw_token(uint64_t *state);

@@ -2,7 +2,7 @@
 #include "backends.h"
 
 #include "nclip/devices.h"
-#include "nclip/error.h"
+#include "nclip/support/error.h"
 
 #include <stdlib.h>
 #include <string.h>

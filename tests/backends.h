@@ -3,7 +3,7 @@
 #ifndef NCLIP_TESTS_BACKENDS_H
 #define NCLIP_TESTS_BACKENDS_H
 
-#include "nclip/error.h"
+#include "nclip/support/error.h"
 #include "nclip/ops.h"
 
 #include <stdio.h>

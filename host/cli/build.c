@@ -1,7 +1,7 @@
 /* nclip build: benchmarks from the data that they were made of. */
-#include "nclip/command.h"
-#include "nclip/error.h"
-#include "nclip/evaluate.h"
+#include "nclip/cli/command.h"
+#include "nclip/support/error.h"
+#include "nclip/evaluate/evaluate.h"
 
 #include <stdio.h>
 #include <string.h>

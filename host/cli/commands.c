@@ -1,4 +1,4 @@
-#include "nclip/command.h"
+#include "nclip/cli/command.h"
 
 extern const struct nc_command nc_command_tokenize;
 extern const struct nc_command nc_command_merge;

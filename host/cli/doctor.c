@@ -1,8 +1,8 @@
 /* nclip doctor: what this machine can run. Also the example of a command. */
-#include "nclip/command.h"
+#include "nclip/cli/command.h"
 #include "nclip/devices.h"
-#include "nclip/error.h"
-#include "nclip/json.h"
+#include "nclip/support/error.h"
+#include "nclip/formats/json.h"
 
 #include <omp.h>
 #include <oneapi/dnnl/dnnl.h>

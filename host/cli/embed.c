@@ -1,13 +1,13 @@
 /* nclip embed: each picture through the vision tower, once, into an embedding store. */
-#include "nclip/command.h"
-#include "nclip/embedding_store.h"
-#include "nclip/encoder.h"
-#include "nclip/error.h"
-#include "nclip/image.h"
-#include "nclip/image_source.h"
-#include "nclip/json.h"
-#include "nclip/progress.h"
-#include "nclip/signals.h"
+#include "nclip/cli/command.h"
+#include "nclip/store/store.h"
+#include "nclip/encoder/encoder.h"
+#include "nclip/support/error.h"
+#include "nclip/pictures/image.h"
+#include "nclip/pictures/source.h"
+#include "nclip/formats/json.h"
+#include "nclip/support/progress.h"
+#include "nclip/support/signals.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,11 +1,11 @@
 /* nclip encode: texts or pictures to features in a .npy file. */
-#include "nclip/command.h"
-#include "nclip/encoder.h"
-#include "nclip/error.h"
-#include "nclip/files.h"
-#include "nclip/image.h"
-#include "nclip/image_source.h"
-#include "nclip/npy.h"
+#include "nclip/cli/command.h"
+#include "nclip/encoder/encoder.h"
+#include "nclip/support/error.h"
+#include "nclip/support/files.h"
+#include "nclip/pictures/image.h"
+#include "nclip/pictures/source.h"
+#include "nclip/formats/npy.h"
 
 #include <stdio.h>
 #include <stdlib.h>

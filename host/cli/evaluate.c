@@ -1,10 +1,10 @@
 /* nclip evaluate: the numbers of a benchmark, as it defines them. */
 #include "evaluate_report.h"
 
-#include "nclip/command.h"
-#include "nclip/error.h"
-#include "nclip/evaluate.h"
-#include "nclip/files.h"
+#include "nclip/cli/command.h"
+#include "nclip/support/error.h"
+#include "nclip/evaluate/evaluate.h"
+#include "nclip/support/files.h"
 
 #include <stdio.h>
 

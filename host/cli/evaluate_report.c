@@ -1,9 +1,9 @@
 /* nclip evaluate report: several models side by side. */
 #include "evaluate_report.h"
 
-#include "nclip/command.h"
-#include "nclip/comparison.h"
-#include "nclip/error.h"
+#include "nclip/cli/command.h"
+#include "nclip/evaluate/comparison.h"
+#include "nclip/support/error.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 /* nclip generate: captions that deny something. */
 #include "generate_kinds.h"
 
-#include "nclip/command.h"
-#include "nclip/error.h"
+#include "nclip/cli/command.h"
+#include "nclip/support/error.h"
 
 #include <stdio.h>
 #include <string.h>

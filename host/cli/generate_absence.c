@@ -2,10 +2,10 @@
 #include "generate_kinds.h"
 
 #include "generate_models.h"
-#include "nclip/absence.h"
-#include "nclip/error.h"
-#include "nclip/signals.h"
-#include "nclip/terminal.h"
+#include "nclip/generate/absence.h"
+#include "nclip/support/error.h"
+#include "nclip/support/signals.h"
+#include "nclip/support/terminal.h"
 
 #include <stdio.h>
 #include <stdlib.h>

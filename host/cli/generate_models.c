@@ -1,6 +1,6 @@
 #include "generate_models.h"
 
-#include "nclip/error.h"
+#include "nclip/support/error.h"
 
 #include <stdio.h>
 #include <stdlib.h>

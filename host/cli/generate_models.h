@@ -2,9 +2,9 @@
 #ifndef NCLIP_HOST_CLI_GENERATE_MODELS_H
 #define NCLIP_HOST_CLI_GENERATE_MODELS_H
 
-#include "nclip/chat.h"
-#include "nclip/command.h"
-#include "nclip/prompts.h"
+#include "nclip/chat/chat.h"
+#include "nclip/cli/command.h"
+#include "nclip/chat/prompts.h"
 
 #include <stdbool.h>
 

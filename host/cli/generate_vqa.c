@@ -2,11 +2,11 @@
 #include "generate_kinds.h"
 
 #include "generate_models.h"
-#include "nclip/command.h"
-#include "nclip/error.h"
-#include "nclip/signals.h"
-#include "nclip/vqa.h"
-#include "nclip/vqa_llm.h"
+#include "nclip/cli/command.h"
+#include "nclip/support/error.h"
+#include "nclip/support/signals.h"
+#include "nclip/generate/vqa.h"
+#include "nclip/generate/vqa_llm.h"
 
 #include <stdio.h>
 #include <string.h>

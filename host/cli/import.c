@@ -1,8 +1,8 @@
 /* nclip import: a state dict of open_clip or OpenAI to a Hugging Face folder. */
-#include "nclip/command.h"
-#include "nclip/error.h"
-#include "nclip/exchange.h"
-#include "nclip/json.h"
+#include "nclip/cli/command.h"
+#include "nclip/support/error.h"
+#include "nclip/checkpoints/exchange.h"
+#include "nclip/formats/json.h"
 
 #include <stdio.h>
 #include <string.h>

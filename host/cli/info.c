@@ -1,15 +1,15 @@
 /* nclip info: what is in a model folder, an embedding store, a run folder or a file of captions. */
 #include "info_captions.h"
 
-#include "nclip/command.h"
-#include "nclip/config.h"
-#include "nclip/embedding_store.h"
-#include "nclip/error.h"
-#include "nclip/files.h"
-#include "nclip/json.h"
-#include "nclip/model.h"
-#include "nclip/number.h"
-#include "nclip/terminal.h"
+#include "nclip/cli/command.h"
+#include "nclip/train/config.h"
+#include "nclip/store/store.h"
+#include "nclip/support/error.h"
+#include "nclip/support/files.h"
+#include "nclip/formats/json.h"
+#include "nclip/checkpoints/folder.h"
+#include "nclip/support/number.h"
+#include "nclip/support/terminal.h"
 
 #include <dirent.h>
 #include <math.h>

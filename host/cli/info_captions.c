@@ -1,11 +1,11 @@
 #include "info_captions.h"
 
-#include "nclip/captions.h"
-#include "nclip/error.h"
-#include "nclip/json.h"
-#include "nclip/negation_words.h"
-#include "nclip/string_map.h"
-#include "nclip/terminal.h"
+#include "nclip/captions/captions.h"
+#include "nclip/support/error.h"
+#include "nclip/formats/json.h"
+#include "nclip/negation/words.h"
+#include "nclip/support/string_map.h"
+#include "nclip/support/terminal.h"
 
 #include <stdio.h>
 #include <stdlib.h>

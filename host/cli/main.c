@@ -1,9 +1,9 @@
-#include "nclip/command.h"
-#include "nclip/communicator.h"
-#include "nclip/error.h"
-#include "nclip/nearest.h"
-#include "nclip/terminal.h"
-#include "nclip/threads.h"
+#include "nclip/cli/command.h"
+#include "nclip/ranks/communicator.h"
+#include "nclip/support/error.h"
+#include "nclip/support/nearest.h"
+#include "nclip/support/terminal.h"
+#include "nclip/support/threads.h"
 
 #include <errno.h>
 #include <stdio.h>

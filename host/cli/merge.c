@@ -1,10 +1,10 @@
 /* nclip merge: models between a base and its fine-tuned descendant, with a guard of generality. */
-#include "nclip/command.h"
-#include "nclip/error.h"
-#include "nclip/exchange.h"
-#include "nclip/guard.h"
-#include "nclip/json.h"
-#include "nclip/number.h"
+#include "nclip/cli/command.h"
+#include "nclip/support/error.h"
+#include "nclip/checkpoints/exchange.h"
+#include "nclip/evaluate/guard.h"
+#include "nclip/formats/json.h"
+#include "nclip/support/number.h"
 
 #include <stdio.h>
 #include <stdlib.h>

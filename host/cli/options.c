@@ -1,6 +1,6 @@
-#include "nclip/command.h"
-#include "nclip/error.h"
-#include "nclip/nearest.h"
+#include "nclip/cli/command.h"
+#include "nclip/support/error.h"
+#include "nclip/support/nearest.h"
 
 #include <errno.h>
 #include <math.h>

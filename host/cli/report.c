@@ -1,7 +1,7 @@
 /* nclip report: a run as one page, and its scores before against after. */
-#include "nclip/report.h"
-#include "nclip/command.h"
-#include "nclip/error.h"
+#include "nclip/evaluate/report.h"
+#include "nclip/cli/command.h"
+#include "nclip/support/error.h"
 
 #include <stdio.h>
 

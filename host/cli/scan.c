@@ -1,13 +1,13 @@
 /* nclip scan: how rare negation is in captions. */
 #include "scan_misalignment.h"
 
-#include "nclip/command.h"
-#include "nclip/error.h"
-#include "nclip/interval.h"
-#include "nclip/json.h"
-#include "nclip/process.h"
-#include "nclip/scan.h"
-#include "nclip/terminal.h"
+#include "nclip/cli/command.h"
+#include "nclip/support/error.h"
+#include "nclip/support/interval.h"
+#include "nclip/formats/json.h"
+#include "nclip/support/process.h"
+#include "nclip/scan/scan.h"
+#include "nclip/support/terminal.h"
 
 #include <stdio.h>
 #include <stdlib.h>

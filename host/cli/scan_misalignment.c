@@ -1,14 +1,14 @@
 /* nclip scan --misalignment: do captions with a negation fit their pictures? */
 #include "scan_misalignment.h"
 
-#include "../generate/misalignment_judge.h"
-#include "nclip/command.h"
-#include "nclip/error.h"
-#include "nclip/interval.h"
-#include "nclip/json.h"
-#include "nclip/misalignment.h"
-#include "nclip/signals.h"
-#include "nclip/terminal.h"
+#include "nclip/scan/misalignment_judge.h"
+#include "nclip/cli/command.h"
+#include "nclip/support/error.h"
+#include "nclip/support/interval.h"
+#include "nclip/formats/json.h"
+#include "nclip/scan/misalignment.h"
+#include "nclip/support/signals.h"
+#include "nclip/support/terminal.h"
 
 #include <stdio.h>
 

@@ -1,9 +1,9 @@
 /* nclip tokenize: captions to token ids. */
-#include "nclip/command.h"
-#include "nclip/error.h"
-#include "nclip/files.h"
-#include "nclip/model.h"
-#include "nclip/tokenizer.h"
+#include "nclip/cli/command.h"
+#include "nclip/support/error.h"
+#include "nclip/support/files.h"
+#include "nclip/checkpoints/folder.h"
+#include "nclip/tokenizer/tokenizer.h"
 
 #include <errno.h>
 #include <stdint.h>

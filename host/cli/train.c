@@ -1,9 +1,9 @@
 /* nclip train: fine-tune the text tower on captions and cached image embeddings. */
-#include "nclip/command.h"
-#include "nclip/error.h"
-#include "nclip/json.h"
+#include "nclip/cli/command.h"
+#include "nclip/support/error.h"
+#include "nclip/formats/json.h"
 #include "nclip/ops.h"
-#include "nclip/train.h"
+#include "nclip/train/train.h"
 
 #include <stdio.h>
 

@@ -11,7 +11,7 @@
 #include "celeba.h"
 #include "choice_items.h"
 
-#include "nclip/error.h"
+#include "nclip/support/error.h"
 #include "samples.h"
 #include "text_lines.h"
 

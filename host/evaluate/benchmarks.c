@@ -1,6 +1,6 @@
 /* The benchmarks there are. */
-#include "nclip/error.h"
-#include "nclip/evaluate.h"
+#include "nclip/support/error.h"
+#include "nclip/evaluate/evaluate.h"
 
 #include <string.h>
 

@@ -1,9 +1,9 @@
 #include "celeba.h"
 
 #include "known_files.h"
-#include "nclip/error.h"
-#include "nclip/files.h"
-#include "nclip/string_map.h"
+#include "nclip/support/error.h"
+#include "nclip/support/files.h"
+#include "nclip/support/string_map.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -3,8 +3,8 @@
 
 #include "samples.h"
 
-#include "nclip/error.h"
-#include "nclip/string_map.h"
+#include "nclip/support/error.h"
+#include "nclip/support/string_map.h"
 
 #include <stdlib.h>
 #include <string.h>

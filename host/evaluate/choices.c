@@ -10,7 +10,7 @@
 #include "choice_items.h"
 
 #include "known_files.h"
-#include "nclip/error.h"
+#include "nclip/support/error.h"
 
 #include <math.h>
 #include <stdlib.h>

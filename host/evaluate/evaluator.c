@@ -1,11 +1,11 @@
 /* A model that embeds what benchmarks name. */
-#include "nclip/evaluate.h"
+#include "nclip/evaluate/evaluate.h"
 
-#include "nclip/embedding_store.h"
-#include "nclip/encoder.h"
-#include "nclip/error.h"
-#include "nclip/image_source.h"
-#include "nclip/progress.h"
+#include "nclip/store/store.h"
+#include "nclip/encoder/encoder.h"
+#include "nclip/support/error.h"
+#include "nclip/pictures/source.h"
+#include "nclip/support/progress.h"
 #include "views.h"
 
 #include <stdlib.h>

@@ -1,10 +1,10 @@
-#include "nclip/guard.h"
+#include "nclip/evaluate/guard.h"
 
-#include "nclip/captions.h"
-#include "nclip/embedding_store.h"
-#include "nclip/encoder.h"
-#include "nclip/error.h"
-#include "nclip/negation_words.h"
+#include "nclip/captions/captions.h"
+#include "nclip/store/store.h"
+#include "nclip/encoder/encoder.h"
+#include "nclip/support/error.h"
+#include "nclip/negation/words.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 #include "known_files.h"
 
-#include "nclip/error.h"
-#include "nclip/files.h"
+#include "nclip/support/error.h"
+#include "nclip/support/files.h"
 
 #include <inttypes.h>
 #include <stdio.h>

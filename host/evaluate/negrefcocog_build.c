@@ -16,11 +16,11 @@
  *     instances  instances.json beside it, as of COCO: images (id, file_name, width, height),
  *                annotations (id, image_id, category_id, bbox, iscrowd)
  */
-#include "nclip/evaluate.h"
+#include "nclip/evaluate/evaluate.h"
 
-#include "nclip/error.h"
-#include "nclip/json.h"
-#include "nclip/negation_words.h"
+#include "nclip/support/error.h"
+#include "nclip/formats/json.h"
+#include "nclip/negation/words.h"
 
 #include <math.h>
 #include <stdlib.h>

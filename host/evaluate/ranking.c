@@ -2,7 +2,7 @@
  * and one pass over each tile for the rows and one for the columns while it is in the cache. */
 #include "ranking.h"
 
-#include "nclip/error.h"
+#include "nclip/support/error.h"
 
 #include <math.h>
 #include <stdlib.h>

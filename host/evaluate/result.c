@@ -1,9 +1,9 @@
 /* What an evaluation found, for people and for scripts. */
-#include "nclip/evaluate.h"
+#include "nclip/evaluate/evaluate.h"
 
-#include "nclip/error.h"
-#include "nclip/json.h"
-#include "nclip/terminal.h"
+#include "nclip/support/error.h"
+#include "nclip/formats/json.h"
+#include "nclip/support/terminal.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -12,7 +12,7 @@
  */
 #include "retrieval.h"
 
-#include "nclip/error.h"
+#include "nclip/support/error.h"
 #include "ranking.h"
 #include "samples.h"
 

@@ -1,8 +1,8 @@
 #include "retrieval.h"
 
 #include "known_files.h"
-#include "nclip/captions.h"
-#include "nclip/error.h"
+#include "nclip/captions/captions.h"
+#include "nclip/support/error.h"
 
 #include <stdlib.h>
 #include <string.h>

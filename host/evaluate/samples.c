@@ -1,6 +1,6 @@
 #include "samples.h"
 
-#include "nclip/error.h"
+#include "nclip/support/error.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -2,7 +2,7 @@
 #ifndef NCLIP_HOST_EVALUATE_SAMPLES_H
 #define NCLIP_HOST_EVALUATE_SAMPLES_H
 
-#include "nclip/evaluate.h"
+#include "nclip/evaluate/evaluate.h"
 
 enum { SAMPLES = 64 };
 

@@ -1,8 +1,8 @@
 /* Shares and how sure they are: the bootstrap (Efron 1979), with percentiles as the interval. */
-#include "nclip/evaluate.h"
+#include "nclip/evaluate/evaluate.h"
 
-#include "nclip/error.h"
-#include "nclip/random.h"
+#include "nclip/support/error.h"
+#include "nclip/support/random.h"
 
 #include <stdlib.h>
 #include <string.h>

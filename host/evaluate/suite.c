@@ -1,9 +1,9 @@
 /* Which benchmarks are compared, and where their files are. */
-#include "nclip/comparison.h"
+#include "nclip/evaluate/comparison.h"
 
 #include "built_in.h"
-#include "nclip/error.h"
-#include "nclip/json.h"
+#include "nclip/support/error.h"
+#include "nclip/formats/json.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 #include "text_lines.h"
 
 #include "built_in.h"
-#include "nclip/error.h"
-#include "nclip/files.h"
+#include "nclip/support/error.h"
+#include "nclip/support/files.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,10 +1,10 @@
 /* Pictures and boxes of an evaluation through the vision tower. */
 #include "views.h"
 
-#include "nclip/error.h"
-#include "nclip/files.h"
-#include "nclip/image.h"
-#include "nclip/progress.h"
+#include "nclip/support/error.h"
+#include "nclip/support/files.h"
+#include "nclip/pictures/image.h"
+#include "nclip/support/progress.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -2,8 +2,8 @@
 #ifndef NCLIP_HOST_EVALUATE_VIEWS_H
 #define NCLIP_HOST_EVALUATE_VIEWS_H
 
-#include "nclip/encoder.h"
-#include "nclip/evaluate.h"
+#include "nclip/encoder/encoder.h"
+#include "nclip/evaluate/evaluate.h"
 
 /* The rows of features[views->count, embedding] that `wanted` names (NULL: all). */
 int views_encode(struct nc_encoder *encoder, const struct nc_model *model,

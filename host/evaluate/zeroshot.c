@@ -9,7 +9,7 @@
 #include "zeroshot.h"
 
 #include "choice_items.h"
-#include "nclip/error.h"
+#include "nclip/support/error.h"
 #include "ranking.h"
 #include "samples.h"
 

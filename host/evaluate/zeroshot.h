@@ -2,7 +2,7 @@
 #ifndef NCLIP_HOST_EVALUATE_ZEROSHOT_H
 #define NCLIP_HOST_EVALUATE_ZEROSHOT_H
 
-#include "nclip/evaluate.h"
+#include "nclip/evaluate/evaluate.h"
 
 struct classes {
     const char **folders, **names;

@@ -1,8 +1,8 @@
 #include "zeroshot.h"
 
-#include "nclip/error.h"
-#include "nclip/progress.h"
-#include "nclip/string_map.h"
+#include "nclip/support/error.h"
+#include "nclip/support/progress.h"
+#include "nclip/support/string_map.h"
 #include "text_lines.h"
 
 #include <math.h>

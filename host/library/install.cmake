@@ -28,5 +28,5 @@ endif()
 configure_file(host/library/nclip.pc.in ${CMAKE_CURRENT_BINARY_DIR}/nclip.pc @ONLY)
 
 install(TARGETS nclip nclip_core nclip_shared)
-install(FILES include/nclip/nclip.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/nclip)
+install(FILES include/public/nclip/nclip.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/nclip)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/nclip.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

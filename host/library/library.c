@@ -1,9 +1,9 @@
 #include "nclip/nclip.h"
 
-#include "nclip/encoder.h"
-#include "nclip/error.h"
-#include "nclip/image.h"
-#include "nclip/model.h"
+#include "nclip/encoder/encoder.h"
+#include "nclip/support/error.h"
+#include "nclip/pictures/image.h"
+#include "nclip/checkpoints/folder.h"
 
 #include <math.h>
 #include <stdio.h>

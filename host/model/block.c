@@ -1,6 +1,6 @@
 #include "block.h"
 
-#include "nclip/error.h"
+#include "nclip/support/error.h"
 
 const void *nc_weight(const struct nc_weights *weights, enum nc_type type, size_t offset)
 {

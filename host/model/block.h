@@ -6,7 +6,7 @@
 #ifndef NCLIP_MODEL_BLOCK_H
 #define NCLIP_MODEL_BLOCK_H
 
-#include "nclip/towers.h"
+#include "nclip/model/towers.h"
 
 /* A weight as the products read it: from the shadow in bf16. */
 const void *nc_weight(const struct nc_weights *weights, enum nc_type type, size_t offset);

@@ -1,7 +1,8 @@
-#include "nclip/model.h"
+#include "nclip/model/parameters.h"
 
-#include "nclip/error.h"
+#include "nclip/support/error.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

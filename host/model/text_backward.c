@@ -2,7 +2,7 @@
  * from the features down to the embeddings or to the lowest trained block. */
 #include "text_tower.h"
 
-#include "nclip/error.h"
+#include "nclip/support/error.h"
 
 /* Which gradients are wanted, and where they go. */
 struct pass {

@@ -6,7 +6,7 @@
  * memory. */
 #include "text_tower.h"
 
-#include "nclip/error.h"
+#include "nclip/support/error.h"
 
 #include <stdlib.h>
 

@@ -6,7 +6,7 @@
  * positions. */
 #include "block.h"
 
-#include "nclip/error.h"
+#include "nclip/support/error.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-#include "crc32c.h"
+#include "nclip/support/crc32c.h"
 
 /* A bit at a time: a run writes a few hundred bytes a step. */
 uint32_t nc_crc32c(const void *data, size_t size)

@@ -1,4 +1,4 @@
-#include "nclip/error.h"
+#include "nclip/support/error.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
-#include "nclip/files.h"
+#include "nclip/support/files.h"
 
-#include "nclip/error.h"
+#include "nclip/support/error.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -1,4 +1,4 @@
-#include "nclip/interval.h"
+#include "nclip/support/interval.h"
 
 #include <math.h>
 

@@ -1,4 +1,4 @@
-#include "nclip/nearest.h"
+#include "nclip/support/nearest.h"
 
 #include <ctype.h>
 #include <string.h>

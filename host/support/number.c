@@ -1,4 +1,4 @@
-#include "nclip/number.h"
+#include "nclip/support/number.h"
 
 #include <math.h>
 #include <stdio.h>

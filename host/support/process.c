@@ -1,4 +1,4 @@
-#include "nclip/process.h"
+#include "nclip/support/process.h"
 
 #include <stdio.h>
 

@@ -1,7 +1,7 @@
-#include "nclip/progress.h"
+#include "nclip/support/progress.h"
 
-#include "nclip/terminal.h"
-#include "progress_internal.h"
+#include "nclip/support/terminal.h"
+#include "progress_parts.h"
 
 #include <math.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
-#include "nclip/shared_library.h"
+#include "nclip/support/shared_library.h"
 
-#include "nclip/error.h"
+#include "nclip/support/error.h"
 
 #include <dlfcn.h>
 #include <stdio.h>

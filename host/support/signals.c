@@ -1,4 +1,4 @@
-#include "nclip/signals.h"
+#include "nclip/support/signals.h"
 
 #include <signal.h>
 

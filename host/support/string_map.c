@@ -1,7 +1,7 @@
 /* Open addressing with linear probing; at most 2/3 full. */
-#include "nclip/string_map.h"
+#include "nclip/support/string_map.h"
 
-#include "nclip/error.h"
+#include "nclip/support/error.h"
 
 #include <stdint.h>
 #include <stdlib.h>

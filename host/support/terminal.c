@@ -1,4 +1,4 @@
-#include "nclip/terminal.h"
+#include "nclip/support/terminal.h"
 
 #include <string.h>
 

@@ -1,4 +1,4 @@
-#include "nclip/text_pool.h"
+#include "nclip/support/text_pool.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-#include "nclip/threads.h"
+#include "nclip/support/threads.h"
 
 #include <stdlib.h>
 #include <unistd.h>

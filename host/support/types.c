@@ -1,4 +1,4 @@
-#include "nclip/types.h"
+#include "nclip/support/types.h"
 
 const char *nc_type_name(enum nc_type type)
 {

@@ -1,9 +1,9 @@
 #include "checkpoint.h"
 
-#include "nclip/error.h"
-#include "nclip/files.h"
-#include "nclip/json.h"
-#include "nclip/safetensors.h"
+#include "nclip/support/error.h"
+#include "nclip/support/files.h"
+#include "nclip/formats/json.h"
+#include "nclip/checkpoints/safetensors.h"
 
 #include <dirent.h>
 #include <errno.h>

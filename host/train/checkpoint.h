@@ -7,7 +7,7 @@
 #ifndef NCLIP_TRAIN_CHECKPOINT_H
 #define NCLIP_TRAIN_CHECKPOINT_H
 
-#include "step.h"
+#include "step/step.h"
 
 /* Where training stands: `step` updates are done, `batch` of them in epoch `epoch` (from 0). */
 struct nc_position {

@@ -1,11 +1,11 @@
-#include "nclip/config.h"
+#include "nclip/train/config.h"
 
-#include "config_schema.h"
+#include "schema.h"
 #include "presets.h"
 
-#include "nclip/error.h"
-#include "nclip/files.h"
-#include "nclip/nearest.h"
+#include "nclip/support/error.h"
+#include "nclip/support/files.h"
+#include "nclip/support/nearest.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-#include "nclip/train.h"
+#include "nclip/train/train.h"
 
 #include <math.h>
 

@@ -1,6 +1,6 @@
-#include "nclip/train.h"
+#include "nclip/train/train.h"
 
-#include "nclip/error.h"
+#include "nclip/support/error.h"
 
 #include <ctype.h>
 #include <stdlib.h>

@@ -1,12 +1,12 @@
-#include "nclip/train.h"
+#include "nclip/train/train.h"
 
 #include "checkpoint.h"
-#include "nclip/error.h"
-#include "nclip/files.h"
-#include "nclip/metrics.h"
-#include "nclip/process.h"
-#include "nclip/progress.h"
-#include "nclip/signals.h"
+#include "nclip/support/error.h"
+#include "nclip/support/files.h"
+#include "metrics.h"
+#include "nclip/support/process.h"
+#include "nclip/support/progress.h"
+#include "nclip/support/signals.h"
 
 #include <math.h>
 #include <stdlib.h>

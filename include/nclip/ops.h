@@ -31,12 +31,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "nclip/model.h"
-#include "nclip/types.h"
+#include "nclip/support/types.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+enum nc_activation {
+    NC_QUICK_GELU, /* x * sigmoid(1.702 x): OpenAI's checkpoints */
+    NC_GELU,       /* x * Phi(x), with erf */
+};
 
 /* ---- Linear layers --------------------------------------------------------------
  * weight is [out, in] as in PyTorch. Never hand-written: oneDNN or cuBLASLt. */

@@ -9,7 +9,7 @@
  * 25 for QuickGELU, 50 for GELU: memory and arithmetic are close to balance. */
 #include "cpu.h"
 
-#include "nclip/error.h"
+#include "nclip/support/error.h"
 #include "vector_math.h"
 
 enum { PIECE = 1 << 14 }; /* elements a thread takes at a time */

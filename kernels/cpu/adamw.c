@@ -10,7 +10,7 @@
  * a square root: memory decides. The sum of squares: 4 bytes, 2 flops. */
 #include "cpu.h"
 
-#include "nclip/error.h"
+#include "nclip/support/error.h"
 #include "vector.h"
 
 enum { PIECE = 1 << 14 }; /* elements a thread takes at a time */

@@ -15,7 +15,7 @@
 
 #include "vector_math.h"
 
-#include "nclip/error.h"
+#include "nclip/support/error.h"
 
 #include <math.h>
 

@@ -1,7 +1,7 @@
 /* The CPU's table of operations. */
 #include "cpu.h"
 
-#include "nclip/error.h"
+#include "nclip/support/error.h"
 
 #include <omp.h>
 #include <stdlib.h>

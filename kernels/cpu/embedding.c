@@ -7,7 +7,7 @@
  * read and written, mostly in cache: few tokens make up most of a batch). */
 #include "cpu.h"
 
-#include "nclip/error.h"
+#include "nclip/support/error.h"
 #include "vector.h"
 
 static int check_indices(const char *operation, const int32_t *token, const int32_t *position,

@@ -13,7 +13,7 @@
  */
 #include "cpu.h"
 
-#include "nclip/error.h"
+#include "nclip/support/error.h"
 
 #include <oneapi/dnnl/dnnl.h>
 #include <stdio.h>

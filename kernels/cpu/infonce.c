@@ -14,7 +14,7 @@
  *     memory      the inputs once for each row of tiles; beyond them O(B) and one tile */
 #include "cpu.h"
 
-#include "nclip/error.h"
+#include "nclip/support/error.h"
 #include "vector_math.h"
 
 #include <oneapi/dnnl/dnnl.h>

@@ -12,7 +12,7 @@
  * forward, 14 backward: memory decides. */
 #include "cpu.h"
 
-#include "nclip/error.h"
+#include "nclip/support/error.h"
 #include "vector.h"
 
 #include <math.h>

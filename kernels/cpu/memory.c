@@ -5,7 +5,7 @@
  * small pages a good part of its time goes into address translation. */
 #include "cpu.h"
 
-#include "nclip/error.h"
+#include "nclip/support/error.h"
 #include "vector.h"
 
 #include <sys/mman.h>

@@ -7,7 +7,7 @@
  * into bf16). Flops: 3 rows width forward, 5 backward: memory decides. */
 #include "cpu.h"
 
-#include "nclip/error.h"
+#include "nclip/support/error.h"
 #include "vector.h"
 
 #include <math.h>

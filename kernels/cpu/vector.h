@@ -7,7 +7,7 @@
 #ifndef NCLIP_KERNELS_VECTOR_H
 #define NCLIP_KERNELS_VECTOR_H
 
-#include "nclip/types.h"
+#include "nclip/support/types.h"
 
 #include <math.h>
 

@@ -1,7 +1,7 @@
 /* Loading cuBLASLt (cublaslt_library.h). */
 #include "cublaslt_library.h"
 
-#include "nclip/error.h"
+#include "nclip/support/error.h"
 
 #define TEXT_OF(number) #number
 #define TEXT(number) TEXT_OF(number)

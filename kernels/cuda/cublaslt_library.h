@@ -3,7 +3,7 @@
 #ifndef NCLIP_KERNELS_CUDA_CUBLASLT_LIBRARY_H
 #define NCLIP_KERNELS_CUDA_CUBLASLT_LIBRARY_H
 
-#include "nclip/shared_library.h"
+#include "nclip/support/shared_library.h"
 
 #include <cublasLt.h>
 

@@ -31,7 +31,7 @@ size_t nc_cuda_cudnn_version(void)
 
 #else
 
-#include "nclip/shared_library.h"
+#include "nclip/support/shared_library.h"
 
 #include <cmath>
 #include <cstdlib>

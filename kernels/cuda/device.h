@@ -19,8 +19,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "nclip/error.h"
-#include "nclip/types.h"
+#include "nclip/support/error.h"
+#include "nclip/support/types.h"
 
 enum { NC_WARP = 32 };
 

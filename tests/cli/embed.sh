@@ -234,7 +234,7 @@ refuse() { # exit code, piece of the message, arguments that come after the usua
     [ ! -e refused ] || fail "embed $*: left $(ls refused) behind"
 }
 cksum store/* >before
-refuse 3 '^nclip: store: embeddings of another model ' --out store --model "$tests/model/golden_model/fp32"
+refuse 3 '^nclip: store: embeddings of another model ' --out store --model "$tests/checkpoints/golden_model/fp32"
 refuse 3 '^nclip: store: embeddings in fp32, not bf16; give another --out' --out store --store-type bf16
 cksum store/* | cmp - before || fail "a refused run changed the store"
 mkdir empty

@@ -4,7 +4,7 @@ set -eu
 nclip=$1
 folder=$2
 model=$PWD/../configs/quickstart/model
-golden=$PWD/model/golden_model
+golden=$PWD/checkpoints/golden_model
 rm -rf "$folder" && mkdir -p "$folder" && cd "$folder"
 
 fail() {

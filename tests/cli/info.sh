@@ -3,7 +3,7 @@
 set -eu
 nclip=$1
 folder=$2
-models=$PWD/model/golden_model
+models=$PWD/checkpoints/golden_model
 rm -rf "$folder" && mkdir -p "$folder" && cd "$folder"
 
 fail() {

@@ -84,7 +84,7 @@ refused 2 '--alpha nan is no number' --base "$model" --tuned $tuned --alpha nan 
 refused 2 '--alpha 0.50 is given twice' --base "$model" --tuned $tuned --alpha 0.5 --alpha 0.50 --out x
 refused 2 'both --guard and --embeddings' --base "$model" --tuned $tuned --alpha 0.5 --out x --guard captions.jsonl
 refused 2 'exists and is not empty' --base "$model" --tuned $tuned --alpha 0.5 --out half
-refused 3 'so no model lies between them' --base "$model" --tuned "$OLDPWD/model/golden_model/fp32" --alpha 0.5 --out x
+refused 3 'so no model lies between them' --base "$model" --tuned "$OLDPWD/checkpoints/golden_model/fp32" --alpha 0.5 --out x
 echo '{"image": "none.png", "caption": "a circle"}' >other.jsonl
 refused 3 '"none.png" has no embedding in store' --base "$model" --tuned $tuned --alpha 0.5 --out x --guard other.jsonl --embeddings store
 echo '{"image": "red-circle.png", "caption": "not a circle"}' >negated.jsonl

@@ -4,7 +4,7 @@ set -eu
 nclip=$1
 folder=$2
 model=$PWD/../configs/quickstart/model
-pictures=$PWD/data/images
+pictures=$PWD/pictures/images
 rm -rf "$folder" && mkdir -p "$folder" && cd "$folder"
 
 fail() {

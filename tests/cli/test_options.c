@@ -1,9 +1,9 @@
 #include "../support/temporary_folder.h"
 
-#include "nclip/command.h"
-#include "nclip/error.h"
-#include "nclip/files.h"
-#include "nclip/nearest.h"
+#include "nclip/cli/command.h"
+#include "nclip/support/error.h"
+#include "nclip/support/files.h"
+#include "nclip/support/nearest.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

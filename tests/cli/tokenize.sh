@@ -5,7 +5,7 @@ nclip=$1
 work=$2
 rm -rf "$work"
 mkdir -p "$work"
-model=model/golden_tokenizer
+model=tokenizer/golden_tokenizer
 
 fail() {
     echo "tokenize.sh: $*" >&2

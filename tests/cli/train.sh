@@ -238,7 +238,7 @@ head -c $(($(wc -c <"$model/model.safetensors") - 1)) "$model/model.safetensors"
 printf "\\$flipped" >>other/model.safetensors
 refuse 3 '^nclip: store: embeddings of another model' --model other
 refuse 3 '^nclip: store: embeddings of another model .*with 64 columns.*, with 24)' \
-    --model "${model%/configs/*}/tests/model/golden_model/fp32"
+    --model "${model%/configs/*}/tests/checkpoints/golden_model/fp32"
 refuse 3 'nclip: gone: cannot open the embeddings' --embeddings gone
 
 echo '{"image": "gone.png", "caption": "a dog"}' >gone.jsonl

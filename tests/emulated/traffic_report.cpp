@@ -10,7 +10,7 @@
 extern "C" {
 #include "bench/kernel_cases.h"
 }
-#include "nclip/error.h"
+#include "nclip/support/error.h"
 #include "nclip/ops.h"
 
 #include <cstdio>

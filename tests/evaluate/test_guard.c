@@ -1,5 +1,5 @@
 /* The guard's paired drop, against the formula worked by hand. */
-#include "nclip/guard.h"
+#include "nclip/evaluate/guard.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -2,9 +2,9 @@
  * sentence that names the file. The files of references/ are cut and changed at many places. */
 #include "../../host/evaluate/retrieval.h"
 #include "../support/temporary_folder.h"
-#include "nclip/comparison.h"
-#include "nclip/error.h"
-#include "nclip/evaluate.h"
+#include "nclip/evaluate/comparison.h"
+#include "nclip/support/error.h"
+#include "nclip/evaluate/evaluate.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

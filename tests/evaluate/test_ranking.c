@@ -1,6 +1,6 @@
 /* Ranks against sorting every row and column, on shapes around the tiles. */
 #include "../../host/evaluate/ranking.h"
-#include "nclip/error.h"
+#include "nclip/support/error.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

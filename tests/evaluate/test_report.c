@@ -1,7 +1,7 @@
 #include "../support/temporary_folder.h"
-#include "nclip/error.h"
-#include "nclip/json.h"
-#include "nclip/report.h"
+#include "nclip/support/error.h"
+#include "nclip/formats/json.h"
+#include "nclip/evaluate/report.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
-#include "../../host/generate/vqa_lexicon.h"
-#include "nclip/files.h"
-#include "nclip/vqa.h"
+#include "nclip/negation/lexicon.h"
+#include "nclip/support/files.h"
+#include "nclip/generate/vqa.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

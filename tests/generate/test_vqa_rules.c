@@ -1,4 +1,4 @@
-#include "nclip/vqa.h"
+#include "nclip/generate/vqa.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

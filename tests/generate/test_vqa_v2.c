@@ -1,7 +1,7 @@
 #include "../support/temporary_folder.h"
-#include "nclip/error.h"
-#include "nclip/json.h"
-#include "nclip/vqa.h"
+#include "nclip/support/error.h"
+#include "nclip/formats/json.h"
+#include "nclip/generate/vqa.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

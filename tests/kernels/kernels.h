@@ -5,7 +5,7 @@
 #ifndef NCLIP_TESTS_KERNELS_H
 #define NCLIP_TESTS_KERNELS_H
 
-#include "nclip/error.h"
+#include "nclip/support/error.h"
 #include "nclip/ops.h"
 
 #include <math.h>

@@ -2,7 +2,7 @@
 #ifndef NCLIP_TESTS_REFERENCE_H
 #define NCLIP_TESTS_REFERENCE_H
 
-#include "nclip/model.h"
+#include "nclip/ops.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -2,7 +2,7 @@
 #include "kernels.h"
 #include "reference.h"
 
-#include "nclip/packing.h"
+#include "nclip/captions/packing.h"
 
 static const enum nc_type types[] = {NC_FLOAT32, NC_BFLOAT16};
 

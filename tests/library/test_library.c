@@ -1,7 +1,7 @@
 /* libnclip's functions give what the program gives, and say what is wrong. */
-#include "nclip/encoder.h"
-#include "nclip/error.h"
-#include "nclip/image.h"
+#include "nclip/encoder/encoder.h"
+#include "nclip/support/error.h"
+#include "nclip/pictures/image.h"
 #include "nclip/nclip.h"
 
 #include <math.h>
@@ -94,7 +94,7 @@ static void pixels_give_what_a_file_gives(void **state)
 {
     struct nc_image image;
     float by_file[2 * 64], by_pixels[64], by_stride[64];
-    const char *const paths[] = {"data/images/rgb.png", "data/images/420.jpg"};
+    const char *const paths[] = {"pictures/images/rgb.png", "pictures/images/420.jpg"};
     done(nc_clip_encode_image_files(*state, paths, 2, by_file));
     for (int i = 0; i < 2; i++) {
         assert_int_equal(nc_image_load(paths[i], &image), NC_OK);
@@ -136,7 +136,7 @@ static void scores_are_cosines_and_a_softmax(void **state)
 static void errors_are_sentences(void **state)
 {
     nc_clip *clip = *state;
-    const char *const gone[] = {"data/images/rgb.png", "gone.png"};
+    const char *const gone[] = {"pictures/images/rgb.png", "gone.png"};
     float features[2 * 64];
     int32_t ids[32];
     size_t count;

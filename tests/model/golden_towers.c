@@ -3,10 +3,11 @@
  * Values: make_towers_golden.py (computed in fp64). */
 #include "../backends.h"
 
-#include "nclip/error.h"
-#include "nclip/json.h"
-#include "nclip/safetensors.h"
-#include "nclip/towers.h"
+#include "nclip/support/error.h"
+#include "nclip/formats/json.h"
+#include "nclip/checkpoints/safetensors.h"
+#include "nclip/model/towers.h"
+#include "nclip/checkpoints/folder.h"
 
 #include <math.h>
 #include <setjmp.h>

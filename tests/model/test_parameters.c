@@ -1,5 +1,5 @@
-#include "nclip/error.h"
-#include "nclip/model.h"
+#include "nclip/support/error.h"
+#include "nclip/model/parameters.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -3,9 +3,9 @@
  *
  *     mpirun -n 3 collectives [kill|hang|spin|stop|abort RANK]
  */
-#include "nclip/communicator.h"
-#include "nclip/error.h"
-#include "nclip/progress.h"
+#include "nclip/ranks/communicator.h"
+#include "nclip/support/error.h"
+#include "nclip/support/progress.h"
 
 #include <math.h>
 #include <signal.h>

@@ -4,11 +4,11 @@
  *     gradients --compare|--compare-whole A B MODEL              both within 1e-6: each tensor in
  *                                                                its L2 norm, or all together
  */
-#include "../../host/train/step_parts.h"
+#include "../../host/train/step/parts.h"
 
-#include "nclip/error.h"
-#include "nclip/files.h"
-#include "nclip/threads.h"
+#include "nclip/support/error.h"
+#include "nclip/support/files.h"
+#include "nclip/support/threads.h"
 
 #include <math.h>
 #include <stdio.h>

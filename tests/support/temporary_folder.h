@@ -2,7 +2,7 @@
 #ifndef TESTS_TEMPORARY_FOLDER_H
 #define TESTS_TEMPORARY_FOLDER_H
 
-#include "nclip/files.h"
+#include "nclip/support/files.h"
 
 #include <stdio.h>
 #include <stdlib.h>

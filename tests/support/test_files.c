@@ -1,5 +1,5 @@
-#include "nclip/error.h"
-#include "nclip/files.h"
+#include "nclip/support/error.h"
+#include "nclip/support/files.h"
 #include "support/temporary_folder.h"
 
 #include <dirent.h>

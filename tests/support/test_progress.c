@@ -1,6 +1,6 @@
-#include "../../host/support/progress_internal.h"
+#include "../../host/support/progress_parts.h"
 
-#include "nclip/progress.h"
+#include "nclip/support/progress.h"
 
 #include <fcntl.h>
 #include <poll.h>

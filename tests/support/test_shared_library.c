@@ -1,7 +1,7 @@
 /* Libraries that are loaded when they are needed. */
-#include "nclip/shared_library.h"
+#include "nclip/support/shared_library.h"
 
-#include "nclip/error.h"
+#include "nclip/support/error.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -1,4 +1,4 @@
-#include "nclip/string_map.h"
+#include "nclip/support/string_map.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* Conversions against arithmetic in double precision. */
-#include "nclip/types.h"
+#include "nclip/support/types.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -3,13 +3,13 @@
  * Whole batches and micro batches, through the loop's own parts: captions and embeddings from
  * files, the order of each epoch, the schedule, the step. Forty more of CoN-CLIP's loss. Values:
  * make_steps_golden.py. */
-#include "../../host/train/step.h"
+#include "../../host/train/step/step.h"
 #include "../backends.h"
 #include "../support/temporary_folder.h"
 
-#include "nclip/error.h"
-#include "nclip/json.h"
-#include "nclip/threads.h"
+#include "nclip/support/error.h"
+#include "nclip/formats/json.h"
+#include "nclip/support/threads.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -56,7 +56,7 @@ def make_data(con_clip):
 
 
 class Stream:
-    """nclip's random numbers (host/train/random.h)."""
+    """nclip's random numbers (host/train/examples/random.h)."""
 
     def __init__(self, seed, purpose, number):
         self.state = seed

@@ -1,8 +1,8 @@
 /* The division of a batch among ranks: nothing lost, nothing twice, about as many tokens each. */
-#include "../../host/train/share.h"
+#include "../../host/train/examples/share.h"
 
-#include "../../host/train/random.h"
-#include "nclip/error.h"
+#include "../../host/train/examples/random.h"
+#include "nclip/support/error.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,11 +1,11 @@
 /* Steps that share a backend: one after the other, and side by side. Each must end with the bits
  * that it has alone, although their recordings look alike (ops.h, "Recordings"). And what a step
  * that is collected later says of a token that does not exist. */
-#include "../../host/train/step.h"
+#include "../../host/train/step/step.h"
 #include "../backends.h"
 #include "../support/temporary_folder.h"
 
-#include "nclip/error.h"
+#include "nclip/support/error.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-/* Of CUDA's runtime, what communicator_nccl.c uses: streams and events, on threads, of one device. */
+/* Of CUDA's runtime, what host/ranks/nccl.c uses: streams and events, on threads, of one device. */
 #ifndef NCLIP_TESTS_RANKS_CUDA_RUNTIME_API_H
 #define NCLIP_TESTS_RANKS_CUDA_RUNTIME_API_H
 

@@ -1,11 +1,11 @@
-/* NCCL between the processes of one host, through shared memory: what communicator_nccl.c sees of
+/* NCCL between the processes of one host, through shared memory: what host/ranks/nccl.c sees of
  * it, in-progress answers, errors that come later and hangs included.
  *
  * EMULATED_NCCL_FAULT=init, stuck or error makes rank EMULATED_NCCL_RANK never join, never carry
  * out an operation, or report an error. */
-#include "../../../host/train/nccl_library.h"
+#include "../../../host/ranks/nccl_library.h"
 
-#include "nclip/error.h"
+#include "nclip/support/error.h"
 
 #include <fcntl.h>
 #include <pthread.h>

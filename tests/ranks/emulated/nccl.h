@@ -1,4 +1,4 @@
-/* Of NCCL, what communicator_nccl.c uses: names, arguments and results as in NVIDIA's nccl.h. */
+/* Of NCCL, what host/ranks/nccl.c uses: names, arguments and results as in NVIDIA's nccl.h. */
 #ifndef NCLIP_TESTS_RANKS_NCCL_H
 #define NCLIP_TESTS_RANKS_NCCL_H
 

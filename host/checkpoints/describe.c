@@ -1,0 +1,233 @@
+#include "folder.h"
+
+#include "nclip/support/error.h"
+#include "nclip/support/files.h"
+#include "nclip/formats/json.h"
+#include "nclip/support/terminal.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct summary {
+    size_t parameters[2]; /* by enum nc_tower */
+    size_t bytes[2];      /* in the files */
+    float logit_scale;
+    char vision_hash[17];
+    cJSON
+        *merge; /* merge.json, where the model lies between two; alpha, base and tuned are there */
+};
+
+static int read_merge(const char *folder, cJSON **merge)
+{
+    char *path = nc_path_join(folder, "merge.json");
+    const char *base, *tuned;
+    double alpha;
+    int status = path ? NC_OK : nc_error(NC_FAILED, "%s: no memory", folder);
+    *merge = NULL;
+    if (status == NC_OK && nc_file_exists(path)) {
+        status = nc_json_load(path, merge);
+        if (status == NC_OK)
+            status = nc_json_number(path, *merge, "alpha", &alpha);
+        if (status == NC_OK)
+            status = nc_json_string(path, *merge, "base", &base);
+        if (status == NC_OK)
+            status = nc_json_string(path, *merge, "tuned", &tuned);
+    }
+    free(path);
+    return status;
+}
+
+static const cJSON *member(const struct summary *summary, const char *key)
+{
+    return cJSON_GetObjectItemCaseSensitive(summary->merge, key);
+}
+
+static int summarize(const struct nc_model *model, struct summary *summary)
+{
+    *summary = (struct summary){.logit_scale = nc_model_logit_scale(model)};
+    int status = read_merge(model->folder, &summary->merge);
+    if (status != NC_OK)
+        return status;
+    for (size_t i = 0; i < model->table.count; i++) {
+        const struct nc_parameter *row = &model->table.rows[i];
+        const struct nc_safetensor *tensor = model->sources[i];
+        summary->parameters[row->tower] += row->count;
+        summary->bytes[row->tower] += tensor->bytes;
+    }
+    return nc_model_vision_hash(model, summary->vision_hash);
+}
+
+static const char *activation_name(enum nc_activation activation)
+{
+    return activation == NC_GELU ? "gelu" : "quick_gelu";
+}
+
+static void print_row(FILE *out, const char *name, size_t text, size_t vision)
+{
+    fprintf(out, "  %-14s %12zu %12zu\n", name, text, vision);
+}
+
+static void print_tensor(FILE *out, const struct nc_parameter *row,
+                         const struct nc_safetensor *tensor)
+{
+    char shape[100] = "";
+    size_t used = 0;
+    for (size_t i = 0; i < row->rank; i++)
+        used += (size_t)snprintf(shape + used, sizeof shape - used, "%s%zu", i ? " x " : "",
+                                 row->shape[i]);
+    fprintf(out, "  %-62s %-20s %-4s %12zu\n", row->name, row->rank ? shape : "1",
+            tensor->type_name, row->count);
+}
+
+static void describe_text(const struct nc_model *model, const struct summary *summary, FILE *out,
+                          bool parameters)
+{
+    const struct nc_model_shape *shape = &model->shape;
+    const struct nc_tower_shape *text = &shape->text, *vision = &shape->vision;
+    fprintf(out, "%s: a CLIP of %.1f million parameters, %.1f MB\n\n", model->folder,
+            (double)(summary->parameters[0] + summary->parameters[1]) / 1e6,
+            (double)(summary->bytes[0] + summary->bytes[1]) / 1e6);
+    fprintf(out, "  %-14s %12s %12s\n", "", "text", "vision");
+    print_row(out, "parameters", summary->parameters[0], summary->parameters[1]);
+    fprintf(out, "  %-14s %12s %12s\n", "stored as",
+            nc_type_name(nc_model_file_type(model, NC_TOWER_TEXT)),
+            nc_type_name(nc_model_file_type(model, NC_TOWER_VISION)));
+    print_row(out, "width", text->width, vision->width);
+    print_row(out, "blocks", text->layers, vision->layers);
+    print_row(out, "heads", text->heads, vision->heads);
+    print_row(out, "head size", text->width / text->heads, vision->width / vision->heads);
+    print_row(out, "mlp", text->mlp, vision->mlp);
+    print_row(out, "tokens", shape->context, nc_vision_tokens(shape));
+    fprintf(out, "  %-14s %12s %12s\n", "activation", activation_name(text->activation),
+            activation_name(vision->activation));
+    fprintf(out, "  %-14s %12g %12g\n\n", "layernorm eps", (double)text->epsilon,
+            (double)vision->epsilon);
+    fprintf(out, "  %-14s %zu dimensions\n", "embedding", shape->embedding);
+    fprintf(out, "  %-14s %zu tokens\n", "vocabulary", shape->vocabulary);
+    if (shape->end_rule == NC_END_ARGMAX)
+        fprintf(out, "  %-14s the largest token id (eos_token_id is 2)\n", "caption ends");
+    else
+        fprintf(out, "  %-14s the first token %d\n", "caption ends", shape->end_token);
+    fprintf(out, "  %-14s %zu x %zu pixels in patches of %zu x %zu\n", "pictures",
+            shape->image_size, shape->image_size, shape->patch_size, shape->patch_size);
+    fprintf(out, "  %-14s %.4f (similarities are multiplied by %.2f)\n", "logit scale",
+            (double)summary->logit_scale, exp((double)summary->logit_scale));
+    fprintf(out, "  %-14s %s\n", "vision hash", summary->vision_hash);
+    if (summary->merge) {
+        fprintf(out, "  %-14s alpha %g, from ", "merged", member(summary, "alpha")->valuedouble);
+        nc_terminal_print(out, member(summary, "base")->valuestring);
+        fprintf(out, " (0) to ");
+        nc_terminal_print(out, member(summary, "tuned")->valuestring);
+        fprintf(out, " (1)\n");
+    }
+    for (size_t i = 0; i < model->unknown_count; i++) {
+        fprintf(out, "  %-14s ", i ? "" : "unknown");
+        nc_terminal_print(out, model->unknown[i]);
+        fprintf(out, "\n");
+    }
+    if (parameters) {
+        fprintf(out, "\n  %-62s %-20s %-4s %12s\n", "parameter", "shape", "type", "elements");
+        for (size_t i = 0; i < model->table.count; i++)
+            print_tensor(out, &model->table.rows[i], model->sources[i]);
+    }
+}
+
+/* Sizes here are far below 2^53. A failed addition shows as a NULL result at the end. */
+static bool add_number(cJSON *object, const char *key, double value)
+{
+    return cJSON_AddNumberToObject(object, key, value) != NULL;
+}
+
+static bool add_string(cJSON *object, const char *key, const char *value)
+{
+    return cJSON_AddStringToObject(object, key, value) != NULL;
+}
+
+static bool add_tower(cJSON *root, const struct nc_model *model, const struct summary *summary,
+                      enum nc_tower tower)
+{
+    const struct nc_model_shape *shape = &model->shape;
+    bool text = tower == NC_TOWER_TEXT;
+    const struct nc_tower_shape *part = text ? &shape->text : &shape->vision;
+    cJSON *object = cJSON_AddObjectToObject(root, text ? "text" : "vision");
+    bool done = add_number(object, "parameters", (double)summary->parameters[tower]) &&
+                add_string(object, "type", nc_type_name(nc_model_file_type(model, tower))) &&
+                add_number(object, "bytes", (double)summary->bytes[tower]) &&
+                add_number(object, "width", (double)part->width) &&
+                add_number(object, "layers", (double)part->layers) &&
+                add_number(object, "heads", (double)part->heads) &&
+                add_number(object, "head_size", (double)(part->width / part->heads)) &&
+                add_number(object, "mlp", (double)part->mlp) &&
+                add_string(object, "activation", activation_name(part->activation)) &&
+                add_number(object, "layer_norm_eps", round((double)part->epsilon * 1e12) / 1e12);
+    if (text)
+        return done && add_number(object, "vocabulary", (double)shape->vocabulary) &&
+               add_number(object, "context", (double)shape->context) &&
+               add_string(object, "end_rule",
+                          shape->end_rule == NC_END_ARGMAX ? "argmax" : "first") &&
+               add_number(object, "end_token", shape->end_token);
+    return done && add_number(object, "image_size", (double)shape->image_size) &&
+           add_number(object, "patch_size", (double)shape->patch_size) &&
+           add_number(object, "tokens", (double)nc_vision_tokens(shape)) &&
+           add_string(object, "hash", summary->vision_hash);
+}
+
+static bool add_parameter(cJSON *array, const struct nc_parameter *row,
+                          const struct nc_safetensor *tensor)
+{
+    cJSON *object = cJSON_CreateObject();
+    if (!cJSON_AddItemToArray(array, object)) {
+        cJSON_Delete(object);
+        return false;
+    }
+    bool done = add_string(object, "name", row->name) &&
+                add_string(object, "openai_name", row->openai_name) &&
+                add_string(object, "tower", row->tower == NC_TOWER_TEXT ? "text" : "vision") &&
+                add_string(object, "type", tensor->type_name);
+    cJSON *shape = cJSON_AddArrayToObject(object, "shape");
+    for (size_t i = 0; i < row->rank && done; i++)
+        done = cJSON_AddItemToArray(shape, cJSON_CreateNumber((double)row->shape[i]));
+    return done && shape;
+}
+
+static cJSON *describe_json(const struct nc_model *model, const struct summary *summary,
+                            bool parameters)
+{
+    cJSON *root = cJSON_CreateObject();
+    bool done =
+        add_string(root, "kind", "model") && add_string(root, "folder", model->folder) &&
+        add_number(root, "parameters", (double)(summary->parameters[0] + summary->parameters[1])) &&
+        add_number(root, "embedding", (double)model->shape.embedding) &&
+        add_number(root, "logit_scale", (double)summary->logit_scale) &&
+        add_tower(root, model, summary, NC_TOWER_TEXT) &&
+        add_tower(root, model, summary, NC_TOWER_VISION);
+    if (summary->merge && done) {
+        cJSON *merge = cJSON_AddObjectToObject(root, "merge");
+        done = add_number(merge, "alpha", member(summary, "alpha")->valuedouble) &&
+               add_string(merge, "base", member(summary, "base")->valuestring) &&
+               add_string(merge, "tuned", member(summary, "tuned")->valuestring);
+    }
+    cJSON *unknown = cJSON_AddArrayToObject(root, "unknown");
+    for (size_t i = 0; i < model->unknown_count && done; i++)
+        done = cJSON_AddItemToArray(unknown, cJSON_CreateString(model->unknown[i]));
+    cJSON *rows = parameters ? cJSON_AddArrayToObject(root, "parameter_table") : NULL;
+    for (size_t i = 0; rows && i < model->table.count && done; i++)
+        done = add_parameter(rows, &model->table.rows[i], model->sources[i]);
+    if (done && unknown && (rows || !parameters))
+        return root;
+    cJSON_Delete(root);
+    return NULL;
+}
+
+int nc_model_describe(const struct nc_model *model, FILE *out, bool json, bool parameters)
+{
+    struct summary summary;
+    int status = summarize(model, &summary);
+    if (status == NC_OK && json)
+        status = nc_json_print(out, describe_json(model, &summary, parameters), true);
+    else if (status == NC_OK)
+        describe_text(model, &summary, out, parameters);
+    cJSON_Delete(summary.merge);
+    return status;
+}

@@ -1,0 +1,40 @@
+/* What export and import share: the config files of the formats. */
+#ifndef NCLIP_HOST_CHECKPOINTS_EXCHANGE_H
+#define NCLIP_HOST_CHECKPOINTS_EXCHANGE_H
+
+#include "folder.h"
+#include "nclip/checkpoints/exchange.h"
+#include "nclip/pictures/image.h"
+#include "outputs.h"
+
+enum {
+    NC_CLIP_VOCABULARY = 49408, /* of every published CLIP */
+    NC_CLIP_START = 49406,
+    NC_CLIP_END = 49407,
+};
+
+#define NC_OPEN_CLIP_CONFIG "open_clip_config.json"
+#define NC_OPEN_CLIP_WEIGHTS "open_clip_model.safetensors"
+
+/* Tensors in OpenAI's state dicts that are no parameters; each holds one whole number. */
+enum { NC_OPENAI_FACTS = 3 };
+extern const char
+    *const nc_openai_facts[NC_OPENAI_FACTS]; /* input_resolution, context_length, vocab_size */
+
+/* config.json of a CLIPModel, CLIPTextModel or CLIPTextModelWithProjection. */
+int nc_hf_config_write(const char *path, const struct nc_model_shape *shape, enum nc_format format,
+                       enum nc_type type);
+
+/* open_clip_config.json. `own_tokenizer`: the folder's tokenizer files are to be used, not
+ * open_clip's built-in one. NC_BAD_INPUT, naming `where`, for what it cannot say. */
+int nc_open_clip_config_write(const char *where, const char *path,
+                              const struct nc_model_shape *shape,
+                              const struct nc_preprocess *preprocess, bool own_tokenizer);
+
+/* The shape and the preprocessing that it gives; the tensors are not looked at. A key that
+ * makes another model than a Hugging Face CLIP is NC_BAD_INPUT and named. start_token and
+ * pad_token are left alone. */
+int nc_open_clip_config_read(const char *path, struct nc_model_shape *shape,
+                             struct nc_preprocess *preprocess);
+
+#endif

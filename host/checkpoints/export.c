@@ -1,0 +1,278 @@
+#include "exchange.h"
+#include "staging.h"
+
+#include "nclip/support/error.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+const char *const nc_format_names[] = {"hf",        "hf-text", "hf-text-projection",
+                                       "open_clip", "openai",  NULL};
+
+const char *const nc_openai_facts[NC_OPENAI_FACTS] = {"input_resolution", "context_length",
+                                                      "vocab_size"};
+
+struct job {
+    const struct nc_model *model;
+    enum nc_format format;
+    const enum nc_type *type;
+    struct nc_preprocess preprocess;
+    struct nc_outputs outputs;
+    int64_t facts[NC_OPENAI_FACTS];
+};
+
+static int no_memory(const struct job *job)
+{
+    return nc_error(NC_FAILED, "%s: no memory for its tensors", job->model->folder);
+}
+
+/* ---- what the format cannot say ---- */
+
+static int check_openai_tower(const struct job *job, const char *which,
+                              const struct nc_tower_shape *tower)
+{
+    const char *folder = job->model->folder;
+    if (tower->width / 64 != tower->heads)
+        return nc_error(NC_BAD_INPUT,
+                        "%s: its %s tower has %zu heads, but a width of %zu means %zu to the "
+                        "readers of OpenAI's state dicts; use --format open_clip",
+                        folder, which, tower->heads, tower->width, tower->width / 64);
+    if (tower->mlp != 4 * tower->width)
+        return nc_error(NC_BAD_INPUT,
+                        "%s: its %s tower's mlp is %zu, but a width of %zu means %zu to the "
+                        "readers of OpenAI's state dicts; use --format open_clip",
+                        folder, which, tower->mlp, tower->width, 4 * tower->width);
+    if (tower->activation != NC_QUICK_GELU)
+        return nc_error(NC_BAD_INPUT,
+                        "%s: its %s tower's activation is gelu, but OpenAI's state dicts are read "
+                        "with quick_gelu; use --format open_clip",
+                        folder, which);
+    if (tower->epsilon != 1e-5f)
+        return nc_error(NC_BAD_INPUT,
+                        "%s: its %s tower's layernorm epsilon is %g, but OpenAI's state dicts are "
+                        "read with 1e-05; use --format open_clip",
+                        folder, which, (double)tower->epsilon);
+    return NC_OK;
+}
+
+static int check_openai(const struct job *job)
+{
+    const struct nc_model_shape *shape = &job->model->shape;
+    const char *folder = job->model->folder;
+    int status = check_openai_tower(job, "text", &shape->text);
+    if (status == NC_OK)
+        status = check_openai_tower(job, "vision", &shape->vision);
+    if (status != NC_OK)
+        return status;
+    if (shape->end_rule == NC_END_FIRST && (size_t)shape->end_token + 1 != shape->vocabulary)
+        return nc_error(NC_BAD_INPUT,
+                        "%s: captions end at token %d, but OpenAI's state dicts are read at the "
+                        "largest id, which is %zu here; use --format open_clip",
+                        folder, (int)shape->end_token, shape->vocabulary - 1);
+    if (shape->image_size % shape->patch_size)
+        return nc_error(NC_BAD_INPUT,
+                        "%s: pictures of %zu are no multiple of its patches of %zu, but OpenAI's "
+                        "state dicts are read as if; use --format open_clip",
+                        folder, shape->image_size, shape->patch_size);
+    struct nc_preprocess plain;
+    nc_preprocess_default(shape->image_size, &plain);
+    char *ours = nc_preprocess_describe(&job->preprocess), *theirs = nc_preprocess_describe(&plain);
+    if (!ours || !theirs)
+        status = no_memory(job);
+    else if (strcmp(ours, theirs) != 0)
+        status =
+            nc_error(NC_BAD_INPUT,
+                     "%s: its preprocessing of pictures (%s) is not CLIP's own, which OpenAI's "
+                     "state dicts are read with; use --format open_clip",
+                     folder, ours);
+    free(ours);
+    free(theirs);
+    return status;
+}
+
+/* ---- tensors ---- */
+
+static const char *type_name(const struct job *job, const struct nc_safetensor *tensor)
+{
+    return job->type ? nc_safetensors_type_name(*job->type) : tensor->type_name;
+}
+
+/* Everything that the folder holds, as it is named there. */
+static int list_all(struct job *job)
+{
+    const struct nc_model *model = job->model;
+    for (size_t i = 0; i < nc_safetensors_count(model->file); i++) {
+        const struct nc_safetensor *tensor = nc_safetensors_at(model->file, i);
+        struct nc_output *output = nc_outputs_add(&job->outputs);
+        if (!output)
+            return no_memory(job);
+        nc_output_take(output, model->file, tensor);
+        output->name = tensor->name;
+        for (size_t k = 0; k < model->table.count; k++)
+            if (model->sources[k] == tensor)
+                output->type_name = type_name(job, tensor);
+    }
+    return NC_OK;
+}
+
+static int list_text(struct job *job)
+{
+    const struct nc_model *model = job->model;
+    for (size_t i = 0; i < model->table.count; i++) {
+        const struct nc_parameter *row = &model->table.rows[i];
+        if (row->tower != NC_TOWER_TEXT || row->role == NC_LOGIT_SCALE ||
+            (row->role == NC_PROJECTION && job->format == NC_FORMAT_HF_TEXT))
+            continue;
+        struct nc_output *output = nc_outputs_add(&job->outputs);
+        if (!output)
+            return no_memory(job);
+        nc_output_take(output, model->file, model->sources[i]);
+        output->name = row->name;
+        output->type_name = type_name(job, model->sources[i]);
+    }
+    return NC_OK;
+}
+
+/* By OpenAI's names. Row `i` + 1 and + 2 are key and value where `i` is query. */
+static int list_openai_row(struct job *job, size_t i)
+{
+    const struct nc_model *model = job->model;
+    const struct nc_parameter *row = &model->table.rows[i];
+    const struct nc_safetensor *const *sources = &model->sources[i];
+    if (row->openai_slice > 0)
+        return NC_OK;
+    struct nc_output *output = nc_outputs_add(&job->outputs);
+    if (!output)
+        return no_memory(job);
+    nc_output_take(output, model->file, sources[0]);
+    output->name = row->openai_name;
+    output->type_name = type_name(job, sources[0]);
+    if (row->openai_transposed) {
+        output->shape[0] = row->shape[1];
+        output->shape[1] = row->shape[0];
+        output->pieces[0].transposed = true;
+    }
+    for (size_t k = 1; row->openai_slice == 0 && k < 3; k++) {
+        if (!job->type && sources[k]->type != sources[0]->type)
+            return nc_error(
+                NC_BAD_INPUT,
+                "%s: \"%s\" and \"%s\" have different types, but are one tensor in this "
+                "format; give --dtype",
+                model->folder, row[0].name, row[k].name);
+        output->shape[0] += row[k].shape[0];
+        output->pieces[k] = (struct nc_piece){
+            .file = model->file, .tensor = sources[k], .count = sources[k]->count};
+        output->piece_count++;
+    }
+    return NC_OK;
+}
+
+static int list_facts(struct job *job)
+{
+    const struct nc_model_shape *shape = &job->model->shape;
+    const size_t facts[NC_OPENAI_FACTS] = {shape->image_size, shape->context, shape->vocabulary};
+    for (size_t i = 0; i < NC_OPENAI_FACTS; i++) {
+        struct nc_output *output = nc_outputs_add(&job->outputs);
+        if (!output)
+            return no_memory(job);
+        job->facts[i] = (int64_t)facts[i];
+        output->name = nc_openai_facts[i];
+        output->type_name = "I64";
+        output->pieces[0] =
+            (struct nc_piece){.bytes = &job->facts[i], .count = sizeof job->facts[i]};
+        output->piece_count = 1;
+    }
+    return NC_OK;
+}
+
+static int list_tensors(struct job *job)
+{
+    if (job->format == NC_FORMAT_HF)
+        return list_all(job);
+    if (job->format == NC_FORMAT_HF_TEXT || job->format == NC_FORMAT_HF_TEXT_PROJECTION)
+        return list_text(job);
+    int status = NC_OK;
+    for (size_t i = 0; i < job->model->table.count && status == NC_OK; i++)
+        status = list_openai_row(job, i);
+    if (status == NC_OK && job->format == NC_FORMAT_OPENAI)
+        status = list_facts(job);
+    return status;
+}
+
+/* ---- config ---- */
+
+static bool has_tokenizer(const struct job *job)
+{
+    static const char *const names[] = {"vocab.json", "tokenizer.json"};
+    bool found = false;
+    for (size_t i = 0; i < 2; i++) {
+        char *path = nc_path_join(job->model->folder, names[i]);
+        found = found || (path && nc_file_exists(path));
+        free(path);
+    }
+    return found;
+}
+
+static int write_config(const struct job *job, const struct nc_staging *staging)
+{
+    const struct nc_model *model = job->model;
+    bool open_clip = job->format == NC_FORMAT_OPEN_CLIP;
+    if (job->format == NC_FORMAT_OPENAI)
+        return NC_OK;
+    char *from = nc_path_join(model->folder, "config.json");
+    char *to = nc_staging_path(staging, open_clip ? NC_OPEN_CLIP_CONFIG : "config.json");
+    int status = NC_OK;
+    if (!from || !to)
+        status = no_memory(job);
+    else if (open_clip) /* its built-in tokenizer knows CLIP's own vocabulary only */
+        status = nc_open_clip_config_write(model->folder, to, &model->shape, &job->preprocess,
+                                           model->shape.vocabulary != NC_CLIP_VOCABULARY &&
+                                               has_tokenizer(job));
+    else if (job->format != NC_FORMAT_HF)
+        status = nc_hf_config_write(to, &model->shape, job->format, nc_outputs_type(&job->outputs));
+    else if (job->type)
+        status = nc_config_copy_with_dtype(from, to, *job->type, false);
+    else
+        status = nc_staging_copy(staging, model->folder, "config.json");
+    free(from);
+    free(to);
+    return status;
+}
+
+static int write_folder(struct job *job, const struct nc_staging *staging)
+{
+    const char *folder = job->model->folder;
+    bool text_only =
+        job->format == NC_FORMAT_HF_TEXT || job->format == NC_FORMAT_HF_TEXT_PROJECTION;
+    int status = write_config(job, staging);
+    char *path = nc_staging_path(staging, job->format == NC_FORMAT_OPEN_CLIP ? NC_OPEN_CLIP_WEIGHTS
+                                                                             : "model.safetensors");
+    if (status == NC_OK)
+        status = path ? nc_outputs_write(&job->outputs, path) : no_memory(job);
+    free(path);
+    if (status == NC_OK)
+        status = nc_staging_copy_tokenizer(staging, folder);
+    if (status == NC_OK && !text_only && job->format != NC_FORMAT_OPEN_CLIP)
+        status = nc_staging_copy_preprocessing(staging, folder);
+    return status;
+}
+
+int nc_model_export(const struct nc_model *model, enum nc_format format, const enum nc_type *type,
+                    const char *folder)
+{
+    struct job job = {.model = model, .format = format, .type = type};
+    struct nc_staging staging;
+    int status = NC_OK;
+    if (format == NC_FORMAT_OPEN_CLIP || format == NC_FORMAT_OPENAI)
+        status = nc_preprocess_load(model->folder, model->shape.image_size, &job.preprocess);
+    if (status == NC_OK && format == NC_FORMAT_OPENAI)
+        status = check_openai(&job);
+    if (status == NC_OK)
+        status = list_tensors(&job);
+    if (status == NC_OK)
+        status = nc_staging_begin(folder, &staging);
+    if (status == NC_OK)
+        status = nc_staging_end(&staging, write_folder(&job, &staging));
+    nc_outputs_free(&job.outputs);
+    return status;
+}

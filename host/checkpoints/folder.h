@@ -1,0 +1,26 @@
+/* What an opened model folder holds: shared by loading, saving, the fingerprint
+ * and the description of a model, and by nothing else. */
+#ifndef NCLIP_HOST_CHECKPOINTS_FOLDER_H
+#define NCLIP_HOST_CHECKPOINTS_FOLDER_H
+
+#include "nclip/checkpoints/folder.h"
+#include "nclip/checkpoints/safetensors.h"
+
+struct nc_model {
+    char *folder;
+    struct nc_model_shape shape;
+    struct nc_parameter_table table;
+    struct nc_safetensors *file;
+    const struct nc_safetensor **sources; /* [table.count] where each row lies */
+    const char **unknown;                 /* [unknown_count] names that no row has */
+    size_t unknown_count;
+};
+
+/* "[512, 77]" in `text`, which is also returned. */
+const char *nc_shape_text(size_t rank, const size_t *shape, char *text, size_t size);
+
+/* Element number of the first value that is infinite or no number; `count` when
+ * all are finite. */
+size_t nc_first_non_finite(const float *values, size_t count);
+
+#endif

@@ -1,0 +1,430 @@
+#include "exchange.h"
+#include "staging.h"
+
+#include "nclip/support/error.h"
+#include "nclip/tokenizer/tokenizer.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct job {
+    const struct nc_import_options *options;
+    const char *path;
+    char *folder;  /* that the weights are in */
+    char *weights; /* the file, or the folder of shards */
+    char *config;  /* open_clip_config.json, or NULL */
+    struct nc_safetensors *file;
+    struct nc_model_shape shape;
+    struct nc_preprocess preprocess;
+    struct nc_parameter_table table;
+    struct nc_outputs outputs;
+};
+
+static int no_memory(const struct job *job)
+{
+    return nc_error(NC_FAILED, "%s: no memory for its tensors", job->path);
+}
+
+/* ---- where things are ---- */
+
+static int find_files(struct job *job)
+{
+    static const char *const pickles[] = {".pt", ".pth", ".bin", ".ckpt"};
+    static const char *const names[] = {NC_OPEN_CLIP_WEIGHTS,
+                                        "open_clip_pytorch_model.safetensors"};
+    const char *slash = strrchr(job->path, '/');
+    bool folder = nc_folder_exists(job->path);
+    for (size_t i = 0; !folder && i < sizeof pickles / sizeof pickles[0]; i++)
+        if (nc_path_ends(job->path, pickles[i]))
+            return nc_error(NC_BAD_INPUT,
+                            "%s: a PyTorch pickle, which may run code when it is read; save its "
+                            "state dict with safetensors.torch.save_file() first",
+                            job->path);
+    job->folder = folder  ? strdup(job->path)
+                  : slash ? strndup(job->path, (size_t)(slash - job->path) + 1)
+                          : strdup(".");
+    for (size_t i = 0; folder && !job->weights && i < sizeof names / sizeof names[0]; i++) {
+        job->weights = nc_path_join(job->path, names[i]);
+        if (job->weights && !nc_file_exists(job->weights)) {
+            free(job->weights);
+            job->weights = NULL;
+        }
+    }
+    if (!job->weights)
+        job->weights = strdup(job->path);
+    if (job->options->config)
+        job->config = strdup(job->options->config);
+    else if (job->folder && job->options->origin != NC_ORIGIN_OPENAI)
+        job->config = nc_path_join(job->folder, NC_OPEN_CLIP_CONFIG);
+    if (!job->folder || !job->weights ||
+        (!job->config && (job->options->config || job->options->origin != NC_ORIGIN_OPENAI)))
+        return no_memory(job);
+    if (job->config && !job->options->config && !nc_file_exists(job->config)) {
+        free(job->config);
+        job->config = NULL;
+    }
+    return NC_OK;
+}
+
+/* ---- what is it? ---- */
+
+/* Models that have CLIP's aim and another form, by the beginning of a tensor's name. */
+static const struct {
+    const char *prefix, *what;
+} others[] = {
+    {"text_model.", "a model with Hugging Face's names, which needs no import"},
+    {"visual.layer1.", "a ResNet; nclip reads vision transformers"},
+    {"visual.attnpool.", "a ResNet; nclip reads vision transformers"},
+    {"visual.trunk.", "a vision tower of timm; nclip reads CLIP's own"},
+    {"text.transformer.embeddings.", "a text tower of transformers; nclip reads CLIP's own"},
+    {"text.", "a model with a custom text tower; nclip reads CLIP's own"},
+    {"text_decoder.", "a CoCa; nclip reads CLIP"},
+    {"logit_bias", "a SigLIP; nclip reads CLIP"},
+};
+
+static int check_kind(const struct job *job)
+{
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        for (size_t k = 0; k < nc_safetensors_count(job->file); k++) {
+            const struct nc_safetensor *tensor = nc_safetensors_at(job->file, k);
+            if (strncmp(tensor->name, others[i].prefix, strlen(others[i].prefix)) == 0)
+                return nc_error(NC_BAD_INPUT, "%s: tensor \"%s\" is of %s",
+                                nc_safetensors_path(job->file, tensor), tensor->name,
+                                others[i].what);
+        }
+    }
+    return NC_OK;
+}
+
+static bool has_facts(const struct job *job)
+{
+    for (size_t i = 0; i < NC_OPENAI_FACTS; i++)
+        if (!nc_safetensors_find(job->file, nc_openai_facts[i]))
+            return false;
+    return true;
+}
+
+/* ---- the shape ---- */
+
+/* The tensor of a role by its name in `names`, with as many dimensions as the row. */
+static int find_role(const struct job *job, const struct nc_parameter_table *names,
+                     enum nc_tower tower, enum nc_role role, int block,
+                     const struct nc_safetensor **tensor)
+{
+    const struct nc_parameter *row = nc_parameter_find(names, tower, role, block);
+    *tensor = nc_safetensors_find(job->file, row->openai_name);
+    if (!*tensor)
+        return nc_error(NC_BAD_INPUT,
+                        "%s: tensor \"%s\" is missing; this is no CLIP by OpenAI's or open_clip's "
+                        "names",
+                        job->path, row->openai_name);
+    if ((*tensor)->rank != row->rank)
+        return nc_error(NC_BAD_INPUT, "%s: tensor \"%s\" has %zu dimensions, not %zu", job->path,
+                        row->openai_name, (*tensor)->rank, row->rank);
+    for (size_t i = 0; i < row->rank; i++)
+        if (!(*tensor)->shape[i])
+            return nc_error(NC_BAD_INPUT, "%s: tensor \"%s\" is empty", job->path,
+                            row->openai_name);
+    return NC_OK;
+}
+
+/* One more than the last block that has a tensor: a hole is then found as a missing one. */
+static size_t count_layers(const struct job *job, const struct nc_parameter_table *names,
+                           enum nc_tower tower)
+{
+    size_t layers = 0;
+    for (size_t i = 0; i < names->count; i++) {
+        const struct nc_parameter *row = &names->rows[i];
+        if (row->tower == tower && row->block >= (int)layers &&
+            nc_safetensors_find(job->file, row->openai_name))
+            layers = (size_t)row->block + 1;
+    }
+    return layers;
+}
+
+/* Of a state dict without config: heads of 64 and QuickGELU, as OpenAI's readers take it.
+ * Source: OpenAI's clip/model.py, build_model(). */
+static int shape_from_tensors(struct job *job)
+{
+    struct nc_model_shape probe = {.text = {1, NC_MOST_LAYERS, 1, 1},
+                                   .vision = {1, NC_MOST_LAYERS, 1, 1},
+                                   .embedding = 1,
+                                   .vocabulary = 1,
+                                   .context = 1,
+                                   .image_size = 1,
+                                   .patch_size = 1,
+                                   .channels = 1};
+    struct nc_parameter_table names;
+    const struct nc_safetensor *token, *position, *projection, *patch, *places, *fc[2];
+    int status = nc_parameter_table_create(&probe, &names);
+    if (status != NC_OK)
+        return status;
+    status = find_role(job, &names, NC_TOWER_TEXT, NC_TOKEN_EMBEDDING, NC_NO_BLOCK, &token);
+    if (status == NC_OK)
+        status =
+            find_role(job, &names, NC_TOWER_TEXT, NC_POSITION_EMBEDDING, NC_NO_BLOCK, &position);
+    if (status == NC_OK)
+        status = find_role(job, &names, NC_TOWER_TEXT, NC_PROJECTION, NC_NO_BLOCK, &projection);
+    if (status == NC_OK)
+        status = find_role(job, &names, NC_TOWER_VISION, NC_PATCH_EMBEDDING, NC_NO_BLOCK, &patch);
+    if (status == NC_OK)
+        status =
+            find_role(job, &names, NC_TOWER_VISION, NC_POSITION_EMBEDDING, NC_NO_BLOCK, &places);
+    if (status == NC_OK)
+        status = find_role(job, &names, NC_TOWER_TEXT, NC_FC1_WEIGHT, 0, &fc[NC_TOWER_TEXT]);
+    if (status == NC_OK)
+        status = find_role(job, &names, NC_TOWER_VISION, NC_FC1_WEIGHT, 0, &fc[NC_TOWER_VISION]);
+    if (status == NC_OK) {
+        size_t side = (size_t)llround(sqrt((double)(places->shape[0] - 1)));
+        bool usual = token->shape[0] == NC_CLIP_VOCABULARY;
+        job->shape = (struct nc_model_shape){
+            .text = {token->shape[1], count_layers(job, &names, NC_TOWER_TEXT),
+                     token->shape[1] / 64, fc[NC_TOWER_TEXT]->shape[0], NC_QUICK_GELU, 1e-5f},
+            .vision = {patch->shape[0], count_layers(job, &names, NC_TOWER_VISION),
+                       patch->shape[0] / 64, fc[NC_TOWER_VISION]->shape[0], NC_QUICK_GELU, 1e-5f},
+            .embedding = projection->shape[1],
+            .vocabulary = token->shape[0],
+            .context = position->shape[0],
+            .end_rule = usual ? NC_END_FIRST : NC_END_ARGMAX,
+            .end_token = usual ? NC_CLIP_END : 2,
+            .image_size = side * patch->shape[2],
+            .patch_size = patch->shape[2],
+            .channels = patch->shape[1],
+            .logit_scale_initial = 2.6592f};
+        if (job->shape.image_size < job->shape.patch_size || job->shape.channels != 3)
+            status = nc_error(NC_BAD_INPUT,
+                              "%s: \"%s\" and \"%s\" belong to no tower that reads pictures of 3 "
+                              "channels",
+                              job->path, patch->name, places->name);
+    }
+    nc_parameter_table_destroy(&names);
+    return status;
+}
+
+/* OpenAI's readers take a width for heads of 64. */
+static int check_heads(const struct job *job, const char *which, size_t width)
+{
+    return width % 64 ? nc_error(NC_BAD_INPUT,
+                                 "%s: %s tower: a width of %zu is no multiple of OpenAI's heads of "
+                                 "64; give --config with an " NC_OPEN_CLIP_CONFIG,
+                                 job->path, which, width)
+                      : NC_OK;
+}
+
+static int find_shape(struct job *job)
+{
+    enum nc_origin origin = job->options->origin;
+    if (origin == NC_ORIGIN_OPEN_CLIP && !job->config)
+        return nc_error(NC_BAD_INPUT,
+                        "%s: there is no " NC_OPEN_CLIP_CONFIG " beside it; open_clip's weights do "
+                        "not say heads and activation, so give --config",
+                        job->path);
+    if (origin == NC_ORIGIN_DETECT && !job->config && !has_facts(job))
+        return nc_error(
+            NC_BAD_INPUT,
+            "%s: nothing says whether these are OpenAI's or open_clip's weights, and so "
+            "which activation; give --from openai (heads of 64, quick_gelu) or --config "
+            "with an " NC_OPEN_CLIP_CONFIG,
+            job->path);
+    int status = shape_from_tensors(job);
+    if (status == NC_OK && job->config)
+        status = nc_open_clip_config_read(job->config, &job->shape, &job->preprocess);
+    else if (status == NC_OK)
+        nc_preprocess_default(job->shape.image_size, &job->preprocess);
+    if (status == NC_OK && !job->config)
+        status = check_heads(job, "text", job->shape.text.width);
+    if (status == NC_OK && !job->config)
+        status = check_heads(job, "vision", job->shape.vision.width);
+    if (status == NC_OK)
+        status = nc_model_shape_check(job->config ? job->config : job->path, &job->shape);
+    if (status == NC_OK)
+        status = nc_parameter_table_create(&job->shape, &job->table);
+    return status;
+}
+
+/* ---- tensors ---- */
+
+static int add_row(struct job *job, const struct nc_parameter *row,
+                   const struct nc_safetensor *tensor)
+{
+    char expected_text[120], actual_text[220];
+    size_t expected[4];
+    memcpy(expected, row->shape, sizeof expected);
+    if (row->openai_transposed) {
+        expected[0] = row->shape[1];
+        expected[1] = row->shape[0];
+    }
+    if (row->openai_slice >= 0)
+        expected[0] *= 3;
+    const char *path = nc_safetensors_path(job->file, tensor);
+    /* open_clip has logit_scale of one dimension as well */
+    bool one = row->rank == 0 && tensor->rank == 1 && tensor->shape[0] == 1;
+    if (!one && (tensor->rank != row->rank ||
+                 memcmp(tensor->shape, expected, row->rank * sizeof expected[0]) != 0))
+        return nc_error(NC_BAD_INPUT, "%s: tensor \"%s\" has the shape %s, but %s asks for %s",
+                        path, tensor->name,
+                        nc_shape_text(tensor->rank, tensor->shape, actual_text, sizeof actual_text),
+                        job->config ? job->config : "the rest of the model",
+                        nc_shape_text(row->rank, expected, expected_text, sizeof expected_text));
+    if (tensor->type < 0)
+        return nc_error(NC_BAD_INPUT,
+                        "%s: tensor \"%s\" is of type %s; nclip reads F32, F16 and BF16", path,
+                        tensor->name, tensor->type_name);
+    struct nc_output *output = nc_outputs_add(&job->outputs);
+    if (!output)
+        return no_memory(job);
+    nc_output_take(output, job->file, tensor);
+    output->name = row->name;
+    if (job->options->type)
+        output->type_name = nc_safetensors_type_name(*job->options->type);
+    output->rank = row->rank;
+    memcpy(output->shape, row->shape, sizeof row->shape);
+    output->pieces[0].transposed = row->openai_transposed;
+    output->pieces[0].count = row->count;
+    if (row->openai_slice > 0)
+        output->pieces[0].first = (size_t)row->openai_slice * row->count;
+    return NC_OK;
+}
+
+static int list_tensors(struct job *job)
+{
+    const char *first_missing = NULL;
+    size_t missing = 0;
+    int status = NC_OK;
+    for (size_t i = 0; i < job->table.count; i++) {
+        const struct nc_parameter *row = &job->table.rows[i];
+        const struct nc_safetensor *tensor = nc_safetensors_find(job->file, row->openai_name);
+        if (!tensor && !first_missing)
+            first_missing = row->openai_name;
+        missing += !tensor && row->openai_slice <= 0; /* query, key and value are one */
+        if (tensor && status == NC_OK)
+            status = add_row(job, row, tensor);
+    }
+    if (!missing)
+        return status;
+    char more[48] = "";
+    if (missing > 1)
+        snprintf(more, sizeof more, " (and %zu more)", missing - 1);
+    return nc_error(NC_BAD_INPUT, "%s: tensor \"%s\"%s is missing", job->path, first_missing, more);
+}
+
+static int by_name(const void *left, const void *right)
+{
+    return strcmp(*(const char *const *)left, *(const char *const *)right);
+}
+
+/* A tensor that is not read would be a part of the model that is left out. */
+static int check_unknown(const struct job *job)
+{
+    static const char mask[] = "attn_mask"; /* a buffer of old versions, -inf above the diagonal */
+    const char **known = malloc(job->table.count * sizeof *known), *unknown = NULL;
+    if (!known)
+        return no_memory(job);
+    for (size_t i = 0; i < job->table.count; i++)
+        known[i] = job->table.rows[i].openai_name;
+    qsort(known, job->table.count, sizeof *known, by_name);
+    for (size_t i = 0; i < nc_safetensors_count(job->file) && !unknown; i++) {
+        const char *name = nc_safetensors_at(job->file, i)->name;
+        bool fact = strcmp(name, mask) == 0;
+        for (size_t k = 0; k < NC_OPENAI_FACTS; k++)
+            fact = fact || strcmp(name, nc_openai_facts[k]) == 0;
+        if (!fact && !bsearch(&name, known, job->table.count, sizeof *known, by_name))
+            unknown = name;
+    }
+    free(known);
+    return unknown ? nc_error(NC_BAD_INPUT,
+                              "%s: tensor \"%.200s\" has no place in a CLIP of this shape",
+                              job->path, unknown)
+                   : NC_OK;
+}
+
+/* ---- the folder ---- */
+
+/* Tells the ids of start and end; texts can be encoded without, so none is no error. */
+static int read_tokenizer(struct job *job, const char *folder, bool *found)
+{
+    static const char *const names[] = {"vocab.json", "tokenizer.json",
+                                        "bpe_simple_vocab_16e6.txt.gz"};
+    struct nc_tokenizer *tokenizer;
+    *found = false;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        char *path = nc_path_join(folder, names[i]);
+        *found = *found || (path && nc_file_exists(path));
+        free(path);
+    }
+    job->shape.start_token = job->shape.vocabulary == NC_CLIP_VOCABULARY ? NC_CLIP_START : -1;
+    job->shape.pad_token = job->shape.vocabulary > 1 ? 1 : -1;
+    if (!*found)
+        return job->options->tokenizer
+                   ? nc_error(NC_BAD_INPUT, "%s: there are no tokenizer files in this folder",
+                              folder)
+                   : NC_OK;
+    int status = nc_tokenizer_load(folder, NC_TOKENIZER_TRANSFORMERS, &tokenizer);
+    if (status != NC_OK)
+        return status;
+    if (nc_tokenizer_vocabulary_size(tokenizer) > job->shape.vocabulary)
+        status = nc_error(NC_BAD_INPUT,
+                          "%s: the tokenizer knows %zu tokens, but the model %zu; it belongs to "
+                          "another model",
+                          folder, nc_tokenizer_vocabulary_size(tokenizer), job->shape.vocabulary);
+    else
+        job->shape.start_token = nc_tokenizer_start(tokenizer);
+    nc_tokenizer_destroy(tokenizer);
+    return status;
+}
+
+static int write_folder(const struct job *job, const char *tokenizer,
+                        const struct nc_staging *staging)
+{
+    char *tensors = nc_staging_path(staging, "model.safetensors");
+    char *config = nc_staging_path(staging, "config.json");
+    char *preprocess = nc_staging_path(staging, "preprocessor_config.json");
+    int status = tensors && config && preprocess ? NC_OK : no_memory(job);
+    if (status == NC_OK)
+        status = nc_outputs_write(&job->outputs, tensors);
+    if (status == NC_OK)
+        status =
+            nc_hf_config_write(config, &job->shape, NC_FORMAT_HF, nc_outputs_type(&job->outputs));
+    if (status == NC_OK)
+        status = nc_preprocess_write(preprocess, &job->preprocess);
+    if (status == NC_OK)
+        status = nc_staging_copy_tokenizer(staging, tokenizer);
+    free(tensors);
+    free(config);
+    free(preprocess);
+    return status;
+}
+
+int nc_model_import(const char *path, const struct nc_import_options *options, const char *folder,
+                    bool *has_tokenizer)
+{
+    struct job job = {.options = options, .path = path};
+    struct nc_staging staging;
+    *has_tokenizer = false;
+    int status = find_files(&job);
+    if (status == NC_OK)
+        status = nc_safetensors_open(job.weights, &job.file);
+    if (status == NC_OK)
+        status = check_kind(&job);
+    if (status == NC_OK)
+        status = find_shape(&job);
+    if (status == NC_OK)
+        status = list_tensors(&job);
+    if (status == NC_OK)
+        status = check_unknown(&job);
+    const char *tokenizer = options->tokenizer ? options->tokenizer : job.folder;
+    if (status == NC_OK)
+        status = read_tokenizer(&job, tokenizer, has_tokenizer);
+    if (status == NC_OK)
+        status = nc_staging_begin(folder, &staging);
+    if (status == NC_OK)
+        status = nc_staging_end(&staging, write_folder(&job, tokenizer, &staging));
+    nc_outputs_free(&job.outputs);
+    nc_parameter_table_destroy(&job.table);
+    nc_safetensors_close(job.file);
+    free(job.folder);
+    free(job.weights);
+    free(job.config);
+    return status;
+}

@@ -1,0 +1,158 @@
+/* Questions to statements. Subject and predicate are found first; then the auxiliary goes between
+ * them, with "not", or the subject itself is denied ("no one", "not all the dogs"). */
+#include "grammar.h"
+
+#include "nclip/negation/words.h"
+#include "nclip/negation/lexicon.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+const char *nc_vqa_form_name(enum nc_vqa_form form)
+{
+    static const char *const names[] = {
+        [NC_VQA_THERE] = "is there ...",
+        [NC_VQA_BE] = "is the ...",
+        [NC_VQA_BE_PRONOUN] = "is this ..., is he ...",
+        [NC_VQA_DO] = "does ...",
+        [NC_VQA_HAVE] = "has ...",
+        [NC_VQA_CAN] = "can ...",
+        [NC_VQA_NEGATIVE] = "isn't ..., is there no ...",
+        [NC_VQA_ALTERNATIVE] = "... or ...",
+        [NC_VQA_GUESS] = "will ..., would ...",
+        [NC_VQA_WH] = "what ..., how ...",
+        [NC_VQA_NO_QUESTION] = "not one question",
+    };
+    return names[form];
+}
+
+/* ---- "is there ..." ------------------------------------------------------------------ */
+
+static bool joins_nouns(const struct vqa_asked *q, size_t first)
+{
+    for (size_t i = first + 1; i + 1 < q->s.count; i++)
+        if (vqa_equal(q->s.low[i], "and") &&
+            !(vqa_is_adjective(q->s.low[i - 1]) && vqa_is_adjective(q->s.low[i + 1])))
+            return true;
+    return false;
+}
+
+static bool vqa_read_there(struct vqa_asked *q)
+{
+    size_t at = 2;
+    const char *word = vqa_low(q, at), *next = vqa_low(q, at + 1);
+    if (!*word)
+        return vqa_refuse(q, "asks for nothing");
+    if (vqa_any_of(word, "anyone anybody someone somebody"))
+        return vqa_write_there(q, "no one", 3, "someone", 3);
+    if (vqa_any_of(word, "anything something"))
+        return vqa_write_there(q, "nothing", 3, "something", 3);
+    bool one = vqa_any_of(word, "a an"), any = vqa_any_of(word, "any some");
+    if (one || any) {
+        if (!*next || vqa_any_of(next, "a an any the this that") ||
+            (vqa_is(next, VQA_PREPOSITION) && !vqa_any_of(next, "of near")))
+            return vqa_refuse(q, "a word is missing or too many");
+        if (vqa_any_of(next, "of"))
+            return vqa_refuse(q, "asks about particular things");
+        if (one && (vqa_is(next, VQA_AMOUNT) || joins_nouns(q, 3)))
+            return vqa_write_there(q, "not", 2, "", 2);
+        if (any && joins_nouns(q, 3))
+            return vqa_refuse(q, "a \"no\" to two things joined does not say which is missing");
+        if (any && !vqa_any_of(next, "more other"))
+            vqa_agree(q, 3, q->s.count);
+        return vqa_write_there(q, "no", 3, any && vqa_any_of(next, "more other") ? "some" : "",
+                               any ? 3 : 2);
+    }
+    if (vqa_is(word, VQA_COUNT) || vqa_is_number(word))
+        return vqa_write_there(q, "not", 2, "", 2);
+    if (vqa_is(word, VQA_DETERMINER) || vqa_any_of(word, "it he she they you"))
+        return vqa_refuse(q, "asks about one particular thing");
+    if (joins_nouns(q, 2))
+        return vqa_refuse(q, "a \"no\" to two things joined does not say which is missing");
+    vqa_agree(q, 2, q->s.count);
+    if (vqa_any_of(q->aux, "is was") &&
+        !vqa_is(vqa_low(q, vqa_head_noun(&q->s, 2, q->s.count)), VQA_MASS_NOUN) &&
+        vqa_is(word, VQA_PREPOSITION))
+        return vqa_refuse(q, "a word is missing or too many");
+    return vqa_write_there(q, "no", 2, "", 2);
+}
+
+/* ---- All of it ----------------------------------------------------------------------- */
+
+static enum nc_vqa_form form_of(const struct vqa_asked *q, bool inner, const char *text)
+{
+    const char *first = q->s.low[0];
+    struct nc_negation_match match;
+    static const char wh[] = "what what's which who who's whose whom where where's when why how";
+    if (vqa_any_of(first, wh) ||
+        (q->s.count > 1 && vqa_is(first, VQA_PREPOSITION) && vqa_any_of(q->s.low[1], wh)))
+        return NC_VQA_WH;
+    if (inner)
+        return NC_VQA_NO_QUESTION;
+    if (nc_negation_find(text, strlen(text), 0, &match))
+        return NC_VQA_NEGATIVE;
+    for (size_t i = 1; i < q->s.count; i++)
+        if (vqa_equal(q->s.low[i], "or"))
+            return NC_VQA_ALTERNATIVE;
+    if (vqa_any_of(first, "is are was were"))
+        return vqa_equal(vqa_low(q, 1), "there") ? NC_VQA_THERE : NC_VQA_BE;
+    if (vqa_any_of(first, "does do did"))
+        return NC_VQA_DO;
+    if (vqa_any_of(first, "has have had"))
+        return NC_VQA_HAVE;
+    if (vqa_any_of(first, "can could"))
+        return NC_VQA_CAN;
+    if (vqa_any_of(first, "will would shall should may might must am"))
+        return NC_VQA_GUESS;
+    return NC_VQA_NO_QUESTION;
+}
+
+static const char *const why_left_alone[NC_VQA_FORMS] = {
+    [NC_VQA_NEGATIVE] = "a \"no\" to a question with a negation can mean either",
+    [NC_VQA_ALTERNATIVE] = "asks which of two",
+    [NC_VQA_GUESS] = "asks for a guess or an opinion",
+    [NC_VQA_WH] = "asks for more than yes or no",
+    [NC_VQA_NO_QUESTION] = "not one question that starts with is, are, does, has or can",
+};
+
+/* "the a", "a a": a word is missing or too many. */
+static bool reads_well(const char *text)
+{
+    char before[64] = "", word[64];
+    for (const char *at = text; *at; at += strspn(at, " ")) {
+        size_t length = strcspn(at, " ");
+        snprintf(word, sizeof word, "%.*s", (int)length, at);
+        at += length;
+        bool article = vqa_any_of(word, "a an the");
+        if ((article && vqa_any_of(before, "a an the this my his her its their no")) ||
+            strcasecmp(before, word) == 0)
+            return false;
+        memcpy(before, word, sizeof before);
+    }
+    return true;
+}
+
+bool nc_vqa_restate(const char *question, struct nc_vqa_statement *statement, const char **reason)
+{
+    struct vqa_asked q = {.statement = statement};
+    bool inner;
+    statement->form = NC_VQA_NO_QUESTION;
+    statement->denied[0] = statement->affirmed[0] = 0;
+    if (!vqa_sentence_split(question, &q.s, &inner)) {
+        *reason = "too long, empty, or not plain English letters";
+        return false;
+    }
+    statement->form = form_of(&q, inner, question);
+    if (statement->form >= NC_VQA_NEGATIVE) {
+        *reason = why_left_alone[statement->form];
+        return false;
+    }
+    q.aux = q.s.low[0];
+    bool done = statement->form == NC_VQA_THERE ? vqa_read_there(&q) : vqa_read_subject(&q);
+    if (done && (!reads_well(statement->denied) || !reads_well(statement->affirmed)))
+        done = vqa_refuse(&q, "a word is missing or too many");
+    if (!done)
+        *reason = q.reason;
+    return done;
+}

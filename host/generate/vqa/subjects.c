@@ -1,0 +1,271 @@
+/* Subjects: what a question is about, and what "no" denies of it. */
+#include "grammar.h"
+
+#include "nclip/negation/lexicon.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+static size_t find_predicate(const struct vqa_asked *q, size_t first, bool strong)
+{
+    if (first >= q->s.count)
+        return 0;
+    if (vqa_any_of(q->aux, "is are was were"))
+        return vqa_predicate_of_be(&q->s, first, strong);
+    if (vqa_any_of(q->aux, "has have had"))
+        return vqa_predicate_of_have(&q->s, first);
+    return vqa_predicate_of_do(&q->s, first);
+}
+
+static bool is_definite(const char *word)
+{
+    return vqa_is(word, VQA_DETERMINER) && !vqa_any_of(word, "a an");
+}
+
+/* "the old man on the left": from the article on. */
+static bool read_group(struct vqa_asked *q, size_t from, struct vqa_subject *subject)
+{
+    size_t first = from + (vqa_is(vqa_low(q, from), VQA_DETERMINER) ? 1 : 0);
+    if (vqa_is_number(vqa_low(q, first)) && first + 1 < q->s.count)
+        first++;
+    size_t predicate = subject->predicate ? subject->predicate : find_predicate(q, first, false);
+    if (!predicate)
+        return vqa_refuse(q, "where its predicate starts is not clear");
+    subject->end = subject->predicate = predicate;
+    const char *head = vqa_low(q, vqa_head_noun(&q->s, first, predicate));
+    bool joined = false;
+    for (size_t i = first; i < predicate; i++)
+        joined |= vqa_equal(vqa_low(q, i), "and");
+    if (vqa_any_of(q->aux, "are were do have") && !vqa_is_plural(head) && !joined)
+        return vqa_refuse(q, "its noun and its verb do not agree");
+    vqa_agree(q, first, predicate);
+    if (vqa_any_of(vqa_low(q, predicate), "going about") &&
+        vqa_any_of(vqa_low(q, predicate + 1), "to"))
+        return vqa_refuse(q, "asks what happens next");
+    return true;
+}
+
+/* From `from` on; subject->predicate is 0 or known. */
+static bool write_group(struct vqa_asked *q, struct vqa_subject *subject, size_t from)
+{
+    return read_group(q, from, subject) && vqa_write_statement(q, subject);
+}
+
+/* "functional", "colorful": surely no noun, though not in the lists. */
+static bool ends_as_adjective(const char *word)
+{
+    static const char *const endings[] = {"ional", "ical", "ive", "ous", "ful", "less", "ible"};
+    size_t length = strlen(word);
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
+        size_t tail = strlen(endings[i]);
+        if (length > tail + 1 && vqa_equal(word + length - tail, endings[i]))
+            return true;
+    }
+    return false;
+}
+
+/* "these bananas": a group if something is said of it, else "these" is the subject. */
+static bool read_this(struct vqa_asked *q)
+{
+    const char *next = vqa_low(q, 2);
+    struct vqa_subject subject = {.first = 1, .end = 2, .predicate = 2};
+    if (!*next)
+        return vqa_refuse(q, "asks for nothing");
+    bool be = vqa_any_of(q->aux, "is are was were"),
+         plural = vqa_any_of(vqa_low(q, 1), "these those");
+    bool alone = vqa_is(next, VQA_DETERMINER) || vqa_is(next, VQA_PREPOSITION) ||
+                 (be && vqa_is_participle(next));
+    size_t predicate = alone ? 0 : find_predicate(q, 2, true);
+    if (be && plural && !alone && !predicate && q->s.count == 4 && vqa_is_plural(next))
+        predicate = 3; /* "are these animals sheep" */
+    if (be && !plural && !alone && !predicate && q->s.count > 3) {
+        const char *last = vqa_low(q, q->s.count - 1);
+        if (ends_as_adjective(last) && !vqa_is_adjective(vqa_low(q, q->s.count - 2)))
+            predicate = q->s.count - 1;
+        else if (!vqa_is(last, VQA_MASS_NOUN) && !isupper((unsigned char)q->s.words[2][0]))
+            return vqa_refuse(q, "a noun has no article"); /* "is this train station" */
+    }
+    if (!be && vqa_is(next, VQA_VERB))
+        predicate = 0;
+    else if (!be && !predicate)
+        return vqa_refuse(q, "where its predicate starts is not clear");
+    if (predicate && !(be && vqa_equal(vqa_low(q, predicate), "of"))) {
+        subject = (struct vqa_subject){.first = 1, .predicate = predicate};
+        return write_group(q, &subject, 1);
+    }
+    q->statement->form = be ? NC_VQA_BE_PRONOUN : q->statement->form;
+    if (plural && vqa_any_of(q->aux, "is was does has"))
+        return vqa_refuse(q, "its noun and its verb do not agree");
+    return vqa_write_statement(q, &subject);
+}
+
+static bool read_pronoun(struct vqa_asked *q)
+{
+    const char *pronoun = vqa_low(q, 1), *next = vqa_low(q, 2);
+    struct vqa_subject subject = {.first = 1, .end = 2, .predicate = 2};
+    bool plural = vqa_any_of(pronoun, "they we you i");
+    if (vqa_any_of(q->aux, "is are was were"))
+        q->statement->form = NC_VQA_BE_PRONOUN;
+    if (!*next)
+        return vqa_refuse(q, "asks for nothing");
+    if (vqa_any_of(pronoun, "i we") ||
+        (vqa_equal(pronoun, "you") &&
+         !(vqa_any_of(next, "see") || vqa_any_of(q->aux, "can could"))))
+        return vqa_refuse(q, "asks who looks at the picture, not about the picture");
+    if (plural != vqa_any_of(q->aux, "are were do have") &&
+        !vqa_any_of(q->aux, "did had can could"))
+        return vqa_refuse(q, "its noun and its verb do not agree");
+    if (vqa_any_of(next, "going about likely possible") && q->s.count > 3)
+        return vqa_refuse(q, "asks what happens next");
+    if (vqa_any_of(q->aux, "does do did can could") && !vqa_is(next, VQA_VERB))
+        return vqa_refuse(q, "finds no verb");
+    if (vqa_any_of(q->aux, "has have had") && !vqa_is_participle(next))
+        return vqa_refuse(q, "finds no verb");
+    return vqa_write_statement(q, &subject);
+}
+
+/* "all the dogs", "any of the men", "everyone", ... */
+static bool read_quantity(struct vqa_asked *q, bool *known)
+{
+    const char *word = vqa_low(q, 1), *next = vqa_low(q, 2);
+    struct vqa_subject subject = {.singular = true};
+    size_t noun = 2;
+    bool of = vqa_equal(next, "of");
+    *known = true;
+    if (vqa_any_of(word, "anyone anybody someone somebody anything something")) {
+        bool thing = vqa_any_of(word, "anything something");
+        subject.denied = thing ? "nothing" : "no one";
+        subject.affirmed = thing ? "something" : "someone";
+    } else if (vqa_any_of(word, "everyone everybody everything")) {
+        subject.denied = vqa_equal(word, "everything") ? "not everything" : "not everyone";
+        subject.affirmed = word;
+    }
+    if (subject.denied) {
+        subject.first = subject.end = subject.predicate = 2;
+        if (vqa_equal(q->aux, "did") || !*next)
+            return vqa_refuse(q, "where its predicate starts is not clear");
+        if (vqa_any_of(q->aux, "does do") && !vqa_is(next, VQA_VERB))
+            return vqa_refuse(q, "finds no verb");
+        return vqa_write_statement(q, &subject);
+    }
+    static const struct {
+        const char *word, *denied, *denied_of, *affirmed;
+        bool singular;
+    } quantities[] = {
+        {"all", "not all", "not all of", "all", false},
+        {"both", "not both", "not both of", "both", false},
+        {"every", "not every", NULL, "every", true},
+        {"each", "not every", "not each of", "each", true},
+        {"many", "not many", "not many of", "many", false},
+        {"any", "no", "none of", "some", false},
+        {"some", "no", "none of", "some", false},
+        {"either", "neither", "neither of", "either", true},
+        {"one", NULL, "none of", "one", true},
+    };
+    for (size_t i = 0; i < sizeof quantities / sizeof *quantities; i++) {
+        if (!vqa_equal(word, quantities[i].word))
+            continue;
+        if (of)
+            noun = 3;
+        subject.denied = of ? quantities[i].denied_of : quantities[i].denied;
+        subject.affirmed = quantities[i].affirmed;
+        subject.singular = quantities[i].singular || (of && vqa_equal(q->aux, "does"));
+        if (!subject.denied || vqa_equal(q->aux, "did"))
+            return vqa_refuse(q, "where its predicate starts is not clear");
+        size_t from = noun;
+        if (of && (vqa_equal(vqa_low(q, 3), "them") || vqa_equal(vqa_low(q, 3), "these") ||
+                   vqa_equal(vqa_low(q, 3), "those"))) {
+            subject.first = 3;
+            subject.end = subject.predicate = 4;
+            if (q->s.count <= 4)
+                return vqa_refuse(q, "asks for nothing");
+        } else {
+            subject.first = noun;
+            if (of && !is_definite(vqa_low(q, from)))
+                return vqa_refuse(q, "where its predicate starts is not clear");
+            const char *aux = q->aux;
+            size_t first = from + (vqa_is(vqa_low(q, from), VQA_DETERMINER) ? 1 : 0);
+            if (vqa_is_number(vqa_low(q, first)))
+                first++;
+            size_t predicate = find_predicate(q, first, false);
+            if (!predicate)
+                return vqa_refuse(q, "where its predicate starts is not clear");
+            subject.end = subject.predicate = predicate;
+            q->aux = aux;
+        }
+        if (!of)
+            return vqa_write_statement(q, &subject);
+        char affirmed[32];
+        snprintf(affirmed, sizeof affirmed, "%s of", quantities[i].affirmed);
+        subject.affirmed = affirmed;
+        return vqa_write_statement(q, &subject);
+    }
+    if (vqa_any_of(word, "most more less fewer several few half only"))
+        return vqa_refuse(q, "a \"no\" leaves open how many");
+    *known = false;
+    return false;
+}
+
+/* Without an article, or with a or an: "is food on the table", "are two men talking". */
+static bool read_bare(struct vqa_asked *q)
+{
+    const char *word = vqa_low(q, 1);
+    bool one = vqa_any_of(word, "a an"), number = vqa_is_number(word);
+    size_t first = one || number ? 2 : 1;
+    bool named = !one && !number && isupper((unsigned char)q->s.words[1][0]) &&
+                 islower((unsigned char)q->s.words[1][1]);
+    size_t predicate = find_predicate(q, first, false);
+    if (!predicate)
+        return vqa_refuse(q, "where its predicate starts is not clear");
+    const char *head = vqa_low(q, vqa_head_noun(&q->s, first, predicate));
+    struct vqa_subject subject = {.first = 1, .end = predicate, .predicate = predicate};
+    if (number) {
+        if (!vqa_any_of(q->aux, "are were") ||
+            !(vqa_is_ing(vqa_low(q, predicate)) || vqa_is(vqa_low(q, predicate), VQA_PREPOSITION) ||
+              vqa_is_participle(vqa_low(q, predicate))))
+            return vqa_refuse(q, "a \"no\" leaves open how many");
+        return vqa_write_there(q, "not", 1, "", 1);
+    }
+    if (named)
+        return vqa_write_statement(q, &subject);
+    if (!one && vqa_any_of(q->aux, "is was does has") && !vqa_is(head, VQA_MASS_NOUN) &&
+        !vqa_is_plural(head))
+        return vqa_refuse(q, "a noun has no article");
+    if (vqa_any_of(q->aux, "are were do have") && !vqa_is_plural(head))
+        return vqa_refuse(q, "its noun and its verb do not agree");
+    vqa_agree(q, first, predicate);
+    bool happens = vqa_is_ing(vqa_low(q, predicate)) || vqa_is_participle(vqa_low(q, predicate)) ||
+                   vqa_is(vqa_low(q, predicate), VQA_PREPOSITION) ||
+                   vqa_any_of(vqa_low(q, predicate), "visible present shown");
+    if (happens && vqa_any_of(q->aux, "is are was were")) {
+        subject.denied = "no";
+        subject.affirmed = one ? word : "";
+        subject.first = first;
+    } else if (one) {
+        subject.denied = "no";
+        subject.affirmed = word;
+        subject.first = first;
+        subject.singular = true;
+    }
+    return vqa_write_statement(q, &subject);
+}
+
+bool vqa_read_subject(struct vqa_asked *q)
+{
+    const char *word = vqa_low(q, 1);
+    bool known;
+    struct vqa_subject subject = {.first = 1};
+    if (!*word)
+        return vqa_refuse(q, "asks for nothing");
+    if (vqa_any_of(word, "it he she they you we i"))
+        return read_pronoun(q);
+    if (vqa_any_of(word, "this that these those"))
+        return read_this(q);
+    bool done = read_quantity(q, &known);
+    if (known)
+        return done;
+    if (is_definite(word) || (strlen(word) > 2 && vqa_equal(word + strlen(word) - 2, "'s")))
+        return write_group(q, &subject, 1);
+    return read_bare(q);
+}

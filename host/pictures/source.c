@@ -1,0 +1,341 @@
+#include "source_parts.h"
+
+#include "nclip/support/error.h"
+#include "nclip/support/files.h"
+#include "nclip/pictures/image.h"
+#include "nclip/formats/tar.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { LIST_LIMIT = 1 << 30 };
+
+bool nc_image_source_is_picture(const char *name, size_t size)
+{
+    static const char *const endings[] = {".jpg",  ".jpeg", ".jpe",  ".jfif", ".png",
+                                          ".bmp",  ".gif",  ".webp", ".tif",  ".tiff",
+                                          ".avif", ".heic", ".ppm"};
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
+        size_t length = strlen(endings[i]);
+        if (size > length && strncasecmp(name + size - length, endings[i], length) == 0)
+            return true;
+    }
+    return false;
+}
+
+int nc_image_source_add(struct nc_image_source *source, const char *key, size_t key_size,
+                        uint64_t offset, uint64_t size)
+{
+    if (source->count == source->capacity) {
+        size_t capacity = source->capacity ? 2 * source->capacity : 256;
+        struct nc_image_entry *larger = realloc(source->entries, capacity * sizeof *larger);
+        if (!larger)
+            return nc_error(NC_FAILED, "%s: no memory for %zu pictures", source->path, capacity);
+        source->entries = larger;
+        source->capacity = capacity;
+    }
+    char *copy = strndup(key, key_size);
+    if (!copy)
+        return nc_error(NC_FAILED, "%s: no memory", source->path);
+    source->entries[source->count++] = (struct nc_image_entry){copy, offset, size};
+    return NC_OK;
+}
+
+/* ---- folders ---- */
+
+struct ancestor { /* a linked folder must not lead to itself */
+    dev_t device;
+    ino_t inode;
+    const struct ancestor *parent;
+};
+
+static int walk(struct nc_image_source *source, const char *relative, const struct ancestor *parent)
+{
+    char *path = nc_path_join(source->folder, relative);
+    char *child = NULL;
+    DIR *directory = path ? opendir(path) : NULL;
+    int status = NC_OK;
+    struct stat information;
+    if (!path) {
+        status = nc_error(NC_FAILED, "%s: no memory", source->path);
+        goto done;
+    }
+    if (!directory || fstat(dirfd(directory), &information) != 0) {
+        status = nc_error(NC_BAD_INPUT, "%s: cannot read the folder: %s", path, strerror(errno));
+        goto done;
+    }
+    struct ancestor here = {information.st_dev, information.st_ino, parent};
+    for (const struct ancestor *a = parent; a; a = a->parent)
+        if (a->device == here.device && a->inode == here.inode)
+            goto done;
+
+    struct dirent *entry;
+    while (status == NC_OK && (entry = readdir(directory))) {
+        const char *name = entry->d_name;
+        if (name[0] == '.')
+            continue;
+        bool picture = nc_image_source_is_picture(name, strlen(name));
+        bool folder = entry->d_type == DT_DIR;
+        if (entry->d_type == DT_LNK || entry->d_type == DT_UNKNOWN)
+            folder = fstatat(dirfd(directory), name, &information, 0) == 0 &&
+                     S_ISDIR(information.st_mode);
+        if (!folder && !picture)
+            continue;
+        free(child);
+        child = nc_path_join(relative, name);
+        if (!child)
+            status = nc_error(NC_FAILED, "%s: no memory", source->path);
+        else if (folder)
+            status = walk(source, child, &here);
+        else
+            status = nc_image_source_add(source, child, strlen(child), 0, 0);
+    }
+done:
+    if (directory)
+        closedir(directory);
+    free(child);
+    free(path);
+    return status;
+}
+
+static int compare_entries(const void *a, const void *b)
+{
+    return strcmp(((const struct nc_image_entry *)a)->key, ((const struct nc_image_entry *)b)->key);
+}
+
+static int index_folder(struct nc_image_source *source)
+{
+    source->folder = strdup(source->path);
+    if (!source->folder)
+        return nc_error(NC_FAILED, "%s: no memory", source->path);
+    int status = walk(source, "", NULL);
+    if (status == NC_OK && source->count)
+        qsort(source->entries, source->count, sizeof *source->entries, compare_entries);
+    return status;
+}
+
+/* ---- lists and single pictures ---- */
+
+/* The folder part of the path, as a new string; "" when it has none. */
+static char *folder_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup("");
+}
+
+static int index_list(struct nc_image_source *source)
+{
+    char *text;
+    size_t size;
+    int status = nc_file_read(source->path, LIST_LIMIT, &text, &size);
+    if (status != NC_OK)
+        return status;
+    source->folder = folder_of(source->path);
+    const char *at = text, *end = text + size;
+    if (size >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)
+        at += 3;
+    if (!source->folder)
+        status = nc_error(NC_FAILED, "%s: no memory", source->path);
+    else if (memchr(text, 0, size))
+        status = nc_error(NC_BAD_INPUT,
+                          "%s: neither a folder, a tar, a picture, nor a list of "
+                          "paths: it holds a zero byte at %zu",
+                          source->path, (size_t)((char *)memchr(text, 0, size) - text));
+    else if (at < end && (*at == '{' || *at == '['))
+        status = nc_error(NC_BAD_INPUT, "%s: JSON, not a list with one path a line", source->path);
+    while (status == NC_OK && at < end) {
+        const char *newline = memchr(at, '\n', (size_t)(end - at));
+        const char *stop = newline ? newline : end;
+        size_t length = (size_t)(stop - at);
+        if (length && at[length - 1] == '\r')
+            length--;
+        if (length)
+            status = nc_image_source_add(source, at, length, 0, 0);
+        at = newline ? newline + 1 : end;
+    }
+    free(text);
+    return status;
+}
+
+static int index_picture(struct nc_image_source *source)
+{
+    const char *slash = strrchr(source->path, '/');
+    const char *name = slash ? slash + 1 : source->path;
+    source->folder = folder_of(source->path);
+    if (!source->folder)
+        return nc_error(NC_FAILED, "%s: no memory", source->path);
+    return nc_image_source_add(source, name, strlen(name), 0, 0);
+}
+
+/* ---- opening ---- */
+
+static int number_keys(struct nc_image_source *source)
+{
+    size_t present;
+    int status = nc_string_map_create(&source->numbers);
+    for (size_t i = 0; status == NC_OK && i < source->count; i++)
+        status = nc_string_map_add(source->numbers, source->entries[i].key, i, &present);
+    return status;
+}
+
+/* A regular file, by its first bytes; a tar keeps its descriptor. */
+static int index_file(struct nc_image_source *source)
+{
+    uint8_t block[512];
+    int descriptor = open(source->path, O_RDONLY | O_CLOEXEC);
+    ssize_t count = descriptor < 0 ? -1 : pread(descriptor, block, sizeof block, 0);
+    if (count < 0) {
+        int status = nc_error(NC_BAD_INPUT, "%s: cannot read: %s", source->path, strerror(errno));
+        if (descriptor >= 0)
+            close(descriptor);
+        return status;
+    }
+    if (count == sizeof block && nc_tar_recognize(block)) {
+        source->tar = descriptor;
+        return nc_tar_index(source);
+    }
+    close(descriptor);
+    if (count >= 2 && block[0] == 0x1f && block[1] == 0x8b)
+        return nc_error(NC_BAD_INPUT, "%s: compressed; unpack it with gunzip first", source->path);
+    bool jpeg = count >= 3 && block[0] == 0xff && block[1] == 0xd8 && block[2] == 0xff;
+    bool png = count >= 4 && memcmp(block, "\x89PNG", 4) == 0;
+    return jpeg || png ? index_picture(source) : index_list(source);
+}
+
+int nc_image_source_open(const char *path, struct nc_image_source **out)
+{
+    *out = NULL;
+    struct nc_image_source *source = calloc(1, sizeof *source);
+    if (!source)
+        return nc_error(NC_FAILED, "%s: no memory", path);
+    source->tar = -1;
+    source->path = strdup(path);
+    struct stat information;
+    int status;
+    if (!source->path)
+        status = nc_error(NC_FAILED, "%s: no memory", path);
+    else if (strcmp(path, "-") == 0)
+        status = index_list(source);
+    else if (stat(path, &information) != 0)
+        status = nc_error(NC_BAD_INPUT, "%s: cannot read: %s", path, strerror(errno));
+    else if (S_ISDIR(information.st_mode))
+        status = index_folder(source);
+    else if (S_ISREG(information.st_mode))
+        status = index_file(source);
+    else
+        status = index_list(source); /* a pipe */
+    if (status == NC_OK && source->count == 0)
+        status = nc_error(NC_BAD_INPUT, "%s: no picture in it (looked for names like x.jpg, x.png)",
+                          path);
+    if (status == NC_OK)
+        status = number_keys(source);
+    if (status != NC_OK) {
+        nc_image_source_close(source);
+        return status;
+    }
+    *out = source;
+    return NC_OK;
+}
+
+void nc_image_source_close(struct nc_image_source *source)
+{
+    if (!source)
+        return;
+    for (size_t i = 0; i < source->count; i++)
+        free(source->entries[i].key);
+    if (source->tar >= 0)
+        close(source->tar);
+    free(source->entries);
+    nc_string_map_destroy(source->numbers);
+    free(source->folder);
+    free(source->path);
+    free(source);
+}
+
+size_t nc_image_source_count(const struct nc_image_source *source)
+{
+    return source->count;
+}
+
+const char *nc_image_source_key(const struct nc_image_source *source, size_t index)
+{
+    return source->entries[index].key;
+}
+
+bool nc_image_source_find(const struct nc_image_source *source, const char *key, size_t *index)
+{
+    return nc_string_map_find(source->numbers, key, index);
+}
+
+static int read_member(const struct nc_image_source *source, const struct nc_image_entry *entry,
+                       uint8_t **bytes, size_t *size)
+{
+    if (entry->size > NC_IMAGE_MAX_BYTES)
+        return nc_error(NC_BAD_INPUT, "%s: %s: larger than the %d bytes allowed of a picture",
+                        source->path, entry->key, NC_IMAGE_MAX_BYTES);
+    uint8_t *buffer = malloc((size_t)entry->size + 1);
+    if (!buffer)
+        return nc_error(NC_FAILED, "%s: %s: no memory for %zu bytes", source->path, entry->key,
+                        (size_t)entry->size);
+    size_t used = 0;
+    while (used < entry->size) {
+        ssize_t count = pread(source->tar, buffer + used, (size_t)entry->size - used,
+                              (off_t)(entry->offset + used));
+        if (count < 0 && errno == EINTR)
+            continue;
+        if (count <= 0) {
+            free(buffer);
+            return nc_error(NC_BAD_INPUT, "%s: %s: cannot read: %s", source->path, entry->key,
+                            count < 0 ? strerror(errno) : "the file became shorter");
+        }
+        used += (size_t)count;
+    }
+    *bytes = buffer;
+    *size = used;
+    return NC_OK;
+}
+
+int nc_image_source_read(const struct nc_image_source *source, size_t index, uint8_t **bytes,
+                         size_t *size)
+{
+    *bytes = NULL;
+    *size = 0;
+    const struct nc_image_entry *entry = &source->entries[index];
+    if (source->tar >= 0)
+        return read_member(source, entry, bytes, size);
+    char *path = nc_path_join(source->folder, entry->key);
+    if (!path)
+        return nc_error(NC_FAILED, "%s: no memory", entry->key);
+    char *text;
+    int status = nc_file_read(path, NC_IMAGE_MAX_BYTES, &text, size);
+    if (status == NC_OK)
+        *bytes = (uint8_t *)text;
+    free(path);
+    return status;
+}
+
+int nc_image_source_preprocess(const struct nc_image_source *source, size_t index,
+                               const struct nc_preprocess *preprocess, float *out)
+{
+    const char *key = nc_image_source_key(source, index);
+    uint8_t *bytes;
+    size_t size;
+    struct nc_image image = {0};
+    int status = nc_image_source_read(source, index, &bytes, &size);
+    if (status == NC_OK)
+        status = nc_image_decode(key, bytes, size, &image);
+    if (status == NC_OK) {
+        status = nc_image_preprocess(preprocess, &image, NULL, out);
+        if (status != NC_OK)
+            status = nc_error_prefix(status, "%s", key);
+    }
+    nc_image_free(&image);
+    free(bytes);
+    return status;
+}

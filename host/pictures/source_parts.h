@@ -1,0 +1,33 @@
+/* What source.c (folders, lists) and source_tar.c share. */
+#ifndef NCLIP_HOST_PICTURES_SOURCE_PARTS_H
+#define NCLIP_HOST_PICTURES_SOURCE_PARTS_H
+
+#include "nclip/pictures/source.h"
+#include "nclip/support/string_map.h"
+
+struct nc_image_entry {
+    char *key;       /* owned */
+    uint64_t offset; /* of the bytes in a tar */
+    uint64_t size;   /* in a tar */
+};
+
+struct nc_image_source {
+    char *path;   /* as given */
+    char *folder; /* that keys are relative to; "" for the current one */
+    int tar;      /* descriptor; -1 when it is no tar */
+    struct nc_image_entry *entries;
+    size_t count, capacity;
+    struct nc_string_map *numbers; /* key -> index of its first entry */
+};
+
+/* Appends an entry with a copy of `size` bytes of key. */
+int nc_image_source_add(struct nc_image_source *source, const char *key, size_t key_size,
+                        uint64_t offset, uint64_t size);
+
+/* Does a name end as those of pictures do? Kinds that cannot be decoded count. */
+bool nc_image_source_is_picture(const char *name, size_t size);
+
+/* Adds the pictures of the tar behind source->tar. */
+int nc_tar_index(struct nc_image_source *source);
+
+#endif

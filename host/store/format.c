@@ -1,0 +1,284 @@
+#include "format.h"
+
+#include "nclip/support/error.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "rows are written as they lie in memory");
+
+static const char format_name[] = "nclip embeddings";
+
+/* ---- writing ---- */
+
+static int pack_text(msgpack_packer *packer, const char *text, size_t size)
+{
+    int failed = msgpack_pack_str(packer, size);
+    return failed | msgpack_pack_str_body(packer, text, size);
+}
+
+static int pack_name(msgpack_packer *packer, const char *name)
+{
+    return pack_text(packer, name, strlen(name));
+}
+
+static int pack_number(msgpack_packer *packer, const char *name, uint64_t value)
+{
+    int failed = pack_name(packer, name);
+    return failed | msgpack_pack_uint64(packer, value);
+}
+
+bool nc_shard_pack_header(const struct nc_shard_header *header, msgpack_sbuffer *out)
+{
+    msgpack_packer packer;
+    msgpack_packer_init(&packer, out, msgpack_sbuffer_write);
+    int failed = msgpack_pack_map(&packer, 11);
+    failed |= pack_name(&packer, "format") | pack_name(&packer, format_name);
+    failed |= pack_number(&packer, "version", NC_SHARD_VERSION);
+    failed |= pack_name(&packer, "model_hash");
+    failed |= pack_text(&packer, header->model_hash.data, header->model_hash.size);
+    failed |= pack_name(&packer, "preprocessing");
+    failed |= pack_text(&packer, header->preprocessing.data, header->preprocessing.size);
+    failed |= pack_number(&packer, "dimension", header->dimension);
+    failed |= pack_name(&packer, "element_type");
+    failed |= pack_name(&packer, nc_type_name(header->type));
+    failed |= pack_name(&packer, "normalized");
+    failed |= header->normalized ? msgpack_pack_true(&packer) : msgpack_pack_false(&packer);
+    failed |= pack_number(&packer, "rows", header->rows);
+    failed |= pack_number(&packer, "rows_offset", header->rows_offset);
+    failed |= pack_number(&packer, "keys_offset", header->keys_offset);
+    failed |= pack_number(&packer, "keys_bytes", header->keys_bytes);
+    return !failed;
+}
+
+/* ---- reading ----
+ *
+ * By hand, and only the types that a shard holds: msgpack-c allocates whatever size an
+ * array states before it looks whether the bytes are there. */
+
+struct input {
+    const uint8_t *at, *end;
+};
+
+static bool take_number(struct input *in, size_t bytes, uint64_t *value)
+{
+    if ((size_t)(in->end - in->at) < bytes)
+        return false;
+    *value = 0;
+    for (size_t i = 0; i < bytes; i++)
+        *value = *value << 8 | *in->at++;
+    return true;
+}
+
+static bool take_byte(struct input *in, uint8_t *byte)
+{
+    if (in->at == in->end)
+        return false;
+    *byte = *in->at++;
+    return true;
+}
+
+static bool read_number(struct input *in, uint64_t *value)
+{
+    uint8_t code;
+    if (!take_byte(in, &code))
+        return false;
+    *value = code;
+    return code < 0x80 ||
+           (code >= 0xcc && code <= 0xcf && take_number(in, 1u << (code - 0xcc), value));
+}
+
+static bool read_text(struct input *in, struct nc_shard_text *text)
+{
+    uint8_t code;
+    uint64_t size;
+    if (!take_byte(in, &code))
+        return false;
+    if (code >= 0xa0 && code <= 0xbf)
+        size = code & 0x1f;
+    else if (code < 0xd9 || code > 0xdb || !take_number(in, 1u << (code - 0xd9), &size))
+        return false;
+    if (size > (size_t)(in->end - in->at))
+        return false;
+    *text = (struct nc_shard_text){(const char *)in->at, (size_t)size};
+    in->at += size;
+    return true;
+}
+
+/* The head of a map or an array: `fixed` | n below 16, else `wide` and 2 bytes, `wide` + 1
+ * and 4. */
+static bool read_head(struct input *in, uint8_t fixed, uint8_t wide, uint64_t *count)
+{
+    uint8_t code;
+    if (!take_byte(in, &code))
+        return false;
+    *count = code & 15;
+    return (code & 0xf0) == fixed || (code == wide && take_number(in, 2, count)) ||
+           (code == wide + 1 && take_number(in, 4, count));
+}
+
+static bool text_is(const struct nc_shard_text *text, const char *other)
+{
+    return text->size == strlen(other) && memcmp(text->data, other, text->size) == 0;
+}
+
+static int wrong(const char *path, const char *what)
+{
+    return nc_error(NC_BAD_INPUT,
+                    "%s: damaged embeddings: %s; remove the file and run nclip embed "
+                    "again",
+                    path, what);
+}
+
+static bool read_type(struct input *in, enum nc_type *type)
+{
+    struct nc_shard_text name;
+    if (!read_text(in, &name))
+        return false;
+    for (int i = NC_FLOAT32; i <= NC_FLOAT16; i++) {
+        if (text_is(&name, nc_type_name((enum nc_type)i))) {
+            *type = (enum nc_type)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool read_bool(struct input *in, bool *value)
+{
+    uint8_t code;
+    if (!take_byte(in, &code) || (code != 0xc2 && code != 0xc3))
+        return false;
+    *value = code == 0xc3;
+    return true;
+}
+
+static bool no_zero(const struct nc_shard_text *text)
+{
+    return !memchr(text->data, 0, text->size);
+}
+
+/* The fields, in any order, each once. */
+static int read_fields(const char *path, struct input *in, struct nc_shard_header *h)
+{
+    static const char *const names[] = {
+        "format",     "version", "model_hash",  "preprocessing", "dimension", "element_type",
+        "normalized", "rows",    "rows_offset", "keys_offset",   "keys_bytes"};
+    enum { FIELDS = sizeof names / sizeof *names };
+    uint64_t count, version = 0;
+    unsigned seen = 0;
+    if (!read_head(in, 0x80, 0xde, &count) || count != FIELDS)
+        return wrong(path, "the header is not one of a shard");
+    for (uint64_t i = 0; i < count; i++) {
+        struct nc_shard_text name, format;
+        unsigned field = 0;
+        bool good = read_text(in, &name);
+        while (good && field < FIELDS && !text_is(&name, names[field]))
+            field++;
+        good = good && field < FIELDS && !(seen >> field & 1);
+        if (!good)
+            return wrong(path, "the header has a field that does not belong there");
+        seen |= 1u << field;
+        switch (field) {
+        case 0:
+            good = read_text(in, &format) && text_is(&format, format_name);
+            break;
+        case 1:
+            good = read_number(in, &version);
+            if (good && version != NC_SHARD_VERSION)
+                return nc_error(NC_BAD_INPUT,
+                                "%s: embeddings of format version %llu, but this "
+                                "program reads %d",
+                                path, (unsigned long long)version, NC_SHARD_VERSION);
+            break;
+        case 2:
+            good = read_text(in, &h->model_hash) && no_zero(&h->model_hash);
+            break;
+        case 3:
+            good = read_text(in, &h->preprocessing) && no_zero(&h->preprocessing);
+            break;
+        case 4:
+            good = read_number(in, &h->dimension);
+            break;
+        case 5:
+            good = read_type(in, &h->type);
+            break;
+        case 6:
+            good = read_bool(in, &h->normalized);
+            break;
+        case 7:
+            good = read_number(in, &h->rows);
+            break;
+        case 8:
+            good = read_number(in, &h->rows_offset);
+            break;
+        case 9:
+            good = read_number(in, &h->keys_offset);
+            break;
+        default:
+            good = read_number(in, &h->keys_bytes);
+        }
+        if (!good)
+            return nc_error(NC_BAD_INPUT,
+                            "%s: damaged embeddings: \"%s\" in the header is wrong; "
+                            "remove the file and run nclip embed again",
+                            path, names[field]);
+    }
+    return NC_OK;
+}
+
+int nc_shard_parse_header(const char *path, const uint8_t *bytes, size_t size,
+                          struct nc_shard_header *h)
+{
+    *h = (struct nc_shard_header){0};
+    size_t limit = size < NC_SHARD_HEADER_LIMIT ? size : NC_SHARD_HEADER_LIMIT;
+    struct input in = {bytes, bytes + limit};
+    int status = read_fields(path, &in, h);
+    if (status != NC_OK)
+        return status;
+    if (h->dimension == 0 || h->dimension > NC_EMBEDDING_MAX_DIMENSION)
+        return wrong(path, "the dimension is not one of embeddings");
+    uint64_t row_bytes = h->dimension * nc_type_size(h->type);
+    if (h->rows_offset % NC_EMBEDDING_ALIGNMENT || h->rows_offset < (uint64_t)(in.at - bytes) ||
+        h->rows_offset > size || h->rows > (size - h->rows_offset) / row_bytes ||
+        h->keys_offset != h->rows_offset + h->rows * row_bytes)
+        return wrong(path, "it is shorter than its rows, or the header lies");
+    uint64_t left = size - h->keys_offset;
+    if (left < NC_SHARD_CHECKSUM_BYTES || h->keys_bytes != left - NC_SHARD_CHECKSUM_BYTES)
+        return wrong(path, "its size does not fit its header");
+    return NC_OK;
+}
+
+int nc_shard_parse_keys(const char *path, const uint8_t *bytes, size_t size, size_t rows,
+                        char *text, const char **keys)
+{
+    struct input in = {bytes, bytes + size};
+    uint64_t count;
+    if (!read_head(&in, 0x90, 0xdc, &count) || count != rows)
+        return wrong(path, "it has not one key for every row");
+    for (size_t i = 0; i < rows; i++) {
+        struct nc_shard_text key;
+        if (!read_text(&in, &key) || !key.size || key.size > NC_EMBEDDING_MAX_KEY || !no_zero(&key))
+            return nc_error(NC_BAD_INPUT,
+                            "%s: damaged embeddings: the key of row %zu is wrong; "
+                            "remove the file and run nclip embed again",
+                            path, i);
+        keys[i] = text;
+        memcpy(text, key.data, key.size); /* a key takes a byte more in the file */
+        text[key.size] = 0;
+        text += key.size + 1;
+    }
+    return in.at == in.end ? NC_OK : wrong(path, "there is something behind its keys");
+}
+
+bool nc_shard_number(const char *name, size_t *number)
+{
+    static const char before[] = "shard-", after[] = ".embeddings";
+    if (strncmp(name, before, sizeof before - 1) != 0)
+        return false;
+    const char *digits = name + sizeof before - 1, *at = digits;
+    *number = 0;
+    for (; *at >= '0' && *at <= '9'; at++)
+        *number = *number * 10 + (size_t)(*at - '0');
+    return at - digits >= 6 && at - digits <= 12 && strcmp(at, after) == 0;
+}

@@ -1,0 +1,21 @@
+/* The progress bar with its surroundings given, for tests. */
+#ifndef NCLIP_HOST_SUPPORT_PROGRESS_PARTS_H
+#define NCLIP_HOST_SUPPORT_PROGRESS_PARTS_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "nclip/support/progress.h"
+
+struct progress_surroundings {
+    FILE *out;
+    bool terminal;         /* a bar that is redrawn; else lines */
+    size_t (*width)(void); /* columns of the terminal */
+    double (*clock)(void); /* seconds */
+};
+
+struct nc_progress *progress_start_in(const struct progress_surroundings *surroundings,
+                                      const char *title, const char *unit, size_t initial,
+                                      size_t total);
+
+#endif

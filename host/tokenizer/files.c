@@ -1,0 +1,350 @@
+/* The three ways in which CLIP's vocabulary is stored.
+ *
+ * tokenizer.json       everything in one JSON (Hugging Face tokenizers)
+ * vocab.json           an object from piece to id, with merges.txt: one merge a line,
+ *                      "left right", the best first
+ * bpe_simple_vocab_16e6.txt.gz   merges only: a header line, then one merge a line.
+ *                      The ids follow from it: 256 bytes, 256 bytes that end a word,
+ *                      the merges, start-of-text, end-of-text. OpenAI's file goes on
+ *                      for 213,000 merges that its tokenizer never reads.
+ */
+#include "parts.h"
+
+#include "nclip/support/error.h"
+#include "nclip/support/files.h"
+#include "nclip/formats/json.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
+
+enum {
+    FILE_LIMIT = 256 << 20,    /* bytes; the real files have 0.5 to 4 MiB */
+    INFLATED_LIMIT = 64 << 20, /* bytes; the real file has 3 MiB */
+    OPENAI_MERGES = 49152 - 256 - 2,
+};
+
+/* ---- JSON */
+
+static int load_vocabulary(struct nc_tokenizer *tokenizer, const char *where, const cJSON *vocab)
+{
+    const cJSON *item;
+    cJSON_ArrayForEach(item, vocab)
+    {
+        double id = item->valuedouble;
+        if (!cJSON_IsNumber(item) || !(id >= 0 && id < NC_VOCABULARY_LIMIT) || id != (int)id)
+            return nc_error(NC_BAD_INPUT,
+                            "%s: the id of \"%.40s\" is not a whole number from 0 to %d", where,
+                            item->string, NC_VOCABULARY_LIMIT - 1);
+        int status = nc_vocabulary_add(&tokenizer->vocabulary, where, item->string,
+                                       strlen(item->string), (size_t)id, false);
+        if (status != NC_OK)
+            return status;
+    }
+    return nc_bpe_bytes(&tokenizer->bpe, where, &tokenizer->vocabulary);
+}
+
+/* "left right": exactly one space, both sides not empty. */
+static const char *split_merge(const char *line, size_t length)
+{
+    const char *space = memchr(line, ' ', length);
+    if (!space || space == line || space + 1 == line + length ||
+        memchr(space + 1, ' ', (size_t)(line + length - space - 1)))
+        return NULL;
+    return space;
+}
+
+static int add_merge_line(struct nc_tokenizer *tokenizer, const char *where, size_t number,
+                          const char *line, size_t length, uint32_t rank)
+{
+    const char *space = split_merge(line, length);
+    if (!space)
+        return nc_error(NC_BAD_INPUT, "%s: merge %zu, \"%.*s\", is not two pieces with one space",
+                        where, number, (int)(length < 80 ? length : 80), line);
+    return nc_bpe_add_merge(&tokenizer->bpe, where, number, &tokenizer->vocabulary, line,
+                            (size_t)(space - line), space + 1, (size_t)(line + length - space - 1),
+                            rank);
+}
+
+/* Each merge is "left right" or ["left", "right"]. */
+static int load_json_merges(struct nc_tokenizer *tokenizer, const char *where, const cJSON *merges)
+{
+    int status = nc_bpe_reserve(&tokenizer->bpe, where, (size_t)cJSON_GetArraySize(merges));
+    uint32_t rank = 0;
+    const cJSON *item;
+    cJSON_ArrayForEach(item, merges)
+    {
+        if (status != NC_OK)
+            break;
+        const cJSON *left = cJSON_IsArray(item) ? item->child : NULL;
+        const cJSON *right = left ? left->next : NULL;
+        if (cJSON_IsString(item))
+            status = add_merge_line(tokenizer, where, rank + 1, item->valuestring,
+                                    strlen(item->valuestring), rank);
+        else if (cJSON_IsString(left) && cJSON_IsString(right) && !right->next)
+            status = nc_bpe_add_merge(&tokenizer->bpe, where, rank + 1, &tokenizer->vocabulary,
+                                      left->valuestring, strlen(left->valuestring),
+                                      right->valuestring, strlen(right->valuestring), rank);
+        else
+            status = nc_error(NC_BAD_INPUT, "%s: merge %u is not two pieces", where, rank + 1);
+        rank++;
+    }
+    return status;
+}
+
+static int load_tokenizer_json(struct nc_tokenizer *tokenizer, const char *where,
+                               const char *folder, const cJSON *root)
+{
+    const cJSON *model, *vocab, *merges;
+    const char *type = "BPE", *suffix = "</w>";
+    int status = nc_json_object(where, root, "model", &model);
+    if (status == NC_OK)
+        status = nc_json_optional_string(where, model, "type", &type);
+    if (status == NC_OK)
+        status = nc_json_optional_string(where, model, "end_of_word_suffix", &suffix);
+    if (status == NC_OK && (strcmp(type, "BPE") != 0 || strcmp(suffix, "</w>") != 0))
+        status = nc_error(NC_BAD_INPUT,
+                          "%s: this is not a CLIP tokenizer: a %.40s model whose words end in "
+                          "\"%.40s\", not BPE and \"</w>\"",
+                          where, type, suffix);
+    if (status == NC_OK)
+        status = nc_json_object(where, model, "vocab", &vocab);
+    if (status == NC_OK)
+        status = nc_json_array(where, model, "merges", &merges);
+    if (status == NC_OK)
+        status = load_vocabulary(tokenizer, where, vocab);
+    if (status == NC_OK)
+        status = load_json_merges(tokenizer, where, merges);
+    if (status == NC_OK)
+        status = nc_added_tokens_load(tokenizer, where, folder, root);
+    return status;
+}
+
+/* ---- merges.txt */
+
+/* The line that starts at *at, without its end; *at moves behind it. */
+static const char *next_line(const char **at, const char *end, size_t *length)
+{
+    const char *line = *at, *feed = memchr(line, '\n', (size_t)(end - line));
+    *length = (size_t)((feed ? feed : end) - line);
+    *at = feed ? feed + 1 : end;
+    if (*length && line[*length - 1] == '\r')
+        --*length;
+    return line;
+}
+
+static int load_merges_text(struct nc_tokenizer *tokenizer, const char *path)
+{
+    char *text = NULL;
+    size_t size, lines = 1;
+    int status = nc_file_read(path, FILE_LIMIT, &text, &size);
+    if (status != NC_OK)
+        return status;
+    for (size_t i = 0; i < size; i++)
+        lines += text[i] == '\n';
+    status = nc_bpe_reserve(&tokenizer->bpe, path, lines);
+    uint32_t rank = 0;
+    for (const char *at = text, *end = text + size; status == NC_OK && at < end;) {
+        size_t length;
+        const char *line = next_line(&at, end, &length);
+        if (!length || (length >= 8 && memcmp(line, "#version", 8) == 0))
+            continue;
+        status = add_merge_line(tokenizer, path, rank + 1, line, length, rank);
+        rank++;
+    }
+    free(text);
+    return status;
+}
+
+static int load_vocab_and_merges(struct nc_tokenizer *tokenizer, const char *where,
+                                 const char *folder, const cJSON *vocab)
+{
+    char *merges = nc_path_join(folder, "merges.txt");
+    if (!merges)
+        return nc_error(NC_FAILED, "%s: no memory", where);
+    int status = load_vocabulary(tokenizer, where, vocab);
+    if (status == NC_OK)
+        status = load_merges_text(tokenizer, merges);
+    if (status == NC_OK)
+        status = nc_added_tokens_load(tokenizer, where, folder, NULL);
+    free(merges);
+    return status;
+}
+
+/* ---- bpe_simple_vocab_16e6.txt.gz */
+
+/* Inflates all members of a gzip file, at most INFLATED_LIMIT bytes. */
+static int inflate_file(const char *path, const char *data, size_t size, char **text,
+                        size_t *text_size)
+{
+    z_stream stream = {.next_in = (Bytef *)(uintptr_t)data, .avail_in = (uInt)size};
+    size_t capacity = 1 << 20, used = 0;
+    char *out = malloc(capacity);
+    int status = NC_OK, code = inflateInit2(&stream, 16 + MAX_WBITS);
+    if (!out || code != Z_OK) {
+        free(out);
+        return nc_error(NC_FAILED, "%s: no memory to unpack it", path);
+    }
+    while (status == NC_OK) {
+        stream.next_out = (Bytef *)out + used;
+        stream.avail_out = (uInt)(capacity - used);
+        code = inflate(&stream, Z_NO_FLUSH);
+        used = capacity - stream.avail_out;
+        if (code == Z_STREAM_END && stream.avail_in == 0)
+            break;
+        if (code == Z_STREAM_END) {
+            inflateReset(&stream);
+        } else if (code != Z_OK && code != Z_BUF_ERROR) {
+            status = nc_error(NC_BAD_INPUT, "%s: damaged at byte %lu: %s", path, stream.total_in,
+                              stream.msg ? stream.msg : zError(code));
+        } else if (stream.avail_out > 0) {
+            status = nc_error(NC_BAD_INPUT, "%s: cut off after %zu bytes", path, size);
+        } else if (capacity >= INFLATED_LIMIT) {
+            status = nc_error(NC_BAD_INPUT, "%s: unpacks to more than the %d MiB allowed", path,
+                              INFLATED_LIMIT >> 20);
+        } else {
+            capacity *= 2;
+            char *larger = realloc(out, capacity);
+            if (!larger)
+                status = nc_error(NC_FAILED, "%s: no memory for %zu bytes", path, capacity);
+            else
+                out = larger;
+        }
+    }
+    inflateEnd(&stream);
+    if (status != NC_OK) {
+        free(out);
+        return status;
+    }
+    *text = out;
+    *text_size = used;
+    return NC_OK;
+}
+
+static int add_byte_pieces(struct nc_vocabulary *vocabulary, const char *where)
+{
+    int status = NC_OK;
+    for (size_t i = 0; i < 512 && status == NC_OK; i++) {
+        char piece[8];
+        nc_byte_letter(i % 256, piece);
+        if (i >= 256)
+            strcat(piece, "</w>");
+        status = nc_vocabulary_add(vocabulary, where, piece, strlen(piece), i, false);
+    }
+    return status;
+}
+
+/* The piece that a line's merge makes: "left right" without the space. */
+static int add_merged_piece(struct nc_vocabulary *vocabulary, const char *where, size_t number,
+                            const char *line, size_t length, size_t id)
+{
+    const char *space = split_merge(line, length);
+    char piece[1024];
+    if (!space || length > sizeof piece)
+        return nc_error(NC_BAD_INPUT, "%s: line %zu is not two pieces with one space", where,
+                        number + 1);
+    size_t left = (size_t)(space - line);
+    memcpy(piece, line, left);
+    memcpy(piece + left, space + 1, length - left - 1);
+    return nc_vocabulary_add(vocabulary, where, piece, length - 1, id, true);
+}
+
+static int load_openai_text(struct nc_tokenizer *tokenizer, const char *where, const char *text,
+                            size_t size)
+{
+    static const char *const special[2] = {"<|startoftext|>", "<|endoftext|>"};
+    struct nc_vocabulary *vocabulary = &tokenizer->vocabulary;
+    const char *at = text, *end = text + size;
+    size_t length, count = 0;
+    next_line(&at, end, &length); /* the header */
+    const char *first = at;
+    int status = add_byte_pieces(vocabulary, where);
+    /* A line feed at the very end opens one more, empty line: it takes an id and
+     * means nothing, as in the original. */
+    bool more = at < end || (size && text[size - 1] == '\n');
+    while (more && count < OPENAI_MERGES && status == NC_OK) {
+        more = memchr(at, '\n', (size_t)(end - at)) != NULL;
+        const char *line = next_line(&at, end, &length);
+        count++;
+        if (length)
+            status = add_merged_piece(vocabulary, where, count, line, length, 511 + count);
+    }
+    for (size_t i = 0; i < 2 && status == NC_OK; i++)
+        status = nc_vocabulary_add(vocabulary, where, special[i], strlen(special[i]),
+                                   512 + count + i, true);
+    if (status == NC_OK)
+        status = nc_bpe_bytes(&tokenizer->bpe, where, vocabulary);
+    if (status == NC_OK)
+        status = nc_bpe_reserve(&tokenizer->bpe, where, count);
+    at = first;
+    for (uint32_t rank = 0; rank < count && status == NC_OK; rank++) {
+        const char *line = next_line(&at, end, &length);
+        if (length)
+            status = add_merge_line(tokenizer, where, rank + 1, line, length, rank);
+    }
+    if (status == NC_OK)
+        status = nc_added_tokens_load(tokenizer, where, NULL, NULL);
+    return status;
+}
+
+/* ---- choosing */
+
+static int load_file(struct nc_tokenizer *tokenizer, const char *path)
+{
+    char *data = NULL, *text = NULL, *folder = NULL;
+    cJSON *root = NULL;
+    size_t size, text_size = 0;
+    int status = nc_file_read(path, FILE_LIMIT, &data, &size);
+    if (status != NC_OK)
+        return status;
+    const char *slash = strrchr(path, '/');
+    folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup("");
+    size_t at = 0;
+    while (at < size && strchr(" \t\r\n", data[at]) && data[at])
+        at++;
+    if (!folder) {
+        status = nc_error(NC_FAILED, "%s: no memory", path);
+    } else if (size >= 2 && memcmp(data, "\x1f\x8b", 2) == 0) {
+        status = inflate_file(path, data, size, &text, &text_size);
+        if (status == NC_OK)
+            status = load_openai_text(tokenizer, path, text, text_size);
+    } else if (at < size && data[at] == '{') {
+        status = nc_json_parse(path, data, size, &root);
+        if (status == NC_OK && cJSON_IsObject(cJSON_GetObjectItemCaseSensitive(root, "model")))
+            status = load_tokenizer_json(tokenizer, path, folder, root);
+        else if (status == NC_OK)
+            status = load_vocab_and_merges(tokenizer, path, folder, root);
+    } else {
+        status = nc_error(NC_BAD_INPUT,
+                          "%s: no tokenizer: expected tokenizer.json, vocab.json (with merges.txt "
+                          "beside it) or bpe_simple_vocab_16e6.txt.gz",
+                          path);
+    }
+    cJSON_Delete(root);
+    free(folder);
+    free(text);
+    free(data);
+    return status;
+}
+
+int nc_tokenizer_load_files(struct nc_tokenizer *tokenizer, const char *path)
+{
+    static const char *const names[] = {"tokenizer.json", "vocab.json",
+                                        "bpe_simple_vocab_16e6.txt.gz"};
+    if (!nc_folder_exists(path))
+        return load_file(tokenizer, path);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char *file = nc_path_join(path, names[i]);
+        if (!file)
+            return nc_error(NC_FAILED, "%s: no memory", path);
+        bool exists = nc_file_exists(file);
+        int status = exists ? load_file(tokenizer, file) : NC_OK;
+        free(file);
+        if (exists)
+            return status;
+    }
+    return nc_error(NC_BAD_INPUT,
+                    "%s: no tokenizer in this folder: expected tokenizer.json, or vocab.json with "
+                    "merges.txt, or bpe_simple_vocab_16e6.txt.gz",
+                    path);
+}

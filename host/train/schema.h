@@ -1,0 +1,65 @@
+/* The keys of a training config: one table, from which reading, checking and writing are made. */
+#ifndef NCLIP_HOST_TRAIN_SCHEMA_H
+#define NCLIP_HOST_TRAIN_SCHEMA_H
+
+#include <cyaml/cyaml.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include "nclip/train/config.h"
+
+enum config_kind {
+    CONFIG_COUNT,  /* uint64_t */
+    CONFIG_NUMBER, /* double */
+    CONFIG_SWITCH, /* bool */
+    CONFIG_CHOICE, /* an enum: the index of its string in `choices` */
+    CONFIG_LIST,   /* `trainable`, the only list */
+};
+
+struct config_key {
+    const char *name;
+    enum config_kind kind;
+    size_t offset;              /* in struct nc_config */
+    const char *section;        /* heading before this key in a written file, or NULL */
+    const char *const *choices; /* ends with NULL */
+    double least, most;
+    bool not_least, not_most; /* the bound itself is excluded */
+    bool of_the_ranks;        /* of how a run is computed, not of what: may differ on resume */
+};
+
+enum { CONFIG_KEYS = 28 };
+extern const struct config_key config_keys[CONFIG_KEYS];
+
+const struct config_key *config_key_find(const char *name); /* NULL: no such key */
+
+/* Writes "PATH line N" for the line of `text` that sets `key`, "PATH" when none does (in a list
+ * in one line, say). Returns `where`. */
+const char *config_where(const char *path, const char *text, const char *key, char *where,
+                         size_t size);
+
+/* NC_BAD_INPUT: "WHERE: no key "lr": did you mean ...? The keys are ..." */
+int config_key_unknown(const char *where, const char *name);
+
+/* Stores the value that `text` stands for, checked. `where` names file and line, or the
+ * option. A list is given by its elements, separated by commas. Failure is NC_BAD_INPUT. */
+int config_key_set(const struct config_key *key, const char *where, const char *text,
+                   struct nc_config *config);
+int config_key_set_list(const char *where, const char *const *items, size_t count,
+                        struct nc_config *config);
+
+/* One line "name: value". */
+void config_key_print(const struct config_key *key, const struct nc_config *config, FILE *out);
+
+/* What one YAML file says: a scalar a key, in the table's order, NULL where it says nothing. */
+struct config_layer {
+    char *values[CONFIG_KEYS];
+    char **list;
+    unsigned list_count;
+};
+
+/* Reads YAML of `size` bytes through a libcyaml schema made from the table. */
+int config_layer_load(const char *path, const char *text, size_t size, struct config_layer **layer);
+void config_layer_free(struct config_layer *layer);
+
+#endif

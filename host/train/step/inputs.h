@@ -1,0 +1,60 @@
+/* What a step reads, on its way to the backend: pieces of a batch, each in one block of memory.
+ *
+ * A piece (a micro batch) is laid out by the host in page-locked memory, goes over in one copy of
+ * the copy queue beside the step before it, and is put in place by the compute queue. There are
+ * two blocks on each side, so that the host fills one while the other is on its way. A backend
+ * that computes in the host's memory needs one block, and no copy over. */
+#ifndef NCLIP_HOST_TRAIN_STEP_INPUTS_H
+#define NCLIP_HOST_TRAIN_STEP_INPUTS_H
+
+#include "../examples/examples.h"
+#include "nclip/arena.h"
+#include "nclip/ops.h"
+#include "nclip/model/towers.h"
+
+/* The most that one piece holds. */
+struct nc_piece_capacity {
+    size_t examples, sides, texts, rows, tokens, embedding;
+};
+
+/* Where a piece's parts start in its block. */
+struct nc_piece_layout {
+    size_t pace, image, group, extra_image, token, position, row_start, path_start, path, last_row;
+    size_t bytes;
+};
+
+enum { NC_PIECE_BLOCKS = 2 };
+
+struct nc_step_inputs {
+    struct nc_ops *ops;
+    struct nc_piece_layout layout;
+    void *device[NC_PIECE_BLOCKS];
+    char *host[NC_PIECE_BLOCKS]; /* with host memory the same as device */
+    size_t blocks, turn;
+    size_t embedding;
+    size_t sides; /* pictures of an example: 2 with distractors */
+    size_t *row;  /* [sides * examples] of the store, for a gather */
+};
+
+/* Where the loss's inputs go; a piece fills its share from `first` on, with distractors also
+ * behind the batch's pictures. */
+struct nc_batch_inputs {
+    float *image;         /* [sides * batch, embedding], normalised */
+    int32_t *group;       /* [sides * batch] the picture's number */
+    int32_t *extra_image; /* [extras] */
+    struct nc_adamw_pace *pace;
+};
+
+int nc_step_inputs_plan(struct nc_step_inputs *inputs, struct nc_ops *ops,
+                        const struct nc_piece_capacity *capacity, struct nc_arena *arena);
+void nc_step_inputs_free(struct nc_step_inputs *inputs);
+
+/* The piece of examples list[0 .. count), numbers `first` and following of the `pairs` of their
+ * batch, packed into `packing`: its rows go into the tower, and unless `batch` is NULL its pictures to their
+ * place there, with contradictions from number `first_extra` on. Returns before they have. */
+int nc_step_inputs_load(struct nc_step_inputs *inputs, const struct nc_examples *examples,
+                        const uint32_t *list, size_t count, size_t first, size_t pairs,
+                        size_t first_extra, const struct nc_packing *packing, const struct nc_adamw_pace *pace,
+                        const struct nc_batch_inputs *batch, struct nc_text_tower *tower);
+
+#endif

@@ -1,0 +1,269 @@
+/* The loss of a batch and its gradients: micro batches through the tower, InfoNCE between. */
+#include "parts.h"
+
+#include "nclip/support/error.h"
+
+#include <math.h>
+
+struct nc_infonce nc_step_describe_loss(const struct nc_step *step, size_t pairs, size_t extras)
+{
+    const struct nc_config *config = step->config;
+    size_t embedding = step->shape->embedding;
+    size_t scale = nc_parameter_offset(step->table, NC_TOWER_TEXT, NC_LOGIT_SCALE, NC_NO_BLOCK);
+    enum nc_type type = config->loss_precision;
+    size_t captions = nc_step_sides(step) * pairs;
+    extras = captions > pairs ? 0 : extras; /* contradictions are captions like others then */
+    const char *text = type == NC_FLOAT32 ? (void *)step->features : step->loss_features;
+    return (struct nc_infonce){
+        .type = type, .captions = captions, .images = captions, .width = embedding, .total = captions,
+        .text = text, .image = type == NC_FLOAT32 ? (void *)step->inputs.image : step->loss_image,
+        .logit_scale = step->master ? step->master + scale : NULL,
+        .caption_group = config->mask_same_image ? step->inputs.group : NULL,
+        .image_group = config->mask_same_image ? step->inputs.group : NULL, .extras = extras,
+        .extra = extras && text ? text + pairs * embedding * nc_type_size(type) : NULL,
+        .extra_image = step->inputs.extra_image, .caption_weight = step->caption_weight,
+        .image_weight = step->image_weight, .row_max = step->row_max,
+        .row_log = step->row_log, .column_max = step->column_max, .column_log = step->column_log,
+        .positive = step->positive, .dtext = step->dfeatures,
+        .dextra = step->dfeatures ? step->dfeatures + pairs * embedding : NULL,
+        .dlogit_scale = step->gradient ? step->gradient + scale : NULL,
+        .scratch = step->infonce_scratch};
+}
+
+/* ---- Micro batches through the tower ---------------------------------------------------- */
+
+/* The batch keeps captions and contradictions apart; a micro batch holds its share of both. */
+struct part {
+    size_t first, count;        /* examples of the batch */
+    size_t first_extra, extras; /* contradictions of the batch */
+    bool flag;                  /* forward: kept for backward; backward: added to what is there */
+};
+
+static struct nc_part_key key_of(enum nc_step_part what, const struct nc_step *step,
+                                 const struct part *part)
+{
+    const struct nc_packing *p = &step->packing;
+    return (struct nc_part_key){.part = what, .flag = part->flag, .captions = p->captions,
+                                .rows = p->rows, .longest = (uint32_t)p->longest,
+                                .shared = p->repeated > 0};
+}
+
+static int move_features(struct nc_step *step, const struct nc_batch *batch,
+                         const struct part *part, float *whole, float *micro, bool to_batch)
+{
+    struct nc_ops *ops = step->ops;
+    size_t width = step->shape->embedding, row = width * sizeof(float);
+    if (whole == micro)
+        return NC_OK;
+    float *captions = whole + part->first * width;
+    float *extras = whole + (batch->count + part->first_extra) * width;
+    float *micro_extras = micro + part->count * width;
+    int status = ops->copy(ops->backend, to_batch ? captions : micro, to_batch ? micro : captions,
+                           part->count * row);
+    if (status == NC_OK && part->extras)
+        status = ops->copy(ops->backend, to_batch ? extras : micro_extras,
+                           to_batch ? micro_extras : extras, part->extras * row);
+    return status;
+}
+
+/* Fewer different sizes: fewer recordings, which are then replayed more often. */
+static void round_up(struct nc_step *step)
+{
+    enum { TOKENS = 16 };
+    struct nc_packing *p = &step->packing;
+    size_t longest = (p->longest + TOKENS - 1) / TOKENS * TOKENS;
+    nc_packing_pad(p);
+    p->longest = longest < step->shape->context ? longest : step->shape->context;
+}
+
+/* Packs the micro batch and puts it in place; with its pictures where they are not there yet. */
+static int load_part(struct nc_step *step, const struct nc_batch *batch, struct part *part,
+                     bool pictures)
+{
+    int status = nc_examples_pack(batch->examples, step->config, batch->list + part->first,
+                                  part->count, &step->packing, &part->extras);
+    if (status != NC_OK)
+        return status;
+    if (step->ops->record_begin)
+        round_up(step);
+    return nc_step_inputs_load(&step->staging, batch->examples, batch->list + part->first,
+                               part->count, part->first, batch->count, part->first_extra, &step->packing,
+                               pictures && !part->first ? batch->pace : NULL,
+                               pictures ? &step->inputs : NULL, step->tower);
+}
+
+static int tower_forward(struct nc_step *step, void *context)
+{
+    const struct part *part = context;
+    struct nc_weights weights = nc_step_weights(step);
+    return nc_text_tower_forward(step->tower, &weights, &step->packing, part->flag, false,
+                                 step->micro_features);
+}
+
+static int tower_backward(struct nc_step *step, void *context)
+{
+    const struct part *part = context;
+    struct nc_weights weights = nc_step_weights(step);
+    return nc_text_tower_backward(step->tower, &weights, &step->packing, step->micro_dfeatures,
+                                  step->trainable, part->flag, step->gradient);
+}
+
+static int forward_part(struct nc_step *step, const struct nc_batch *batch, struct part *part,
+                        bool pictures, bool keep)
+{
+    int status = load_part(step, batch, part, pictures);
+    part->flag = keep;
+    struct nc_part_key key = key_of(NC_PART_FORWARD, step, part);
+    return status == NC_OK ? nc_step_record(step, &key, tower_forward, part) : status;
+}
+
+static bool next_part(const struct nc_step *step, const struct nc_batch *batch, struct part *part)
+{
+    part->first += part->count;
+    part->first_extra += part->extras;
+    size_t left = batch->count - part->first;
+    part->count = left < step->micro ? left : step->micro;
+    return left > 0;
+}
+
+/* ---- The loss --------------------------------------------------------------------------- */
+
+struct loss {
+    size_t pairs, extras;
+    bool gradients;
+};
+
+int nc_step_convert_features(struct nc_step *step, size_t pairs, size_t extras)
+{
+    struct nc_ops *ops = step->ops;
+    size_t width = step->shape->embedding;
+    if (step->config->loss_precision == NC_FLOAT32)
+        return NC_OK;
+    int status = ops->convert(ops->backend, step->loss_features, NC_BFLOAT16, step->features,
+                              NC_FLOAT32, (pairs + extras) * width);
+    return status == NC_OK ? ops->convert(ops->backend, step->loss_image, NC_BFLOAT16,
+                                          step->inputs.image, NC_FLOAT32,
+                                          nc_step_sides(step) * pairs * width)
+                           : status;
+}
+
+int nc_step_weigh(struct nc_step *step, size_t pairs, float *captions, float *images)
+{
+    struct nc_ops *ops = step->ops;
+    float third = 4.0f / 3; /* of a term that InfoNCE counts 1 / (2 * 2 * pairs) */
+    int status = NC_OK;
+    if (captions)
+        status = ops->fill(ops->backend, captions, third, pairs);
+    if (captions && status == NC_OK)
+        status = ops->fill(ops->backend, captions + pairs, 0, pairs);
+    if (images && status == NC_OK)
+        status = ops->fill(ops->backend, images, third, 2 * pairs);
+    return status;
+}
+
+static int loss_gradients(struct nc_step *step, const struct nc_infonce *n)
+{
+    struct nc_ops *ops = step->ops;
+    int status = ops->zero(ops->backend, step->dfeatures,
+                           (n->captions + n->extras) * n->width * sizeof(float));
+    if (status == NC_OK)
+        status = ops->zero(ops->backend, n->dlogit_scale, sizeof(float));
+    return status == NC_OK ? ops->infonce_backward(ops->backend, n) : status;
+}
+
+static int compute_loss(struct nc_step *step, void *context)
+{
+    struct nc_ops *ops = step->ops;
+    const struct loss *loss = context;
+    struct nc_infonce n = nc_step_describe_loss(step, loss->pairs, loss->extras);
+    int status = nc_step_convert_features(step, loss->pairs, loss->extras);
+    if (status == NC_OK)
+        status = nc_step_weigh(step, loss->pairs, step->caption_weight, step->image_weight);
+    float *running[] = {step->row_max, step->row_log, step->column_max, step->column_log};
+    for (size_t i = 0; i < sizeof running / sizeof *running && status == NC_OK; i++)
+        status = ops->fill(ops->backend, running[i], -INFINITY, n.captions);
+    if (status == NC_OK)
+        status = ops->infonce_forward(ops->backend, &n);
+    if (status == NC_OK)
+        status = ops->zero(ops->backend, &step->numbers->loss, sizeof(float));
+    struct nc_infonce_loss sum = {.pairs = n.captions, .total = n.total, .row_max = n.row_max,
+                                  .row_log = n.row_log, .column_max = n.column_max,
+                                  .column_log = n.column_log, .positive = n.positive,
+                                  .caption_weight = n.caption_weight,
+                                  .image_weight = n.image_weight, .loss = &step->numbers->loss};
+    if (status == NC_OK)
+        status = ops->infonce_loss(ops->backend, &sum);
+    return status == NC_OK && loss->gradients ? loss_gradients(step, &n) : status;
+}
+
+int nc_step_loss_forward(struct nc_step *step, struct nc_batch *batch, bool gradients)
+{
+    struct part part = {0};
+    int status = NC_OK;
+    if (!batch->count && batch->pace) /* no piece that could carry it */
+        status = step->ops->upload(step->ops->backend, step->inputs.pace, batch->pace,
+                                   sizeof *batch->pace);
+    while (status == NC_OK && next_part(step, batch, &part)) {
+        nc_communicator_tick(step->ranks);
+        status = forward_part(step, batch, &part, true, gradients && batch->count <= step->micro);
+        if (status == NC_OK)
+            status = move_features(step, batch, &part, step->features, step->micro_features, true);
+    }
+    if (status != NC_OK)
+        return status;
+    batch->extras = part.first_extra;
+    if (step->ranks)
+        return nc_step_ring_loss(step, batch, gradients);
+    struct loss loss = {batch->count, batch->extras, gradients};
+    struct nc_part_key key = {.part = NC_PART_LOSS, .flag = gradients, .captions = loss.pairs,
+                              .extras = loss.extras};
+    return nc_step_record(step, &key, compute_loss, &loss);
+}
+
+/* The last one's gradients go to the other ranks while it is under way, which no recording
+ * could hold. */
+static int backward_part(struct nc_step *step, const struct nc_batch *batch, struct part *part)
+{
+    if (step->ranks && part->first + part->count == batch->count) {
+        nc_text_tower_watch_gradients(step->tower, nc_step_buckets_ready, step);
+        int status = tower_backward(step, part);
+        nc_text_tower_watch_gradients(step->tower, NULL, NULL);
+        return status;
+    }
+    struct nc_part_key key = key_of(NC_PART_BACKWARD, step, part);
+    return nc_step_record(step, &key, tower_backward, part);
+}
+
+static int zero_gradients(struct nc_step *step)
+{
+    struct nc_ops *ops = step->ops;
+    int status = NC_OK;
+    for (size_t i = 0; i < step->range_count && status == NC_OK; i++)
+        status = ops->zero(ops->backend, step->gradient + step->ranges[i].offset,
+                           step->ranges[i].count * sizeof(float));
+    return status;
+}
+
+int nc_step_loss_backward(struct nc_step *step, struct nc_batch *batch)
+{
+    struct part part = {0};
+    int status = NC_OK;
+    if (step->ranks)
+        nc_step_buckets_begin(step);
+    if (!batch->count)
+        status = zero_gradients(step);
+    while (status == NC_OK && next_part(step, batch, &part)) {
+        if (batch->count > step->micro) /* the pass before kept nothing */
+            status = forward_part(step, batch, &part, false, true);
+        else
+            part.extras = batch->extras;
+        if (status == NC_OK)
+            status = move_features(step, batch, &part, step->dfeatures, step->micro_dfeatures, false);
+        part.flag = part.first > 0;
+        if (status == NC_OK)
+            status = backward_part(step, batch, &part);
+    }
+    if (status == NC_OK && step->ranks)
+        status = nc_step_buckets_finish(step);
+    return status;
+}

@@ -1,0 +1,76 @@
+/* What a step is made of: its files call each other through these. */
+#ifndef NCLIP_HOST_TRAIN_STEP_PARTS_H
+#define NCLIP_HOST_TRAIN_STEP_PARTS_H
+
+#include "step.h"
+
+static inline struct nc_weights nc_step_weights(const struct nc_step *step)
+{
+    return (struct nc_weights){step->master, step->shadow};
+}
+
+/* record.c */
+
+/* What a recording's key is made of, besides which part of which step it is. */
+enum nc_step_part { NC_PART_FORWARD, NC_PART_LOSS, NC_PART_BACKWARD, NC_PART_UPDATE };
+struct nc_part_key {
+    uint32_t part, flag; /* flag: kept, with gradients, accumulated */
+    uint64_t captions, rows, extras;
+    uint32_t longest, shared;
+    uint64_t owner; /* nc_step_record's: the address of a buffer of this step */
+};
+
+/* Either replays what stands under `key`, or makes the calls of `body` (and may record them). */
+int nc_step_record(struct nc_step *step, const struct nc_part_key *key,
+                   int (*body)(struct nc_step *step, void *context), void *context);
+
+/* loss.c */
+
+/* A batch as it is being computed. */
+struct nc_batch {
+    const struct nc_examples *examples;
+    const uint32_t *list;
+    size_t count, extras; /* captions; contradictions, known after the forward pass */
+    size_t total;         /* captions of all ranks */
+    const struct nc_share *share; /* of the ranks; NULL: alone */
+    const struct nc_adamw_pace *pace; /* on its way with the first piece; or NULL */
+};
+
+/* This rank's part of the batch list[0 .. count); `slot` of the steps in flight keeps it. */
+struct nc_batch nc_step_batch(struct nc_step *step, const struct nc_examples *examples,
+                              const uint32_t *list, size_t count, size_t slot);
+
+/* Captions, and pictures, that an example brings to the loss. CoN-CLIP's are two: captions and
+ * behind all of them their contradictions, pictures and behind all of them the distractors. Its
+ * three cross-entropies are InfoNCE over both, in which the contradictions' rows count nothing. */
+static inline size_t nc_step_sides(const struct nc_step *step)
+{
+    return step->config->loss == NC_LOSS_CON_CLIP ? 2 : 1;
+}
+
+/* Writes the weights of CoN-CLIP's terms for `pairs` examples; either may be NULL. */
+int nc_step_weigh(struct nc_step *step, size_t pairs, float *captions, float *images);
+
+/* The loss over a batch of `pairs` examples with `extras` contradictions, in the step's buffers. */
+struct nc_infonce nc_step_describe_loss(const struct nc_step *step, size_t pairs, size_t extras);
+
+/* The loss's inputs in its own precision, where that is not the features'. */
+int nc_step_convert_features(struct nc_step *step, size_t pairs, size_t extras);
+
+/* Features of all captions of the batch, then the loss into step->numbers. With `gradients` also
+ * those of the features, and a backward pass will follow. */
+int nc_step_loss_forward(struct nc_step *step, struct nc_batch *batch, bool gradients);
+
+/* = step->gradient, from the last forward pass with gradients over the same batch. */
+int nc_step_loss_backward(struct nc_step *step, struct nc_batch *batch);
+
+/* update.c */
+
+/* The gradient's norm, the clipping factor, AdamW over the trained ranges. */
+int nc_step_update(struct nc_step *step);
+
+/* Something is not a number: returns the error that names the first tensor that shows it. The
+ * batch has been run forward and backward once more before. */
+int nc_step_not_finite(struct nc_step *step, uint64_t number, const char *what, size_t pairs);
+
+#endif

@@ -1,0 +1,76 @@
+/* What a step has when it is one of several ranks': its share of the batch, the ring that takes
+ * text features round, the buckets in which gradients are summed. */
+#ifndef NCLIP_HOST_TRAIN_STEP_RANKS_H
+#define NCLIP_HOST_TRAIN_STEP_RANKS_H
+
+#include "nclip/arena.h"
+#include "nclip/ranks/communicator.h"
+#include "../examples/share.h"
+
+struct nc_step;
+struct nc_batch;
+
+/* ---- The loss over the batch of all ranks (ring.c) ---------------------------------
+ *
+ * Pictures stay where they are: each rank holds the columns of its own. Captions go round: in
+ * turn t a rank has the captions of rank (rank - t), and scores them against its pictures. In
+ * the forward pass their running sums travel with them and are finished when they are home; in
+ * the backward pass their finished sums do, and a turn behind them their gradient, which
+ * grows at each rank and ends at home. While a block is computed the next is on its way. */
+enum { NC_GROUP_BLOCKS = 2 };
+
+struct nc_step_ring {
+    size_t longest;  /* most captions of a rank in any batch; CoN-CLIP counts contradictions too */
+    size_t stride;   /* the same, a multiple of 16 */
+    void *text[2];   /* [longest, embedding] in the loss's precision */
+    float *own_sums; /* [2, stride]: row_max and row_log of the rank's own captions */
+    float *sums[2];  /* [2, stride]: of those that are here */
+    float *dtext[2]; /* [longest, embedding] */
+    float *part;     /* [longest, embedding] this rank's part of it */
+    float *unused;   /* [stride] where no positive comes up */
+    float *weight;   /* [stride] of a visitor's captions; NULL: all alike */
+    int32_t *group;  /* [ranks, stride] the pictures' numbers, of all captions */
+    int32_t *group_host[NC_GROUP_BLOCKS]; /* page-locked: one is laid out, one on its way */
+    size_t group_turn;
+    int32_t *identity_host;
+    int32_t *identity; /* [stride] 0, 1, 2, ... */
+};
+
+/* Reserves the buffers, the scratch of the loss aside. */
+int nc_step_ring_plan(struct nc_step *step, size_t longest, struct nc_arena *arena);
+int nc_step_ring_start(struct nc_step *step); /* once the arena is committed */
+void nc_step_ring_free(struct nc_step *step);
+
+/* The loss of the whole batch into step->numbers on each rank; with `gradients` those of the
+ * rank's own features, and its part of the logit scale's. */
+int nc_step_ring_loss(struct nc_step *step, const struct nc_batch *batch, bool gradients);
+
+/* ---- Gradients (buckets.c) ------------------------------------------------------- */
+
+/* A piece of a trained range; the backward pass finishes buckets in their order. */
+struct nc_bucket {
+    size_t offset, count; /* elements of the text tower's buffer */
+    size_t moment;        /* with a sharded optimizer: where this rank's slice has its moments */
+    bool logit_scale;
+};
+
+struct nc_step_buckets {
+    struct nc_bucket *list;
+    size_t count, started;
+    nc_ticket last; /* of those started */
+};
+
+/* From the step's ranges; with a sharded optimizer also sets step->moments. */
+int nc_step_buckets_plan(struct nc_step *step);
+
+/* The backward pass of this rank begins; gradients from element `from` on are final (also a
+ * tower's callback, with the step as context); all are, and are summed now: over all ranks, or
+ * with a sharded optimizer this rank's slices of them. */
+void nc_step_buckets_begin(struct nc_step *step);
+int nc_step_buckets_ready(void *step, size_t from);
+int nc_step_buckets_finish(struct nc_step *step);
+
+/* This rank's slice of a bucket, from the bucket's start. */
+struct nc_slice nc_step_bucket_slice(const struct nc_step *step, const struct nc_bucket *bucket);
+
+#endif

@@ -1,0 +1,121 @@
+/* One optimizer step: features, loss, gradients, update; and the loss alone.
+ *
+ * A step is submitted, and its results are collected later: a backend with queues of its own
+ * computes meanwhile, and the host lays out the next batch. What is the same from step to step
+ * is recorded where the backend can (ops.h): the tower's passes for each size of a batch, the
+ * loss, the update. */
+#ifndef NCLIP_HOST_TRAIN_STEP_STEP_H
+#define NCLIP_HOST_TRAIN_STEP_STEP_H
+
+#include "../examples/examples.h"
+#include "inputs.h"
+#include "ranks.h"
+#include "nclip/arena.h"
+#include "nclip/ops.h"
+#include "nclip/model/towers.h"
+
+/* A run of neighbouring trained parameters that the optimizer updates at once. */
+struct nc_range {
+    size_t offset, count; /* elements of the text tower's buffer */
+    size_t moment;        /* where its moments start */
+    bool logit_scale;
+};
+
+/* The numbers of a step that the host reads, in the backend's memory and on their way. */
+struct nc_step_numbers {
+    double squared_norm; /* of the gradient */
+    float loss;
+    float logit_scale; /* after the update */
+    float factor;      /* that the gradient was multiplied by; see nc_clipping */
+};
+
+enum { NC_STEPS_IN_FLIGHT = 2 };
+
+/* A step that was submitted and not collected. */
+struct nc_flight {
+    const struct nc_examples *examples;
+    const uint32_t *list;
+    size_t count;
+    uint64_t number;
+};
+
+struct nc_step {
+    struct nc_ops *ops;
+    const struct nc_model_shape *shape;
+    const struct nc_parameter_table *table;
+    const struct nc_config *config;
+    const bool *trainable; /* by table row */
+    struct nc_range *ranges;
+    size_t range_count, moments; /* elements of first, and of second */
+    struct nc_text_tower *tower;
+    struct nc_packing packing;
+    size_t batch, micro, extras, micro_extras; /* capacities: captions, contradictions */
+    /* the backend's memory */
+    float *master, *gradient, *first, *second;
+    nc_bfloat16 *shadow; /* NULL in fp32 */
+    float *features, *dfeatures;             /* [batch + extras, embedding] */
+    float *micro_features, *micro_dfeatures; /* [micro + micro extras, embedding]; with one
+                                                micro batch the same as features */
+    void *loss_features, *loss_image;        /* the same two in bf16, or NULL: as they are */
+    struct nc_batch_inputs inputs;
+    float *caption_weight, *image_weight; /* of the loss's terms; NULL: all alike */
+    float *row_max, *row_log, *column_max, *column_log, *positive;
+    struct nc_step_numbers *numbers;
+    void *infonce_scratch;
+    /* on the way in and out */
+    struct nc_step_inputs staging;
+    struct nc_step_numbers *arrived[NC_STEPS_IN_FLIGHT]; /* page-locked */
+    struct nc_flight flights[NC_STEPS_IN_FLIGHT];
+    size_t submitted, collected; /* steps */
+    /* with several ranks */
+    struct nc_communicator *ranks;             /* for the backend's memory; NULL: alone */
+    struct nc_share shares[NC_STEPS_IN_FLIGHT]; /* of the batches in flight */
+    struct nc_step_ring ring;
+    struct nc_step_buckets buckets;
+};
+
+/* Plans everything in `arena` from the batches that will really come: `epochs` orders
+ * of the examples, and the validation batches. `ranks` (NULL: alone) works on the memory of
+ * `ops` and outlives the step: batches are then divided among the ranks, and every function
+ * below that computes is called by all of them, with the same arguments. */
+int nc_step_create(struct nc_ops *ops, const struct nc_model_shape *shape,
+                   const struct nc_parameter_table *table, const struct nc_config *config,
+                   const bool *trainable, const struct nc_examples *examples,
+                   struct nc_communicator *ranks, struct nc_arena *arena, struct nc_step **step);
+void nc_step_destroy(struct nc_step *step);
+
+/* After the arena is committed: parameters from `master` (host), moments zero. */
+int nc_step_set_parameters(struct nc_step *step, const float *master);
+
+/* The moments of the optimizer (0: first, 1: second) of all ranks together, in host memory and
+ * in the layout of the parameters; frozen parameters are left alone. */
+int nc_step_read_moments(struct nc_step *step, int which, float *host);
+int nc_step_write_moments(struct nc_step *step, int which, const float *host);
+
+struct nc_step_result {
+    double loss, gradient_norm;
+    float logit_scale; /* after the update */
+};
+
+/* One update with examples list[0 .. count), which must stay as they are until it is collected.
+ * `number` counts from 1. At most NC_STEPS_IN_FLIGHT are in flight. */
+int nc_step_submit(struct nc_step *step, const struct nc_examples *examples, const uint32_t *list,
+                   size_t count, uint64_t number, double learning_rate);
+
+/* Steps submitted and not collected. */
+size_t nc_step_pending(const struct nc_step *step);
+
+/* Waits for the oldest pending step. Where its loss or gradient is not finite the error names the
+ * first tensor that is not, and no parameter has changed since that step began. */
+int nc_step_collect(struct nc_step *step, struct nc_step_result *result);
+
+/* Both at once; nothing may be pending. */
+int nc_step_train(struct nc_step *step, const struct nc_examples *examples, const uint32_t *list,
+                  size_t count, uint64_t number, double learning_rate,
+                  struct nc_step_result *result);
+
+/* The loss of examples list[0 .. count) without an update; nothing may be pending. */
+int nc_step_evaluate(struct nc_step *step, const struct nc_examples *examples, const uint32_t *list,
+                     size_t count, double *loss);
+
+#endif

@@ -1,0 +1,50 @@
+/* Captions for training: COCO caption JSON or JSONL.
+ *
+ *     COCO   {"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": [{"image_id": 1,
+ *             "caption": "...", "updated_caption": "...", "contradiction": "...",
+ *             "distractor_id": 2}]}
+ *     JSONL  {"image": "a.jpg", "caption": "...", "contradiction": "...", "distractor": "b.jpg"}
+ *
+ * A distractor is a picture that the contradiction is true for.
+ * `updated_caption` is used where it stands and is not null, else `caption`. COCO's ids are
+ * numbers or strings (42 and "42" are the same); other members are passed over. Which format it
+ * is, is seen from the first object's keys. "-" is standard input.
+ */
+#ifndef NCLIP_CAPTIONS_CAPTIONS_H
+#define NCLIP_CAPTIONS_CAPTIONS_H
+
+#include <cjson/cJSON.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define NC_NO_PICTURE SIZE_MAX
+
+struct nc_caption {
+    const char *text;          /* zero-terminated, owned by the set */
+    const char *contradiction; /* or NULL */
+    size_t image;              /* index into nc_captions.images */
+    size_t distractor;         /* likewise, or NC_NO_PICTURE */
+};
+
+struct nc_captions {
+    struct nc_caption *items; /* in the file's order */
+    size_t count;
+    const char **images; /* file names of the pictures that have a caption or are a distractor,
+                            each once, in the order in which the captions name them */
+    size_t image_count;
+    void *owned;
+};
+
+/* Needs memory for the file and the result, not for a tree of all of it. NC_BAD_INPUT names the
+ * file and the annotation's index or the line: wrong types, a missing caption, an image_id that
+ * no image has, text that is not UTF-8, a file without captions. An empty caption is a caption. */
+int nc_captions_load(const char *path, struct nc_captions *captions);
+
+/* The same; `visit` sees the whole object of each caption, in the captions' order, and may refuse
+ * it with an error. `where` names it ("FILE: annotations[7]"). */
+typedef int (*nc_captions_visit)(void *context, const char *where, const cJSON *object);
+int nc_captions_load_visiting(const char *path, struct nc_captions *captions,
+                              nc_captions_visit visit, void *context);
+void nc_captions_free(struct nc_captions *captions);
+
+#endif

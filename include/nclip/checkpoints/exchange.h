@@ -1,0 +1,77 @@
+/* A model in the forms that other programs read: export, import, and the blend of two.
+ *
+ *     hf                  transformers' CLIPModel: both towers
+ *     hf-text             CLIPTextModel: the text tower, for diffusers' text_encoder
+ *     hf-text-projection  CLIPTextModelWithProjection, for SDXL's text_encoder_2
+ *     open_clip           open_clip's state dict and config, for create_model_and_transforms
+ *     openai              OpenAI's state dict, for clip.model.build_model
+ *
+ * Which tensor has which name in which form is said by the table of parameters (nclip/model.h):
+ * OpenAI and open_clip keep query, key and value as one tensor, and projections transposed.
+ * Tensors keep their type and their bytes unless another type is asked for: there and back gives
+ * the same bytes.
+ *
+ * What a form cannot say is refused. open_clip has one activation for both towers. OpenAI's
+ * readers take heads of 64, an mlp of four times the width, QuickGELU, a layernorm epsilon of
+ * 1e-5, the largest id as end of text, CLIP's own preprocessing and pictures of whole patches.
+ *
+ * The end of text: {"pool_type": "eos", "eos_id"} of open_clip is the first token that is
+ * eos_token_id (NC_END_FIRST), "argmax" the largest id (NC_END_ARGMAX, eos_token_id 2). A form
+ * that says neither means the largest id; with CLIP's own vocabulary of 49408 that is read and
+ * written as eos_token_id 49407, which is the same token of every caption.
+ */
+#ifndef NCLIP_CHECKPOINTS_EXCHANGE_H
+#define NCLIP_CHECKPOINTS_EXCHANGE_H
+
+#include <stdbool.h>
+
+#include "nclip/checkpoints/folder.h"
+
+enum nc_format {
+    NC_FORMAT_HF,
+    NC_FORMAT_HF_TEXT,
+    NC_FORMAT_HF_TEXT_PROJECTION,
+    NC_FORMAT_OPEN_CLIP,
+    NC_FORMAT_OPENAI,
+};
+
+/* The names of the formats, in the enum's order, ending with NULL. */
+extern const char *const nc_format_names[];
+
+/* Writes a complete folder (as nc_model_save() does: it appears when complete), with config
+ * and tokenizer files; a model without tokenizer files has none to give. `type` is the type of
+ * all parameters; NULL: as they are stored. What the format cannot say is NC_BAD_INPUT. */
+int nc_model_export(const struct nc_model *model, enum nc_format format, const enum nc_type *type,
+                    const char *folder);
+
+enum nc_origin {
+    NC_ORIGIN_DETECT, /* open_clip_config.json is open_clip's; the tensors input_resolution,
+                         context_length and vocab_size are OpenAI's; without either it is an
+                         error, since the activation would be a guess */
+    NC_ORIGIN_OPEN_CLIP,
+    NC_ORIGIN_OPENAI,
+};
+
+struct nc_import_options {
+    enum nc_origin origin;
+    const char *config;       /* open_clip_config.json; NULL: the one beside the weights */
+    const char *tokenizer;    /* folder with tokenizer files; NULL: that of the weights */
+    const enum nc_type *type; /* of all parameters; NULL: as they are stored */
+};
+
+/* From a .safetensors file, or a folder with one, to a Hugging Face folder. Every tensor must be
+ * known, and be of the shape that the others and the config ask for. *has_tokenizer tells whether
+ * tokenizer files came with it: without them texts cannot be encoded. */
+int nc_model_import(const char *path, const struct nc_import_options *options, const char *folder,
+                    bool *has_tokenizer);
+
+/* Weight interpolation (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models"):
+ * (1 - alpha) x base + alpha x tuned, of every parameter, 0 <= alpha <= 1. Computed in fp32 and
+ * stored as fp32 (`type`: as that); a tensor that is the same in both is copied as it is in `base`
+ * (`type` not NULL: converted). 0 gives base and 1 gives tuned exactly. The two must have
+ * the same shape, activations and end of text. The rest of the folder is tuned's, with
+ * "merge.json": alpha and the two folders. */
+int nc_model_merge(const struct nc_model *base, const struct nc_model *tuned, double alpha,
+                   const enum nc_type *type, const char *folder);
+
+#endif

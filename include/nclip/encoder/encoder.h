@@ -1,0 +1,43 @@
+/* A model made ready to turn texts and pictures into features. */
+#ifndef NCLIP_ENCODER_ENCODER_H
+#define NCLIP_ENCODER_ENCODER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "nclip/checkpoints/folder.h"
+#include "nclip/ops.h"
+#include "nclip/tokenizer/tokenizer.h"
+
+struct nc_encoder_options {
+    enum nc_type precision;
+    bool text, vision;                   /* which towers to load */
+    size_t batch;                        /* texts or pictures at once; 0: 64 */
+    enum nc_tokenizer_rules rules;
+    enum nc_truncation too_long;         /* a skipped text's features are zeros */
+    const char *tokenizer;               /* folder or file; NULL: the model's folder */
+};
+
+/* Loads the towers' parameters. `ops` and `model` must outlive the encoder. */
+struct nc_encoder;
+int nc_encoder_create(struct nc_ops *ops, const struct nc_model *model,
+                      const struct nc_encoder_options *options, struct nc_encoder **encoder);
+void nc_encoder_destroy(struct nc_encoder *encoder); /* NULL is allowed */
+
+/* Its tokenizer, when it has the text tower; NULL otherwise. Belongs to the encoder. */
+const struct nc_tokenizer *nc_encoder_tokenizer(const struct nc_encoder *encoder);
+
+/* features[count, embedding] fp32 in host memory, L2-normalised (`raw`: as projected). */
+int nc_encoder_texts(struct nc_encoder *encoder, const char *const *texts, size_t count, bool raw,
+                     float *features);
+
+/* pixels[count, channels, image_size, image_size], preprocessed; any count. */
+int nc_encoder_pictures(struct nc_encoder *encoder, const float *pixels, size_t count, bool raw,
+                        float *features);
+
+struct nc_encoder_counts {
+    size_t texts, truncated, skipped, negation_lost;
+};
+struct nc_encoder_counts nc_encoder_counts(const struct nc_encoder *encoder); /* since create */
+
+#endif

@@ -1,0 +1,26 @@
+/* Questions answered "no" made captions by a language model: the other rewriter of
+ * `nclip generate vqa`, as in the paper ("Know 'No' Better", section 4). Its answers pass the
+ * same control as those of the object-absence pipeline. */
+#ifndef NCLIP_GENERATE_VQA_LLM_H
+#define NCLIP_GENERATE_VQA_LLM_H
+
+#include "nclip/chat/chat.h"
+#include "nclip/chat/prompts.h"
+#include "nclip/chat/quality.h"
+#include "nclip/generate/vqa.h"
+
+struct nc_vqa_llm {
+    struct nc_chat *chat; /* the text model is asked the prompt "join" */
+    const struct nc_prompts *prompts;
+    const struct nc_tokenizer *tokenizer; /* or NULL */
+    double temperature, top_p;            /* where the prompt's file does not say */
+    uint64_t seed;
+    bool skip_unanswered; /* else questions without an answer are NC_FAILED at the end */
+    /* Out. */
+    size_t written, rejected[NC_QUALITY_REASONS], unanswered;
+};
+
+/* A rewriter for struct nc_vqa_options; `llm` must outlive it. */
+struct nc_vqa_rewriter nc_vqa_llm_rewriter(struct nc_vqa_llm *llm);
+
+#endif

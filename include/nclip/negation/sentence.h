@@ -1,0 +1,37 @@
+/* Words of a sentence and what they have in common: plurals, synonyms, kinds. English only. */
+#ifndef NCLIP_NEGATION_SENTENCE_H
+#define NCLIP_NEGATION_SENTENCE_H
+
+#include "nclip/negation/synonyms.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum { WORD_MOST = 256, WORD_LENGTH = 48 }; /* what lies behind is not looked at */
+
+struct words {
+    size_t count;
+    struct word {
+        size_t start, end;      /* bytes of the text */
+        char text[WORD_LENGTH]; /* lower case, without 's */
+        char stem[WORD_LENGTH]; /* the same for singular and plural */
+    } items[WORD_MOST];
+};
+
+/* Runs of letters, digits and apostrophes. */
+void words_split(const char *text, struct words *words);
+
+/* Shorter than `stem`: rides, riding and ride are one. */
+void words_root(const struct word *word, char root[WORD_LENGTH]);
+
+/* The built-in list configs/words/NAME.txt. */
+const char *words_list(const char *name);
+/* Whether a line or a word of a built-in list is this word. */
+bool words_in(const char *list, const char *word);
+
+/* The last word of the first place at `from` or later where the caption's words name the object:
+ * *first to *last. False when there is none. */
+bool words_find(const struct nc_synonyms *synonyms, const struct words *caption,
+                const struct words *object, size_t from, size_t *first, size_t *last);
+
+#endif

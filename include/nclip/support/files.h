@@ -1,0 +1,69 @@
+/* Files: read whole, map, write so that nothing half-written is ever seen.
+ *
+ * All paths are byte strings. "-" means standard input or output where a
+ * function says so. Errors name the path. A missing or unreadable file is
+ * NC_BAD_INPUT; a failed write (full disk, no permission) is NC_FAILED.
+ */
+#ifndef NCLIP_SUPPORT_FILES_H
+#define NCLIP_SUPPORT_FILES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Reads a file ("-": standard input) of at most `limit` bytes into one malloc'd
+ * block with a terminating zero byte behind it (not counted in *size). The
+ * caller frees *data. */
+int nc_file_read(const char *path, size_t limit, char **data, size_t *size);
+
+/* A read-only mapping of a whole file. An empty file maps to data "" and size 0. */
+struct nc_mapping {
+    const uint8_t *data;
+    size_t size;
+};
+int nc_file_map(const char *path, struct nc_mapping *mapping);
+void nc_file_unmap(struct nc_mapping *mapping); /* sets it to {0}; {0} is allowed */
+
+/* A file that appears under its name by rename, when complete. Until commit
+ * its bytes are in "<path>.partial-<pid>" beside it. What is there and is no file (a
+ * device, a pipe) is written to directly, never replaced; "-" is standard output. The first
+ * failed write is remembered: later calls do nothing and commit reports it. */
+struct nc_writer;
+int nc_writer_create(const char *path, struct nc_writer **writer);
+int nc_writer_write(struct nc_writer *writer, const void *data, size_t size);
+int nc_writer_printf(struct nc_writer *writer, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+uint64_t nc_writer_position(const struct nc_writer *writer); /* bytes so far */
+/* Flushes, fsyncs, renames; frees the writer also when it fails (the partial
+ * file is then removed). */
+int nc_writer_commit(struct nc_writer *writer);
+void nc_writer_abort(struct nc_writer *writer); /* removes the partial file; NULL is allowed */
+
+/* Whole content at once, through a writer. */
+int nc_file_write(const char *path, const void *data, size_t size);
+
+/* Puts the finished folder `staged` at `final`, in one step as others see it
+ * (an older `final` is exchanged and then removed). Both must be on one file
+ * system. */
+int nc_folder_publish(const char *staged, const char *final);
+int nc_folder_create(const char *path); /* with parents; existing is fine */
+int nc_folder_remove(const char *path); /* with content; missing is fine */
+
+/* Keeps other processes out of a folder until *lock is closed. NC_FAILED with "PATH: another
+ * process is DOING there" when one has it. Where a file system has no locks all may enter. */
+int nc_folder_lock(const char *path, const char *doing, int *lock);
+
+bool nc_file_exists(const char *path);
+bool nc_folder_exists(const char *path);
+
+/* "<folder>/<name>" in a new malloc'd string (NULL without memory); `name`
+ * alone when `folder` is "" or `name` is absolute. */
+char *nc_path_join(const char *folder, const char *name);
+
+/* Whether the path ends so: ".json". */
+bool nc_path_ends(const char *path, const char *ending);
+
+/* Whether a part of the path is "..": below a folder it may lead out of it. */
+bool nc_path_climbs(const char *path);
+
+#endif

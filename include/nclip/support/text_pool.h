@@ -1,0 +1,11 @@
+/* Strings that are kept together until all are freed. */
+#ifndef NCLIP_SUPPORT_TEXT_POOL_H
+#define NCLIP_SUPPORT_TEXT_POOL_H
+
+struct nc_text_pool; /* begins as NULL */
+
+/* A copy, owned by *pool; NULL: no memory. */
+const char *nc_text_pool_copy(struct nc_text_pool **pool, const char *text);
+void nc_text_pool_free(struct nc_text_pool *pool); /* NULL is allowed */
+
+#endif

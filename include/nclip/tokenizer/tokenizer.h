@@ -1,0 +1,98 @@
+/* CLIP's byte-pair tokenizer: text in, token ids out.
+ *
+ * The ids equal those of one of two references, chosen when the vocabulary is
+ * loaded. They agree on plain captions and disagree on the rest:
+ *
+ *                      NC_TOKENIZER_TRANSFORMERS       NC_TOKENIZER_OPEN_CLIP
+ *   reference          CLIPTokenizer of                SimpleTokenizer of open_clip 3.3
+ *                      transformers 5.23               with ftfy 6.3.1 (as OpenAI's)
+ *   broken encodings   kept                            repaired (ftfy.fix_text)
+ *   HTML entities      kept as text                    replaced (ftfy, html.unescape twice)
+ *   control characters kept                            removed (ftfy)
+ *   widths, quotes     kept                            made plain (ftfy)
+ *   lower case         letter by letter                with the final sigma
+ *   special tokens     <|startoftext|> <|endoftext|>   <start_of_text> <end_of_text>
+ *   in the text        and the folder's added tokens   in any case
+ *
+ * Unicode is that of the references: character classes of tokenizers 0.23.3 and of
+ * regex 2026.11.15, lower case and NFC of tokenizers and of Python 3.11 (Unicode
+ * 14.0). With other versions code points newer than Unicode 14.0 may differ.
+ * Known differences: a byte that the vocabulary lacks becomes the unknown token
+ * (open_clip fails); a decimal HTML reference of over 4300 digits becomes U+FFFD
+ * (Python fails); added tokens that ask for single_word are refused; start and end
+ * that neither the vocabulary nor the added tokens have are an error (transformers
+ * invents ids); a text over 64 MiB is an error.
+ */
+#ifndef NCLIP_TOKENIZER_TOKENIZER_H
+#define NCLIP_TOKENIZER_TOKENIZER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum nc_tokenizer_rules {
+    NC_TOKENIZER_TRANSFORMERS, /* the default */
+    NC_TOKENIZER_OPEN_CLIP,
+};
+
+/* "transformers" or "open_clip" to the rules; anything else is NC_USAGE. */
+int nc_tokenizer_rules_parse(const char *name, enum nc_tokenizer_rules *rules);
+
+/* What happens to a text with more tokens than the context holds. */
+enum nc_truncation {
+    NC_TRUNCATE,       /* the first tokens are kept; the last id is end-of-text */
+    NC_TRUNCATE_ERROR, /* NC_BAD_INPUT, with both lengths in the message */
+    NC_TRUNCATE_SKIP,  /* NC_OK with no ids and `skipped` set */
+};
+
+/* "truncate", "error" or "skip"; anything else is NC_USAGE. */
+int nc_truncation_parse(const char *name, enum nc_truncation *truncation);
+
+enum { NC_CLIP_CONTEXT = 77 }; /* tokens that a CLIP text tower reads */
+
+/* Read-only once loaded: several threads may encode with one tokenizer, each
+ * with its own nc_tokens. */
+struct nc_tokenizer;
+
+/* `path` is a model folder (tokenizer.json, else vocab.json with merges.txt,
+ * else bpe_simple_vocab_16e6.txt.gz in it) or one such file. The caller calls
+ * nc_tokenizer_destroy(*tokenizer). */
+int nc_tokenizer_load(const char *path, enum nc_tokenizer_rules rules,
+                      struct nc_tokenizer **tokenizer);
+void nc_tokenizer_destroy(struct nc_tokenizer *tokenizer); /* NULL is allowed */
+
+/* The result of encoding one text. Start with {0}, reuse it from text to text
+ * (the memory is kept and grows), end with nc_tokens_free(). */
+struct nc_tokens {
+    int32_t *ids;       /* [count] start, the text's tokens, end; never padded */
+    size_t count;       /* 2 .. context; 0 when skipped */
+    size_t full_count;  /* what count would be without a context */
+    bool truncated;     /* some tokens were cut away */
+    bool skipped;       /* too long, and NC_TRUNCATE_SKIP was asked for */
+    bool negation_lost; /* truncated, and a negation word (nclip/negation_words.h) is
+                         * wholly or partly among what was cut away */
+    size_t capacity;    /* of ids */
+    struct nc_tokenizer_scratch *scratch;
+};
+void nc_tokens_free(struct nc_tokens *tokens); /* sets it to {0}; {0} is allowed */
+
+/* Encodes `length` bytes of UTF-8. Zero bytes and control characters are text
+ * like any other. Bytes that are not UTF-8 are replaced by U+FFFD exactly as
+ * Python's bytes.decode("utf-8", errors="replace") does. `context` is the most
+ * ids to give, at least 2, or 0 for no limit. After an error `tokens` is
+ * empty (count 0) and can be used again. */
+int nc_tokenizer_encode(const struct nc_tokenizer *tokenizer, const char *text, size_t length,
+                        size_t context, enum nc_truncation truncation, struct nc_tokens *tokens);
+
+int32_t nc_tokenizer_start(const struct nc_tokenizer *tokenizer); /* id of start-of-text */
+int32_t nc_tokenizer_end(const struct nc_tokenizer *tokenizer);   /* id of end-of-text */
+
+/* One more than the highest id. */
+size_t nc_tokenizer_vocabulary_size(const struct nc_tokenizer *tokenizer);
+
+/* The piece of an id as the vocabulary spells it ("cat</w>"; bytes that do not
+ * print are letters of the byte alphabet), for messages; NULL for an id that
+ * the vocabulary does not have. Belongs to the tokenizer. */
+const char *nc_tokenizer_piece(const struct nc_tokenizer *tokenizer, int32_t id);
+
+#endif

@@ -1,0 +1,171 @@
+/* Pictures against PIL and transformers, value by value (make_image_golden.py). */
+#include "nclip/support/error.h"
+#include "nclip/support/files.h"
+#include "nclip/pictures/image.h"
+#include "nclip/formats/json.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
+
+#include <cmocka.h>
+
+struct golden {
+    cJSON *cases;
+    uint8_t *bytes;
+    size_t size;
+};
+
+static struct golden golden;
+
+static int setup(void **state)
+{
+    (void)state;
+    if (nc_json_load("pictures/images/golden.json", &golden.cases) != NC_OK)
+        return 1;
+    size_t capacity = 1 << 20;
+    golden.bytes = malloc(capacity);
+    gzFile file = gzopen("pictures/images/golden.bin.gz", "rb");
+    int count = file && golden.bytes ? gzread(file, golden.bytes, (unsigned)capacity) : -1;
+    gzclose(file);
+    golden.size = count > 0 ? (size_t)count : 0;
+    return count <= 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    cJSON_Delete(golden.cases);
+    free(golden.bytes);
+    return 0;
+}
+
+static const char *text(const cJSON *object, const char *key)
+{
+    return cJSON_GetObjectItemCaseSensitive(object, key)->valuestring;
+}
+
+static size_t number(const cJSON *object, const char *key)
+{
+    size_t value = 0;
+    assert_int_equal(nc_json_size("golden.json", object, key, &value), NC_OK);
+    return value;
+}
+
+static void load(const cJSON *item, struct nc_image *image)
+{
+    char path[128];
+    snprintf(path, sizeof path, "pictures/images/%s", text(item, "file"));
+    if (nc_image_load(path, image) != NC_OK)
+        fail_msg("%s", nc_error_message());
+}
+
+static void same_pixels(const cJSON *item, const struct nc_image *image, const uint8_t *expected)
+{
+    assert_int_equal(image->width, number(item, "width"));
+    assert_int_equal(image->height, number(item, "height"));
+    assert_int_equal(image->width * image->height * 3, number(item, "bytes"));
+    for (size_t i = 0; i < number(item, "bytes"); i++)
+        if (image->pixels[i] != expected[i])
+            fail_msg("%s to %zu x %zu: pixel (%zu, %zu), colour %zu is %d, PIL has %d",
+                     text(item, "file"), image->width, image->height, i / 3 % image->width,
+                     i / 3 / image->width, i % 3, image->pixels[i], expected[i]);
+}
+
+static void check_decode(const cJSON *item, const uint8_t *expected)
+{
+    struct nc_image image;
+    load(item, &image);
+    same_pixels(item, &image, expected);
+    nc_image_free(&image);
+}
+
+static void check_resize(const cJSON *item, const uint8_t *expected)
+{
+    struct nc_image image, resized;
+    load(item, &image);
+    assert_int_equal(nc_image_resize(&image, number(item, "width"), number(item, "height"),
+                                     (enum nc_resample)number(item, "resample"), &resized),
+                     NC_OK);
+    same_pixels(item, &resized, expected);
+    nc_image_free(&resized);
+    nc_image_free(&image);
+}
+
+static void check_preprocess(const cJSON *item, const uint8_t *expected)
+{
+    struct nc_image image;
+    struct nc_preprocess preprocess;
+    load(item, &image);
+    size_t size = number(item, "size"), count = 3 * size * size;
+    const cJSON *config = cJSON_GetObjectItemCaseSensitive(item, "config");
+    if (nc_preprocess_parse("golden.json", config, size, &preprocess) != NC_OK)
+        fail_msg("%s", nc_error_message());
+    double box[4];
+    const cJSON *numbers = cJSON_GetObjectItemCaseSensitive(item, "box");
+    for (int i = 0; i < 4 && cJSON_IsArray(numbers); i++)
+        box[i] = cJSON_GetArrayItem(numbers, i)->valuedouble;
+
+    float *out = malloc(count * sizeof *out);
+    if (nc_image_preprocess(&preprocess, &image, cJSON_IsArray(numbers) ? box : NULL, out) != NC_OK)
+        fail_msg("%s: %s", text(item, "file"), nc_error_message());
+    assert_int_equal(count * sizeof *out, number(item, "bytes"));
+    for (size_t i = 0; i < count; i++) {
+        float value;
+        memcpy(&value, expected + i * sizeof value, sizeof value);
+        if (out[i] != value)
+            fail_msg("%s: value %zu of [3, %zu, %zu] is %.9g, transformers has %.9g",
+                     text(item, "file"), i, size, size, (double)out[i], (double)value);
+    }
+    free(out);
+    nc_image_free(&image);
+}
+
+static void run(const char *kind, void (*check)(const cJSON *, const uint8_t *), size_t at_least)
+{
+    size_t offset = 0, count = 0;
+    const cJSON *item;
+    cJSON_ArrayForEach(item, golden.cases)
+    {
+        size_t bytes = number(item, "bytes");
+        assert_true(bytes <= golden.size - offset);
+        if (strcmp(text(item, "kind"), kind) == 0) {
+            check(item, golden.bytes + offset);
+            count++;
+        }
+        offset += bytes;
+    }
+    assert_int_equal(offset, golden.size);
+    assert_true(count >= at_least);
+}
+
+static void decodes_as_pil(void **state)
+{
+    (void)state;
+    run("decode", check_decode, 33);
+}
+
+static void resizes_as_pil(void **state)
+{
+    (void)state;
+    run("resize", check_resize, 20);
+}
+
+static void preprocesses_as_transformers(void **state)
+{
+    (void)state;
+    run("preprocess", check_preprocess, 20);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(decodes_as_pil),
+        cmocka_unit_test(resizes_as_pil),
+        cmocka_unit_test(preprocesses_as_transformers),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
