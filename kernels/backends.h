@@ -15,7 +15,6 @@ void nc_cpu_destroy(struct nc_backend *backend);
 
 int nc_cuda_create(int device, struct nc_ops *ops); /* NC_USAGE for a GPU that is not there */
 void nc_cuda_destroy(struct nc_backend *backend);
-void *nc_cuda_stream(const struct nc_backend *backend); /* the compute queue's cudaStream_t */
 
 #ifdef __cplusplus
 }

@@ -1,6 +1,6 @@
 /* COCO caption JSON, read member by member: the whole tree of a file with 600,000 captions
  * would take several times the file's size. "images" may stand before or behind "annotations". */
-#include "parts.h"
+#include "coco.h"
 
 #include "nclip/support/error.h"
 #include "nclip/support/number.h"

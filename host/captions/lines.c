@@ -1,6 +1,6 @@
 /* JSONL: {"image": "a.jpg", "caption": "...", "contradiction": "...", "distractor": "b.jpg"}, one
  * a line. */
-#include "parts.h"
+#include "lines.h"
 
 #include "nclip/support/error.h"
 

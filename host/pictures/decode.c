@@ -1,6 +1,7 @@
 /* Which kind of picture it is; PNG through stb_image (JPEG: see jpeg.h). */
 #include "jpeg.h"
-
+#include "limits.h"
+#include "nclip/pictures/image.h"
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
 
@@ -60,15 +61,6 @@ static uint8_t *put_big_endian(uint8_t *out, uint32_t value)
     for (int shift = 24; shift >= 0; shift -= 8)
         *out++ = (uint8_t)(value >> shift);
     return out;
-}
-
-int nc_image_check_size(const char *where, size_t width, size_t height)
-{
-    if (width > NC_IMAGE_MAX_EDGE || height > NC_IMAGE_MAX_EDGE ||
-        width * height > NC_IMAGE_MAX_PIXELS)
-        return nc_error(NC_BAD_INPUT, "%s: %zu x %zu pixels, more than the %d allowed (%d an edge)",
-                        where, width, height, NC_IMAGE_MAX_PIXELS, NC_IMAGE_MAX_EDGE);
-    return NC_OK;
 }
 
 static int read_png_header(const char *where, const uint8_t *content, size_t size,

@@ -1,6 +1,7 @@
 /* JPEG by libjpeg-turbo, set up as PIL sets it up, so that the pixels are PIL's. */
 #include "jpeg.h"
 
+#include "limits.h"
 #include "nclip/support/error.h"
 
 #include <setjmp.h>
@@ -173,8 +174,10 @@ int nc_jpeg_decode(const char *where, const uint8_t *bytes, size_t size, struct 
     }
     int status = d->status;
     jpeg_destroy_decompress(&d->jpeg);
-    if (status != NC_OK)
-        nc_image_free(image);
+    if (status != NC_OK) {
+        free(image->pixels);
+        *image = (struct nc_image){0};
+    }
     free(d->row);
     free(d);
     return status;

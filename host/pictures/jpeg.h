@@ -16,7 +16,4 @@
  * a warning are refused where pixels are missing or in doubt. */
 int nc_jpeg_decode(const char *where, const uint8_t *bytes, size_t size, struct nc_image *image);
 
-/* Of any kind, in decode.c: a header's claim is within NC_IMAGE_MAX_EDGE and _PIXELS. */
-int nc_image_check_size(const char *where, size_t width, size_t height);
-
 #endif

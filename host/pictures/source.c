@@ -1,51 +1,22 @@
-#include "source_parts.h"
+/* Pictures of a folder, of a list, or a single one; those of a tar are found by source_tar.c. */
+#include "nclip/pictures/source.h"
 
+#include "entries.h"
+#include "nclip/formats/tar.h"
+#include "nclip/pictures/image.h"
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
-#include "nclip/pictures/image.h"
-#include "nclip/formats/tar.h"
+#include "source_tar.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 enum { LIST_LIMIT = 1 << 30 };
-
-bool nc_image_source_is_picture(const char *name, size_t size)
-{
-    static const char *const endings[] = {".jpg",  ".jpeg", ".jpe",  ".jfif", ".png",
-                                          ".bmp",  ".gif",  ".webp", ".tif",  ".tiff",
-                                          ".avif", ".heic", ".ppm"};
-    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
-        size_t length = strlen(endings[i]);
-        if (size > length && strncasecmp(name + size - length, endings[i], length) == 0)
-            return true;
-    }
-    return false;
-}
-
-int nc_image_source_add(struct nc_image_source *source, const char *key, size_t key_size,
-                        uint64_t offset, uint64_t size)
-{
-    if (source->count == source->capacity) {
-        size_t capacity = source->capacity ? 2 * source->capacity : 256;
-        struct nc_image_entry *larger = realloc(source->entries, capacity * sizeof *larger);
-        if (!larger)
-            return nc_error(NC_FAILED, "%s: no memory for %zu pictures", source->path, capacity);
-        source->entries = larger;
-        source->capacity = capacity;
-    }
-    char *copy = strndup(key, key_size);
-    if (!copy)
-        return nc_error(NC_FAILED, "%s: no memory", source->path);
-    source->entries[source->count++] = (struct nc_image_entry){copy, offset, size};
-    return NC_OK;
-}
 
 /* ---- folders ---- */
 

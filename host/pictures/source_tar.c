@@ -1,9 +1,9 @@
 /* The pictures in a tar. */
-#include "source_parts.h"
+#include "source_tar.h"
 
+#include "nclip/formats/tar.h"
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
-#include "nclip/formats/tar.h"
 
 #include <errno.h>
 #include <stdlib.h>

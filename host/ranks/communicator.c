@@ -1,79 +1,20 @@
+/* The operations between ranks, which a transport (mpi.c, nccl.c) carries out; and a rank's word to
+ * the watch. */
 #include "nclip/ranks/communicator.h"
 
-#include "../../kernels/backends.h"
-#include "parts.h"
 #include "nclip/support/error.h"
-#include "nclip/ops.h"
-
-#include <stdlib.h>
+#include "transports.h"
+#include "watch.h"
 
 const char *const nc_collective_names[NC_COLLECTIVES] = {
     [NC_ALL_REDUCE] = "an all-reduce", [NC_REDUCE_SCATTER] = "a reduce-scatter",
     [NC_ALL_GATHER] = "an all-gather", [NC_EXCHANGE] = "an exchange with its neighbours",
     [NC_BROADCAST] = "a broadcast",    [NC_SUM] = "a sum over the ranks"};
 
-static size_t from_environment(const char *const *names, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        const char *text = getenv(names[i]);
-        if (text && *text)
-            return strtoul(text, NULL, 10);
-    }
-    return 0;
-}
-
-/* How many processes the launcher says that it started; 0: none did. */
-static size_t launched_size(void)
-{
-    /* not SLURM_NTASKS, which a batch script has too */
-    static const char *const names[] = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE",
-                                        "SLURM_STEP_NUM_TASKS"};
-    return from_environment(names, sizeof names / sizeof *names);
-}
-
-size_t nc_communicator_launched_rank(void)
-{
-    static const char *const names[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK",
-                                        "MV2_COMM_WORLD_RANK", "SLURM_PROCID"};
-    return launched_size() > 1 ? from_environment(names, sizeof names / sizeof *names) : 0;
-}
-
-int nc_communicator_create(struct nc_communicator **communicator)
-{
-    *communicator = NULL;
-    size_t size = launched_size();
-    if (size < 2)
-        return NC_OK;
-#ifdef NCLIP_MPI
-    return nc_communicator_mpi_create(size, communicator);
-#else
-    return nc_error(NC_USAGE,
-                    "%zu processes were started, but this nclip was built without MPI: build "
-                    "it with -DNCLIP_MPI=ON (Debian: libopenmpi-dev)",
-                    size);
-#endif
-}
-
 void nc_communicator_destroy(struct nc_communicator *c)
 {
     if (c)
         c->destroy(c);
-}
-
-int nc_communicator_for(struct nc_communicator *base, struct nc_ops *ops,
-                        struct nc_communicator **communicator)
-{
-    *communicator = base;
-    if (!base || ops->host_memory)
-        return NC_OK;
-#ifdef NCLIP_NCCL
-    return nc_communicator_nccl_create(base, nc_cuda_stream(ops->backend), base->timeout + 5,
-                                       communicator);
-#else
-    return nc_error(NC_USAGE,
-                    "--device %s on %zu ranks needs NCCL, and this nclip was built without it",
-                    ops->name, base->size);
-#endif
 }
 
 struct nc_slice nc_communicator_slice(size_t count, size_t size, size_t rank)

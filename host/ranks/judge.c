@@ -1,5 +1,5 @@
 /* Rank 0's side of the watch: it hears from all ranks, judges, and speaks. */
-#include "watch_parts.h"
+#include "judge.h"
 
 #include "nclip/support/error.h"
 #include "nclip/support/progress.h"

@@ -7,10 +7,11 @@
  * Sums: the direct algorithm, in which each rank receives its slice from all others and
  * adds in the order of the ranks, sends no byte more than a ring and gives the same bits in each
  * run; without `deterministic` an all-reduce is MPI's own. */
-#include "parts.h"
+#include "transports.h"
 
 #include "nclip/support/error.h"
 #include "nclip/support/progress.h"
+#include "watch.h"
 
 #include <limits.h>
 #include <mpi.h>

@@ -9,11 +9,12 @@
  * Threads. The one that computes starts operations, and has the backend's GPU as its own; each other
  * one chooses it. NCCL bears one thread at a time, even one that only asks for errors: a lock
  * sees to that, except for an abort, which must not wait for what hangs. CUDA's events bear all. */
-#include "parts.h"
+#include "transports.h"
 
 #include "nccl_library.h"
 #include "nclip/support/error.h"
 #include "nclip/support/progress.h"
+#include "watch.h"
 
 #include <cuda_runtime_api.h>
 #include <pthread.h>

@@ -1,4 +1,5 @@
-/* The GPUs of this machine, and what this program can do with them; for nclip doctor. */
+/* The GPUs of this machine, what this program can do with them (for nclip doctor), and the stream
+ * that it computes on. */
 #ifndef NCLIP_DEVICES_H
 #define NCLIP_DEVICES_H
 
@@ -30,6 +31,11 @@ struct nc_gpu_support {
 };
 
 void nc_gpus_describe(struct nc_gpu_support *support);
+
+/* The cudaStream_t of a CUDA backend's compute queue, for NCCL; it lives as long as the backend.
+ * Only in a program that was built with CUDA. */
+struct nc_backend;
+void *nc_cuda_stream(const struct nc_backend *backend);
 
 #ifdef __cplusplus
 }

@@ -1,6 +1,8 @@
 /* Two streams, and events for the marks between them (nclip/ops.h, "Queues"). */
 #include "cuda.h"
 
+#include "nclip/devices.h"
+
 static cudaStream_t stream_of(const struct nc_backend *backend, enum nc_queue queue)
 {
     return queue == NC_COPY ? backend->copy : backend->compute;

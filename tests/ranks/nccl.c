@@ -1,7 +1,7 @@
 /* host/ranks/nccl.c over an NCCL of the test's own (emulated/), started on several ranks by
  * nccl.sh: every operation, the order between the backend's stream and NCCL's, and with
  * EMULATED_NCCL_FAULT what happens when NCCL hangs or reports an error. */
-#include "../../host/ranks/parts.h"
+#include "../../host/ranks/transports.h"
 
 #include "nclip/support/error.h"
 #include "nclip/support/progress.h"

@@ -14,6 +14,7 @@
  */
 #include "foils.h"
 
+#include "items.h"
 #include "../known_files.h"
 #include "nclip/support/error.h"
 

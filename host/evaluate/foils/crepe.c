@@ -9,6 +9,7 @@
  */
 #include "foils.h"
 
+#include "items.h"
 #include "nclip/support/error.h"
 
 #include <stdio.h>

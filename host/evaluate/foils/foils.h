@@ -27,9 +27,4 @@ int foils_read_crepe(const struct foils_file *file, struct nc_choice_items *item
 bool foils_is_negbench(const struct foils_file *file);
 int foils_read_negbench(const struct foils_file *file, struct nc_choice_items *items);
 
-/* An item of a picture, its caption and its foils (the caption is option 0). */
-int foils_add(struct nc_choice_items *items, const char *where, const char *group, bool strict,
-              const char *image, const double *box, const char *caption, const char *const *foils,
-              size_t foil_count);
-
 #endif

@@ -7,6 +7,7 @@
  */
 #include "foils.h"
 
+#include "items.h"
 #include "../known_files.h"
 #include "nclip/support/error.h"
 

@@ -24,21 +24,7 @@ struct nc_part_key {
 int nc_step_record(struct nc_step *step, const struct nc_part_key *key,
                    int (*body)(struct nc_step *step, void *context), void *context);
 
-/* loss.c */
-
-/* A batch as it is being computed. */
-struct nc_batch {
-    const struct nc_examples *examples;
-    const uint32_t *list;
-    size_t count, extras; /* captions; contradictions, known after the forward pass */
-    size_t total;         /* captions of all ranks */
-    const struct nc_share *share; /* of the ranks; NULL: alone */
-    const struct nc_adamw_pace *pace; /* on its way with the first piece; or NULL */
-};
-
-/* This rank's part of the batch list[0 .. count); `slot` of the steps in flight keeps it. */
-struct nc_batch nc_step_batch(struct nc_step *step, const struct nc_examples *examples,
-                              const uint32_t *list, size_t count, size_t slot);
+/* terms.c */
 
 /* Captions, and pictures, that an example brings to the loss. CoN-CLIP's are two: captions and
  * behind all of them their contradictions, pictures and behind all of them the distractors. Its
@@ -56,6 +42,22 @@ struct nc_infonce nc_step_describe_loss(const struct nc_step *step, size_t pairs
 
 /* The loss's inputs in its own precision, where that is not the features'. */
 int nc_step_convert_features(struct nc_step *step, size_t pairs, size_t extras);
+
+/* loss.c */
+
+/* A batch as it is being computed. */
+struct nc_batch {
+    const struct nc_examples *examples;
+    const uint32_t *list;
+    size_t count, extras; /* captions; contradictions, known after the forward pass */
+    size_t total;         /* captions of all ranks */
+    const struct nc_share *share; /* of the ranks; NULL: alone */
+    const struct nc_adamw_pace *pace; /* on its way with the first piece; or NULL */
+};
+
+/* This rank's part of the batch list[0 .. count); `slot` of the steps in flight keeps it. */
+struct nc_batch nc_step_batch(struct nc_step *step, const struct nc_examples *examples,
+                              const uint32_t *list, size_t count, size_t slot);
 
 /* Features of all captions of the batch, then the loss into step->numbers. With `gradients` also
  * those of the features, and a backward pass will follow. */

@@ -1,6 +1,7 @@
-/* What the readers of the two formats of captions share. */
-#ifndef NCLIP_HOST_CAPTIONS_PARTS_H
-#define NCLIP_HOST_CAPTIONS_PARTS_H
+/* What the readers of both formats of captions share: coco.c and lines.c fill the set through
+ * it. */
+#ifndef NCLIP_HOST_CAPTIONS_READER_H
+#define NCLIP_HOST_CAPTIONS_READER_H
 
 #include <stddef.h>
 
@@ -38,9 +39,6 @@ int captions_append(struct captions_reader *reader, const char *where, const cJS
 /* The index of the image of that name; a new one is added. */
 int captions_image(struct captions_reader *reader, const char *where, const char *name,
                    size_t *image);
-
-int captions_read_coco(struct captions_reader *reader);
-int captions_read_lines(struct captions_reader *reader);
 
 /* Refuses what is no UTF-8. `key` names the member of the object that `where` names. */
 int captions_check_text(const char *where, const char *key, const char *text);

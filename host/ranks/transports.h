@@ -1,11 +1,11 @@
-/* What the communicators are made of. */
-#ifndef NCLIP_HOST_RANKS_PARTS_H
-#define NCLIP_HOST_RANKS_PARTS_H
+/* What carries the operations between ranks: MPI (mpi.c) or NCCL (nccl.c). */
+#ifndef NCLIP_HOST_RANKS_TRANSPORTS_H
+#define NCLIP_HOST_RANKS_TRANSPORTS_H
 
-#include "watch.h"
 #include "nclip/ranks/communicator.h"
 
-/* `launched`: how many processes the launcher says there are. */
+/* `launched`: how many processes the launcher says there are. NC_FAILED when they do not find each
+ * other. */
 int nc_communicator_mpi_create(size_t launched, struct nc_communicator **communicator);
 
 /* `stream` is the backend's, a cudaStream_t. NCCL is given up after `timeout` seconds in which
@@ -13,7 +13,7 @@ int nc_communicator_mpi_create(size_t launched, struct nc_communicator **communi
 int nc_communicator_nccl_create(struct nc_communicator *base, void *stream, double timeout,
                                 struct nc_communicator **communicator);
 
-/* Bytes that a rank sends, counted by the algorithm. */
+/* Bytes that a rank sends in the best algorithm for large data; for the statistics. */
 uint64_t nc_communicator_sent(const struct nc_communicator *c, enum nc_collective kind,
                               size_t send_count, size_t count);
 

@@ -1,10 +1,10 @@
-/* What the watch is made of: its files call each other through these. */
-#ifndef NCLIP_HOST_RANKS_WATCH_PARTS_H
-#define NCLIP_HOST_RANKS_WATCH_PARTS_H
+/* A process's watch: its state, what it says of its own rank, and how it ends the process. The
+ * thread of rank 0 (judge.c) and that of another rank (watch.c) work on it. */
+#ifndef NCLIP_HOST_RANKS_SELF_H
+#define NCLIP_HOST_RANKS_SELF_H
 
 #include "wire.h"
 
-#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -50,8 +50,7 @@ struct nc_watch {
     double cpu, cpu_at, beat_at;
 };
 
-/* watch.c */
-
+/* Ends the process, the device freed. */
 _Noreturn void nc_watch_leave(struct nc_watch *w, int status);
 /* Writes "nclip: rank R on HOST: TEXT", one line in one piece. */
 void nc_watch_speak(size_t rank, const char *host, const char *text);
@@ -59,11 +58,7 @@ void nc_watch_speak(size_t rank, const char *host, const char *text);
 void nc_watch_look_at_self(struct nc_watch *w, struct wire_message *beat);
 /* *message is the failure that this rank has reported, if any (kind WIRE_FAIL). */
 void nc_watch_take_failure(struct nc_watch *w, struct wire_message *message);
+/* Ends a process that was stopped for longer than the timeout: the others have ended. */
 void nc_watch_leave_when_stopped(struct nc_watch *w);
-
-/* judge.c: rank 0 */
-
-int nc_watch_welcome(struct nc_watch *w);
-void nc_watch_lead(struct nc_watch *w, struct pollfd *fds); /* fds: [size], scratch */
 
 #endif

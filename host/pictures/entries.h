@@ -1,6 +1,7 @@
-/* What source.c (folders, lists) and source_tar.c share. */
-#ifndef NCLIP_HOST_PICTURES_SOURCE_PARTS_H
-#define NCLIP_HOST_PICTURES_SOURCE_PARTS_H
+/* A source of pictures as a list of entries, which source.c (folders, lists) and source_tar.c
+ * fill. */
+#ifndef NCLIP_HOST_PICTURES_ENTRIES_H
+#define NCLIP_HOST_PICTURES_ENTRIES_H
 
 #include "nclip/pictures/source.h"
 #include "nclip/support/string_map.h"
@@ -26,8 +27,5 @@ int nc_image_source_add(struct nc_image_source *source, const char *key, size_t 
 
 /* Does a name end as those of pictures do? Kinds that cannot be decoded count. */
 bool nc_image_source_is_picture(const char *name, size_t size);
-
-/* Adds the pictures of the tar behind source->tar. */
-int nc_tar_index(struct nc_image_source *source);
 
 #endif

@@ -1,0 +1,136 @@
+/* What the readers of both formats of captions do alike: they take JSON values out of the file's
+ * text, and put the captions and pictures that those name into the set. */
+#include "reader.h"
+
+#include "nclip/support/error.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <utf8proc.h>
+
+void *captions_grow(void *array, size_t count, size_t *capacity, size_t item_size)
+{
+    if (count < *capacity)
+        return array;
+    size_t larger = *capacity ? *capacity * 2 : 1024;
+    void *moved = reallocarray(array, larger, item_size);
+    if (moved)
+        *capacity = larger;
+    return moved;
+}
+
+int captions_no_memory(const struct captions_reader *reader)
+{
+    return nc_error(NC_FAILED, "%s: no memory for the captions", reader->path);
+}
+
+size_t captions_line(const struct captions_reader *reader, size_t position)
+{
+    size_t line = 1;
+    for (size_t i = 0; i < position && i < reader->size; i++)
+        line += reader->text[i] == '\n';
+    return line;
+}
+
+size_t captions_skip_blank(const struct captions_reader *reader, size_t position)
+{
+    while (position < reader->size && strchr(" \t\r\n", reader->text[position]) &&
+           reader->text[position])
+        position++;
+    return position;
+}
+
+int captions_value(const struct captions_reader *reader, size_t *position, cJSON **value)
+{
+    const char *end = NULL;
+    *value = cJSON_ParseWithLengthOpts(reader->text + *position, reader->size - *position, &end, 0);
+    size_t stopped = end ? (size_t)(end - reader->text) : reader->size;
+    if (!*value)
+        return nc_error(NC_BAD_INPUT, "%s: not valid JSON at line %zu (byte %zu)", reader->path,
+                        captions_line(reader, stopped), stopped);
+    /* cJSON ends a string at an escaped zero and drops the rest. */
+    if (nc_json_escapes_zero(reader->text + *position, stopped - *position)) {
+        cJSON_Delete(*value);
+        *value = NULL;
+        return nc_error(NC_BAD_INPUT, "%s: line %zu holds a zero character (\\u0000): remove it",
+                        reader->path, captions_line(reader, stopped));
+    }
+    *position = stopped;
+    return NC_OK;
+}
+
+int captions_check_text(const char *where, const char *key, const char *text)
+{
+    const utf8proc_uint8_t *at = (const utf8proc_uint8_t *)text;
+    while (*at) {
+        utf8proc_int32_t code;
+        utf8proc_ssize_t length = utf8proc_iterate(at, -1, &code);
+        if (length < 0)
+            return nc_error(NC_BAD_INPUT,
+                            "%s: \"%s\" is not UTF-8 (byte %zu of it): convert the file", where,
+                            key, (size_t)((const char *)at - text));
+        at += length;
+    }
+    return NC_OK;
+}
+
+static const char *keep(struct captions_reader *reader, const char *text)
+{
+    struct nc_text_pool *pool = reader->captions->owned;
+    const char *copy = nc_text_pool_copy(&pool, text);
+    reader->captions->owned = pool;
+    return copy;
+}
+
+int captions_append(struct captions_reader *reader, const char *where, const cJSON *object)
+{
+    if (!cJSON_IsObject(object))
+        return nc_error(NC_BAD_INPUT, "%s: not an object", where);
+    const char *text = NULL, *contradiction = NULL, *key = "updated_caption";
+    int status = nc_json_optional_string(where, object, key, &text);
+    if (status == NC_OK && !text)
+        status = nc_json_string(where, object, key = "caption", &text);
+    if (status == NC_OK)
+        status = captions_check_text(where, key, text);
+    if (status == NC_OK)
+        status = nc_json_optional_string(where, object, "contradiction", &contradiction);
+    if (status == NC_OK && contradiction)
+        status = captions_check_text(where, "contradiction", contradiction);
+    if (status != NC_OK)
+        return status;
+
+    struct nc_captions *captions = reader->captions;
+    struct nc_caption *items =
+        captions_grow(captions->items, captions->count, &reader->capacity, sizeof *items);
+    if (!items)
+        return captions_no_memory(reader);
+    captions->items = items;
+    struct nc_caption caption = {.text = keep(reader, text), .distractor = NC_NO_PICTURE};
+    if (contradiction)
+        caption.contradiction = keep(reader, contradiction);
+    if (!caption.text || (contradiction && !caption.contradiction))
+        return captions_no_memory(reader);
+    items[captions->count++] = caption;
+    return reader->visit ? reader->visit(reader->context, where, object) : NC_OK;
+}
+
+int captions_image(struct captions_reader *reader, const char *where, const char *name,
+                   size_t *image)
+{
+    struct nc_captions *captions = reader->captions;
+    if (nc_string_map_find(reader->images, name, image))
+        return NC_OK;
+    if (!*name)
+        return nc_error(NC_BAD_INPUT, "%s: the image's file name is empty", where);
+    const char *copy = keep(reader, name);
+    const char **images = captions_grow(captions->images, captions->image_count,
+                                        &reader->image_capacity, sizeof *images);
+    if (images)
+        captions->images = images;
+    if (!copy || !images)
+        return captions_no_memory(reader);
+    int status = nc_string_map_add(reader->images, copy, captions->image_count, image);
+    if (status == NC_OK)
+        captions->images[captions->image_count++] = copy;
+    return status;
+}
