@@ -85,7 +85,7 @@ static int check(CURLU *parts, const char *url)
 
 int chat_address_make(const char *url, enum nc_chat_server server, struct chat_address *address)
 {
-    char *text = NULL, *host = NULL;
+    char *text = NULL, *host = NULL, *shown = NULL;
     *address = (struct chat_address){0};
     CURLU *parts = curl_url();
     if (!parts)
@@ -97,12 +97,18 @@ int chat_address_make(const char *url, enum nc_chat_server server, struct chat_a
                             curl_url_get(parts, CURLUPART_HOST, &host, 0) != CURLUE_OK ||
                             !(address->url = strdup(text))))
         status = nc_error(NC_FAILED, "no memory");
+    /* Some services take their key from the query. */
+    if (status == NC_OK && (curl_url_set(parts, CURLUPART_QUERY, NULL, 0) != CURLUE_OK ||
+                            curl_url_get(parts, CURLUPART_URL, &shown, 0) != CURLUE_OK ||
+                            !(address->shown = strdup(shown))))
+        status = nc_error(NC_FAILED, "no memory");
     if (status == NC_OK) {
         address->loopback = strcmp(host, "localhost") == 0 || strncmp(host, "127.", 4) == 0 ||
                             strcmp(host, "[::1]") == 0;
         status = read_key(server, &address->key);
     }
     curl_free(text);
+    curl_free(shown);
     curl_free(host);
     curl_url_cleanup(parts);
     if (status != NC_OK)
@@ -113,8 +119,16 @@ int chat_address_make(const char *url, enum nc_chat_server server, struct chat_a
 void chat_address_free(struct chat_address *address)
 {
     free(address->url);
+    free(address->shown);
     free(address->key);
     *address = (struct chat_address){0};
+}
+
+void chat_hide_long_key(const struct chat_address *address, char *text)
+{
+    enum { NO_WORD = 16 };
+    if (address->key && strlen(address->key + sizeof scheme - 1) >= NO_WORD)
+        chat_hide_key(address, text);
 }
 
 void chat_hide_key(const struct chat_address *address, char *text)

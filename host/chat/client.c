@@ -4,19 +4,17 @@
 #include "nclip/support/error.h"
 #include "nclip/support/progress.h"
 #include "nclip/support/signals.h"
+#include "nclip/support/terminal.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 enum {
     POLL_MILLISECONDS = 250, /* how soon a signal is noticed */
-    CONNECT_SECONDS = 10,
-    LARGEST_ANSWER = 4 << 20, /* bytes of a response */
-    COMPLAINT = 4096,         /* bytes read of a server's complaint */
-    TRIES_AT_FIRST = 3,       /* while nothing listens at the address */
-    GIVEN_UP_IN_ROW = 8,      /* then the server is gone */
+    TRIES_AT_FIRST = 3,      /* while nothing listens at the address */
+    GIVEN_UP_IN_ROW = 8,     /* then the server is gone */
+    LEAST_ROOM = 64,         /* tokens for reasoning; less is none */
 };
 static const double LONGEST_WAIT = 60, LONGEST_RETRY_AFTER = 3600; /* seconds */
 
@@ -29,80 +27,11 @@ static void stop(struct nc_chat *chat, int status)
     snprintf(chat->stop_message, sizeof chat->stop_message, "%s", nc_error_message());
 }
 
-/* ---- One transfer ---------------------------------------------------------------------- */
-
-static size_t receive(char *bytes, size_t size, size_t count, void *context)
-{
-    struct chat_transfer *transfer = context;
-    size_t more = size * count;
-    if (transfer->used + more > LARGEST_ANSWER) {
-        transfer->too_large = true;
-        return 0;
-    }
-    if (transfer->used + more > transfer->capacity) {
-        size_t capacity = (transfer->used + more) * 2;
-        char *larger = realloc(transfer->bytes, capacity);
-        if (!larger)
-            return 0;
-        transfer->bytes = larger;
-        transfer->capacity = capacity;
-    }
-    memcpy(transfer->bytes + transfer->used, bytes, more);
-    transfer->used += more;
-    return more;
-}
-
-static bool add_header(struct curl_slist **list, const char *header)
-{
-    struct curl_slist *longer = curl_slist_append(*list, header);
-    if (longer)
-        *list = longer;
-    return longer != NULL;
-}
-
-static int set_up(struct nc_chat *chat, struct chat_transfer *transfer)
-{
-    const struct chat_server *server = &chat->servers[transfer->pending->server];
-    char key[64];
-    snprintf(key, sizeof key, "Idempotency-Key: %s", transfer->pending->key);
-    curl_slist_free_all(transfer->headers);
-    transfer->headers = NULL;
-    /* Without "Expect:" curl would wait a second before it sends a picture. */
-    bool made = add_header(&transfer->headers, "Content-Type: application/json") &&
-                add_header(&transfer->headers, "Expect:") && add_header(&transfer->headers, key) &&
-                (!server->address.key || add_header(&transfer->headers, server->address.key));
-    CURL *easy = transfer->easy;
-    if (!made)
-        return nc_error(NC_FAILED, "no memory for a request");
-    transfer->used = 0;
-    transfer->too_large = false;
-    curl_easy_reset(easy); /* keeps the connection */
-    curl_easy_setopt(easy, CURLOPT_URL, server->address.url);
-    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, transfer->headers);
-    curl_easy_setopt(easy, CURLOPT_POSTFIELDS, transfer->pending->body);
-    curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE,
-                     (curl_off_t)strlen(transfer->pending->body));
-    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, receive);
-    curl_easy_setopt(easy, CURLOPT_WRITEDATA, transfer);
-    curl_easy_setopt(easy, CURLOPT_PRIVATE, transfer);
-    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_SECONDS);
-    /* up: curl's 0 is no limit */
-    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)ceil(chat->options.timeout * 1000));
-    curl_easy_setopt(easy, CURLOPT_USERAGENT, "nclip/" NCLIP_VERSION);
-#if LIBCURL_VERSION_NUM >= 0x075500
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-#else
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
-#endif
-    if (server->address.loopback)
-        curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
-    return NC_OK;
-}
+/* ---- Sending ---------------------------------------------------------------------------- */
 
 static int start(struct nc_chat *chat, struct chat_transfer *transfer)
 {
-    int status = set_up(chat, transfer);
+    int status = chat_transfer_set_up(chat, transfer);
     if (status != NC_OK)
         return status;
     CURLMcode code = curl_multi_add_handle(chat->multi, transfer->easy);
@@ -111,7 +40,8 @@ static int start(struct nc_chat *chat, struct chat_transfer *transfer)
     transfer->under_way = true;
     chat->under_way++;
     chat->counts.sent++;
-    chat->counts.repeated += transfer->pending->tries > 0;
+    chat->counts.repeated += transfer->pending->was_sent;
+    transfer->pending->was_sent = true;
     transfer->pending->tries++;
     return NC_OK;
 }
@@ -192,10 +122,8 @@ static int retry(struct nc_chat *chat, struct chat_transfer *transfer, bool nobo
     if (nobody_there && !server->answered && most > TRIES_AT_FIRST)
         most = TRIES_AT_FIRST;
     if (pending->tries < most) {
-        curl_off_t after = 0;
         double now = nc_seconds(), wait = wait_before(chat, pending);
-        curl_easy_getinfo(transfer->easy, CURLINFO_RETRY_AFTER, &after);
-        double asked = after > 0 ? (double)after : 0;
+        double asked = chat_transfer_retry_after(transfer);
         if (asked > LONGEST_RETRY_AFTER)
             asked = LONGEST_RETRY_AFTER;
         if (asked > 0 && server->not_before < now + asked)
@@ -211,24 +139,40 @@ static int retry(struct nc_chat *chat, struct chat_transfer *transfer, bool nobo
     return status;
 }
 
-static void describe_status(struct nc_chat *chat, const struct chat_transfer *transfer, long code)
+/* Once more at once, as it is not the same request. */
+static int send_otherwise(struct chat_transfer *transfer)
 {
-    const struct chat_server *server = &chat->servers[transfer->pending->server];
-    char complaint[COMPLAINT];
-    chat_message_complaint(transfer->bytes ? transfer->bytes : "", transfer->used, complaint,
-                           sizeof complaint);
-    chat_hide_key(&server->address, complaint);
-    snprintf(chat->failure, sizeof chat->failure, "%s answers with status %ld%s%.300s",
-             server->address.url, code, *complaint ? ": " : "", complaint);
+    transfer->pending->tries--;
+    transfer->pending->not_before = 0;
+    return NC_OK;
 }
 
-/* A status that is no success and will not change. */
-static int refused(struct nc_chat *chat, struct chat_transfer *transfer, long code)
+static void describe(struct nc_chat *chat, const struct chat_transfer *transfer, long code,
+                     struct chat_complaint *complaint)
+{
+    const struct chat_server *server = &chat->servers[transfer->pending->server];
+    char *target = NULL, status[48] = "an error";
+    chat_hide_key(&server->address, complaint->text);
+    if (code != 200)
+        snprintf(status, sizeof status, "status %ld", code);
+    snprintf(chat->failure, sizeof chat->failure, "%s answers with %s%s%.300s",
+             server->address.shown, status, *complaint->text ? ": " : "", complaint->text);
+    size_t used = strlen(chat->failure);
+    if (curl_easy_getinfo(transfer->easy, CURLINFO_REDIRECT_URL, &target) == CURLE_OK && target) {
+        snprintf(chat->failure + used, sizeof chat->failure - used, " (it sends to %.*s)",
+                 (int)strcspn(target, "?"), target);
+        nc_terminal_tame(chat->failure, "");
+    }
+}
+
+/* An answer that will not change. */
+static int refuse(struct nc_chat *chat, struct chat_transfer *transfer, size_t code, bool paid_up)
 {
     struct chat_pending *pending = transfer->pending;
     struct chat_server *server = &chat->servers[pending->server];
     /* Wrong for every request, or for this one alone, such as a picture that it cannot read? */
     bool this_one = (code == 400 || code == 413 || code == 415 || code == 422) && server->answered;
+    chat_changes_take_back(&server->changes, pending);
     if (this_one) {
         cJSON *record = pending->record;
         pending->record = NULL;
@@ -242,7 +186,102 @@ static int refused(struct nc_chat *chat, struct chat_transfer *transfer, long co
                         code == 401 || code == 403  ? "; keys are read from NCLIP_TEXT_API_KEY, "
                                                       "NCLIP_VISION_API_KEY or OPENAI_API_KEY"
                         : code >= 300 && code < 400 ? "; give the address that it sends to"
-                                                    : ""));
+                        : paid_up ? "; what was answered is in the journal, and the same command "
+                                    "goes on"
+                                  : ""));
+    return status;
+}
+
+/* Whether the refusal is one that a request sent otherwise would not get. */
+static bool learn(struct nc_chat *chat, struct chat_transfer *transfer,
+                  const struct chat_complaint *complaint)
+{
+    struct chat_pending *pending = transfer->pending;
+    struct chat_server *server = &chat->servers[pending->server];
+    if (pending->changes < server->changes.count || pending->room > server->room)
+        return true; /* others were refused in the meantime */
+    char *sent = chat_changes_apply(&server->changes, pending->changes, pending->body,
+                                    pending->room, server->reasons);
+    enum chat_lesson lesson =
+        sent ? chat_changes_learn(&server->changes, sent, pending->room, complaint, pending)
+             : CHAT_LEARNED_NOTHING;
+    free(sent);
+    if (lesson == CHAT_LESS_ROOM)
+        server->room = server->room / 2 < LEAST_ROOM ? 0 : server->room / 2;
+    return lesson != CHAT_LEARNED_NOTHING;
+}
+
+/* The server complains, by its status or in an answer with status 200. */
+static int complain(struct nc_chat *chat, struct chat_transfer *transfer, long response,
+                    struct chat_complaint *complaint)
+{
+    size_t code = response != 200        ? (size_t)response
+                  : complaint->status    ? complaint->status
+                                         : 503;
+    bool learnable = code == 400 || code == 404 || code == 405 || code == 413 || code == 415 ||
+                     code == 422 || code == 500 || code == 501 ||
+                     (response == 200 && !complaint->status);
+    bool later = code == 408 || code == 409 || code == 425 || code == 429 || code >= 500 ||
+                 code < 300;
+    describe(chat, transfer, response, complaint);
+    if (learnable && learn(chat, transfer, complaint))
+        return send_otherwise(transfer);
+    return later && !complaint->paid_up ? retry(chat, transfer, false)
+                                        : refuse(chat, transfer, code, complaint->paid_up);
+}
+
+/* What is sent otherwise, for the journal. */
+static bool note_changes(const struct chat_server *server, const struct chat_pending *pending)
+{
+    char text[512];
+    chat_changes_describe(&server->changes, text, sizeof text);
+    return (!*text || cJSON_AddStringToObject(pending->record, "refused_by_server", text)) &&
+           (!pending->room ||
+            cJSON_AddNumberToObject(pending->record, "room", (double)pending->room));
+}
+
+static int use_answer(struct nc_chat *chat, struct chat_transfer *transfer, cJSON *answer,
+                      const struct chat_reading *reading)
+{
+    struct chat_pending *pending = transfer->pending;
+    struct chat_server *server = &chat->servers[pending->server];
+    cJSON *record = pending->record;
+    if (reading->reasons)
+        chat_server_reasons(chat, server);
+    if (reading->starved && pending->room < server->room) {
+        cJSON_Delete(answer);
+        return send_otherwise(transfer);
+    }
+    chat_changes_prove(&server->changes, pending->changes);
+    chat_answer_hide_key(answer, &server->address);
+    bool made = note_changes(server, pending);
+    made = chat_answer_add(record, answer) && made;
+    if (!made)
+        return nc_error(NC_FAILED, "no memory for an answer");
+    pending->record = NULL;
+    return settle(chat, transfer, record);
+}
+
+/* A connection that failed: later it may not, but for certificates. */
+static int disconnected(struct nc_chat *chat, struct chat_transfer *transfer, CURLcode code)
+{
+    const struct chat_server *server = &chat->servers[transfer->pending->server];
+    bool untrusted = code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE ||
+                     code == CURLE_SSL_ISSUER_ERROR || code == CURLE_SSL_INVALIDCERTSTATUS;
+    bool nobody_there = code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST;
+    bool more = *transfer->problem && !nobody_there && code != CURLE_OPERATION_TIMEDOUT &&
+                !transfer->too_large;
+    snprintf(chat->failure, sizeof chat->failure, "%s: %s%s%s%s", server->address.shown,
+             transfer->too_large ? "its answer is larger than 16 MiB" : curl_easy_strerror(code),
+             more ? " (" : "", more ? transfer->problem : "", more ? ")" : "");
+    nc_terminal_tame(chat->failure, "");
+    if (!untrusted)
+        return retry(chat, transfer, nobody_there);
+    int status = settle(chat, transfer, NULL);
+    stop(chat, nc_error(NC_FAILED,
+                        "%s; nothing is sent to a server that cannot be trusted: SSL_CERT_FILE "
+                        "names certificates beside the system's",
+                        chat->failure));
     return status;
 }
 
@@ -250,34 +289,37 @@ static int finish(struct nc_chat *chat, struct chat_transfer *transfer, CURLcode
 {
     struct chat_pending *pending = transfer->pending;
     const struct chat_server *server = &chat->servers[pending->server];
+    struct chat_complaint complaint;
+    char none[1] = "", *bytes = transfer->bytes ? transfer->bytes : none;
     long status = 0;
+    cJSON *answer;
     curl_multi_remove_handle(chat->multi, transfer->easy);
     transfer->under_way = false;
     chat->under_way--;
+    if (code != CURLE_OK)
+        return disconnected(chat, transfer, code);
     curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
-    if (code != CURLE_OK) {
-        snprintf(chat->failure, sizeof chat->failure, "%s: %s", server->address.url,
-                 transfer->too_large ? "its answer is larger than 4 MiB"
-                                     : curl_easy_strerror(code));
-        return retry(chat, transfer,
-                     code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST);
+    if (status < 200 || status >= 300) {
+        chat_complaint_read(bytes, transfer->used, &complaint);
+        return complain(chat, transfer, status, &complaint);
     }
-    if (status != 200) {
-        describe_status(chat, transfer, status);
-        bool later = status == 408 || status == 409 || status == 425 || status == 429 ||
-                     status >= 500 || status < 300;
-        return later ? retry(chat, transfer, false) : refused(chat, transfer, status);
-    }
-    const char *reason;
-    cJSON *record = pending->record;
-    if (chat_message_read(transfer->bytes ? transfer->bytes : "", transfer->used, record,
-                          &reason)) {
-        pending->record = NULL;
-        return settle(chat, transfer, record);
-    }
-    if (!reason)
+    struct chat_reading reading =
+        chat_answer_read(bytes, transfer->used, pending->one_line, &answer, &complaint);
+    switch (reading.kind) {
+    case CHAT_ANSWERED:
+        return use_answer(chat, transfer, answer, &reading);
+    case CHAT_COMPLAINED:
+        return complain(chat, transfer, 200, &complaint);
+    case CHAT_NO_MEMORY:
         return nc_error(NC_FAILED, "no memory for an answer");
-    snprintf(chat->failure, sizeof chat->failure, "%s: %s", server->address.url, reason);
+    case CHAT_UNREADABLE:
+        break;
+    }
+    chat_complaint_read(bytes, transfer->used, &complaint); /* its first words */
+    chat_hide_key(&server->address, complaint.text);
+    snprintf(chat->failure, sizeof chat->failure, "%s: %s%s%.200s%s", server->address.shown,
+             reading.reason, *complaint.text ? " (\"" : "", complaint.text,
+             *complaint.text ? "\")" : "");
     return retry(chat, transfer, false);
 }
 
@@ -311,7 +353,7 @@ static int use_answers(struct nc_chat *chat, const struct nc_chat_work *work, bo
         if (ready) {
             struct nc_chat_answer answer = {0};
             if (ready->record)
-                answer = chat_message_answer(ready->record);
+                answer = chat_answer_of(ready->record);
             status =
                 work->answered(work->context, chat, ready->tag, ready->record ? &answer : NULL);
             cJSON_Delete(ready->record);

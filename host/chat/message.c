@@ -1,9 +1,7 @@
-/* Requests and answers of OpenAI's /v1/chat/completions, as vLLM, llama.cpp and Ollama speak it. */
+/* Requests of OpenAI's /v1/chat/completions, as vLLM, llama.cpp and Ollama speak it. */
 #include "parts.h"
 
 #include "nclip/support/error.h"
-#include "nclip/formats/json.h"
-#include "nclip/support/terminal.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -90,6 +88,13 @@ int chat_message_make(const struct nc_chat_request *request, const char *model, 
     return NC_OK;
 }
 
+void chat_message_key_with_room(const char key[NC_JOURNAL_KEY], size_t room,
+                                char with_room[NC_JOURNAL_KEY])
+{
+    XXH128_hash_t whole = XXH3_128bits_withSeed(key, strlen(key), room);
+    snprintf(with_room, NC_JOURNAL_KEY, "%016" PRIx64 "%016" PRIx64, whole.high64, whole.low64);
+}
+
 bool nc_chat_can_show(const uint8_t *picture, size_t size)
 {
     enum { LARGEST = 1 << 25 };
@@ -111,23 +116,22 @@ static void encode_base64(const uint8_t *bytes, size_t size, char *out)
     }
 }
 
-int chat_message_add_picture(const struct nc_chat_request *request, char **body)
+int chat_message_add_picture(const uint8_t *picture, size_t picture_size, char **body)
 {
-    const char *kind = request->picture_size > 1 && request->picture[0] == 0xff
-                           ? "data:image/jpeg;base64,"
-                           : "data:image/png;base64,";
+    const char *kind = picture_size > 1 && picture[0] == 0xff ? "data:image/jpeg;base64,"
+                                                              : "data:image/png;base64,";
     char *place = strstr(*body, PLACE);
     if (!place)
         return nc_error(NC_FAILED, "a request has no place for its picture");
     place += strlen(PLACE) - 2; /* at the sign */
     size_t before = (size_t)(place - *body), intro = strlen(kind), rest = strlen(place + 1);
-    size_t digits = (request->picture_size + 2) / 3 * 4;
+    size_t digits = (picture_size + 2) / 3 * 4;
     char *whole = malloc(before + intro + digits + rest + 1);
     if (!whole)
-        return nc_error(NC_FAILED, "no memory for a picture of %zu bytes", request->picture_size);
+        return nc_error(NC_FAILED, "no memory for a picture of %zu bytes", picture_size);
     memcpy(whole, *body, before);
     memcpy(whole + before, kind, intro);
-    encode_base64(request->picture, request->picture_size, whole + before + intro);
+    encode_base64(picture, picture_size, whole + before + intro);
     memcpy(whole + before + intro + digits, place + 1, rest + 1);
     free(*body);
     *body = whole;
@@ -158,97 +162,4 @@ cJSON *chat_message_record(const struct nc_chat_request *request, const char *mo
         root = NULL;
     }
     return root;
-}
-
-/* ---- Answers -------------------------------------------------------------------------- */
-
-static const cJSON *member(const cJSON *object, const char *name)
-{
-    return cJSON_IsObject(object) ? cJSON_GetObjectItemCaseSensitive(object, name) : NULL;
-}
-
-/* A string, nothing, or a list of parts whose texts belong together. NULL: something else. */
-static char *content_text(const cJSON *content)
-{
-    char *text = NULL;
-    size_t size = 0;
-    if (cJSON_IsString(content))
-        return strdup(content->valuestring);
-    if (cJSON_IsNull(content))
-        return strdup("");
-    if (!cJSON_IsArray(content))
-        return NULL;
-    FILE *stream = open_memstream(&text, &size);
-    if (!stream)
-        return NULL;
-    const cJSON *part;
-    cJSON_ArrayForEach(part, content)
-    {
-        const cJSON *piece = member(part, "text");
-        if (cJSON_IsString(piece))
-            fputs(piece->valuestring, stream);
-    }
-    fclose(stream);
-    return text;
-}
-
-static void add_usage(cJSON *record, const cJSON *usage, const char *name)
-{
-    const cJSON *number = member(usage, name);
-    if (cJSON_IsNumber(number) && number->valuedouble >= 0 && number->valuedouble < 1e9)
-        cJSON_AddNumberToObject(record, name, (double)(size_t)number->valuedouble);
-}
-
-bool chat_message_read(const char *text, size_t size, cJSON *record, const char **reason)
-{
-    *reason = "its answer is no JSON";
-    if (nc_json_escapes_zero(text, size))
-        return false;
-    cJSON *root = cJSON_ParseWithLength(text, size);
-    const cJSON *choice = cJSON_GetArrayItem(member(root, "choices"), 0);
-    const cJSON *content = member(member(choice, "message"), "content");
-    const cJSON *finish = member(choice, "finish_reason"), *usage = member(root, "usage");
-    bool read = false;
-    if (root)
-        *reason = "its answer is no chat completion";
-    char *answer = content ? content_text(content) : NULL;
-    if (answer) {
-        *reason = NULL;
-        read = cJSON_AddStringToObject(record, "answer", answer) &&
-               cJSON_AddStringToObject(record, "finish",
-                                       cJSON_IsString(finish) ? finish->valuestring : "");
-        add_usage(record, usage, "prompt_tokens");
-        add_usage(record, usage, "completion_tokens");
-    }
-    free(answer);
-    cJSON_Delete(root);
-    return read;
-}
-
-void chat_message_complaint(const char *text, size_t size, char *complaint, size_t capacity)
-{
-    cJSON *root = cJSON_ParseWithLength(text, size);
-    const cJSON *error = member(root, "error"), *message = member(error, "message");
-    const cJSON *found = cJSON_IsString(message) ? message
-                         : cJSON_IsString(error) ? error
-                                                 : member(root, "message");
-    if (!cJSON_IsString(found))
-        found = member(root, "detail");
-    if (cJSON_IsString(found))
-        snprintf(complaint, capacity, "%s", found->valuestring);
-    else
-        snprintf(complaint, capacity, "%.*s", (int)(size < capacity ? size : capacity - 1), text);
-    nc_terminal_tame(complaint, "");
-    cJSON_Delete(root);
-}
-
-struct nc_chat_answer chat_message_answer(const cJSON *record)
-{
-    const cJSON *text = member(record, "answer"), *finish = member(record, "finish");
-    const cJSON *refused = member(record, "refused");
-    return (struct nc_chat_answer){
-        .text = cJSON_IsString(text) ? text->valuestring : "",
-        .cut = cJSON_IsString(finish) && strcmp(finish->valuestring, "length") == 0,
-        .refused = cJSON_IsNumber(refused) ? (size_t)refused->valueint : 0,
-    };
 }

@@ -47,6 +47,21 @@ const char *nc_quality_text(enum nc_quality reason)
     return reasons[reason].text;
 }
 
+const char *nc_quality_advice(enum nc_quality reason)
+{
+    switch (reason) {
+    case NC_QUALITY_EMPTY:
+    case NC_QUALITY_RUN_ON:
+    case NC_QUALITY_NOT_TEXT:
+        return "--rejects FILE lists all; a model that reasons before it answers needs "
+               "--reasoning-tokens, one that talks other prompts (--prompts)";
+    case NC_QUALITY_NO_PICTURE:
+        return "--rejects FILE lists all; look at --images";
+    default:
+        return "--rejects FILE lists all; --prompts takes prompts of your own";
+    }
+}
+
 /* ---- Any answer ---------------------------------------------------------------------- */
 
 /* Length of the quote, emphasis or space at `text`, 0 when something else is there. */
@@ -136,7 +151,7 @@ static enum nc_quality clean_answer(const char *answer, const char *caption, boo
     start = behind_label(start, end);
     strip(&start, &end);
     if (start == end)
-        return NC_QUALITY_EMPTY;
+        return cut ? NC_QUALITY_RUN_ON : NC_QUALITY_EMPTY;
     *clean = strndup(start, (size_t)(end - start));
     if (!*clean)
         return NC_QUALITY_EMPTY;

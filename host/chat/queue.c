@@ -6,6 +6,8 @@
 #include <string.h>
 #include <xxhash.h>
 
+enum { REPORTED_ROOM = 4096 }; /* tokens for reasoning, where a server reports that it does */
+
 void nc_chat_defaults(struct nc_chat_options *options)
 {
     *options = (struct nc_chat_options){
@@ -14,6 +16,7 @@ void nc_chat_defaults(struct nc_chat_options *options)
         .tries = 8,
         .backoff = 0.5,
         .timeout = 300,
+        .reasoning_tokens = NC_CHAT_AS_REPORTED,
         .seed = 42,
     };
 }
@@ -32,6 +35,9 @@ static int open_server(struct nc_chat *chat, enum nc_chat_server which)
         status = chat_address_make(url, which, &server->address);
     if (status != NC_OK || !url)
         return status;
+    if (chat->options.reasoning_tokens != NC_CHAT_AS_REPORTED &&
+        chat->options.reasoning_tokens != 0)
+        chat_server_reasons(chat, server);
     server->transfer_count = chat->options.concurrency;
     server->transfers = calloc(server->transfer_count, sizeof *server->transfers);
     for (size_t i = 0; i < server->transfer_count; i++) {
@@ -82,6 +88,7 @@ static void close_server(struct nc_chat *chat, struct chat_server *server)
         if (transfer->easy)
             curl_easy_cleanup(transfer->easy);
         curl_slist_free_all(transfer->headers);
+        free(transfer->body);
         free(transfer->bytes);
     }
     free(server->transfers);
@@ -132,6 +139,7 @@ static void count_tokens(struct nc_chat *chat, const cJSON *record)
     chat->counts.prompt_tokens += cJSON_IsNumber(prompt) ? (size_t)prompt->valuedouble : 0;
     chat->counts.completion_tokens +=
         cJSON_IsNumber(completion) ? (size_t)completion->valuedouble : 0;
+    chat->counts.reasoned += cJSON_GetObjectItemCaseSensitive(record, "reasoning") != NULL;
 }
 
 static int ready_one(struct nc_chat *chat, size_t tag, cJSON *record)
@@ -198,6 +206,7 @@ void chat_pending_free(struct nc_chat *chat, struct chat_pending *pending)
     chat->open--;
     cJSON_Delete(pending->record);
     free(pending->body);
+    free(pending->picture);
     free(pending->tags);
     free(pending);
 }
@@ -228,8 +237,15 @@ static int enqueue(struct nc_chat *chat, const struct nc_chat_request *request, 
 
     pending->record = chat_message_record(request, server->model);
     int status = pending->record ? add_tag(pending, tag) : no_memory();
-    if (status == NC_OK && request->picture)
-        status = chat_message_add_picture(request, body);
+    pending->one_line = request->one_line;
+    if (status == NC_OK && request->picture) {
+        pending->picture = malloc(request->picture_size ? request->picture_size : 1);
+        pending->picture_size = request->picture_size;
+        if (pending->picture)
+            memcpy(pending->picture, request->picture, request->picture_size);
+        else
+            status = no_memory();
+    }
     if (status != NC_OK) {
         chat_pending_free(chat, pending);
         return status;
@@ -244,17 +260,60 @@ static int enqueue(struct nc_chat *chat, const struct nc_chat_request *request, 
     return NC_OK;
 }
 
+/* Tokens for reasoning that a question gets which reasoning has cut before. */
+static size_t most_room(const struct nc_chat *chat)
+{
+    return chat->options.reasoning_tokens == NC_CHAT_AS_REPORTED ? REPORTED_ROOM
+                                                                 : chat->options.reasoning_tokens;
+}
+
+void chat_server_reasons(const struct nc_chat *chat, struct chat_server *server)
+{
+    if (!server->reasons)
+        server->room = most_room(chat);
+    server->reasons = true;
+}
+
+/* The kept answer, or NULL. One that reasoning has cut for want of room is kept, too, but is asked
+ * for again while servers may be asked: then `key` becomes that of the question with room. */
+static int find_answer(struct nc_chat *chat, struct chat_server *server, char key[NC_JOURNAL_KEY],
+                       cJSON **record)
+{
+    char with_room[NC_JOURNAL_KEY];
+    cJSON *better;
+    int status = nc_journal_find(chat->journal, key, record);
+    if (status != NC_OK || !*record || !chat_answer_starved(*record, most_room(chat)))
+        return status;
+    chat_message_key_with_room(key, most_room(chat), with_room);
+    status = nc_journal_find(chat->journal, with_room, &better);
+    if (status != NC_OK)
+        return status;
+    if (better) {
+        (void)chat_answer_starved(better, 0);
+        cJSON_Delete(*record);
+        *record = better;
+    } else if (server->transfers && chat->options.most_requests) {
+        cJSON_Delete(*record);
+        *record = NULL;
+        chat_server_reasons(chat, server);
+        memcpy(key, with_room, NC_JOURNAL_KEY);
+    }
+    return NC_OK;
+}
+
 int nc_chat_ask(struct nc_chat *chat, const struct nc_chat_request *request, size_t tag)
 {
     struct chat_server *server = &chat->servers[request->server];
     char key[NC_JOURNAL_KEY], *body;
-    cJSON *record;
+    cJSON *record = NULL;
     int status = chat_message_make(request, server->model ? server->model : "", &body, key);
     if (status != NC_OK)
         return status;
-    status = nc_journal_find(chat->journal, key, &record);
-    if (status != NC_OK)
+    status = find_answer(chat, server, key, &record);
+    if (status != NC_OK) {
+        cJSON_Delete(record);
         goto done;
+    }
     if (record) {
         server->answered = true;
         chat->counts.remembered++;
@@ -300,4 +359,11 @@ const char *nc_chat_model(const struct nc_chat *chat, enum nc_chat_server server
 const char *nc_chat_failure(const struct nc_chat *chat)
 {
     return chat->failure;
+}
+
+const char *nc_chat_refused(struct nc_chat *chat, enum nc_chat_server which)
+{
+    struct chat_server *server = &chat->servers[which];
+    chat_changes_describe(&server->changes, server->refused, sizeof server->refused);
+    return server->refused;
 }

@@ -54,8 +54,7 @@ static void explain(void *context, const char *caption, const char *object, cons
     }
 }
 
-static void print_counts(const struct nc_absence_counts *counts, const struct nc_chat *chat,
-                         bool json)
+static void print_counts(const struct nc_absence_counts *counts, struct nc_chat *chat, bool json)
 {
     if (json) {
         printf("{\"captions\": %zu, \"pictures\": %zu, \"written\": %zu, \"present\": %zu, "
@@ -89,7 +88,7 @@ static int generate(struct request *r)
     struct nc_synonyms *synonyms = NULL;
     struct nc_tokenizer *tokenizer = NULL;
     struct nc_chat *chat = NULL;
-    struct nc_absence_counts counts;
+    struct nc_absence_counts counts = {0};
     int status = nc_prompts_load(r->models.prompts, &prompts);
     if (status == NC_OK)
         status = nc_synonyms_load(r->synonyms, &synonyms);
@@ -105,7 +104,7 @@ static int generate(struct request *r)
         status = nc_absence_generate(&r->absence, chat, r->out, &counts);
         nc_signals_release();
     }
-    if (status == NC_OK)
+    if (status == NC_OK || counts.all_rejected)
         print_counts(&counts, chat, r->json);
     nc_chat_destroy(chat);
     nc_tokenizer_destroy(tokenizer);

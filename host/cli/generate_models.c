@@ -1,6 +1,7 @@
 #include "generate_models.h"
 
 #include "nclip/support/error.h"
+#include "nclip/support/terminal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +28,8 @@ int generate_models_check(struct generate_models *models, const char *out, bool 
         return nc_error(NC_USAGE, "--backoff is 0 to 3600 seconds");
     if (!(chat->timeout >= 0.001 && chat->timeout <= 86400))
         return nc_error(NC_USAGE, "--timeout is 0.001 to 86400 seconds");
+    if (chat->reasoning_tokens != NC_CHAT_AS_REPORTED && chat->reasoning_tokens > 1000000)
+        return nc_error(NC_USAGE, "--reasoning-tokens is 0 to 1000000");
     if (!(models->temperature >= 0 && models->temperature <= 10))
         return nc_error(NC_USAGE, "--temperature is 0 to 10");
     if (!(models->top_p > 0 && models->top_p <= 1))
@@ -77,7 +80,27 @@ int generate_models_open(const struct generate_models *models, struct nc_chat **
     return NC_OK;
 }
 
-void generate_models_print(const struct nc_chat *chat, bool json)
+/* Parameters that servers refused: what they then did by themselves is not what was asked for. */
+static void print_refused(struct nc_chat *chat, bool json)
+{
+    static const char *const names[] = {[NC_CHAT_TEXT] = "text", [NC_CHAT_VISION] = "vision"};
+    for (int which = 0; which < NC_CHAT_SERVERS; which++) {
+        const char *refused = nc_chat_refused(chat, (enum nc_chat_server)which);
+        if (json) {
+            cJSON *text = cJSON_CreateString(refused);
+            char *printed = text ? cJSON_PrintUnformatted(text) : NULL;
+            printf(", \"%s_server_refused\": %s", names[which], printed ? printed : "\"\"");
+            cJSON_free(printed);
+            cJSON_Delete(text);
+        } else if (*refused) {
+            printf("  the %s model's server refused ", names[which]);
+            nc_terminal_print(stdout, refused);
+            printf("\n");
+        }
+    }
+}
+
+void generate_models_print(struct nc_chat *chat, bool json)
 {
     const struct nc_chat_counts *counts = nc_chat_counts(chat);
     const struct nc_journal *journal = nc_chat_journal(chat);
@@ -85,16 +108,20 @@ void generate_models_print(const struct nc_chat *chat, bool json)
     if (json) {
         printf(", \"requests\": %zu, \"repeated\": %zu, \"answered\": %zu, \"remembered\": %zu, "
                "\"given_up\": %zu, \"prompt_tokens\": %zu, \"completion_tokens\": %zu, "
-               "\"journal_damaged\": %zu",
+               "\"reasoned\": %zu, \"journal_damaged\": %zu",
                counts->sent, counts->repeated, counts->answered, counts->remembered, counts->failed,
-               counts->prompt_tokens, counts->completion_tokens, damaged);
+               counts->prompt_tokens, counts->completion_tokens, counts->reasoned, damaged);
+        print_refused(chat, true);
         return;
     }
     printf("requests\n"
            "  %8zu sent, of which %zu repeat one that failed\n"
            "  %8zu answers new, %zu from the journal\n",
            counts->sent, counts->repeated, counts->answered, counts->remembered);
+    if (counts->reasoned)
+        printf("  %8zu answers with reasoning, which was left out\n", counts->reasoned);
     if (counts->prompt_tokens || counts->completion_tokens)
         printf("  %8zu tokens read and %zu written by models, as they count\n",
                counts->prompt_tokens, counts->completion_tokens);
+    print_refused(chat, false);
 }

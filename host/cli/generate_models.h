@@ -50,6 +50,10 @@ void generate_models_free(struct generate_models *models);
          NC_OPTION_NUMBER, &(m).chat.backoff},                                                     \
         {"--timeout", "SECONDS", "for one answer, from 0.001 (default: 300)", NC_OPTION_NUMBER,    \
          &(m).chat.timeout},                                                                       \
+        {"--reasoning-tokens", "N",                                                                \
+         "more tokens for an answer, for models that reason before it; 0: none (default: 4096 "    \
+         "once a server's answers show that its model does)",                                      \
+         NC_OPTION_SIZE, &(m).chat.reasoning_tokens},                                              \
         {"--temperature", "T", "of the text model (default: 0.6, as in the paper)",                \
          NC_OPTION_NUMBER, &(m).temperature},                                                      \
     {                                                                                              \
@@ -65,7 +69,7 @@ int generate_models_check(struct generate_models *models, const char *out, bool 
 int generate_models_open(const struct generate_models *models, struct nc_chat **chat);
 
 /* What the requests came to, for people or as members of a JSON object (with a comma before). */
-void generate_models_print(const struct nc_chat *chat, bool json);
+void generate_models_print(struct nc_chat *chat, bool json);
 
 /* A paragraph of --help on starting a server. */
 #define GENERATE_SERVER_HELP                                                                       \

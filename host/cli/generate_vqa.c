@@ -167,7 +167,7 @@ static int generate(struct request *r)
         status = nc_vqa_generate(&questions, &r->vqa, r->out, &counts);
     if (llm.chat)
         nc_signals_release();
-    if (status == NC_OK)
+    if (status == NC_OK || llm.settings.all_rejected)
         print_counts(&counts, &llm, r->json);
     nc_vqa_questions_free(&questions);
     close_llm(&llm);

@@ -2,6 +2,7 @@
 #include "nclip/ranks/communicator.h"
 #include "nclip/support/error.h"
 #include "nclip/support/nearest.h"
+#include "nclip/support/process.h"
 #include "nclip/support/terminal.h"
 #include "nclip/support/threads.h"
 
@@ -90,6 +91,8 @@ static int dispatch(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    if (!nc_process_hold_standard_streams())
+        return NC_FAILED; /* there is nowhere to say it */
     nc_threads_wait_passively(argv);
     int status = dispatch(argc, argv);
 

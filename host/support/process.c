@@ -1,5 +1,6 @@
 #include "nclip/support/process.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 
 size_t nc_process_peak_bytes(void)
@@ -13,4 +14,16 @@ size_t nc_process_peak_bytes(void)
     if (file)
         fclose(file);
     return kilobytes * 1024;
+}
+
+bool nc_process_hold_standard_streams(void)
+{
+    for (int descriptor = 0; descriptor <= 2; descriptor++) {
+        if (fcntl(descriptor, F_GETFD) >= 0)
+            continue;
+        /* The lowest number that is free: this one. */
+        if (open("/dev/null", descriptor == 0 ? O_WRONLY : O_RDWR) != descriptor)
+            return false;
+    }
+    return true;
 }

@@ -79,12 +79,12 @@ static int send_all(int socket, const char *bytes, size_t size)
 static int send_reply(int socket, const struct server_reply *reply)
 {
     char head[1024];
-    size_t size = strlen(reply->body) + reply->padding;
+    size_t body = reply->body_size ? reply->body_size : strlen(reply->body);
+    size_t size = body + reply->padding;
     int length = snprintf(head, sizeof head,
                           "HTTP/1.1 %d Status\r\nContent-Type: %s\r\nContent-Length: %zu\r\n%s\r\n",
                           reply->status, reply->type ? reply->type : "application/json", size,
                           reply->headers ? reply->headers : "");
-    size_t body = strlen(reply->body);
     if (reply->cut == CUT_BEFORE)
         return -1;
     if (send_all(socket, head, (size_t)length) != 0)

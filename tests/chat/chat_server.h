@@ -21,6 +21,7 @@ struct server_reply {
     const char *headers; /* lines that end with \r\n, or NULL */
     const char *type;    /* NULL: application/json */
     char *body;          /* malloc'd; freed by the server */
+    size_t body_size;    /* 0: up to its zero */
     size_t padding;      /* spaces behind it */
     unsigned delay;      /* milliseconds before it begins */
     enum server_cut cut;

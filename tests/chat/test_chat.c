@@ -1,136 +1,5 @@
 /* The chat client against a server that answers as each test says. */
-#include "../support/temporary_folder.h"
-#include "chat_server.h"
-#include "nclip/chat/chat.h"
-#include "nclip/support/error.h"
-#include "nclip/support/progress.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-enum { MOST = 64 };
-
-/* Questions "question 0" ... and what came back. */
-struct talk {
-    char *folder, *journal, *log;
-    struct server server;
-    struct nc_chat_options options;
-    size_t count, asked;
-    const char *same; /* asked every time instead of a number */
-    const uint8_t *picture;
-    size_t picture_size;
-    struct {
-        char *text; /* NULL: given up */
-        bool cut, came;
-        size_t refused;
-    } answers[MOST];
-    struct nc_chat_counts counts;
-};
-
-static int ask_next(void *context, struct nc_chat *chat, bool *more)
-{
-    struct talk *talk = context;
-    char text[64];
-    snprintf(text, sizeof text, "question %zu", talk->asked);
-    const struct nc_chat_message messages[] = {{"system", "be \"brief\""},
-                                               {"user", talk->same ? talk->same : text}};
-    *more = talk->asked + 1 < talk->count;
-    return nc_chat_ask(chat,
-                       &(struct nc_chat_request){.server = NC_CHAT_TEXT,
-                                                 .step = "test",
-                                                 .prompt = "0123",
-                                                 .messages = messages,
-                                                 .message_count = 2,
-                                                 .picture = talk->picture,
-                                                 .picture_size = talk->picture_size,
-                                                 .temperature = 0.6,
-                                                 .top_p = 0.9,
-                                                 .most_tokens = 5,
-                                                 .seed = 11},
-                       talk->asked++);
-}
-
-static int note_answer(void *context, struct nc_chat *chat, size_t tag,
-                       const struct nc_chat_answer *answer)
-{
-    struct talk *talk = context;
-    (void)chat;
-    assert_true(tag < talk->count && !talk->answers[tag].came);
-    talk->answers[tag].came = true;
-    if (answer) {
-        talk->answers[tag].text = strdup(answer->text);
-        talk->answers[tag].cut = answer->cut;
-        talk->answers[tag].refused = answer->refused;
-    }
-    return NC_OK;
-}
-
-static struct talk *begin(server_handler handler, size_t count)
-{
-    struct talk *talk = calloc(1, sizeof *talk);
-    talk->folder = temporary_folder_create();
-    talk->journal = nc_path_join(talk->folder, "journal");
-    talk->log = nc_path_join(talk->folder, "log");
-    talk->count = count;
-    nc_chat_defaults(&talk->options);
-    talk->options.servers[NC_CHAT_TEXT].model = "m";
-    talk->options.journal = talk->journal;
-    talk->options.backoff = 0.001;
-    if (handler) {
-        server_start(&talk->server, handler, NULL, talk->log);
-        talk->options.servers[NC_CHAT_TEXT].url = talk->server.url;
-    }
-    return talk;
-}
-
-static void forget(struct talk *talk)
-{
-    for (size_t i = 0; i < MOST; i++)
-        free(talk->answers[i].text);
-    memset(talk->answers, 0, sizeof talk->answers);
-    talk->asked = 0;
-}
-
-static int run(struct talk *talk)
-{
-    struct nc_chat *chat;
-    forget(talk);
-    int status = nc_chat_create(&talk->options, &chat);
-    if (status == NC_OK)
-        status = nc_chat_run(chat, &(struct nc_chat_work){ask_next, note_answer, talk});
-    if (chat)
-        talk->counts = *nc_chat_counts(chat);
-    nc_chat_destroy(chat);
-    return status;
-}
-
-static void finish(struct talk *talk)
-{
-    forget(talk);
-    if (talk->server.pid)
-        server_stop(&talk->server);
-    free(talk->journal);
-    free(talk->log);
-    temporary_folder_remove(talk->folder);
-    free(talk);
-}
-
-static void assert_ok(int status)
-{
-    if (status != NC_OK)
-        fail_msg("%s", nc_error_message());
-}
-
-static void assert_says(const char *piece)
-{
-    if (!strstr(nc_error_message(), piece))
-        fail_msg("no \"%s\" in: %s", piece, nc_error_message());
-}
+#include "talk.h"
 
 /* ---- What is sent, and what is kept -------------------------------------------------- */
 
@@ -152,7 +21,7 @@ static void test_request(void **context)
     static const char *const paths[] = {
         "/v1/chat/completions ", "/v1/chat/completions ", "/v1/chat/completions ",
         "/v1/chat/completions ", "/v1/chat/completions ", "/openai/chat/completions?version=2 "};
-    struct talk *talk = begin(echo, 2);
+    struct talk *talk = talk_begin(echo, 2);
     char url[128];
     unsetenv("NCLIP_TEXT_API_KEY");
     setenv("OPENAI_API_KEY", "sk-common", 1);
@@ -160,7 +29,7 @@ static void test_request(void **context)
         snprintf(url, sizeof url, "%s%s", talk->server.url, bases[i]);
         talk->options.servers[NC_CHAT_TEXT].url = url;
         remove(talk->journal);
-        assert_ok(run(talk));
+        assert_ok(talk_run(talk));
         assert_memory_equal(talk->answers[0].text, paths[i], strlen(paths[i]));
     }
     assert_non_null(strstr(talk->answers[0].text, " Bearer sk-common {"));
@@ -175,7 +44,7 @@ static void test_request(void **context)
     assert_int_equal(talk->counts.completion_tokens, 6);
 
     /* Once more: everything is remembered, nothing is sent. */
-    assert_ok(run(talk));
+    assert_ok(talk_run(talk));
     assert_int_equal(talk->counts.sent, 0);
     assert_int_equal(talk->counts.remembered, 2);
     assert_true(talk->answers[1].cut);
@@ -184,26 +53,26 @@ static void test_request(void **context)
     /* The server's own variable comes first. */
     setenv("NCLIP_TEXT_API_KEY", "own", 1);
     remove(talk->journal);
-    assert_ok(run(talk));
+    assert_ok(talk_run(talk));
     assert_non_null(strstr(talk->answers[0].text, " Bearer own {"));
     setenv("NCLIP_TEXT_API_KEY", "own\r\nX-Evil: 1", 1);
-    assert_int_equal(run(talk), NC_USAGE);
+    assert_int_equal(talk_run(talk), NC_USAGE);
     assert_says("NCLIP_TEXT_API_KEY holds");
     unsetenv("NCLIP_TEXT_API_KEY");
     unsetenv("OPENAI_API_KEY");
-    finish(talk);
+    talk_finish(talk);
 }
 
 static void test_same_question_once(void **context)
 {
     (void)context;
-    struct talk *talk = begin(echo, 20);
+    struct talk *talk = talk_begin(echo, 20);
     talk->same = "the same";
-    assert_ok(run(talk));
+    assert_ok(talk_run(talk));
     assert_int_equal(talk->counts.sent, 1);
     for (size_t i = 0; i < 20; i++)
         assert_string_equal(talk->answers[i].text, talk->answers[0].text);
-    finish(talk);
+    talk_finish(talk);
 }
 
 static void test_picture(void **context)
@@ -211,12 +80,12 @@ static void test_picture(void **context)
     (void)context;
     static const char *const expected[] = {"/9j/", "/9j/AA==", "/9j/AAE=", "/9j/AAEC"};
     static const uint8_t bytes[] = {0xff, 0xd8, 0xff, 0, 1, 2};
-    struct talk *talk = begin(echo, 1);
+    struct talk *talk = talk_begin(echo, 1);
     for (size_t i = 0; i < 4; i++) {
         char part[256];
         talk->picture = bytes;
         talk->picture_size = 3 + i;
-        assert_ok(run(talk));
+        assert_ok(talk_run(talk));
         assert_int_equal(talk->counts.sent, 1); /* another picture is another question */
         snprintf(part, sizeof part,
                  "{\"role\":\"user\",\"content\":[{\"type\":\"image_url\",\"image_url\":{\"url\":"
@@ -226,7 +95,7 @@ static void test_picture(void **context)
         if (!strstr(talk->answers[0].text, part))
             fail_msg("%s is not in %s", part, talk->answers[0].text);
     }
-    finish(talk);
+    talk_finish(talk);
 }
 
 /* ---- Failures that pass --------------------------------------------------------------- */
@@ -250,7 +119,7 @@ static void fail_once(void *context, const struct server_request *request,
     } else if (question == 7) {
         reply->cut = CUT_MIDDLE;
     } else if (question == 8) {
-        reply->padding = 5 << 20; /* larger than is read */
+        reply->padding = 17 << 20; /* larger than is read */
     } else {
         static const char *const bodies[] = {
             "",
@@ -259,7 +128,7 @@ static void fail_once(void *context, const struct server_request *request,
             "{\"choices\": []}",
             "{\"choices\": [{\"message\": {}}]}",
             "{\"choices\": {\"message\": {\"content\": \"x\"}}, \"choices\": 3}",
-            "{\"choices\": [{\"message\": {\"content\": \"a\\u0000b\"}}]}",
+            "{\"error\": \"busy\"}",
             "{\"choices\": [{\"message\": {\"content\": {}}}]}",
             "{\"choices\": [{\"text\": \"a legacy completion\"}]}",
             "{\"choices\": [{\"message\": {\"content\": \"unfinished",
@@ -278,16 +147,16 @@ static void fail_once(void *context, const struct server_request *request,
 static void test_failures_that_pass(void **context)
 {
     (void)context;
-    struct talk *talk = begin(fail_once, 21);
+    struct talk *talk = talk_begin(fail_once, 21);
     double started = nc_seconds();
-    assert_ok(run(talk));
+    assert_ok(talk_run(talk));
     assert_true(nc_seconds() - started >= 1); /* Retry-After */
     assert_int_equal(talk->counts.sent, 42);
     assert_int_equal(talk->counts.repeated, 21);
     assert_int_equal(talk->counts.answered, 21);
     for (size_t i = 0; i < 21; i++)
         assert_string_equal(talk->answers[i].text, "good");
-    finish(talk);
+    talk_finish(talk);
 }
 
 static void odd_answers(void *context, const struct server_request *request,
@@ -311,17 +180,17 @@ static void odd_answers(void *context, const struct server_request *request,
 static void test_odd_answers(void **context)
 {
     (void)context;
-    struct talk *talk = begin(odd_answers, 4);
-    assert_ok(run(talk));
+    struct talk *talk = talk_begin(odd_answers, 4);
+    assert_ok(talk_run(talk));
     assert_string_equal(talk->answers[0].text, "");
     assert_string_equal(talk->answers[1].text, "ab");
     assert_true(talk->answers[2].cut);
     assert_string_equal(talk->answers[3].text, "a\\u0000b");
-    assert_int_equal(talk->counts.sent, 4);
-    assert_ok(run(talk)); /* from the journal */
+    assert_int_equal(talk->counts.sent, 5); /* what was cut before it began, with more room */
+    assert_ok(talk_run(talk)); /* from the journal */
     assert_string_equal(talk->answers[3].text, "a\\u0000b");
     assert_int_equal(talk->counts.sent, 0);
-    finish(talk);
+    talk_finish(talk);
 }
 
 /* ---- Failures that stay ---------------------------------------------------------------- */
@@ -341,10 +210,10 @@ static void one_each(void *context, const struct server_request *request,
 static void test_failures_that_stay(void **context)
 {
     (void)context;
-    struct talk *talk = begin(one_each, 3);
+    struct talk *talk = talk_begin(one_each, 3);
     talk->options.concurrency = 1;
     talk->options.tries = 3;
-    assert_ok(run(talk));
+    assert_ok(talk_run(talk));
     assert_string_equal(talk->answers[0].text, "good");
     assert_true(talk->answers[1].came);
     assert_null(talk->answers[1].text);
@@ -352,11 +221,11 @@ static void test_failures_that_stay(void **context)
     assert_int_equal(talk->counts.sent, 5);
     assert_int_equal(talk->counts.failed, 1);
     /* The refusal is an answer; what was given up is asked again. */
-    assert_ok(run(talk));
+    assert_ok(talk_run(talk));
     assert_int_equal(talk->counts.sent, 3);
     assert_int_equal(talk->counts.remembered, 2);
     assert_int_equal(talk->answers[2].refused, 400);
-    finish(talk);
+    talk_finish(talk);
 }
 
 static int wanted_status;
@@ -391,10 +260,10 @@ static void test_server_that_refuses_everything(void **context)
         size_t size;
         wanted_status = cases[i].status;
         wanted_headers = cases[i].headers;
-        struct talk *talk = begin(always, 40);
+        struct talk *talk = talk_begin(always, 40);
         talk->options.concurrency = 2;
         talk->options.tries = 2;
-        assert_int_equal(run(talk), NC_FAILED);
+        assert_int_equal(talk_run(talk), NC_FAILED);
         assert_says(cases[i].message);
         assert_says(talk->server.url);
         assert_null(strstr(nc_error_message(), "secret"));
@@ -402,27 +271,27 @@ static void test_server_that_refuses_everything(void **context)
         assert_int_equal(nc_file_read(talk->journal, 1 << 20, &text, &size), NC_OK);
         assert_string_equal(text, "nclip journal 1\n");
         free(text);
-        finish(talk);
+        talk_finish(talk);
     }
     setenv("OPENAI_API_KEY", "***", 1); /* looks hidden already */
     wanted_status = 401;
     wanted_headers = NULL;
-    struct talk *talk = begin(always, 40);
-    assert_int_equal(run(talk), NC_FAILED);
-    finish(talk);
+    struct talk *talk = talk_begin(always, 40);
+    assert_int_equal(talk_run(talk), NC_FAILED);
+    talk_finish(talk);
     unsetenv("OPENAI_API_KEY");
 }
 
 static void test_nobody_there(void **context)
 {
     (void)context;
-    struct talk *talk = begin(echo, 5);
+    struct talk *talk = talk_begin(echo, 5);
     server_stop(&talk->server);
     talk->server.pid = 0;
-    assert_int_equal(run(talk), NC_FAILED);
+    assert_int_equal(talk_run(talk), NC_FAILED);
     assert_says("connect");
     assert_true(talk->counts.sent <= 15);
-    finish(talk);
+    talk_finish(talk);
 }
 
 static void slow(void *context, const struct server_request *request, struct server_reply *reply)
@@ -436,23 +305,23 @@ static void slow(void *context, const struct server_request *request, struct ser
 static void test_timeout(void **context)
 {
     (void)context;
-    struct talk *talk = begin(slow, 2);
+    struct talk *talk = talk_begin(slow, 2);
     talk->options.timeout = 0.01;
     talk->options.tries = 2;
-    assert_int_equal(run(talk), NC_FAILED);
+    assert_int_equal(talk_run(talk), NC_FAILED);
     assert_says("Timeout");
     talk->options.timeout = 0.0001; /* not curl's 0, which is no limit */
-    assert_int_equal(run(talk), NC_FAILED);
+    assert_int_equal(talk_run(talk), NC_FAILED);
     assert_says("Timeout");
-    finish(talk);
+    talk_finish(talk);
 }
 
 static void test_concurrency(void **context)
 {
     (void)context;
-    struct talk *talk = begin(slow, 24);
+    struct talk *talk = talk_begin(slow, 24);
     talk->options.concurrency = 4;
-    assert_ok(run(talk));
+    assert_ok(talk_run(talk));
     char *log, *rest, *line;
     size_t size;
     unsigned most = 0;
@@ -464,30 +333,30 @@ static void test_concurrency(void **context)
     }
     assert_in_range(most, 2, 4);
     free(log);
-    finish(talk);
+    talk_finish(talk);
 }
 
 static void test_limit(void **context)
 {
     (void)context;
-    struct talk *talk = begin(echo, 10);
+    struct talk *talk = talk_begin(echo, 10);
     talk->options.most_requests = 4;
-    assert_int_equal(run(talk), NC_FAILED);
+    assert_int_equal(talk_run(talk), NC_FAILED);
     assert_says("stopped after the 4 requests");
     assert_int_equal(talk->counts.sent, 4);
     assert_int_equal(talk->counts.answered, 4); /* what is paid is waited for */
-    assert_int_equal(run(talk), NC_FAILED);
+    assert_int_equal(talk_run(talk), NC_FAILED);
     assert_int_equal(talk->counts.remembered, 4);
     talk->options.most_requests = 2; /* exactly what is left */
-    assert_ok(run(talk));
+    assert_ok(talk_run(talk));
     talk->options.most_requests = 0;
-    assert_ok(run(talk));
+    assert_ok(talk_run(talk));
     talk->options.servers[NC_CHAT_TEXT].url = NULL; /* nor is a server needed */
-    assert_ok(run(talk));
+    assert_ok(talk_run(talk));
     talk->count = 11;
-    assert_int_equal(run(talk), NC_FAILED);
+    assert_int_equal(talk_run(talk), NC_FAILED);
     assert_says("the journal has no answer");
-    finish(talk);
+    talk_finish(talk);
 }
 
 static void test_addresses(void **context)
@@ -504,19 +373,19 @@ static void test_addresses(void **context)
                                         "http://host:99999/",
                                         "http://ho st/",
                                         "javascript:alert(1)"};
-    struct talk *talk = begin(NULL, 1);
+    struct talk *talk = talk_begin(NULL, 1);
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         talk->options.servers[NC_CHAT_TEXT].url = wrong[i];
-        if (run(talk) != NC_USAGE)
+        if (talk_run(talk) != NC_USAGE)
             fail_msg("\"%s\" was taken for an address", wrong[i]);
         assert_says("is no address of a server");
         assert_false(nc_file_exists(talk->journal));
     }
     talk->options.servers[NC_CHAT_TEXT].url = "http://me:secret@host/";
-    assert_int_equal(run(talk), NC_USAGE);
+    assert_int_equal(talk_run(talk), NC_USAGE);
     assert_says("put the key into NCLIP_TEXT_API_KEY");
     assert_null(strstr(nc_error_message(), "secret"));
-    finish(talk);
+    talk_finish(talk);
 }
 
 int main(void)

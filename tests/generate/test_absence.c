@@ -128,6 +128,21 @@ static void generate(struct bench *b)
     nc_chat_destroy(chat);
 }
 
+/* Every caption is rejected: an error that tells why, the list of them, and no captions. */
+static void generate_none(struct bench *b, const char *why)
+{
+    struct nc_chat *chat;
+    assert_int_equal(nc_chat_create(&b->chat, &chat), NC_OK);
+    remove(b->rejects);
+    assert_int_equal(nc_absence_generate(&b->options, chat, b->out, &b->counts), NC_FAILED);
+    if (!strstr(nc_error_message(), why))
+        fail_msg("no \"%s\" in: %s", why, nc_error_message());
+    assert_true(b->counts.all_rejected);
+    assert_false(nc_file_exists(b->out));
+    assert_true(nc_file_exists(b->rejects));
+    nc_chat_destroy(chat);
+}
+
 static cJSON *annotation(const cJSON *root, int index)
 {
     return cJSON_GetArrayItem(cJSON_GetObjectItem(root, "annotations"), index);
@@ -242,7 +257,9 @@ static void test_drawn_objects(void **context)
     b->options.object_list = path;
     b->options.vision_check = false;
     b->options.images = NULL;
-    generate(b); /* every rewrite is "?" or about an umbrella: none passes */
+    /* Every rewrite is "?" or about an umbrella: none passes. */
+    generate_none(b, "all 7 captions were rejected, most often (5) because the rewritten caption "
+                     "denies nothing, such as \"");
     assert_int_equal(b->counts.written, 0);
     char *text;
     size_t size;
@@ -262,7 +279,7 @@ static void test_drawn_objects(void **context)
 
     /* Nouns of the captions: never adjectives, never what is mentioned. */
     b->options.object_list = NULL;
-    generate(b);
+    generate_none(b, "all 7 captions were rejected");
     assert_int_equal(nc_file_read(b->rejects, 1 << 20, &text, &size), NC_OK);
     for (const char *at = text; (at = strstr(at, "\"object\":\"")); at++) {
         static const char *const nouns[] = {"dog",   "beach", "street", "cat",
@@ -347,6 +364,17 @@ static void test_questions(void **context)
     assert_string_equal(again, text);
     free(again);
     free(text);
+
+    /* The only one that denies something is rejected. */
+    static const char one[] = "[[\"is there a cat?\", \"no\", 1]]";
+    put(b->folder, "questions.json", one, strlen(one));
+    remove(b->rejects);
+    assert_int_equal(rewrite(b, b->server.url, path, &counts, &llm), NC_FAILED);
+    assert_true(llm.all_rejected);
+    assert_non_null(strstr(nc_error_message(), "all 1 captions of the language model were rejected, "
+                                               "most often (1) because the rewritten caption denies "
+                                               "nothing; the first is \"A dog\""));
+    assert_true(nc_file_exists(b->rejects));
     free(path);
     tear_down(b);
 }

@@ -186,6 +186,36 @@ static int use_answer(void *context, struct nc_chat *chat, size_t number,
     return NC_OK;
 }
 
+/* ---- Nothing at all ------------------------------------------------------------------------ */
+
+/* Every caption was rejected: the same commonest reason stands behind it, which a person must see.
+ * Captions whose object is in the picture do not count: there the models did what was asked. */
+static bool all_rejected(const struct nc_absence_counts *counts)
+{
+    size_t rejected = 0;
+    for (int reason = 0; reason < NC_QUALITY_REASONS; reason++)
+        rejected += counts->rejected[reason];
+    return rejected && !counts->written && !counts->present;
+}
+
+static int tell_rejected(const struct absence *a)
+{
+    const struct nc_absence_counts *counts = a->counts;
+    char example[128] = "";
+    int most = 0;
+    for (int reason = 0; reason < NC_QUALITY_REASONS; reason++)
+        most = counts->rejected[reason] > counts->rejected[most] ? reason : most;
+    for (size_t i = 0; i < a->captions.count && !*example; i++) {
+        const struct absence_item *item = &a->items[i];
+        if (item->outcome == ABSENCE_REJECTED && item->reason == most && item->text && *item->text)
+            snprintf(example, sizeof example, ", such as \"%.100s\"", item->text);
+    }
+    return nc_error(NC_FAILED, "all %zu captions were rejected, most often (%zu) because %s%s; %s",
+                    counts->captions, counts->rejected[most],
+                    nc_quality_text((enum nc_quality)most), example,
+                    nc_quality_advice((enum nc_quality)most));
+}
+
 /* ---- All of it ---------------------------------------------------------------------------- */
 
 /* Each of the phrasings that are asked for is there. */
@@ -242,6 +272,9 @@ int nc_absence_generate(const struct nc_absence_options *options, struct nc_chat
                           counts->unanswered, counts->captions, nc_chat_failure(chat));
     if (status == NC_OK)
         status = absence_write_rejects(&a);
+    counts->all_rejected = status == NC_OK && all_rejected(counts);
+    if (counts->all_rejected)
+        status = tell_rejected(&a);
     if (status == NC_OK)
         status = absence_write_result(&a, path);
     nc_image_source_close(a.images);

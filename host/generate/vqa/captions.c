@@ -366,6 +366,8 @@ int nc_vqa_generate(const struct nc_vqa_questions *questions, const struct nc_vq
         status = nc_writer_commit(g.rejects);
         g.rejects = NULL;
     }
+    if (status == NC_OK && options->rewriter && options->rewriter->conclude)
+        status = options->rewriter->conclude(options->rewriter->context);
     if (status == NC_OK) {
         status = caption_output_commit(g.out);
         g.out = NULL;

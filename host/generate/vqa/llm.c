@@ -4,6 +4,7 @@
 #include "nclip/formats/json.h"
 #include "nclip/support/progress.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
@@ -74,11 +75,34 @@ static int use_answer(void *context, struct nc_chat *chat, size_t number,
         r->llm->written++;
         return NC_OK;
     }
+    if (!*r->llm->example)
+        snprintf(r->llm->example, sizeof r->llm->example, "%.100s", answer->text);
     free(request->updated);
     request->updated = NULL;
     request->reason = nc_quality_text(quality);
     r->llm->rejected[quality]++;
     return NC_OK;
+}
+
+/* Every caption was rejected: the same commonest reason stands behind it. */
+static int conclude(void *context)
+{
+    struct nc_vqa_llm *llm = context;
+    size_t rejected = 0;
+    int most = 0;
+    for (int reason = 0; reason < NC_QUALITY_REASONS; reason++) {
+        most = llm->rejected[reason] > llm->rejected[most] ? reason : most;
+        rejected += llm->rejected[reason];
+    }
+    llm->all_rejected = rejected && !llm->written;
+    if (!llm->all_rejected)
+        return NC_OK;
+    return nc_error(NC_FAILED,
+                    "all %zu captions of the language model were rejected, most often (%zu) "
+                    "because %s%s%s%s; %s",
+                    rejected, llm->rejected[most], nc_quality_text((enum nc_quality)most),
+                    *llm->example ? "; the first is \"" : "", llm->example,
+                    *llm->example ? "\"" : "", nc_quality_advice((enum nc_quality)most));
 }
 
 static int rewrite(void *context, struct nc_vqa_request *requests, size_t count)
@@ -112,5 +136,10 @@ static bool describe(void *context, cJSON *source)
 struct nc_vqa_rewriter nc_vqa_llm_rewriter(struct nc_vqa_llm *llm)
 {
     return (struct nc_vqa_rewriter){
-        .name = "llm", .rewrite = rewrite, .describe = describe, .context = llm};
+        .name = "llm",
+        .rewrite = rewrite,
+        .describe = describe,
+        .conclude = conclude,
+        .context = llm,
+    };
 }

@@ -11,8 +11,18 @@
  * twice. The key goes to the server as the header Idempotency-Key.
  *
  * Sent again with growing, jittered waits: after cut connections, time outs, answers that are no
- * chat completion, and the statuses 408, 409, 425, 429 and 5xx; Retry-After is honoured. A server
- * that wants a key, or has no such model or address, stops the run at once.
+ * chat completion, and the statuses 408, 409, 425, 429 and 5xx, as the response's or as one that
+ * its body names; Retry-After is honoured, in seconds or as a date. A server that wants a key, has
+ * no such model or address, whose certificate cannot be trusted or whose quota is used up stops
+ * the run at once. Redirections are not followed: a key goes to no other host than the one named.
+ *
+ * What a server refuses of a request (a limit on tokens by its name, a temperature, a seed, ...) is
+ * from then on sent as its own words ask for, or left out: nc_chat_refused() tells. The question,
+ * and its key, stay the same.
+ *
+ * Answers may come at once or as a stream of events, compressed, over HTTP/1.1 or HTTP/2. What a
+ * model writes for itself before it answers (<think> and its kin, reasoning_content, harmony's
+ * channels) is left out. Such models need more tokens than the answer has: `reasoning_tokens`.
  */
 #ifndef NCLIP_CHAT_CHAT_H
 #define NCLIP_CHAT_CHAT_H
@@ -27,6 +37,8 @@ enum nc_chat_server { NC_CHAT_TEXT, NC_CHAT_VISION, NC_CHAT_SERVERS };
 
 /* Keys come from the environment only: NCLIP_TEXT_API_KEY and NCLIP_VISION_API_KEY, else
  * OPENAI_API_KEY. They appear in no file and no message. */
+#define NC_CHAT_AS_REPORTED SIZE_MAX
+
 struct nc_chat_options {
     struct {
         const char *url;   /* "http://127.0.0.1:8080", with or without /v1/chat/completions; NULL:
@@ -39,6 +51,9 @@ struct nc_chat_options {
     size_t tries;         /* of one request before it is given up */
     double backoff;       /* seconds before the second try; doubles from try to try */
     double timeout;       /* seconds for one try, above 0; counts in whole ms */
+    /* Added to each limit on tokens. NC_CHAT_AS_REPORTED: 4096 once a server's answer shows that
+     * its model reasons; answers that this cut until then are asked for again. */
+    size_t reasoning_tokens;
     uint64_t seed;        /* of the jitter */
 };
 
@@ -69,9 +84,10 @@ struct nc_chat_request {
 bool nc_chat_can_show(const uint8_t *picture, size_t size);
 
 struct nc_chat_answer {
-    const char *text; /* "" when refused */
-    bool cut;         /* it reached most_tokens */
-    size_t refused;   /* the status with which the server refused this one request, or 0 */
+    const char *text; /* without reasoning; "" when refused without a word */
+    bool cut;         /* it reached most_tokens, or its reasoning did and never ended */
+    size_t refused;   /* the status with which the server refused this one request (200: the
+                         model or a filter refused to answer it), or 0 */
 };
 
 struct nc_chat;
@@ -90,6 +106,7 @@ struct nc_chat_counts {
     size_t sent, repeated; /* requests, and how many of them were repetitions */
     size_t answered;       /* by a server */
     size_t remembered;     /* answers from the journal */
+    size_t reasoned;       /* answers with reasoning, which was left out */
     size_t failed;         /* given up */
     size_t prompt_tokens,
         completion_tokens; /* as servers count them; of answers used, old and new */
@@ -111,6 +128,10 @@ int nc_chat_run(struct nc_chat *chat, const struct nc_chat_work *work);
 const struct nc_chat_counts *nc_chat_counts(const struct nc_chat *chat);
 const struct nc_journal *nc_chat_journal(const struct nc_chat *chat);
 const char *nc_chat_model(const struct nc_chat *chat, enum nc_chat_server server); /* or NULL */
+
+/* What the server refused and what is sent instead: "max_tokens (max_completion_tokens is sent),
+ * seed (left out)"; "" when it refused nothing. Valid until the next call. */
+const char *nc_chat_refused(struct nc_chat *chat, enum nc_chat_server server);
 
 /* Why the last request was given up; "" when none was. Valid until the next one is. */
 const char *nc_chat_failure(const struct nc_chat *chat);

@@ -30,6 +30,8 @@ enum nc_quality {
 /* "content_lost" and "words of the caption are gone"; static. */
 const char *nc_quality_name(enum nc_quality reason);
 const char *nc_quality_text(enum nc_quality reason);
+/* What to do where all answers of a run have this fault; static. */
+const char *nc_quality_advice(enum nc_quality reason);
 
 /* Each takes a model's answer and writes it, cleaned, into `clean`: malloc'd, or NULL when there
  * is nothing left or no memory. Cleaning removes spaces and quotes around it, a label before it

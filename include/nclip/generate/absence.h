@@ -51,6 +51,7 @@ struct nc_absence_counts {
     size_t present;                      /* the vision model saw the object */
     size_t rejected[NC_QUALITY_REASONS]; /* by reason */
     size_t unanswered;
+    bool all_rejected;
 };
 
 /* Writes COCO caption JSON to `path`, in the captions' order. An annotation:
@@ -64,7 +65,8 @@ struct nc_absence_counts {
  *
  * `vision_model` is null without a vision check. What each answer was asked with is in the
  * journal. The file hangs on the captions, the options and the answers alone. Captions without
- * an answer: NC_FAILED, and no file unless skip_unanswered. */
+ * an answer: NC_FAILED, and no file unless skip_unanswered. All rejected: NC_FAILED, no file, and
+ * the message tells why; counts and rejects are complete. */
 int nc_absence_generate(const struct nc_absence_options *options, struct nc_chat *chat,
                         const char *path, struct nc_absence_counts *counts);
 

@@ -166,11 +166,13 @@ struct nc_vqa_request {
 
 /* Gets all requests at once, so that it may ask many at a time, in an order that depends on the
  * questions and the seed only. `name` goes into each annotation's source, and what `describe` (or
- * NULL) adds to it; that is false without memory. */
+ * NULL) adds to it; that is false without memory. `conclude` (or NULL) is called once the rejects
+ * are on the disk: an error of its keeps the captions from being written. */
 struct nc_vqa_rewriter {
     const char *name;
     bool (*describe)(void *context, cJSON *source);
     int (*rewrite)(void *context, struct nc_vqa_request *requests, size_t count);
+    int (*conclude)(void *context);
     void *context;
 };
 

@@ -18,6 +18,8 @@ struct nc_vqa_llm {
     bool skip_unanswered; /* else questions without an answer are NC_FAILED at the end */
     /* Out. */
     size_t written, rejected[NC_QUALITY_REASONS], unanswered;
+    bool all_rejected; /* then the rewriting is NC_FAILED, and its message tells why */
+    char example[128]; /* the first answer that was rejected */
 };
 
 /* A rewriter for struct nc_vqa_options; `llm` must outlive it. */
