@@ -237,7 +237,7 @@ static size_t count_negations(const char *text)
 {
     struct nc_negation_match match = {0};
     size_t count = 0, length = strlen(text);
-    while (nc_negation_find(text, length, match.end, &match))
+    while (nc_denial_find(text, length, match.end, &match))
         count++;
     return count;
 }
@@ -273,7 +273,7 @@ static bool denies_object(const struct nc_synonyms *synonyms, const char *text,
          from = first + 1) {
         struct nc_negation_match match = {0};
         size_t negation = 0;
-        while (nc_negation_find(text, length, match.end, &match)) {
+        while (nc_denial_find(text, length, match.end, &match)) {
             while (negation < words->count && words->items[negation].end < match.end)
                 negation++;
             if (negation < words->count && denies(words, negation, first, last))

@@ -29,7 +29,7 @@ struct tally {
 struct description {
     struct nc_captions captions;
     struct tally tallies[GROUPS];
-    size_t negated, contradictions, words, most_words;
+    size_t negated /* hold a negation word */, denials, contradictions, words, most_words;
 };
 
 static int add(struct tally *tally, const char *name)
@@ -119,12 +119,14 @@ static int count_words(struct description *d)
         d->words += words;
         d->most_words = words > d->most_words ? words : d->most_words;
         d->contradictions += d->captions.items[i].contradiction != NULL;
+        d->negated += nc_negation_find(text, length, 0, &match);
+        match.end = 0;
         bool denies = false;
-        while (status == NC_OK && nc_negation_find(text, length, match.end, &match)) {
+        while (status == NC_OK && nc_denial_find(text, length, match.end, &match)) {
             denies = true;
             status = add(&d->tallies[BY_WORD], nc_negation_word(match.word));
         }
-        d->negated += denies;
+        d->denials += denies;
     }
     return status;
 }
@@ -165,8 +167,11 @@ static void print(const char *path, const struct description *d)
     size_t count = d->captions.count, pictures = d->captions.image_count;
     printf("%s: %zu caption%s of %zu picture%s\n\n", path, count, count == 1 ? "" : "s", pictures,
            pictures == 1 ? "" : "s");
-    printf("  deny something  %zu (%.1f%%)\n", d->negated,
-           100 * (double)d->negated / (double)count);
+    printf("  deny something  %zu (%.1f%%)\n", d->denials,
+           100 * (double)d->denials / (double)count);
+    if (d->negated > d->denials)
+        printf("  negation words  in %zu: \"No. 5\", \"not only\" and their like deny nothing\n",
+               d->negated);
     printf("  contradictions  %zu\n", d->contradictions);
     printf("  words           %.1f in the mean, at most %zu\n", (double)d->words / (double)count,
            d->most_words);
@@ -184,6 +189,7 @@ static int print_json(const char *path, const struct description *d)
                 cJSON_AddNumberToObject(root, "pictures", (double)d->captions.image_count) &&
                 cJSON_AddNumberToObject(root, "negated", (double)d->negated) &&
                 cJSON_AddNumberToObject(root, "fraction", (double)d->negated / count) &&
+                cJSON_AddNumberToObject(root, "denials", (double)d->denials) &&
                 cJSON_AddNumberToObject(root, "contradictions", (double)d->contradictions) &&
                 cJSON_AddNumberToObject(root, "words_mean", (double)d->words / count) &&
                 cJSON_AddNumberToObject(root, "words_most", (double)d->most_words);

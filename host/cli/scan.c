@@ -2,11 +2,11 @@
 #include "scan_misalignment.h"
 
 #include "nclip/cli/command.h"
+#include "nclip/formats/json.h"
+#include "nclip/scan/scan.h"
 #include "nclip/support/error.h"
 #include "nclip/support/interval.h"
-#include "nclip/formats/json.h"
 #include "nclip/support/process.h"
-#include "nclip/scan/scan.h"
 #include "nclip/support/terminal.h"
 
 #include <stdio.h>
@@ -18,8 +18,10 @@ static const struct nc_help help = {
              "STORE --captions FILE [options]",
     .purpose =
         "Counts the captions that hold a negation word: \"no\", \"not\", \"without\", every n't, "
-        "... "
-        "(--words replaces the list). CAPTIONS are files, folders, or - for standard input:\n\n"
+        "... (--words replaces the list). Papers count so. Beside it stands how many deny "
+        "something: \"No. 5\", \"not only\", \"without doubt\" and their like do not, \"dont\" "
+        "does.\n\n"
+        "CAPTIONS are files, folders, or - for standard input:\n\n"
         "  text     .txt            one caption a line\n"
         "  jsonl    .jsonl, .ndjson one JSON object a line\n"
         "  json     .json           COCO and the like; read as it comes, of any size\n"
@@ -67,32 +69,47 @@ static bool add_examples(cJSON *root, const struct nc_scan_result *result)
     return complete;
 }
 
+static bool add_counts(cJSON *root, const char *name, const struct nc_negation_list *words,
+                       const uint64_t *counts)
+{
+    cJSON *by_word = cJSON_AddObjectToObject(root, name);
+    bool complete = by_word != NULL;
+    for (size_t i = 0; i < nc_negation_list_count(words) && complete; i++)
+        complete =
+            cJSON_AddNumberToObject(by_word, nc_negation_list_word(words, i), (double)counts[i]);
+    return complete;
+}
+
+static bool add_share(cJSON *root, const char *fraction, const char *interval, uint64_t count,
+                      uint64_t captions)
+{
+    double limits[2];
+    nc_interval_wilson(count, captions, &limits[0], &limits[1]);
+    return cJSON_AddNumberToObject(root, fraction, (double)count / (double)captions) &&
+           cJSON_AddItemToObject(root, interval, cJSON_CreateDoubleArray(limits, 2));
+}
+
 static int print_json(const struct nc_scan_result *result, const struct nc_negation_list *words)
 {
-    double low, high;
-    nc_interval_wilson(result->negated, result->captions, &low, &high);
-    double limits[2] = {low, high};
-    cJSON *root = cJSON_CreateObject(), *interval = cJSON_CreateDoubleArray(limits, 2);
-    cJSON *by_word = NULL;
+    cJSON *root = cJSON_CreateObject();
     bool complete = cJSON_AddNumberToObject(root, "captions", (double)result->captions) &&
                     cJSON_AddNumberToObject(root, "negated", (double)result->negated) &&
-                    cJSON_AddNumberToObject(root, "fraction",
-                                            (double)result->negated / (double)result->captions) &&
-                    cJSON_AddItemToObject(root, "interval", interval) &&
-                    (by_word = cJSON_AddObjectToObject(root, "by_word"));
-    for (size_t i = 0; i < nc_negation_list_count(words) && complete; i++)
-        complete = cJSON_AddNumberToObject(by_word, nc_negation_list_word(words, i),
-                                           (double)result->by_word[i]);
-    complete = complete && cJSON_AddNumberToObject(root, "unread", (double)result->unread) &&
-               cJSON_AddNumberToObject(root, "files", (double)result->files) &&
-               cJSON_AddNumberToObject(root, "bytes", (double)result->bytes) &&
-               cJSON_AddNumberToObject(root, "peak_memory", (double)nc_process_peak_bytes()) &&
-               add_examples(root, result);
+                    add_share(root, "fraction", "interval", result->negated, result->captions) &&
+                    add_counts(root, "by_word", words, result->by_word) &&
+                    cJSON_AddNumberToObject(root, "denials", (double)result->denials) &&
+                    add_share(root, "denials_fraction", "denials_interval", result->denials,
+                              result->captions) &&
+                    add_counts(root, "denials_by_word", words, result->denials_by_word) &&
+                    cJSON_AddNumberToObject(root, "unread", (double)result->unread) &&
+                    cJSON_AddNumberToObject(root, "files", (double)result->files) &&
+                    cJSON_AddNumberToObject(root, "bytes", (double)result->bytes) &&
+                    cJSON_AddNumberToObject(root, "peak_memory", (double)nc_process_peak_bytes()) &&
+                    add_examples(root, result);
     return nc_json_print(stdout, root, complete);
 }
 
 struct line {
-    uint64_t count;
+    uint64_t count, denials;
     size_t word;
 };
 
@@ -101,7 +118,18 @@ static int most_first(const void *a, const void *b)
     const struct line *x = a, *y = b;
     if (x->count != y->count)
         return x->count < y->count ? 1 : -1;
+    if (x->denials != y->denials)
+        return x->denials < y->denials ? 1 : -1;
     return (x->word > y->word) - (x->word < y->word);
+}
+
+static void print_share(uint64_t count, uint64_t captions, const char *what)
+{
+    double low, high;
+    nc_interval_wilson(count, captions, &low, &high);
+    printf("%llu of %llu captions %s: %.4g%% (95%% interval %.4g to %.4g%%)\n",
+           (unsigned long long)count, (unsigned long long)captions, what,
+           100 * (double)count / (double)captions, 100 * low, 100 * high);
 }
 
 static int print_text(const struct nc_scan_result *result, const struct nc_negation_list *words)
@@ -110,17 +138,16 @@ static int print_text(const struct nc_scan_result *result, const struct nc_negat
     struct line *lines = malloc((count + 1) * sizeof *lines);
     if (!lines)
         return nc_error(NC_FAILED, "scan: no memory for the result");
-    double low, high;
-    nc_interval_wilson(result->negated, result->captions, &low, &high);
-    printf("%llu of %llu captions hold a negation word: %.4g%% (95%% interval %.4g to %.4g%%)\n",
-           (unsigned long long)result->negated, (unsigned long long)result->captions,
-           100 * (double)result->negated / (double)result->captions, 100 * low, 100 * high);
+    print_share(result->negated, result->captions, "hold a negation word");
+    print_share(result->denials, result->captions, "deny something");
     for (size_t i = 0; i < count; i++)
-        lines[i] = (struct line){result->by_word[i], i};
+        lines[i] = (struct line){result->by_word[i], result->denials_by_word[i], i};
     qsort(lines, count, sizeof *lines, most_first);
-    for (size_t i = 0; i < count && lines[i].count; i++)
-        printf("  %10llu  %s\n", (unsigned long long)lines[i].count,
-               nc_negation_list_word(words, lines[i].word));
+    if (count && (lines[0].count || lines[0].denials))
+        printf("  %10s  %10s\n", "hold it", "deny");
+    for (size_t i = 0; i < count && (lines[i].count || lines[i].denials); i++)
+        printf("  %10llu  %10llu  %s\n", (unsigned long long)lines[i].count,
+               (unsigned long long)lines[i].denials, nc_negation_list_word(words, lines[i].word));
     if (result->unread) {
         printf("%llu records without a caption were left out; the first: ",
                (unsigned long long)result->unread);

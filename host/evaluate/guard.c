@@ -58,7 +58,7 @@ static int choose_captions(struct nc_guard *guard)
     for (size_t i = 0; i < captions->count; i++) {
         struct nc_negation_match match;
         const char *text = captions->items[i].text;
-        if (nc_negation_find(text, strlen(text), 0, &match)) {
+        if (nc_denial_find(text, strlen(text), 0, &match)) {
             guard->negated++;
             continue;
         }

@@ -4,7 +4,6 @@
 
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
-#include "nclip/negation/words.h"
 
 #include <stdint.h>
 #include <stdio.h>
@@ -12,12 +11,17 @@
 #include <string.h>
 #include <strings.h>
 
-enum { LETTER = 1, APOSTROPHE = 2, BEYOND = 4 /* the byte alone does not say */ };
+enum {
+    LETTER = 1,
+    ODD = 2,    /* may be an apostrophe, or begin one, behind an n */
+    BEYOND = 4, /* the byte alone does not say */
+};
 enum { NO_WORD = -1, MOST_WORDS = 10000, LARGEST_FILE = 1 << 24 };
 
 struct nc_negation_list {
     char **words; /* lower case */
     size_t *lengths;
+    struct negation_phrases **phrases;
     size_t count;
     int contraction;    /* the index of n't, or NO_WORD */
     uint8_t class[256]; /* what a byte is in a text */
@@ -42,6 +46,9 @@ void nc_negation_list_free(struct nc_negation_list *list)
         return;
     for (size_t i = 0; i < list->count; i++)
         free(list->words[i]);
+    for (size_t i = 0; list->phrases && i < list->count; i++)
+        negation_phrases_free(list->phrases[i]);
+    free(list->phrases);
     free(list->words);
     free(list->lengths);
     free(list->next);
@@ -98,8 +105,8 @@ static int load(struct nc_negation_list *list, const char *path)
             word++, length--;
         if (!length || *word == '#')
             continue;
-        bool contraction, plain;
-        bool whole = negation_word_end(word, length, 0, &contraction, &plain) == length && plain;
+        enum negation_kind kind;
+        bool whole = negation_word_end(word, length, 0, &kind) == length && kind == NEGATION_PLAIN;
         if (!whole && !(length == 3 && strncasecmp(word, "n't", 3) == 0))
             status =
                 nc_error(NC_BAD_INPUT, "%s line %zu: not one word of letters and digits (or n't)",
@@ -130,14 +137,20 @@ static int load_built_in(struct nc_negation_list *list)
 static int make_tables(struct nc_negation_list *list)
 {
     list->next = malloc(list->count * sizeof *list->next);
-    if (!list->next)
+    list->phrases = calloc(list->count, sizeof *list->phrases);
+    if (!list->next || !list->phrases)
         return nc_error(NC_FAILED, "no memory for a list of words");
+    int status = NC_OK;
+    for (size_t i = 0; i < list->count && status == NC_OK; i++)
+        status = negation_phrases_create(list->words[i], &list->phrases[i]);
+    if (status != NC_OK)
+        return status;
     for (int byte = 0; byte < 256; byte++) {
         char text = (char)byte;
-        list->class[byte] = byte >= 0x80                   ? BEYOND
-                            : negation_letter(&text, 1, 0) ? LETTER
-                            : byte == '\''                 ? APOSTROPHE
-                                                           : 0;
+        list->class[byte] = byte >= 0x80                     ? BEYOND
+                            : negation_letter(&text, 1, 0)   ? LETTER
+                            : negation_is_odd((uint8_t)byte) ? ODD
+                                                             : 0;
         list->first[byte] = NO_WORD;
     }
     list->contraction = NO_WORD;
@@ -187,6 +200,30 @@ static int look_up(const struct nc_negation_list *list, const char *word, size_t
     return NO_WORD;
 }
 
+/* May the plain word that ends here be "dont", or the t of "don 't"? */
+static inline bool may_be_unjoined(const char *word, size_t length)
+{
+    return (word[length - 1] | 32) == 't' && (length == 1 || (word[length - 2] | 32) == 'n');
+}
+
+/* Fills the match; false when there is none after all. */
+static bool judge(const struct nc_negation_list *list, const char *text, size_t length, size_t from,
+                  int found, struct nc_negation_match *match)
+{
+    match->listed = true;
+    if (found == NO_WORD) {
+        if (list->contraction == NO_WORD ||
+            !negation_unjoined(text, length, from, &match->start, match->end, &match->listed))
+            return false;
+        found = list->contraction;
+    }
+    if (negation_is_entity(text, length, match->start, match->end))
+        return false;
+    match->word = (size_t)found;
+    negation_judge(list->phrases[found], text, length, match);
+    return true;
+}
+
 bool nc_negation_list_find(const struct nc_negation_list *list, const char *text, size_t length,
                            size_t from, struct nc_negation_match *match)
 {
@@ -195,23 +232,30 @@ bool nc_negation_list_find(const struct nc_negation_list *list, const char *text
         while (at < length && list->class[(uint8_t)text[at]] == LETTER)
             at++;
         uint8_t stopped = at < length ? list->class[(uint8_t)text[at]] : 0;
+        bool plain = true;
         int found = NO_WORD;
-        if (!(stopped & BEYOND) && (!(stopped & APOSTROPHE) || at == start)) {
-            if (at > start)
-                found = look_up(list, text + start, at - start);
-            else if (++at < length && ((uint8_t)text[at] & 0xc0) == 0x80) /* no character: rare */
-                at = negation_skip(text, length, at - 1);
-        } else {
-            bool contraction, plain;
-            size_t end = negation_word_end(text, length, start, &contraction, &plain);
-            if (end > start && plain)
-                found = look_up(list, text + start, end - start);
-            else if (contraction)
+        if (stopped && (stopped == BEYOND ||
+                        (at > start && (text[at] == '\'' || (text[at - 1] | 32) == 'n')))) {
+            enum negation_kind kind;
+            size_t end = negation_word_end(text, length, start, &kind);
+            plain = kind == NEGATION_PLAIN;
+            if (kind == NEGATION_CONTRACTION)
                 found = list->contraction;
+            else if (end > start && plain)
+                found = look_up(list, text + start, end - start);
             at = end > start ? end : negation_skip(text, length, start);
+        } else if (at > start) {
+            found = look_up(list, text + start, at - start);
+        } else {
+            if (++at < length && ((uint8_t)text[at] & 0xc0) == 0x80) /* no character: rare */
+                at = negation_skip(text, length, at - 1);
+            continue;
         }
-        if (found != NO_WORD) {
-            *match = (struct nc_negation_match){start, at, (size_t)found};
+        if (found == NO_WORD && !(plain && may_be_unjoined(text + start, at - start)))
+            continue;
+        struct nc_negation_match candidate = {.start = start, .end = at};
+        if (judge(list, text, length, from, found, &candidate)) {
+            *match = candidate;
             return true;
         }
     }

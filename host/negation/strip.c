@@ -1,8 +1,8 @@
 /* Taking the negations out of a caption, word by word. */
 #include "nclip/negation/strip.h"
 
-#include "nclip/negation/words.h"
 #include "nclip/negation/lexicon.h"
+#include "nclip/negation/words.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -107,41 +107,45 @@ static const struct rule *rule_for(const char *word, size_t length, const char *
     return NULL;
 }
 
-/* The word without its n't, with ' or U+2019. */
-static void put_contraction(struct output *out, const char *word, size_t length)
+/* A verb as it is without n't. */
+static void put_verb(struct output *out, const char *verb, size_t length)
 {
     static const char *const stems[][2] = {
         {"ca", "can"}, {"wo", "will"}, {"sha", "shall"}, {"ai", "is"}};
+    for (size_t i = 0; i < sizeof stems / sizeof *stems; i++) {
+        if (equals(verb, length, stems[i][0])) {
+            put(out, stems[i][1], strlen(stems[i][1]));
+            return;
+        }
+    }
+    put(out, verb, length);
+}
+
+/* The word without its n't, with ' or U+2019; of any other apostrophe the verb alone. */
+static void put_contraction(struct output *out, const char *word, size_t length, size_t verb)
+{
     for (size_t n = 0; n + 2 < length; n++) {
         size_t quote = word[n + 1] == '\'' ? 1 : 3;
         if ((word[n] | 32) != 'n' ||
             (quote == 3 && (n + 4 >= length || memcmp(word + n + 1, "\xe2\x80\x99", 3) != 0)))
             continue;
-        const char *stem = NULL;
-        for (size_t i = 0; i < sizeof stems / sizeof *stems; i++)
-            if (equals(word, n, stems[i][0]))
-                stem = stems[i][1];
-        put(out, stem ? stem : word, stem ? strlen(stem) : n);
+        put_verb(out, word, n);
         put(out, word + n + quote + 2, length - (n + quote + 2));
         return;
     }
-    put(out, word, length);
+    put_verb(out, word, verb);
 }
 
-/* The negation [at, at + length): what stands for it. Returns behind it, or NULL with a reason. */
-static const char *put_negation(struct output *out, const char *at, size_t length, bool contraction,
-                                const char **reason)
+/* The negation of the match: what stands for it. Returns behind it, or NULL with a reason. */
+static const char *put_negation(struct output *out, const char *caption,
+                                const struct nc_negation_match *match, const char **reason)
 {
-    size_t next_length;
-    const char *behind = at + length, *next = next_word(behind, &next_length);
-    if (contraction) {
-        put_contraction(out, at, length);
+    size_t next_length, length = match->end - match->start;
+    const char *at = caption + match->start, *behind = at + length,
+               *next = next_word(behind, &next_length);
+    if (strcmp(nc_negation_word(match->word), "n't") == 0) {
+        put_contraction(out, at, length, nc_negation_verb(caption, match));
         return behind;
-    }
-    if (equals(at, length, "not") &&
-        (equals(next, next_length, "only") || equals(next, next_length, "just"))) {
-        *reason = "\"not only\" denies nothing";
-        return NULL;
     }
     const struct rule *rule = rule_for(at, length, behind);
     if (!rule) {
@@ -180,15 +184,16 @@ char *nc_negation_strip(const char *caption, const char **reason)
         return NULL;
     *reason = NULL;
     out.capital = isupper((unsigned char)caption[strspn(caption, " \t\"")]);
-    bool found = nc_negation_find(caption, size, 0, &match);
+    bool found = nc_denial_find(caption, size, 0, &match);
     if (!found)
-        *reason = "no negation";
+        *reason = nc_negation_find(caption, size, 0, &match)
+                      ? "its negation word denies nothing (\"No. 5\", \"not only\")"
+                      : "no negation";
     for (const char *at = caption; !*reason && at && *at;) {
         size_t length = word_length(at);
         if (found && at == caption + match.start) {
-            at = put_negation(&out, at, match.end - match.start,
-                              strcmp(nc_negation_word(match.word), "n't") == 0, reason);
-            found = nc_negation_find(caption, size, match.end, &match);
+            at = put_negation(&out, caption, &match, reason);
+            found = nc_denial_find(caption, size, match.end, &match);
             behind_negation = true;
             continue;
         }
@@ -235,7 +240,7 @@ bool nc_negated_thing(const char *caption, char *thing, size_t size)
 {
     enum { MOST_WORDS = 4 };
     struct nc_negation_match match = {0};
-    while (nc_negation_find(caption, strlen(caption), match.end, &match)) {
+    while (nc_denial_find(caption, strlen(caption), match.end, &match)) {
         const char *word = nc_negation_word(match.word), *at = caption + match.end;
         bool of = strcmp(word, "absence") == 0 || strcmp(word, "lack") == 0;
         size_t length, used = 0, words = 0;

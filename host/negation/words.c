@@ -61,22 +61,35 @@ static bool is(char byte, char lower)
     return (byte | 32) == lower;
 }
 
-size_t negation_word_end(const char *text, size_t length, size_t at, bool *contraction, bool *plain)
+size_t negation_word_end(const char *text, size_t length, size_t at, enum negation_kind *kind)
 {
-    size_t start = at, step;
-    *contraction = false;
-    *plain = true;
+    size_t start = at, step, end;
+    *kind = NEGATION_PLAIN;
     for (;;) {
-        while ((step = negation_letter(text, length, at)))
+        while ((step = negation_letter(text, length, at))) {
+            /* Some of what stands for an apostrophe would pass for a letter. */
+            if (((unsigned char)text[at] & 0x80) && *kind == NEGATION_PLAIN &&
+                (end = negation_contraction_end(text, length, start, at))) {
+                *kind = NEGATION_CONTRACTION;
+                return end;
+            }
             at += step;
+        }
         size_t quote = at > start ? apostrophe(text, length, at) : 0;
-        if (!quote || !negation_letter(text, length, at + quote))
-            return at;
+        if (!quote || !negation_letter(text, length, at + quote)) {
+            end = at > start && *kind == NEGATION_PLAIN
+                      ? negation_contraction_end(text, length, start, at)
+                      : 0;
+            if (end)
+                *kind = NEGATION_CONTRACTION;
+            return end ? end : at;
+        }
         size_t after = at + quote;
         if (is(text[at - 1], 'n') && is(text[after], 't') &&
             !negation_letter(text, length, after + 1))
-            *contraction = true;
-        *plain = false;
+            *kind = NEGATION_CONTRACTION;
+        else if (*kind == NEGATION_PLAIN)
+            *kind = NEGATION_JOINED;
         at = after;
     }
 }
@@ -90,21 +103,58 @@ size_t negation_skip(const char *text, size_t length, size_t at)
     return at;
 }
 
-bool nc_negation_find(const char *text, size_t length, size_t from, struct nc_negation_match *match)
+bool negation_is_entity(const char *text, size_t length, size_t start, size_t end)
+{
+    while (start >= 4 && strncasecmp(text + start - 4, "amp;", 4) == 0) /* escaped twice */
+        start -= 4;
+    return start && text[start - 1] == '&' && end < length && text[end] == ';';
+}
+
+static size_t look_up(const char *word, size_t length)
+{
+    for (size_t i = 0; i < WORDS; i++)
+        if (i != CONTRACTION && strlen(words[i]) == length &&
+            strncasecmp(word, words[i], length) == 0)
+            return i;
+    return WORDS;
+}
+
+static bool find_any(const char *text, size_t length, size_t from, struct nc_negation_match *match)
 {
     for (size_t at = from; at < length;) {
-        bool contraction, plain;
-        size_t end = negation_word_end(text, length, at, &contraction, &plain);
-        size_t word = contraction ? CONTRACTION : WORDS;
-        for (size_t i = 0; plain && i < WORDS && word == WORDS; i++)
-            if (i != CONTRACTION && strlen(words[i]) == end - at &&
-                strncasecmp(text + at, words[i], end - at) == 0)
-                word = i;
-        if (word < WORDS) {
-            *match = (struct nc_negation_match){at, end, word};
+        enum negation_kind kind;
+        bool listed = true;
+        size_t start = at, end = negation_word_end(text, length, at, &kind), word = WORDS;
+        if (kind == NEGATION_CONTRACTION)
+            word = CONTRACTION;
+        else if (kind == NEGATION_PLAIN && end > at)
+            word = look_up(text + at, end - at);
+        if (word == WORDS && kind == NEGATION_PLAIN && end > at &&
+            negation_unjoined(text, length, from, &start, end, &listed))
+            word = CONTRACTION;
+        if (word < WORDS && !negation_is_entity(text, length, start, end)) {
+            *match = (struct nc_negation_match){
+                .start = start, .end = end, .word = word, .listed = listed};
+            negation_judge_word(words[word], text, length, match);
             return true;
         }
         at = end > at ? end : negation_skip(text, length, at);
     }
+    return false;
+}
+
+bool nc_negation_find(const char *text, size_t length, size_t from, struct nc_negation_match *match)
+{
+    for (; find_any(text, length, from, match); from = match->end)
+        if (match->listed)
+            return true;
+    return false;
+}
+
+bool nc_denial_find(const char *text, size_t length, size_t from, struct nc_negation_match *match)
+{
+    for (; find_any(text, length, from, match); from = match->end)
+        if (match->denies)
+            return true;
     return false;
 }

@@ -52,9 +52,9 @@ struct scan_sample {
 
 struct scan_tally {
     const struct nc_scan_options *options;
-    uint64_t captions, negated, unread, bytes;
-    uint64_t *by_word;
-    uint64_t *last_caption; /* [words] the caption that counted last for each */
+    uint64_t captions, negated, denials, unread, bytes;
+    uint64_t *by_word, *denials_by_word;
+    uint64_t *last_caption, *last_denial; /* [words] the caption that counted last for each */
     struct scan_sample *samples;
     size_t sample_count, worst; /* index of the highest priority */
     /* The first record without a caption, by file and offset. */

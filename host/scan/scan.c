@@ -214,11 +214,14 @@ static int fill_result(const struct scan *scan, struct scan_tally *tally,
                         tally->unread_reason ? tally->unread_reason : "");
     result->captions = tally->captions;
     result->negated = tally->negated;
+    result->denials = tally->denials;
     result->unread = tally->unread;
     result->bytes = tally->bytes;
     result->files = scan->files.count;
     result->by_word = tally->by_word;
     tally->by_word = NULL;
+    result->denials_by_word = tally->denials_by_word;
+    tally->denials_by_word = NULL;
     if (tally->unread_reason)
         snprintf(result->unread_first, sizeof result->unread_first, "%.400s byte %llu: %s",
                  name_of(scan, tally->unread_file), (unsigned long long)tally->unread_offset,
@@ -296,5 +299,6 @@ void nc_scan_result_free(struct nc_scan_result *result)
     free(owned);
     free(result->examples);
     free(result->by_word);
+    free(result->denials_by_word);
     *result = (struct nc_scan_result){0};
 }

@@ -28,8 +28,11 @@ int scan_tally_create(const struct nc_scan_options *options, struct scan_tally *
     *tally = (struct scan_tally){.options = options};
     tally->by_word = calloc(words + 1, sizeof *tally->by_word);
     tally->last_caption = calloc(words + 1, sizeof *tally->last_caption);
+    tally->denials_by_word = calloc(words + 1, sizeof *tally->denials_by_word);
+    tally->last_denial = calloc(words + 1, sizeof *tally->last_denial);
     tally->samples = calloc(options->examples + 1, sizeof *tally->samples);
-    return tally->by_word && tally->last_caption && tally->samples
+    return tally->by_word && tally->last_caption && tally->denials_by_word && tally->last_denial &&
+                   tally->samples
                ? NC_OK
                : nc_error(NC_FAILED, "scan: no memory for %zu examples", options->examples);
 }
@@ -41,6 +44,8 @@ void scan_tally_free(struct scan_tally *tally)
     free(tally->samples);
     free(tally->by_word);
     free(tally->last_caption);
+    free(tally->denials_by_word);
+    free(tally->last_denial);
     *tally = (struct scan_tally){0};
 }
 
@@ -108,23 +113,30 @@ static char *showable(const char *text, size_t length)
     return copy;
 }
 
+/* Counts the caption for the word, once. */
+static void count(uint64_t *by_word, uint64_t *last, size_t word, uint64_t caption)
+{
+    by_word[word] += last[word] != caption;
+    last[word] = caption;
+}
+
 int scan_tally_caption(struct scan_tally *tally, size_t file, uint64_t offset, const char *text,
                        size_t length)
 {
     struct nc_negation_match match = {0};
     uint64_t number = ++tally->captions;
-    bool negated = false;
+    bool negated = false, denies = false;
     while (nc_negation_list_find(tally->options->words, text, length, match.end, &match)) {
-        negated = true;
-        if (tally->last_caption[match.word] != number) {
-            tally->last_caption[match.word] = number;
-            tally->by_word[match.word]++;
-        }
+        negated |= match.listed;
+        denies |= match.denies;
+        if (match.listed)
+            count(tally->by_word, tally->last_caption, match.word, number);
+        if (match.denies)
+            count(tally->denials_by_word, tally->last_denial, match.word, number);
     }
-    if (!negated)
-        return NC_OK;
-    tally->negated++;
-    if (!tally->options->examples)
+    tally->negated += negated;
+    tally->denials += denies;
+    if (!tally->options->examples || !(negated || denies))
         return NC_OK;
     struct scan_sample sample = {
         .priority = priority(tally->options->seed, file, offset), .file = file, .offset = offset};
@@ -156,9 +168,12 @@ int scan_tally_merge(struct scan_tally *to, struct scan_tally *from)
 {
     to->captions += from->captions;
     to->negated += from->negated;
+    to->denials += from->denials;
     to->bytes += from->bytes;
-    for (size_t i = 0; i < nc_negation_list_count(to->options->words); i++)
+    for (size_t i = 0; i < nc_negation_list_count(to->options->words); i++) {
         to->by_word[i] += from->by_word[i];
+        to->denials_by_word[i] += from->denials_by_word[i];
+    }
     for (size_t i = 0; i < from->sample_count; i++) {
         if (wanted(to, &from->samples[i]))
             keep(to, &from->samples[i]);

@@ -228,7 +228,7 @@ static bool negation_after(const struct nc_tokenizer_scratch *scratch, size_t cu
 {
     const char *text = (const char *)scratch->clean.at;
     struct nc_negation_match match = {0};
-    while (nc_negation_find(text, scratch->clean.count, match.end, &match))
+    while (nc_denial_find(text, scratch->clean.count, match.end, &match))
         if (match.end > cut_at)
             return true;
     return false;

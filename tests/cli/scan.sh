@@ -32,6 +32,20 @@ has out '"offset":19,"text":"a street with no cars"'
 has out '2 of 4 captions hold a negation word: 50%'
 has out 'examples'
 
+# The words alone, and what they deny: both, by word.
+printf '%s\n' 'a bottle of Chanel No. 5' 'not only a dog' 'without doubt a cat' 'a dog that isn&#39;t here' \
+    'no cat' 'they dont walk' 'plain' >denials.txt
+"$nclip" scan denials.txt --json --examples 9 >out 2>err
+has out '"captions":7,"negated":5,'
+has out '"by_word":{"no":2,"not":1,"without":1,"n'"'"'t":1,'
+has out '"denials":3,"denials_fraction":0.42'
+has out '"denials_by_word":{"no":1,"not":0,"without":0,"n'"'"'t":2,'
+has out '"text":"they dont walk"'
+"$nclip" scan denials.txt >out 2>err
+has out '5 of 7 captions hold a negation word'
+has out '3 of 7 captions deny something'
+grep -q '^ *2 *1  no$' out || fail "no line of both counts: $(cat out)"
+
 # The same from everywhere.
 "$nclip" scan a.txt --json 2>err >one
 sed '/./s/.*/{"caption": "&"}/' a.txt >a.jsonl

@@ -45,7 +45,9 @@ static const char *const stripped[][2] = {
     {"any dog without any anything", "any dog with some something"},
     {"a sign, \xe2\x80\x9cno parking\xe2\x80\x9d", "a sign, \xe2\x80\x9cparking\xe2\x80\x9d"},
     {"a room\xe2\x80\x94no people", "a room\xe2\x80\x94people"},
-    {"\xe2\x80\x9cisn\xe2\x80\x99t it\xe2\x80\x9d", "\xe2\x80\x9cis it\xe2\x80\x9d"},
+    {"\xe2\x80\x9cisn\xe2\x80\x99t red\xe2\x80\x9d", "\xe2\x80\x9cis red\xe2\x80\x9d"},
+    {"it isn&#39;t red, it don\xc2\xb4t fly, it wont", "it is red, it do fly, it will"},
+    {"a No. 5 bus without doors", "a No. 5 bus with doors"},
     {"caf\xc3\xa9 without caf\xc3\xa9s", "caf\xc3\xa9 with caf\xc3\xa9s"},
 };
 
@@ -62,7 +64,8 @@ static void strips_negations(void **state)
         free(text);
     }
     static const char *const left[] = {
-        "", "a dog", "not only a dog but a cat", "no", "No!", "n't", "not just red"};
+        "", "a dog", "not only a dog but a cat", "no", "No!", "n't", "not just red", "No. 5",
+        "isn't she lovely"};
     for (size_t i = 0; i < sizeof left / sizeof *left; i++) {
         const char *reason = NULL;
         char *text = nc_negation_strip(left[i], &reason);

@@ -578,7 +578,8 @@ static void both_searches_agree(void **state)
         "no",   "not", "n't",     "'",        "\xe2\x80\x99", "isn",
         "t",    " ",   "without", "\xc3\xa9", "\xc2\xa0",     "\xe3\x80\x80",
         ".",    "_",   "N",       "OT",       "\xff",         "\x80",
-        "lack", "s",   "-",       "7"};
+        "lack", "s",   "-",       "7",        "don",          "&#39;",
+        "`",    "?",   " only",   "no doubt", "\xca\xbc",     "\\"};
     uint64_t random = 1;
     size_t found = 0;
     for (int round = 0; round < 20000; round++) {
@@ -592,8 +593,10 @@ static void both_searches_agree(void **state)
         }
         struct nc_negation_match a = {0}, b = {0};
         for (;;) {
-            bool one = nc_negation_find(text, length, a.end, &a);
-            bool two = nc_negation_list_find(words, text, length, b.end, &b);
+            bool one = nc_negation_find(text, length, a.end, &a), two;
+            do {
+                two = nc_negation_list_find(words, text, length, b.end, &b);
+            } while (two && !b.listed);
             assert_int_equal(one, two);
             if (!one)
                 break;
@@ -601,6 +604,7 @@ static void both_searches_agree(void **state)
             assert_int_equal(a.start, b.start);
             assert_int_equal(a.end, b.end);
             assert_int_equal(a.word, b.word);
+            assert_int_equal(a.denies, b.denies);
         }
     }
     assert_true(found > 1000);

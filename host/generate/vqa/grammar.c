@@ -90,7 +90,8 @@ static enum nc_vqa_form form_of(const struct vqa_asked *q, bool inner, const cha
         return NC_VQA_WH;
     if (inner)
         return NC_VQA_NO_QUESTION;
-    if (nc_negation_find(text, strlen(text), 0, &match))
+    if (nc_negation_find(text, strlen(text), 0, &match) ||
+        nc_denial_find(text, strlen(text), 0, &match)) /* "isnt" */
         return NC_VQA_NEGATIVE;
     for (size_t i = 1; i < q->s.count; i++)
         if (vqa_equal(q->s.low[i], "or"))

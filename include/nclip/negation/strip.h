@@ -19,7 +19,8 @@
  *     lacks, lacked, lacking  has, had, having
  *
  * Behind a negation any, anyone, anybody, anything and anywhere become some, ... The first letter
- * stays a capital. Left alone: "not only", "not just", and captions of which nothing would be left.
+ * stays a capital. Left alone: what denies nothing ("not only", "No. 5": words.h), and captions of which
+ * nothing would be left.
  * All else stays as it is: no article is added, so that "there is no dog" becomes "there is dog".
  */
 char *nc_negation_strip(const char *caption, const char **reason);

@@ -1,4 +1,5 @@
-/* How rare negation is: counts the captions that hold a negation word, in any amount of text.
+/* How rare negation is: counts the captions that hold a negation word, and those that deny something
+ * (nclip/negation/words.h tells the two apart), in any amount of text.
  *
  * Files are read by all cores; a large file of lines is cut into blocks. What is counted, and which
  * examples are shown, does not depend on the number of threads. Memory depends on the number of
@@ -46,7 +47,7 @@ struct nc_scan_options {
     const char *field;
     size_t threads;  /* 0: one a core */
     size_t block;    /* bytes read at once; 0: a good number */
-    size_t examples; /* captions with a negation to keep, chosen by chance */
+    size_t examples; /* captions with a negation or denial to keep, by chance */
     uint64_t seed;
     bool progress;
 };
@@ -59,8 +60,10 @@ struct nc_scan_example {
 };
 
 struct nc_scan_result {
-    uint64_t captions, negated;
-    uint64_t *by_word; /* captions that hold word i of the list */
+    uint64_t captions, negated; /* the plain count, which papers' figures are compared with */
+    uint64_t *by_word;          /* captions that hold word i of the list */
+    uint64_t denials;           /* captions that deny something */
+    uint64_t *denials_by_word;  /* with word i */
     uint64_t unread;   /* lines, records and samples without a caption that can be read */
     uint64_t bytes;    /* unpacked */
     size_t files;

@@ -69,7 +69,7 @@ struct nc_tokens {
     size_t full_count;  /* what count would be without a context */
     bool truncated;     /* some tokens were cut away */
     bool skipped;       /* too long, and NC_TRUNCATE_SKIP was asked for */
-    bool negation_lost; /* truncated, and a negation word (nclip/negation_words.h) is
+    bool negation_lost; /* truncated, and a denial (nclip/negation/words.h) is
                          * wholly or partly among what was cut away */
     size_t capacity;    /* of ids */
     struct nc_tokenizer_scratch *scratch;
