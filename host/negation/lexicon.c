@@ -21,59 +21,108 @@ static const char *const determiners[] = {
 };
 
 static const char *const adverbs[] = {
-    "about", "actually", "all", "almost", "already", "also", "always", "as", "being", "both",
-    "completely", "currently", "entirely", "equally", "ever", "fairly", "freshly", "fully", "just",
-    "less", "mainly", "mid-air", "more", "mostly", "nearly", "only", "partially", "partly",
-    "primarily", "properly", "quite", "rather", "really", "slightly", "so", "standing-up", "still",
-    "together", "too", "totally", "usually", "very", "well",
+    "about", "actually", "again", "all", "almost", "already", "also", "always", "anymore", "apart",
+    "as", "away", "backward", "being", "both", "completely", "currently", "entirely", "equally",
+    "even", "ever", "fairly", "forward", "freshly", "fully", "halfway", "here", "just", 
+    "less", "likely", "mainly", "mid-air", "more", "mostly", "nearly", "now",
+    "often", "once", "only", "partially", "partly", "perfectly", "primarily",
+    "probably", "properly", "quite", "rather", "really", "slightly", "so", "somewhat", 
+    "standing-up", "still", "there", "today", "together", "too", "totally", "upside-down",
+    "usually", "very", "well", "yet",
 };
 
 static const char *const adjectives[] = {
-    "abandoned", "able", "alert", "alive", "alone", "american", "ancient", "angry", "antique",
-    "artificial", "asleep", "available", "awake", "backwards", "bad", "bald", "bare", "barefoot",
-    "beautiful", "beige", "big", "black", "blank", "blond", "blonde", "blooming", "blue", "blurry",
-    "bored", "brand-new", "bright", "broken", "brown", "brunette", "bumpy", "burnt", "busy",
-    "calm", "carpeted", "casual", "caucasian", "chinese", "chocolate", "choppy", "circular",
-    "clean", "clear", "close", "closed", "cloudy", "cold", "colored", "colorful", "comfortable",
-    "complete", "concrete", "cooked", "cool", "crooked", "crowded", "curly", "curved", "cute",
-    "damaged", "damp", "dangerous", "dark", "dead", "deep", "delicious", "different", "digital",
-    "dirty", "domestic", "domesticated", "double-decker", "dry", "dusty", "early", "edible",
-    "elderly", "electric", "electronic", "empty", "even", "excited", "expensive", "expired",
-    "extinct", "faded", "fake", "fat", "female", "fenced", "ferocious", "fluffy", "foggy",
-    "folded", "foreign", "formal", "frayed", "free", "fresh", "friendly", "frozen", "full",
-    "funny", "furry", "fuzzy", "glass", "gold", "golden", "good", "gourmet", "grassy", "gray",
-    "green", "grey", "grumpy", "hairless", "hairy", "half", "handmade", "handsome", "happy",
-    "hard", "healthy", "heavy", "high", "hilly", "hollow", "homemade", "horizontal", "hot", "huge",
-    "human", "hungry", "icy", "identical", "indoor", "indoors", "inside", "intact", "interested",
-    "japanese", "jewish", "juicy", "large", "late", "lazy", "leafless", "left-handed", "legal",
-    "level", "lit", "little", "lonely", "long", "loose", "loud", "low", "lush", "mad", "male",
-    "married", "masculine", "mature", "meat", "medium", "messy", "metal", "missing", "modern",
-    "muddy", "multicolored", "muscular", "nake", "naked", "narrow", "natural", "neat", "nervous",
-    "new", "nice", "nude", "obese", "old", "open", "operational", "orange", "organic", "ornate",
-    "outdoor", "outdoors", "outside", "overcast", "overweight", "paved", "peeled", "pink", "plaid",
-    "plain", "plastic", "playful", "pointed", "pointy", "poor", "portable", "pregnant", "present",
-    "pretty", "private", "professional", "public", "purple", "quiet", "raw", "ready", "real",
-    "rectangular", "red", "religious", "right-handed", "ripe", "rocky", "rotten", "rough", "round",
-    "rural", "rusty", "sad", "safe", "salty", "same", "sandy", "scared", "secure", "serious",
-    "shaggy", "shallow", "sharp", "shiny", "shirtless", "short", "shy", "sick", "silver",
-    "similar", "single", "skinny", "sleepy", "sliced", "slim", "slow", "small", "smooth", "sober",
-    "soft", "sour", "spicy", "spotless", "spotted", "square", "stable", "stale", "steep", "stone",
-    "straight", "strange", "striped", "strong", "sunny", "sweet", "symmetrical", "tall", "tame",
-    "tan", "thick", "thin", "tidy", "tight", "tilted", "tiny", "tired", "toy", "traditional",
-    "transparent", "tropical", "twins", "ugly", "unhappy", "unusual", "upright", "upset",
-    "upside-down", "urban", "used", "vacant", "vegan", "vegetarian", "vertical", "vintage",
-    "violent", "visible", "warm", "wavy", "wealthy", "weird", "wet", "white", "wide", "wild",
-    "windy", "wood", "wooden", "wool", "wrinkled", "yellow", "young", "yummy",
+    "abandoned", "able", "abstract", "active", "adult", "aerial", "african", "aged", "aggressive",
+    "airborne", "alert", "alive", "alone", "american", "ancient", "angry", "antique", "appropriate",
+    "arched", "artificial", "asian", "asleep", "athletic", "australian", "authentic", "available",
+    "average", "awake", "aware", "awkward", "backwards", "bad", "balanced", "bald", "bare",
+    "barefoot", "basic", "beautiful", "beige", "big", "black", "blank", "blind", "blond", "blonde",
+    "blooming", "blue", "blurred", "blurry", "bold", "bored", "bottled", "bowed", "boxed",
+    "brand-new", "brave", "breakable", "brick", "bright", "brightly", "british", "broken", "brown",
+    "brunette", "bulky", "bumpy", "burnt", "bushy", "busy", "calm", "canadian", "caramelized",
+    "careful", "carpeted", "casual", "caucasian", "cheap", "checkered", "cheerful", "chilly",
+    "chinese", "chocolate", "choppy", "chubby", "circular", "classic", "classy", "clean",
+    "clean-shaven", "clear", "clear-cut", "close", "closed", "cloudy", "coastal", "cold", "colored",
+    "colorful", "colourful", "comfortable", "common", "complete", "complicated", "concerned",
+    "concrete", "confused", "content", "cooked", "cool", "crispy", "crooked", "crowded", "crunchy",
+    "curious", "curly", "current", "cursive", "curved", "cute", "damaged", "damp", "dangerous",
+    "dark", "dead", "decorative", "deep", "defensive", "delicious", "dense", "different", "digital",
+    "dim", "dirty", "disabled", "distant", "domestic", "domesticated", "double-decker", "dressy",
+    "drinkable", "drunk", "dry", "dual", "dull", "dusty", "early", "east", "edible", "elderly",
+    "electric", "electronic", "elegant", "empty", "endangered", "english", "enormous", "european",
+    "even", "evergreen", "excited", "exotic", "expensive", "expired", "extinct", "extra", "faded",
+    "fake", "false", "familiar", "famous", "fancy", "fashionable", "fast", "fat", "female",
+    "feminine", "fenced", "ferocious", "fictional", "filthy", "fit", "flat", "flexible",
+    "floral", "fluffy", "foamy", "focused", "foggy", "folded", "foreign", "formal", "fragile",
+    "frayed", "free", "freezing", "french", "fresh", "friendly", "frightened", "frosty", "frozen",
+    "full", "functional", "funny", "furnished", "furry", "fuzzy", "german", "giant", "glad",
+    "glass", "gloomy", "glossy", "gluten-free", "gold", "golden", "good", "gourmet", "grassy",
+    "gray", "greasy", "green", "green-eyed", "grey", "gross", "grumpy", "hairless", "hairy", "half",
+    "handheld", "handmade", "handsome", "handy", "happy", "hard", "harmful", "hazy", "healthful",
+    "healthy", "heavy", "heavyset", "high", "hilarious", "hilly", "hispanic", "historic", "hollow",
+    "homemade", "horizontal", "horned", "hostile", "hot", "huge", "human", "humid", "hungry", "icy",
+    "identical", "inappropriate", "indian", "indoor", "indoors", "industrial", "inedible",
+    "inflatable", "innocent", "inside", "intact", "intense", "intentional", "interested", "italian",
+    "japanese", "jealous", "jewish", "joyful", "juicy", "kosher", "lame", "large", "late", "latino",
+    "lazy", "leafless", "leather", "left-handed", "legal", "lengthy", "level", "lifelike", "light",
+    "lightweight", "liquid", "lit", "little", "local", "lonely", "long", "loose", "lopsided",
+    "lost", "loud", "low", "lucky", "lukewarm", "lush", "mad", "mainstream", "male", "manual",
+    "married", "masculine", "massive", "mature", "mean", "meat", "mechanical", "medium", "messy",
+    "metal", "mexican", "military", "minimal", "missing", "mixed", "modern", "moist", "motorized",
+    "mountainous", "muddy", "multi-colored", "multicolored", "muscular", "mute", "nake", "naked",
+    "narrow", "natural", "nearby", "neat", "nervous", "neutral", "new", "nice", "noisy", "nonfat",
+    "normal", "northern", "nude", "nutritious", "obese", "obvious", "odd", "off-white", "official",
+    "okay", "old", "old-fashioned", "one-way", "opaque", "open", "operational", "optimistic",
+    "orange", "ordinary", "organic", "oriental", "original", "ornate", "outdoor", "outdoors",
+    "outgoing", "outside", "oval", "overcast", "overgrown", "overripe", "overweight", "pale",
+    "parallel", "patient", "paved", "peaceful", "peeled", "perfect", "permanent", "perpendicular",
+    "personal", "pink", "plaid", "plain", "plastic", "playful", "pleased", "pointed", "pointy",
+    "polite", "poor", "popular", "portable", "positive", "powerful", "precious", "pregnant",
+    "prepared", "present", "presentable", "pretty", "previous", "primitive", "princess-like",
+    "printed", "private", "productive", "professional", "proper", "proud", "public", "puffy",
+    "pure", "purple", "pushy", "quick", "quiet", "rainy", "random", "rare", "raw", "ready", "real",
+    "realistic", "recent", "rectangular", "recyclable", "red", "reflective", "related", "relaxed",
+    "religious", "residential", "responsible", "rested", "retired", "retro", "rich", "ridiculous",
+    "right", "right-handed", "ripe", "ripped", "rocky", "romantic", "rotten", "rough", "round",
+    "royal", "rude", "rural", "rustic", "rusty", "sad", "safe", "safe-looking", "salty", "same",
+    "sandy", "scared", "scary", "scenic", "scruffy", "seasonal", "secluded", "secure",
+    "see-through", "semi-circular", "separate", "serious", "shady", "shaggy", "shaky", "shallow",
+    "sharp", "shaven", "sheer", "shiny", "shirtless", "shocked", "short", "shy", "sick", "silent",
+    "silly", "silver", "similar", "simple", "single", "skilled", "skinny", "slanted", "sleek",
+    "sleepy", "slender", "sliced", "slick", "slim", "slippery", "sloped", "sloppy", "slow", "small",
+    "smart", "smelly", "smoky", "smooth", "snowy", "snug", "sober", "sociable", "soft", "soggy",
+    "solar", "sold-out", "solid", "sour", "southern", "spacious", "spanish", "sparkling", "special",
+    "specific", "spicy", "spiky", "spiral", "splashy", "sporty", "spotless", "spotted", "square",
+    "stable", "stacked", "staged", "stale", "standard", "starry", "steep", "sticky", "stiff",
+    "stone", "stormy", "straight", "strange", "striped", "stripy", "strong", "stuffed", "sturdy",
+    "stylish", "sudden", "suitable", "sunburned", "sunlit", "sunny", "super", "sure", "surprised",
+    "suspicious", "swampy", "sweet", "symmetrical", "tacky", "talkative", "tall", "tame", "tan",
+    "tangled", "tasty", "teal", "tender", "tense", "thick", "thin", "tidal", "tidy", "tight",
+    "tilted", "tiny", "tired", "topless", "tough", "toxic", "toy", "traditional", "transparent",
+    "triangular", "tricky", "tropical", "true", "turquoise", "twin", "twins", "two-story",
+    "typical", "ugly", "unattended", "unbuttoned", "uncomfortable", "uncooked", "underage",
+    "underwater", "uneven", "unfinished", "unhappy", "unique", "unoccupied", "unripe", "unsafe",
+    "untidy", "unusual", "upcoming", "upright", "upset", "upside-down", "urban", "used", "useful",
+    "useless", "usual", "vacant", "vast", "vegan", "vegetarian", "vertical", "vibrant", "vicious",
+    "vintage", "violent", "violet", "visible", "warm", "wary", "watchful", "waterproof", "watery",
+    "wavy", "weak", "wealthy", "weird", "well-dressed", "well-lit", "western", "wet", "white",
+    "whole", "wicked", "wide", "wild", "willing", "winding", "windy", "wise", "wood", "wooden",
+    "wool", "worn-out", "worried", "worthy", "wrinkled", "wrong", "yellow", "young", "younger",
+    "yummy",
 };
 
 static const char *const participles[] = {
-    "been", "bent", "blown", "born", "broken", "brought", "built", "burnt", "caught", "cut",
-    "done", "drawn", "driven", "drunk", "eaten", "fallen", "fed", "flown", "folded", "forgotten",
-    "found", "frozen", "given", "gone", "grown", "held", "hidden", "hit", "hung", "hurt", "kept",
-    "laid", "left", "lit", "locked", "lost", "made", "meant", "met", "paid", "painted", "put",
-    "ridden", "run", "seen", "sent", "set", "shown", "shut", "sliced", "sold", "spoken", "spread",
-    "stolen", "stuck", "sunk", "swept", "taken", "thrown", "tied", "told", "torn", "turned", "won",
-    "worn", "woven", "written",
+    "been", "begun", "bent", "blown", "born", "bound", "bred", "broken", "brought", "built",
+    "burnt", "caught", "chosen", "cut", "dealt", "done", "drawn", "driven", "drunk", "dug", "eaten",
+    "fallen", "fed", "flown", "folded", "forbidden", "forgiven", "forgotten", "fought", "found",
+    "froze", "frozen", "given", "gone", "grown", "heard", "held", "hidden", "hit", "hung", "hurt",
+    "kept", "knit", "laid", "lain", "leant", "led", "left", "lent", "lit", "locked", "lost", "made",
+    "meant", "met", "mown", "paid", "painted", "proven", "put", "read", "ridden", "run", "rung",
+    "said", "seated", "seen", "sent", "set", "sewn", "shaved", "shaven", "shorn", "shot", "shown",
+    "shut", "slept", "sliced", "slid", "sold", "spent", "split", "spoken", "spread", "spun",
+    "stolen", "stood", "struck", "strung", "stuck", "sunk", "swept", "swollen", "sworn", "swung",
+    "taken", "taught", "thought", "thrown", "tied", "told", "torn", "turned", "understood", "upset",
+    "woken", "won", "worn", "wound", "woven", "written",
 };
 
 static const char *const nominal_ing[] = {
@@ -101,47 +150,198 @@ static const char *const compound_nouns[] = {
     "water", "zone",
 };
 
+static const char *const compound_modifiers[] = {
+    "adult", "air", "airplane", "airport", "alarm", "animal", "apartment", "apple", "arm", "baby",
+    "back", "background", "ball", "banana", "baseball", "basket", "basketball", "bath", "bathroom",
+    "beach", "bear", "bed", "bedroom", "beer", "bike", "bird", "birthday", "board", "boat", "book",
+    "bow", "bread", "breakfast", "brick", "bus", "business", "butter", "cable", "cake", "camera",
+    "candle", "car", "card", "cat", "ceiling", "cell", "cereal", "chair", "chicken", "chocolate",
+    "christmas", "church", "city", "clock", "clothes", "coffee", "college", "computer", "cooking",
+    "copy", "corn", "cow", "cowboy", "cream", "credit", "crib", "cricket", "cross", "curtain",
+    "cutting", "deck", "desk", "dessert", "dining", "dinner", "dirt", "dish", "display", "dog",
+    "donut", "door", "dress", "drum", "egg", "electric", "end", "entertainment", "exit", "eye",
+    "face", "family", "farm", "fast", "fence", "file", "fire", "fish", "flag", "flat", "floor",
+    "flower", "food", "foot", "football", "forest", "frisbee", "front", "fruit", "game", "garage",
+    "garbage", "garden", "gas", "glass", "golf", "grocery", "guard", "guest", "guitar", "hair",
+    "hand", "handicap", "hat", "head", "high", "highway", "hockey", "home", "horse", "hospital",
+    "hot", "hotel", "house", "ice", "ironing", "jet", "key", "keyboard", "kid", "kitchen", "kite",
+    "lab", "lamp", "lane", "laptop", "laundry", "leather", "license", "life", "light", "living",
+    "lounge", "luggage", "lunch", "magazine", "mail", "market", "meal", "meat", "metal",
+    "microwave", "milk", "mirror", "money", "monitor", "motor", "mountain", "mouse", "movie",
+    "music", "name", "navy", "neck", "news", "night", "office", "oil", "orange", "oven", "paddle",
+    "palm", "panel", "paper", "parade", "park", "parking", "party", "passenger", "pedestrian",
+    "pepper", "pepperoni", "photo", "picnic", "picture", "pizza", "plastic", "plate", "play",
+    "pocket", "polar", "police", "polo", "pond", "pool", "porch", "potato", "power", "racing",
+    "racket", "radio", "rail", "railroad", "railway", "rain", "recreation", "red", "remote", "rest",
+    "restaurant", "rice", "ride", "ring", "river", "road", "rock", "rocking", "roller", "room",
+    "rose", "safety", "sail", "salad", "sand", "sandwich", "school", "screen", "sea", "seat",
+    "service", "sewing", "shark", "shipping", "shoe", "shop", "shopping", "shoulder", "shower",
+    "side", "sidewalk", "sign", "skate", "skateboard", "skateboarding", "skating", "ski", "skiing",
+    "sleeping", "snow", "snowboard", "soap", "soccer", "sofa", "soup", "space", "speed", "spinach",
+    "sports", "spot", "stair", "steam", "steering", "stop", "storage", "store", "stove",
+    "strawberry", "street", "stuffed", "subway", "sugar", "suit", "sun", "surf", "surfing", "swim",
+    "swimming", "swing", "table", "tail", "tank", "tattoo", "tea", "team", "teddy", "telephone",
+    "television", "tennis", "ticket", "time", "toaster", "toilet", "tomato", "tool", "tooth",
+    "tour", "tow", "toy", "track", "tractor", "traffic", "trailer", "train", "trash", "tree",
+    "trolley", "truck", "turkey", "tv", "umbrella", "utility", "vegetable", "vending", "video",
+    "volleyball", "wall", "washing", "waste", "watch", "water", "wedding", "weight", "wet", "wheel",
+    "wii", "wind", "window", "wine", "winter", "wood", "wool", "work", "yard", "zebra", "zoo",
+};
+
+static const char *const compound_heads[] = {
+    "area", "areas", "bag", "bags", "ball", "balls", "band", "bar", "bars", "basket", "bat",
+    "bathroom", "bats", "bear", "bears", "bed", "beds", "belt", "bench", "benches", "bike", "bikes",
+    "bin", "bins", "blade", "board", "boards", "boat", "boats", "book", "books", "bottle",
+    "bottles", "bowl", "bowls", "box", "boxes", "branch", "branches", "bridge", "building",
+    "buildings", "bus", "buses", "button", "cabinet", "cabinets", "cake", "cakes", "camera", "can",
+    "cans", "cap", "caps", "car", "cards", "cart", "carts", "case", "center", "chain", "chair",
+    "chairs", "children", "circle", "class", "clock", "cloth", "club", "clubs", "coat", "collar",
+    "control", "controller", "controllers", "cooler", "corner", "counter", "counters", "court",
+    "courts", "cover", "cream", "cross", "crossing", "cub", "cup", "cups", "curtain", "curtains",
+    "day", "deck", "desk", "diamond", "dish", "dispenser", "dog", "dogs", "door", "doors", "drawer",
+    "drawers", "dress", "drink", "driver", "drivers", "dryer", "end", "engine", "engines", "escape",
+    "event", "exit", "extinguisher", "fan", "fans", "farm", "fence", "field", "fields", "fighter",
+    "fire", "fixture", "flag", "floor", "frame", "frames", "fries", "game", "games", "garage",
+    "gate", "gear", "girl", "glass", "glasses", "glove", "gloves", "ground", "guard", "guards",
+    "gun", "handle", "hanger", "hat", "hats", "head", "heads", "helmet", "hill", "holder", "hole",
+    "hook", "horse", "hose", "house", "houses", "hut", "hydrant", "hydrants", "island", "jacket",
+    "jackets", "jersey", "juice", "jump", "keeper", "key", "keys", "kit", "knife", "lace", "lamp",
+    "lamps", "land", "lane", "lanes", "leaf", "leash", "letter", "lid", "lift", "light", "lights",
+    "line", "lines", "list", "lot", "lots", "machine", "machines", "man", "market", "mat", "match",
+    "matches", "mate", "men", "meter", "meters", "mirror", "mirrors", "mitt", "mouse", "mower",
+    "opener", "outfit", "oven", "pack", "pad", "page", "paint", "pan", "pants", "paper", "papers",
+    "park", "party", "paste", "path", "patrol", "people", "person", "phone", "phones", "picker",
+    "picture", "pillow", "pit", "pitcher", "pizza", "place", "plan", "plane", "plate", "plates",
+    "player", "players", "pole", "poles", "pool", "post", "poster", "pot", "rack", "racket",
+    "rackets", "rail", "rails", "ramp", "range", "receiver", "remote", "rider", "riders", "road",
+    "roll", "roof", "room", "rooms", "rope", "ruler", "runner", "runway", "sauce", "scene",
+    "school", "screen", "screens", "seat", "seats", "service", "set", "shade", "shaker", "sheet",
+    "sheets", "shelf", "ship", "shirt", "shirts", "shoe", "shoes", "shop", "shore", "shorts",
+    "shot", "show", "side", "sign", "signal", "signals", "signs", "sill", "sink", "skin", "slide",
+    "slip", "slope", "slopes", "spot", "spray", "spread", "stack", "stand", "stands", "station",
+    "stations", "stick", "sticks", "stone", "stop", "stops", "store", "stove", "strap", "street",
+    "strip", "suit", "suits", "surface", "system", "table", "tables", "tag", "tail", "tank", "tape",
+    "team", "tennis", "tent", "tie", "tile", "tiles", "top", "towel", "towels", "tower", "towers",
+    "town", "toy", "toys", "track", "tracks", "trail", "train", "trains", "tray", "tree", "trees",
+    "trip", "truck", "trucks", "trunk", "tub", "tube", "turf", "unit", "vase", "vehicle", "vendor",
+    "vest", "view", "village", "wagon", "walk", "walker", "wall", "wash", "watch", "water", "wave",
+    "way", "wear", "wheel", "wheels", "window", "windows", "wing", "wings", "wire", "wires",
+    "woman", "women", "wood", "worker", "workers", "yard", "zone",
+};
+
+static const char *const noun_adjectives[] = {
+    "adult", "african", "american", "asian", "blond", "blonde", "brick", "brunette", "chocolate",
+    "cold", "concrete", "content", "criminal", "double", "elderly", "european", "fat", "female",
+    "fit", "flat", "giant", "glass", "gold", "green", "gross", "half", "human", "indian",
+    "individual", "inside", "japanese", "leather", "light", "liquid", "local", "lost", "male",
+    "mean", "meat", "medium", "metal", "mexican", "native", "orange", "original", "outside", "oval",
+    "patient", "plastic", "poor", "present", "professional", "public", "rich", "right", "round",
+    "royal", "safe", "silver", "sparkling", "special", "spiral", "square", "standard", "stone",
+    "super", "teal", "top", "toy", "twin", "twins", "vegan", "vegetarian", "whole", "wood", "wool",
+    "young",
+};
+
+static const char *const not_adverbs[] = {
+    "assembly", "belly", "bubbly", "bully", "butterfly", "chilly", "cuddly", "curly", "daily",
+    "dragonfly", "early", "elderly", "family", "firefly", "fly", "friendly", "grizzly", "hilly",
+    "holy", "italy", "jelly", "july", "likely", "lily", "lively", "lonely", "lovely", "monopoly",
+    "oily", "only", "paisley", "prickly", "reply", "silly", "smelly", "supply", "trolley", "ugly",
+    "wobbly", "woolly", "wooly", "wrinkly",
+};
+
 static const char *const base_verbs[] = {
-    "appear", "bark", "be", "bear", "begin", "belong", "bend", "bite", "blow", "bounce", "bring",
-    "carry", "cast", "catch", "chase", "come", "compete", "contain", "contrast", "coordinate",
-    "cover", "cross", "depict", "differ", "display", "drink", "drive", "eat", "enjoy", "extend",
-    "face", "fall", "feed", "feel", "fight", "fit", "float", "fly", "get", "give", "go",
-    "go-together", "grow", "hang", "have", "hear", "hide", "hit", "hold", "hurt", "include",
-    "indicate", "indulge", "jump", "keep", "know", "land", "lay", "lead", "lean", "leave", "like",
-    "live", "look", "love", "make", "match", "mean", "melt", "move", "need", "open", "overlook",
-    "own", "pass", "point", "pose", "possess", "prefer", "pull", "reach", "read", "receive",
-    "reflect", "remain", "represent", "require", "resemble", "rhyme", "ride", "roll", "run", "say",
-    "see", "seem", "sell", "share", "show", "sing", "sit", "skate", "ski", "sleep", "slide",
-    "smell", "smile", "smoke", "speak", "spell", "spin", "spray", "stand", "start", "stay",
-    "stick", "stretch", "surf", "swim", "take", "talk", "taste", "tell", "throw", "touch",
-    "travel", "try", "turn", "use", "walk", "want", "watch", "wear", "win", "work", "write",
+    "act", "add", "agree", "allow", "answer", "appear", "approach", "argue", "arrive", "ask",
+    "attach", "attack", "attend", "avoid", "bake", "balance", "bark", "base", "bathe", "be", "bear",
+    "beat", "begin", "belong", "bend", "bite", "block", "blow", "board", "bounce", "break",
+    "breathe", "bring", "brush", "build", "burn", "buy", "call", "care", "carry", "cast", "catch",
+    "celebrate", "change", "charge", "chase", "cheer", "chew", "clean", "climb", "close", "collect",
+    "comb", "come", "compare", "compete", "complement", "concern", "connect", "contain", "continue",
+    "contrast", "cook", "coordinate", "cost", "count", "cover", "crash", "crawl", "create", "cross",
+    "cry", "curl", "curve", "cut", "dance", "depend", "depict", "deserve", "differ", "dig", "dip",
+    "disappear", "discuss", "display", "dive", "divide", "dominate", "doubt", "drag", "draw",
+    "dress", "drink", "drive", "drop", "dry", "eat", "end", "enjoy", "enter", "escape", "examine",
+    "exceed", "exercise", "exist", "expect", "explain", "explode", "express", "extend", "face",
+    "fade", "fall", "feed", "feel", "fight", "fill", "find", "finish", "fit", "fix", "flap",
+    "float", "flow", "fly", "focus", "fold", "follow", "forget", "form", "frighten", "frown",
+    "function", "gather", "get", "give", "glow", "go", "go-together", "grab", "graze", "greet",
+    "grill", "grind", "groom", "grow", "hand", "handle", "hang", "happen", "hate", "have", "head",
+    "hear", "heat", "help", "hide", "hike", "hit", "hold", "hug", "hunt", "hurt", "imply",
+    "include", "indicate", "indulge", "interact", "interest", "invite", "itch", "join", "juggle",
+    "jump", "keep", "kick", "kill", "kiss", "kneel", "knit", "knock", "know", "land", "last",
+    "laugh", "lay", "lead", "lean", "learn", "leave", "let", "lick", "lie", "lift", "light", "like",
+    "line", "list", "listen", "litter", "live", "lock", "look", "lose", "love", "lower", "make",
+    "mark", "marry", "match", "mean", "measure", "meet", "melt", "mention", "miss", "mix", "mount",
+    "move", "mow", "need", "observe", "occupy", "offer", "open", "operate", "order", "overlap",
+    "overlook", "own", "pack", "paint", "park", "participate", "pass", "pay", "peek", "peel",
+    "perform", "pet", "pick", "place", "plan", "plant", "play", "point", "poke", "pop", "pose",
+    "possess", "pour", "practice", "prefer", "prepare", "present", "preserve", "prevent", "print",
+    "produce", "promote", "protect", "provide", "pull", "push", "put", "race", "rain", "raise",
+    "reach", "react", "read", "realize", "receive", "recognize", "recommend", "reflect", "relate",
+    "relax", "remain", "remember", "remind", "remove", "repair", "repeat", "replace", "represent",
+    "require", "resemble", "rest", "return", "rhyme", "ride", "rise", "roam", "roll", "rub", "rule",
+    "run", "sail", "save", "say", "seat", "see", "seem", "select", "sell", "send", "separate",
+    "serve", "set", "shake", "share", "shave", "shine", "shop", "shout", "show", "shut", "signal",
+    "sing", "sink", "sit", "skate", "skateboard", "ski", "sleep", "slide", "smash", "smell",
+    "smile", "smoke", "snow", "solve", "sound", "speak", "spell", "spin", "split", "spray",
+    "spread", "squat", "stack", "stand", "stare", "start", "stay", "steal", "step", "stick", "stop",
+    "store", "stretch", "study", "suffer", "suggest", "suit", "support", "suppose", "surf",
+    "surround", "swallow", "sweep", "swim", "swing", "switch", "take", "talk", "taste", "tell",
+    "throw", "tie", "tilt", "tip", "touch", "tow", "train", "travel", "trust", "try", "turn",
+    "type", "understand", "unfold", "use", "wag", "wait", "wake", "walk", "want", "wash", "waste",
+    "watch", "water", "wave", "wear", "weigh", "win", "wipe", "wish", "wonder", "work", "worry",
+    "wrap", "write", "yawn", "yell",
 };
 
 static const char *const mass_nouns[] = {
-    "art", "bacon", "baggage", "beef", "beer", "bread", "broccoli", "butter", "cake", "cereal",
-    "cheese", "chicken", "chocolate", "clothing", "coffee", "concrete", "cream", "curry", "dirt",
-    "dough", "dust", "electricity", "equipment", "everything", "fire", "fish", "fog", "food",
-    "frosting", "fruit", "furniture", "garbage", "glass", "glassware", "graffiti", "grass",
-    "gravel", "hair", "ham", "hay", "ice", "jewelry", "juice", "ketchup", "lace", "laundry",
-    "lettuce", "light", "luggage", "mail", "makeup", "meat", "milk", "money", "moss", "mud",
-    "music", "mustard", "paper", "pasta", "pepper", "pizza", "produce", "rain", "rice", "rust",
-    "salad", "salt", "sand", "sauce", "seafood", "seaweed", "silverware", "smog", "smoke", "snow",
-    "soup", "spaghetti", "steam", "stew", "sugar", "sunlight", "sunshine", "tap-water", "tea",
-    "toast", "traffic", "trash", "vegetation", "water", "wine", "wood", "yogurt",
+    "alcohol", "art", "asphalt", "bacon", "baggage", "bamboo", "barbecue", "bark", "batter", "beef",
+    "beer", "blood", "brass", "bread", "breakfast", "broccoli", "bubble-wrap", "butter", "cake",
+    "cardboard", "carpet", "cash", "celery", "cereal", "champagne", "charcoal", "cheese", "chicken",
+    "chili", "china", "chocolate", "cinnamon", "clay", "cloth", "clothing", "coal", "coffee",
+    "concrete", "cork", "corn", "cotton", "couscous", "cream", "curry", "cutlery", "denim",
+    "dessert", "dinner", "dirt", "dough", "dressing", "duct-tape", "dust", "electricity",
+    "equipment", "everything", "fabric", "family", "fiber", "fire", "fish", "flour", "foam", "fog",
+    "foil", "foliage", "food", "footage", "frosting", "fruit", "fur", "furniture", "garbage",
+    "gasoline", "glass", "glassware", "graffiti", "granite", "granola", "grass", "gravel",
+    "guacamole", "gum", "hair", "ham", "hay", "homework", "honey", "hummus", "ice", "ink", "iron",
+    "ivory", "jam", "jelly", "jewelry", "juice", "ketchup", "khaki", "lace", "lamb", "land",
+    "laundry", "lava", "leather", "lettuce", "light", "linen", "linoleum", "liquor", "luggage",
+    "lunch", "mail", "makeup", "marble", "mayonnaise", "meat", "metal", "milk", "mold", "money",
+    "moss", "mud", "mulch", "music", "mustard", "oatmeal", "oil", "paint", "paper", "parsley",
+    "pasta", "pavement", "peanut-butter", "pepper", "pizza", "plastic", "plywood", "pollution",
+    "popcorn", "porcelain", "pork", "poultry", "powder", "produce", "pudding", "quinoa", "rain",
+    "relish", "rice", "rubber", "rust", "salad", "salmon", "salsa", "salt", "sand", "sauce",
+    "scenery", "seafood", "seasoning", "seating", "seaweed", "shade", "shrimp", "silk", "silver",
+    "silverware", "smog", "smoke", "snow", "soap", "soda", "soil", "soup", "spaghetti", "spinach",
+    "sports", "steak", "steam", "steel", "stew", "stone", "straw", "stuffing", "sugar", "sunlight",
+    "sunshine", "sushi", "syrup", "tap-water", "tape", "tar", "tea", "tile", "tinsel", "toast",
+    "tofu", "traffic", "trash", "tuna", "turkey", "vegetation", "velvet", "vinegar", "vinyl",
+    "wallpaper", "water", "wax", "weather", "wheat", "whiskey", "wicker", "wine", "wood", "wool",
+    "yarn", "yogurt", "zucchini",
 };
 
 static const char *const plural_nouns[] = {
-    "bison", "buffalo", "businessmen", "cattle", "children", "deer", "elk", "feet", "firemen",
-    "fish", "fishermen", "geese", "men", "mice", "moose", "oxen", "people", "police", "policemen",
-    "sheep", "skiers", "snowmen", "spectators", "sportsmen", "teeth", "women", "women's",
+    "binoculars", "bison", "buffalo", "businessmen", "calves", "cattle", "children", "clothes",
+    "crew", "deer", "elk", "feet", "firefighters", "firemen", "fish", "fishermen", "geese",
+    "gentlemen", "glasses", "goggles", "halves", "jeans", "knives", "leaves", "loaves", "men",
+    "mice", "moose", "oxen", "pajamas", "pants", "people", "police", "policemen", "salesmen",
+    "scarves", "scissors", "servicemen", "sheep", "shelves", "shorts", "skiers", "snowboarders",
+    "snowmen", "spectators", "sportsmen", "sunglasses", "teeth", "trousers", "wives", "wolves",
+    "women", "women's",
 };
 
 static const char *const singular_s[] = {
-    "address", "asparagus", "atlas", "bass", "boss", "brass", "bus", "business", "cactus",
-    "campus", "canvas", "christmas", "circus", "citrus", "class", "compass", "cross", "dress",
-    "fortress", "gas", "glass", "grass", "harness", "his", "hummus", "its", "kiss", "lens",
-    "mattress", "mess", "moss", "news", "octopus", "princess", "process", "series", "species",
-    "tennis", "this", "virus", "waitress",
+    "abacus", "access", "across", "actress", "address", "always", "asparagus", "atlas", "bass",
+    "bias", "bliss", "boss", "brass", "bus", "business", "cactus", "campus", "canvas", "chaos",
+    "cheerless", "chess", "christmas", "circumference", "circus", "citrus", "class", "compass",
+    "cosmos", "crocus", "cross", "dallas", "darkness", "discus", "dress", "eucalyptus", "fitness",
+    "fortress", "fungus", "gas", "genius", "gladiolus", "glass", "goddess", "grass", "guess",
+    "gymnastics", "harness", "headdress", "hers", "hibiscus", "hippopotamus", "his", "hostess",
+    "hummus", "illness", "iris", "its", "kiss", "las", "lens", "loss", "lotus", "mantis",
+    "mathematics", "mattress", "mess", "minibus", "moss", "news", "octopus", "omnibus", "ours",
+    "papyrus", "paris", "pass", "perhaps", "physics", "platypus", "politics", "press", "princess",
+    "process", "progress", "ross", "seamstress", "series", "sinus", "species", "sphinx", "sports",
+    "status", "stress", "stylus", "success", "sundress", "swiss", "tennis", "tetris", "texas",
+    "this", "us", "usa", "vegas", "virus", "waitress", "walrus", "wilderness", "yours",
 };
 
 static const char *const counts[] = {
@@ -180,6 +380,10 @@ static const struct vqa_word_list lists[] = {
     [VQA_MASS_NOUN] = LIST(mass_nouns),
     [VQA_PLURAL_NOUN] = LIST(plural_nouns),
     [VQA_SINGULAR_IN_S] = LIST(singular_s),
+    [VQA_COMPOUND_MODIFIER] = LIST(compound_modifiers),
+    [VQA_COMPOUND_HEAD] = LIST(compound_heads),
+    [VQA_NOUN_ADJECTIVE] = LIST(noun_adjectives),
+    [VQA_NO_ADVERB] = LIST(not_adverbs),
     [VQA_COUNT] = LIST(counts),
     [VQA_AMOUNT] = LIST(amounts),
 };
@@ -209,7 +413,8 @@ static bool ends_in(const char *word, const char *ending, size_t stem)
 
 bool vqa_is_ing(const char *word)
 {
-    return ends_in(word, "ing", 2) && !vqa_is(word, VQA_NOUN_IN_ING);
+    return ends_in(word, "ing", 2) && !vqa_is(word, VQA_NOUN_IN_ING) &&
+           !vqa_is(word, VQA_PREPOSITION);
 }
 
 bool vqa_is_compound(const char *word, const char *next)
@@ -223,9 +428,61 @@ bool vqa_is_participle(const char *word)
            (ends_in(word, "ed", 2) && !ends_in(word, "eed", 1) && strcmp(word, "shed") != 0);
 }
 
+/* "taller", "nicer", "bigger", "happiest" */
+static bool is_comparative(const char *word)
+{
+    static const char *const nouns[] = {"cooler", "dryer", "cleaner", "smoker", "counter", "loser"};
+    char base[32];
+    size_t length = strlen(word), tail = ends_in(word, "er", 3) ? 2 : ends_in(word, "est", 3) ? 3 : 0;
+    if (!tail || length >= sizeof base)
+        return false;
+    for (size_t i = 0; i < sizeof nouns / sizeof *nouns; i++)
+        if (strcmp(word, nouns[i]) == 0)
+            return false;
+    size_t stem = length - tail;
+    memcpy(base, word, stem);
+    base[stem] = 0;
+    if (vqa_is(base, VQA_ADJECTIVE))
+        return true;
+    base[stem] = 'e';
+    base[stem + 1] = 0;
+    if (vqa_is(base, VQA_ADJECTIVE))
+        return true;
+    base[stem] = 0;
+    if (base[stem - 1] == 'i')
+        base[stem - 1] = 'y';
+    else if (base[stem - 1] == base[stem - 2])
+        base[stem - 1] = 0;
+    else
+        return false;
+    return vqa_is(base, VQA_ADJECTIVE);
+}
+
 bool vqa_is_adjective(const char *word)
 {
-    return vqa_is(word, VQA_ADJECTIVE);
+    return vqa_is(word, VQA_ADJECTIVE) || is_comparative(word);
+}
+
+bool vqa_looks_adjective(const char *word)
+{
+    static const char *const endings[] = {"ional", "ical", "ive",  "ous",  "ful", "less", "ible",
+                                          "able",  "onal", "ular", "ese",  "ish", "like", "proof"};
+    static const char *const nouns[] = {"table",  "vegetable", "cable",  "fish",  "dish",
+                                        "stable", "cheese",    "house",  "mouse", "olive",
+                                        "blouse", "drive",     "archive", "glove", NULL};
+    for (size_t i = 0; nouns[i]; i++)
+        if (strcmp(word, nouns[i]) == 0)
+            return false;
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
+        if (ends_in(word, endings[i], 2))
+            return true;
+    return false;
+}
+
+bool vqa_is_adverb(const char *word)
+{
+    return vqa_is(word, VQA_ADVERB) ||
+           (ends_in(word, "ly", 3) && !vqa_is(word, VQA_NO_ADVERB) && !vqa_is_adjective(word));
 }
 
 bool vqa_is_plural(const char *word)

@@ -2,8 +2,8 @@
  * them, with "not", or the subject itself is denied ("no one", "not all the dogs"). */
 #include "grammar.h"
 
-#include "nclip/negation/words.h"
 #include "nclip/negation/lexicon.h"
+#include "nclip/negation/words.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -38,6 +38,39 @@ static bool joins_nouns(const struct vqa_asked *q, size_t first)
     return false;
 }
 
+/* "still", "also": what "no" denies of it is not clear. */
+static bool leaves_open(const struct vqa_asked *q)
+{
+    static const char *const words[] = {"still",   "already", "ever",   "even",    "also",
+                                        "anymore", "either",  "always", "usually", "supposed",
+                                        "such",    "yet",     NULL};
+    for (size_t i = 2; i < q->s.count; i++)
+        if (vqa_word_is(&q->s, i, words) &&
+            !(vqa_equal(q->s.low[i], "even") && vqa_equal(vqa_low(q, i + 1), "number")))
+            return true;
+    return vqa_equal(q->s.low[q->s.count - 1], "too");
+}
+
+/* "a lot of", "a large number of" */
+static bool names_amount(const struct vqa_asked *q, size_t first)
+{
+    for (size_t i = first; i < q->s.count && vqa_is_content(q->s.low[i]); i++)
+        if (vqa_is(q->s.low[i], VQA_AMOUNT))
+            return true;
+    return false;
+}
+
+static bool names_many(const struct vqa_asked *q, size_t first)
+{
+    return vqa_is_plural(vqa_low(q, vqa_head_noun(&q->s, first, q->s.count)));
+}
+
+/* "is there two dogs" is asked as often as it is wrong. */
+static void agree_with_many(struct vqa_asked *q)
+{
+    q->aux = vqa_equal(q->aux, "is") ? "are" : vqa_equal(q->aux, "was") ? "were" : q->aux;
+}
+
 static bool vqa_read_there(struct vqa_asked *q)
 {
     size_t at = 2;
@@ -48,6 +81,10 @@ static bool vqa_read_there(struct vqa_asked *q)
         return vqa_write_there(q, "no one", 3, "someone", 3);
     if (vqa_any_of(word, "anything something"))
         return vqa_write_there(q, "nothing", 3, "something", 3);
+    if (vqa_any_of(word, "somewhere anywhere"))
+        return vqa_write_there(q, "nowhere", 3, "somewhere", 3);
+    if (leaves_open(q))
+        return vqa_refuse(q, "a \"no\" leaves open what is so");
     bool one = vqa_any_of(word, "a an"), any = vqa_any_of(word, "any some");
     if (one || any) {
         if (!*next || vqa_any_of(next, "a an any the this that") ||
@@ -55,26 +92,36 @@ static bool vqa_read_there(struct vqa_asked *q)
             return vqa_refuse(q, "a word is missing or too many");
         if (vqa_any_of(next, "of"))
             return vqa_refuse(q, "asks about particular things");
-        if (one && (vqa_is(next, VQA_AMOUNT) || joins_nouns(q, 3)))
+        if (one && names_amount(q, 3)) {
+            if (vqa_is_plural(vqa_low(q, q->s.count - 1)))
+                agree_with_many(q);
+            return vqa_write_there(q, "not", 2, "", 2);
+        }
+        if (one && vqa_any_of(q->aux, "are were"))
+            return vqa_refuse(q, "its noun and its verb do not agree");
+        if (one && joins_nouns(q, 3))
             return vqa_write_there(q, "not", 2, "", 2);
         if (any && joins_nouns(q, 3))
             return vqa_refuse(q, "a \"no\" to two things joined does not say which is missing");
-        if (any && !vqa_any_of(next, "more other"))
+        if (any)
             vqa_agree(q, 3, q->s.count);
+        if (any && vqa_any_of(q->aux, "are were") && !names_many(q, 3))
+            return vqa_refuse(q, "its noun and its verb do not agree");
         return vqa_write_there(q, "no", 3, any && vqa_any_of(next, "more other") ? "some" : "",
                                any ? 3 : 2);
     }
-    if (vqa_is(word, VQA_COUNT) || vqa_is_number(word))
+    if (vqa_is(word, VQA_COUNT) || vqa_is_number(word)) {
+        if (vqa_is_number(word) || vqa_any_of(word, "many several"))
+            agree_with_many(q);
         return vqa_write_there(q, "not", 2, "", 2);
+    }
     if (vqa_is(word, VQA_DETERMINER) || vqa_any_of(word, "it he she they you"))
         return vqa_refuse(q, "asks about one particular thing");
     if (joins_nouns(q, 2))
         return vqa_refuse(q, "a \"no\" to two things joined does not say which is missing");
     vqa_agree(q, 2, q->s.count);
-    if (vqa_any_of(q->aux, "is was") &&
-        !vqa_is(vqa_low(q, vqa_head_noun(&q->s, 2, q->s.count)), VQA_MASS_NOUN) &&
-        vqa_is(word, VQA_PREPOSITION))
-        return vqa_refuse(q, "a word is missing or too many");
+    if (vqa_is(word, VQA_PREPOSITION) || (vqa_any_of(q->aux, "are were") && !names_many(q, 2)))
+        return vqa_refuse(q, "a word is missing, or its noun and its verb do not agree");
     return vqa_write_there(q, "no", 2, "", 2);
 }
 

@@ -7,12 +7,12 @@
 #include <stdio.h>
 #include <string.h>
 
-static size_t find_predicate(const struct vqa_asked *q, size_t first, bool strong)
+static size_t find_predicate(const struct vqa_asked *q, size_t first)
 {
     if (first >= q->s.count)
         return 0;
     if (vqa_any_of(q->aux, "is are was were"))
-        return vqa_predicate_of_be(&q->s, first, strong);
+        return vqa_predicate_of_be(&q->s, first, vqa_any_of(q->aux, "are were"));
     if (vqa_any_of(q->aux, "has have had"))
         return vqa_predicate_of_have(&q->s, first);
     return vqa_predicate_of_do(&q->s, first);
@@ -23,16 +23,32 @@ static bool is_definite(const char *word)
     return vqa_is(word, VQA_DETERMINER) && !vqa_any_of(word, "a an");
 }
 
+/* What "no" leaves open, or what no sentence without a question can hold. */
+static bool says_too_little(const struct vqa_asked *q, size_t predicate)
+{
+    static const char *const anywhere[] = {"already", "ever",     "even",    "also",
+                                           "anymore", "supposed", "usually", "always",
+                                           "yet",     "often",    NULL};
+    for (size_t i = 1; i < q->s.count; i++)
+        if (vqa_word_is(&q->s, i, anywhere) &&
+            !(vqa_equal(q->s.low[i], "even") && i + 1 == q->s.count))
+            return true;
+    return vqa_any_of(q->s.low[q->s.count - 1], "too either") ||
+           (vqa_equal(vqa_low(q, predicate), "still") && predicate + 1 < q->s.count);
+}
+
 /* "the old man on the left": from the article on. */
 static bool read_group(struct vqa_asked *q, size_t from, struct vqa_subject *subject)
 {
     size_t first = from + (vqa_is(vqa_low(q, from), VQA_DETERMINER) ? 1 : 0);
     if (vqa_is_number(vqa_low(q, first)) && first + 1 < q->s.count)
         first++;
-    size_t predicate = subject->predicate ? subject->predicate : find_predicate(q, first, false);
+    size_t predicate = subject->predicate ? subject->predicate : find_predicate(q, first);
     if (!predicate)
         return vqa_refuse(q, "where its predicate starts is not clear");
     subject->end = subject->predicate = predicate;
+    if (says_too_little(q, predicate))
+        return vqa_refuse(q, "a \"no\" leaves open what is so");
     const char *head = vqa_low(q, vqa_head_noun(&q->s, first, predicate));
     bool joined = false;
     for (size_t i = first; i < predicate; i++)
@@ -52,51 +68,41 @@ static bool write_group(struct vqa_asked *q, struct vqa_subject *subject, size_t
     return read_group(q, from, subject) && vqa_write_statement(q, subject);
 }
 
-/* "functional", "colorful": surely no noun, though not in the lists. */
-static bool ends_as_adjective(const char *word)
-{
-    static const char *const endings[] = {"ional", "ical", "ive", "ous", "ful", "less", "ible"};
-    size_t length = strlen(word);
-    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
-        size_t tail = strlen(endings[i]);
-        if (length > tail + 1 && vqa_equal(word + length - tail, endings[i]))
-            return true;
-    }
-    return false;
-}
-
-/* "these bananas": a group if something is said of it, else "these" is the subject. */
+/* "these bananas": a group if something is said of it, else "these" is the subject. Where both can
+ * be, neither is taken. */
 static bool read_this(struct vqa_asked *q)
 {
-    const char *next = vqa_low(q, 2);
+    const char *word = vqa_low(q, 1), *next = vqa_low(q, 2);
     struct vqa_subject subject = {.first = 1, .end = 2, .predicate = 2};
+    struct vqa_group group;
     if (!*next)
         return vqa_refuse(q, "asks for nothing");
-    bool be = vqa_any_of(q->aux, "is are was were"),
-         plural = vqa_any_of(vqa_low(q, 1), "these those");
-    bool alone = vqa_is(next, VQA_DETERMINER) || vqa_is(next, VQA_PREPOSITION) ||
-                 (be && vqa_is_participle(next));
-    size_t predicate = alone ? 0 : find_predicate(q, 2, true);
-    if (be && plural && !alone && !predicate && q->s.count == 4 && vqa_is_plural(next))
-        predicate = 3; /* "are these animals sheep" */
-    if (be && !plural && !alone && !predicate && q->s.count > 3) {
-        const char *last = vqa_low(q, q->s.count - 1);
-        if (ends_as_adjective(last) && !vqa_is_adjective(vqa_low(q, q->s.count - 2)))
-            predicate = q->s.count - 1;
-        else if (!vqa_is(last, VQA_MASS_NOUN) && !isupper((unsigned char)q->s.words[2][0]))
-            return vqa_refuse(q, "a noun has no article"); /* "is this train station" */
-    }
-    if (!be && vqa_is(next, VQA_VERB))
+    bool be = vqa_any_of(q->aux, "is are was were"), plural = vqa_any_of(word, "these those");
+    if (plural ? vqa_any_of(q->aux, "is was does has") : vqa_any_of(q->aux, "are were do have"))
+        return vqa_refuse(q, "its noun and its verb do not agree");
+    size_t first = 2 + (vqa_is_number(next) && q->s.count > 3);
+    size_t predicate = vqa_is(next, VQA_DETERMINER) ? 0 : find_predicate(q, first);
+    if (predicate && vqa_read_group(&q->s, first, predicate, &group) &&
+        (vqa_is_plural(q->s.low[group.head]) != plural ||
+         (group.head == first && vqa_is_adjective(q->s.low[first]) &&
+          !vqa_is(q->s.low[first], VQA_NOUN_ADJECTIVE))))
         predicate = 0;
-    else if (!be && !predicate)
-        return vqa_refuse(q, "where its predicate starts is not clear");
-    if (predicate && !(be && vqa_equal(vqa_low(q, predicate), "of"))) {
+    if (!be && vqa_any_of(next, "look seem appear taste smell feel have need mean come go require "
+                                "belong contain include represent resemble make"))
+        predicate = 0;
+    bool alone = be ? vqa_predicate_of_pronoun(&q->s, 2, plural)
+                    : vqa_is(next, VQA_VERB) ||
+                          (vqa_any_of(q->aux, "has have had") && vqa_is_participle(next));
+    if (alone == (predicate != 0))
+        return vqa_refuse(
+            q, alone           ? "two readings"
+               : be && !plural ? "a noun has no article, or where its predicate starts is not clear"
+                               : "where its predicate starts is not clear");
+    if (predicate) {
         subject = (struct vqa_subject){.first = 1, .predicate = predicate};
         return write_group(q, &subject, 1);
     }
     q->statement->form = be ? NC_VQA_BE_PRONOUN : q->statement->form;
-    if (plural && vqa_any_of(q->aux, "is was does has"))
-        return vqa_refuse(q, "its noun and its verb do not agree");
     return vqa_write_statement(q, &subject);
 }
 
@@ -170,7 +176,7 @@ static bool read_quantity(struct vqa_asked *q, bool *known)
             noun = 3;
         subject.denied = of ? quantities[i].denied_of : quantities[i].denied;
         subject.affirmed = quantities[i].affirmed;
-        subject.singular = quantities[i].singular || (of && vqa_equal(q->aux, "does"));
+        subject.singular = quantities[i].singular || vqa_equal(q->aux, "does");
         if (!subject.denied || vqa_equal(q->aux, "did"))
             return vqa_refuse(q, "where its predicate starts is not clear");
         size_t from = noun;
@@ -188,11 +194,14 @@ static bool read_quantity(struct vqa_asked *q, bool *known)
             size_t first = from + (vqa_is(vqa_low(q, from), VQA_DETERMINER) ? 1 : 0);
             if (vqa_is_number(vqa_low(q, first)))
                 first++;
-            size_t predicate = find_predicate(q, first, false);
+            size_t predicate = find_predicate(q, first);
             if (!predicate)
                 return vqa_refuse(q, "where its predicate starts is not clear");
             subject.end = subject.predicate = predicate;
             q->aux = aux;
+            if (!of && vqa_is_plural(vqa_low(q, vqa_head_noun(&q->s, first, predicate))) ==
+                           vqa_any_of(q->aux, "is was does has"))
+                return vqa_refuse(q, "its noun and its verb do not agree");
         }
         if (!of)
             return vqa_write_statement(q, &subject);
@@ -215,7 +224,7 @@ static bool read_bare(struct vqa_asked *q)
     size_t first = one || number ? 2 : 1;
     bool named = !one && !number && isupper((unsigned char)q->s.words[1][0]) &&
                  islower((unsigned char)q->s.words[1][1]);
-    size_t predicate = find_predicate(q, first, false);
+    size_t predicate = find_predicate(q, first);
     if (!predicate)
         return vqa_refuse(q, "where its predicate starts is not clear");
     const char *head = vqa_low(q, vqa_head_noun(&q->s, first, predicate));
@@ -258,6 +267,8 @@ bool vqa_read_subject(struct vqa_asked *q)
     struct vqa_subject subject = {.first = 1};
     if (!*word)
         return vqa_refuse(q, "asks for nothing");
+    if (says_too_little(q, 2))
+        return vqa_refuse(q, "a \"no\" leaves open what is so");
     if (vqa_any_of(word, "it he she they you we i"))
         return read_pronoun(q);
     if (vqa_any_of(word, "this that these those"))

@@ -18,6 +18,10 @@ enum vqa_class {
     VQA_MASS_NOUN,     /* a singular without an article: "food" */
     VQA_PLURAL_NOUN,   /* without -s: "people" */
     VQA_SINGULAR_IN_S, /* "bus" */
+    VQA_COMPOUND_MODIFIER, /* "tennis court": the first of two nouns that are one */
+    VQA_COMPOUND_HEAD,     /* and the second */
+    VQA_NOUN_ADJECTIVE,    /* adjectives that are nouns too: "glass", "human" */
+    VQA_NO_ADVERB,         /* in -ly: "family" */
     VQA_COUNT,         /* "many", "two": denied by "not", never by "no" */
     VQA_AMOUNT,        /* "a lot": so is this */
     VQA_CLASSES,
@@ -28,6 +32,8 @@ bool vqa_is_ing(const char *word);                        /* a form of a verb: n
 bool vqa_is_compound(const char *word, const char *next); /* "washing machine" */
 bool vqa_is_participle(const char *word);                 /* "parked", "made" */
 bool vqa_is_adjective(const char *word);
+bool vqa_looks_adjective(const char *word); /* by its ending: "functional" */
+bool vqa_is_adverb(const char *word);       /* "freshly" too */
 bool vqa_is_plural(const char *word);
 bool vqa_is_number(const char *word); /* from two on, as word or in digits */
 

@@ -1,0 +1,250 @@
+/* Noun groups: "the old man on the left", told from what follows them. A group is accepted only
+ * where each of its words has a place: this is what keeps a predicate from being swallowed. */
+#include "words.h"
+
+#include "nclip/negation/lexicon.h"
+
+#include <string.h>
+
+static bool is_of(const char *word, const char *const *list)
+{
+    for (; *list; list++)
+        if (strcmp(word, *list) == 0)
+            return true;
+    return false;
+}
+
+bool vqa_word_is(const struct vqa_sentence *s, size_t k, const char *const *list)
+{
+    return k < s->count && is_of(s->low[k], list);
+}
+
+bool vqa_is_content(const char *word)
+{
+    static const char *const function_words[] = {
+        "is",    "are",  "was",  "were",  "be",   "does", "do",   "did",  "has",     "have",
+        "had",   "can",  "will", "and",   "but",  "or",   "than", "that", "who",     "which",
+        "to",    "it",   "he",   "she",   "they", "them", "him",  "me",   "i",       "you",
+        "there", "here", "if",   "while", "any",  "some", "as",   "when", "where",   "what",
+        "how",   "like", "each", "every", "not",  "no",   "we",   "us",   "because", NULL};
+    return !vqa_is(word, VQA_PREPOSITION) && !vqa_is(word, VQA_DETERMINER) &&
+           !is_of(word, function_words);
+}
+
+static bool possessive(const char *word)
+{
+    size_t length = strlen(word);
+    return length > 2 &&
+           (strcmp(word + length - 2, "'s") == 0 || strcmp(word + length - 2, "s'") == 0);
+}
+
+bool vqa_is_verbal_ing(const struct vqa_sentence *s, size_t k)
+{
+    return vqa_is_ing(s->low[k]) &&
+           !(k + 1 < s->count && (vqa_is_compound(s->low[k], s->low[k + 1]) ||
+                                  (vqa_is(s->low[k], VQA_COMPOUND_MODIFIER) &&
+                                   vqa_is(s->low[k + 1], VQA_COMPOUND_HEAD))));
+}
+
+/* Could the word be the noun of a group of several words? */
+static bool may_be_noun(const struct vqa_sentence *s, size_t k)
+{
+    const char *word = s->low[k];
+    if (vqa_is(word, VQA_NOUN_ADJECTIVE) || vqa_is(word, VQA_COMPOUND_HEAD))
+        return true;
+    return !vqa_is_adjective(word) && !vqa_is_adverb(word) && !vqa_is_ing(word) &&
+           !vqa_is_participle(word) && !vqa_is(word, VQA_COUNT);
+}
+
+/* "red", "stuffed", "two", "man's", "running" of "running water": before a noun. */
+static bool may_stand_before(const struct vqa_sentence *s, size_t k)
+{
+    const char *word = s->low[k];
+    return vqa_is_adjective(word) || vqa_is_participle(word) || vqa_is_number(word) ||
+           vqa_is_ing(word) || vqa_is_adverb(word) || possessive(word) || vqa_is(word, VQA_COUNT);
+}
+
+bool vqa_is_compound_at(const struct vqa_sentence *s, size_t k)
+{
+    return k > 0 && k < s->count && vqa_is(s->low[k - 1], VQA_COMPOUND_MODIFIER) &&
+           vqa_is(s->low[k], VQA_COMPOUND_HEAD);
+}
+
+bool vqa_noun_group(const struct vqa_sentence *s, size_t first, size_t end, bool *doubtful)
+{
+    bool noun = false;
+    *doubtful = false;
+    if (first >= end || !may_be_noun(s, end - 1))
+        return false;
+    for (size_t k = first; k < end; k++) {
+        const char *word = s->low[k];
+        if (!vqa_is_content(word))
+            return false;
+        bool before = k + 1 < end && may_stand_before(s, k);
+        if (noun && before && !may_be_noun(s, k) && !possessive(word) && !vqa_is_number(word) &&
+            !vqa_is(word, VQA_COMPOUND_MODIFIER))
+            return false; /* an adjective behind a noun */
+        if (noun && vqa_is_number(word))
+            return false;
+        if (before && !vqa_is(word, VQA_COMPOUND_MODIFIER))
+            continue;
+        if (noun && !vqa_is_compound_at(s, k)) {
+            /* "bananas roses" */
+            if (vqa_is_plural(s->low[k - 1]) && !vqa_is(s->low[k - 1], VQA_COMPOUND_MODIFIER))
+                return false;
+            *doubtful = true;
+        }
+        noun = true;
+    }
+    return true;
+}
+
+/* The end of the words in a row that a noun group could be made of. */
+static size_t run_end(const struct vqa_sentence *s, size_t first, size_t limit)
+{
+    static const char *const sides[] = {"left", "right", "middle", "back", "front", NULL};
+    size_t k = first;
+    for (; k < limit && vqa_is_content(s->low[k]); k++) {
+        bool side = k > first && is_of(s->low[k - 1], sides);
+        if (k == first || (may_stand_before(s, k - 1) && !side))
+            continue;
+        if (vqa_is_verbal_ing(s, k) || vqa_is_participle(s->low[k]))
+            break;
+    }
+    return k;
+}
+
+size_t vqa_head_noun(const struct vqa_sentence *s, size_t first, size_t end)
+{
+    size_t stop = run_end(s, first, end);
+    bool doubtful;
+    /* "slices left", "animals visible" */
+    for (size_t k = stop; k > first + 1; k--)
+        if (vqa_noun_group(s, first, k, &doubtful))
+            return k - 1;
+    return first;
+}
+
+/* ---- What says which one is meant ---- */
+
+static size_t behind_article(const struct vqa_sentence *s, size_t k, size_t limit)
+{
+    static const char *const some[] = {"any", "some", "each", "every", "all", NULL};
+    if (k < limit && (vqa_is(s->low[k], VQA_DETERMINER) || vqa_word_is(s, k, some)))
+        k++;
+    return k;
+}
+
+/* The end of a group with or without article, or of a pronoun; 0: none. */
+static size_t object_end(const struct vqa_sentence *s, size_t k, size_t limit,
+                         struct vqa_group *group)
+{
+    static const char *const pronouns[] = {"it",     "them", "him",  "her",   "me",    "you",
+                                           "itself", "this", "that", "these", "those", NULL};
+    static const char *const each[] = {"each", "one", NULL};
+    bool doubtful;
+    if (k < limit && vqa_word_is(s, k, each) && k + 1 < limit &&
+        strcmp(s->low[k + 1], "other") == 0)
+        return k + 2;
+    size_t first = behind_article(s, k, limit), end = run_end(s, first, limit);
+    if (end > first && vqa_noun_group(s, first, end, &doubtful)) {
+        group->doubtful |= doubtful;
+        return end;
+    }
+    if (first > k && end == first + 1) /* "the wild" */
+        return end;
+    return k < limit && vqa_word_is(s, k, pronouns) && end == first ? k + 1 : 0;
+}
+
+static bool is_preposition(const struct vqa_sentence *s, size_t k)
+{
+    return vqa_is(s->low[k], VQA_PREPOSITION);
+}
+
+/* The end of "on top", "next to the old car", "out of it"; 0: none. */
+size_t vqa_place_end(const struct vqa_sentence *s, size_t k, size_t limit, struct vqa_group *group)
+{
+    if (k >= limit || !is_preposition(s, k))
+        return 0;
+    while (k < limit && is_preposition(s, k))
+        k++;
+    return object_end(s, k, limit, group);
+}
+
+static bool named_only(const char *word)
+{
+    static const char *const words[] = {"pictured",  "shown",    "depicted", "displayed",
+                                        "featured",  "seen",     "visible",  "photographed",
+                                        "mentioned", "involved", NULL};
+    return is_of(word, words);
+}
+
+/* Everything behind the first group, up to `end`. */
+static bool read_tail(const struct vqa_sentence *s, size_t k, size_t end, struct vqa_group *group)
+{
+    static const char *const relatives[] = {"who", "which", "that", NULL};
+    static const char *const verbs[] = {"is", "are", "was", "were", "has", "have", NULL};
+    if (k == end)
+        return true;
+    const char *word = s->low[k];
+    if (is_preposition(s, k)) {
+        size_t next = vqa_place_end(s, k, end, group);
+        group->places += strcmp(word, "of") != 0;
+        return next && read_tail(s, next, end, group);
+    }
+    if (strcmp(word, "and") == 0) {
+        size_t next = object_end(s, k + 1, end, group);
+        group->joined = true;
+        return next && read_tail(s, next, end, group);
+    }
+    if (vqa_word_is(s, k, relatives)) {
+        bool verb = vqa_word_is(s, k + 1, verbs);
+        size_t at = k + 1 + verb;
+        group->relative = true;
+        if (at >= end)
+            return false;
+        if (verb &&
+            (is_preposition(s, at) || vqa_is_verbal_ing(s, at) || vqa_is_participle(s->low[at])))
+            return read_tail(s, at, end, group);
+        if (verb && vqa_is_adjective(s->low[at]))
+            return at + 1 == end;
+        if (verb || !vqa_is_content(s->low[at])) /* "took the picture" */
+            return false;
+        if (at + 1 == end)
+            return false;
+        size_t next = object_end(s, at + 1, end, group);
+        return next ? read_tail(s, next, end, group)
+                    : is_preposition(s, at + 1) && read_tail(s, at + 1, end, group);
+    }
+    if (vqa_is_participle(word)) {
+        if (k + 1 == end)
+            return named_only(word) || group->relative;
+        return is_preposition(s, k + 1) && read_tail(s, k + 1, end, group);
+    }
+    if (vqa_is_verbal_ing(s, k)) {
+        if (k + 1 == end)
+            return group->relative;
+        group->doing = true;
+        if (is_preposition(s, k + 1))
+            return read_tail(s, k + 1, end, group);
+        size_t next = object_end(s, k + 1, end, group);
+        group->object = true;
+        return next && read_tail(s, next, end, group);
+    }
+    return false;
+}
+
+bool vqa_read_group(const struct vqa_sentence *s, size_t first, size_t end, struct vqa_group *group)
+{
+    *group = (struct vqa_group){0};
+    if (first >= end)
+        return false;
+    size_t stop = run_end(s, first, end);
+    bool one = stop == first + 1 && !vqa_is_adverb(s->low[first]) && !vqa_is_ing(s->low[first]) &&
+               !vqa_is_participle(s->low[first]) && !vqa_is(s->low[first], VQA_COUNT);
+    if (!one && !vqa_noun_group(s, first, stop, &group->doubtful))
+        return false;
+    group->head = stop - 1;
+    group->bare = stop == end;
+    return read_tail(s, stop, end, group);
+}

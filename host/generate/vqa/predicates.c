@@ -1,0 +1,355 @@
+/* Where the predicate starts. Every place is tried: before it a whole noun group must stand, behind
+ * it a whole predicate, with nothing left over. The one place where both are is it; where there are
+ * more, one is taken only for a reason given here. */
+#include "words.h"
+
+#include "nclip/negation/lexicon.h"
+
+#include <ctype.h>
+#include <string.h>
+
+static bool equal(const char *a, const char *b)
+{
+    return strcmp(a, b) == 0;
+}
+
+static bool is_of(const char *word, const char *const *list)
+{
+    for (; *list; list++)
+        if (equal(word, *list))
+            return true;
+    return false;
+}
+
+/* Words after which another clause or comparison follows, of whatever make. */
+static bool opens_clause(const char *word)
+{
+    static const char *const words[] = {"that",  "who",  "which", "if",   "because",
+                                        "while", "when", "than",  "like", "as",
+                                        "to",    "what", "where", "how",  NULL};
+    return is_of(word, words);
+}
+
+static bool is_finite(const char *word)
+{
+    static const char *const words[] = {"is",  "are",  "was",  "were",  "does", "do",    "did",
+                                        "has", "have", "had",  "can",   "will", "looks", "seems",
+                                        "he",  "she",  "they", "there", NULL};
+    return is_of(word, words);
+}
+
+/* Behind a verb: nothing may be left over that could be the predicate in its place, as "red" in
+ * "parked on the street red" and "wearing" in "riding a horse wearing a hat". */
+static bool verb_takes(const struct vqa_sentence *s, size_t from)
+{
+    bool noun = false;
+    for (size_t k = from; k < s->count; k++) {
+        const char *word = s->low[k], *before = s->low[k - 1];
+        bool last = k + 1 == s->count, behind_noun = noun && vqa_is_content(before) &&
+                                                     !vqa_is_adjective(before) &&
+                                                     !vqa_is_adverb(before);
+        if (opens_clause(word))
+            return true;
+        if (is_finite(word))
+            return false;
+        if (behind_noun && vqa_is_verbal_ing(s, k))
+            return false;
+        if (behind_noun && vqa_is_participle(word) && (last || !vqa_is_content(s->low[k + 1])))
+            return false;
+        if (behind_noun && last && vqa_is_adjective(word) && !vqa_is(word, VQA_NOUN_ADJECTIVE) &&
+            !vqa_is_compound_at(s, k))
+            return false;
+        noun |= k >= from && vqa_is_content(word) && !vqa_is_adjective(word) &&
+                !vqa_is_adverb(word) && !vqa_is_participle(word) && !vqa_is_ing(word);
+    }
+    return true;
+}
+
+/* "on the table", "in front of the house in the snow", "off": to the end. */
+static bool places(const struct vqa_sentence *s, size_t p, size_t *count)
+{
+    static const char *const particles[] = {"on", "off", "up", "down", "out", "in", "over", NULL};
+    static const char *const somewhere[] = {
+        "background", "picture", "photo", "image",    "foreground", "left",   "right",
+        "front",      "middle",  "back",  "distance", "corner",     "center", NULL};
+    *count = 0;
+    if (p + 1 == s->count && vqa_word_is(s, p, particles))
+        return (*count = 1) != 0;
+    for (size_t k = p; k < s->count;) {
+        if (opens_clause(s->low[k]) && *count)
+            return true;
+        if (equal(s->low[k], "and") && *count && k + 1 < s->count &&
+            vqa_is(s->low[k + 1], VQA_PREPOSITION))
+            k++;
+        struct vqa_group group = {0};
+        bool of = equal(s->low[k], "of");
+        size_t end = vqa_place_end(s, k, s->count, &group);
+        if (!end) { /* "in black and white", "at large": of words that no group holds */
+            bool known =
+                vqa_is(s->low[k], VQA_PREPOSITION) && k + 1 < s->count &&
+                (k + 2 == s->count || (vqa_is_adjective(s->low[k + 1]) && k + 4 == s->count &&
+                                       equal(s->low[k + 2], "and"))) &&
+                vqa_is_content(s->low[k + 1]) && vqa_is_content(s->low[s->count - 1]);
+            *count += known;
+            return known;
+        }
+        /* "in the bowl soup", "on the bike asian": soup may be the predicate; a compound may be
+         * one only where nothing else is known of its last word. */
+        if (group.doubtful && end == s->count) {
+            const char *last = s->low[end - 1];
+            if (vqa_is_adjective(last) || vqa_looks_adjective(last) ||
+                vqa_is(last, VQA_MASS_NOUN) || vqa_is_plural(last) ||
+                isupper((unsigned char)s->words[end - 1][0]))
+                return false;
+        }
+        bool which =
+            is_of(s->low[end - 1], somewhere) && end < s->count && !equal(s->low[end], "of");
+        if (which && !*count)
+            return false; /* says which one is meant */
+        *count += !of;
+        k = end;
+    }
+    return true;
+}
+
+static bool darkens(const char *word)
+{
+    static const char *const words[] = {"dark",   "light",  "bright", "pale",  "deep",  "solid",
+                                        "pretty", "color",  "left",   "right", "fully", "middle",
+                                        "half",   "double", "well",   NULL};
+    return is_of(word, words);
+}
+
+static bool predicate(const struct vqa_sentence *s, size_t p, bool plural, size_t *count);
+
+/* A group without an article. */
+static bool bare_group(const struct vqa_sentence *s, size_t p, bool plural)
+{
+    bool doubtful;
+    const char *last = s->low[s->count - 1];
+    if (!vqa_noun_group(s, p, s->count, &doubtful) || doubtful)
+        return false;
+    return vqa_is(last, VQA_MASS_NOUN) || (plural && vqa_is_plural(last));
+}
+
+/* "red", "black and white", "taller than ...", "full of water". */
+static bool adjectives(const struct vqa_sentence *s, size_t p, bool plural)
+{
+    size_t k = p;
+    for (;;) {
+        bool than = k + 1 < s->count && equal(s->low[k + 1], "than") && vqa_is_content(s->low[k]);
+        bool last = k + 1 == s->count;
+        if (k >= s->count ||
+            !(vqa_is_adjective(s->low[k]) || than || vqa_looks_adjective(s->low[k]) ||
+              (k > p && last && vqa_is_participle(s->low[k])) ||
+              (k > p && equal(s->low[k], "handed"))))
+            return k > p && bare_group(s, p, plural);
+        k++;
+        if (k < s->count && (equal(s->low[k], "handed") || equal(s->low[k], "aged")))
+            k++;
+        if (k == s->count)
+            return true;
+        if (equal(s->low[k], "and")) {
+            k++;
+            while (k < s->count && vqa_is_adverb(s->low[k]))
+                k++;
+            continue;
+        }
+        if (darkens(s->low[k - 1]) && vqa_is_adjective(s->low[k]))
+            continue;
+        break;
+    }
+    size_t count;
+    if (opens_clause(s->low[k]) || equal(s->low[k], "enough"))
+        return true;
+    if (vqa_is(s->low[k], VQA_PREPOSITION))
+        return places(s, k, &count);
+    static const char *const ends[] = {"today",  "now",      "there", "here", "outside",
+                                       "inside", "together", "yet",   NULL};
+    if (k + 1 == s->count && is_of(s->low[k], ends))
+        return true;
+    return bare_group(s, p, plural);
+}
+
+/* "a girl in a red dress", "the same color", "his dog". */
+static bool definite(const struct vqa_sentence *s, size_t p)
+{
+    if (p + 1 >= s->count || is_finite(s->low[p + 1]) || vqa_is(s->low[p + 1], VQA_PREPOSITION))
+        return false;
+    for (size_t k = p + 1; k < s->count && !opens_clause(s->low[k]); k++)
+        if (is_finite(s->low[k]) || (k > p + 1 && vqa_is(s->low[k], VQA_DETERMINER) &&
+                                     vqa_is_content(s->low[k - 1]) && !vqa_is_ing(s->low[k - 1])))
+            return false;
+    return true;
+}
+
+static bool numbered(const char *word)
+{
+    static const char *const words[] = {"number", "letter",  "bus",      "train",  "route",
+                                        "flight", "room",    "gate",     "player", "track",
+                                        "engine", "car",     "platform", "plane",  "channel",
+                                        "word",   "letters", "numbers",  NULL};
+    return is_of(word, words);
+}
+
+/* *count: how many places it names, where it names nothing else. */
+static bool predicate(const struct vqa_sentence *s, size_t p, bool plural, size_t *count)
+{
+    static const char *const alone[] = {"here", "together", "apart",    "today",   "halfway", "now",
+                                        "away", "well",     "backward", "forward", "already", NULL};
+    *count = 0;
+    if (p >= s->count)
+        return false;
+    const char *word = s->low[p], *next = p + 1 < s->count ? s->low[p + 1] : "";
+    if (p + 1 == s->count && is_of(word, alone))
+        return true;
+    if (vqa_is(word, VQA_DETERMINER) && !equal(word, "that"))
+        return definite(s, p);
+    if (vqa_is_number(word) || equal(word, "one")) {
+        if (!*next || !vqa_is_content(next) || (p > 0 && numbered(s->low[p - 1])))
+            return false;
+        return equal(word, "one") || vqa_is_plural(next) || vqa_is_adjective(next);
+    }
+    if (strlen(word) == 1) /* "the letter A" */
+        return false;
+    if (vqa_is_adjective(word) && adjectives(s, p, plural))
+        return true;
+    if (vqa_is_adverb(word) && *next)
+        return predicate(s, p + 1, plural, count) || (equal(next, "as") && p + 2 < s->count);
+    if (equal(word, "as") && opens_clause("as"))
+        return p + 2 < s->count;
+    if (vqa_is(word, VQA_PREPOSITION))
+        return places(s, p, count);
+    if (vqa_is_verbal_ing(s, p))
+        return verb_takes(s, p + 1);
+    if (p > 0 && (equal(word, "handed") || equal(word, "aged")))
+        return false;
+    if (vqa_is_participle(word)) {
+        static const char *const shown[] = {"pictured", "shown",        "depicted", "displayed",
+                                            "seen",     "photographed", NULL};
+        static const char *const doing[] = {"done",  "finished", "caught", "seen",
+                                            "shown", "stuck",    NULL};
+        bool adverb = *next && (vqa_is_adverb(next) || vqa_is(next, VQA_PREPOSITION));
+        if (*next && vqa_is_verbal_ing(s, p + 1))
+            return is_of(word, doing) && verb_takes(s, p + 2);
+        if (*next && vqa_is_adjective(next) && !adverb)
+            return !is_of(word, shown) && verb_takes(s, p + 1);
+        static const char *const made[] = {"made", "called",  "named", "given",
+                                           "fed",  "labeled", NULL};
+        if (*next && vqa_is_content(next) && !adverb && !is_of(word, made) &&
+            !vqa_is_participle(next))
+            return false;
+        return verb_takes(s, p + 1);
+    }
+    return adjectives(s, p, plural) || bare_group(s, p, plural);
+}
+
+/* ---- Be ---- */
+
+/* "is the dog asian", "is the bathroom tidied": a word that says no more, alone behind one noun. */
+static bool last_word(const struct vqa_sentence *s, size_t p, const struct vqa_group *group)
+{
+    return p + 1 == s->count && group->bare && group->head == p - 1 && !group->doubtful &&
+           vqa_is_content(s->low[p]) && strlen(s->low[p]) > 1 && !vqa_is_number(s->low[p]) &&
+           !vqa_is(s->low[p], VQA_COMPOUND_HEAD) && !vqa_is_compound_at(s, p) &&
+           (isupper((unsigned char)s->words[p][0]) == 0 || vqa_looks_adjective(s->low[p]));
+}
+
+static bool picture_only(const struct vqa_sentence *s, size_t p)
+{
+    static const char *const pictures[] = {"picture", "photo",      "image",      "photograph",
+                                           "scene",   "background", "foreground", NULL};
+    return p + 3 == s->count && equal(s->low[p], "in") && is_of(s->low[p + 2], pictures);
+}
+
+size_t vqa_predicate_of_be(const struct vqa_sentence *s, size_t first, bool plural)
+{
+    struct candidate {
+        size_t at, places;
+        bool with, of, picture;
+    } found[VQA_MOST_WORDS];
+    size_t count = 0;
+    for (size_t p = first + 1; p < s->count; p++) {
+        struct vqa_group group;
+        struct candidate here = {.at = p,
+                                 .with = equal(s->low[p], "with"),
+                                 .of = equal(s->low[p], "of"),
+                                 .picture = picture_only(s, p)};
+        if (vqa_is_compound_at(s, p) || !vqa_read_group(s, first, p, &group))
+            continue;
+        bool whole = predicate(s, p, plural, &here.places);
+        if (!whole && !last_word(s, p, &group))
+            continue;
+        /* "the man holding the door open", "the man on the bench reading": whose is it? */
+        if ((group.doing && !group.relative && (group.object || vqa_is_verbal_ing(s, p))) ||
+            (group.relative && group.object && !vqa_is_verbal_ing(s, p) &&
+             !vqa_is(s->low[p], VQA_DETERMINER)))
+            continue;
+        found[count++] = here;
+    }
+    /* Of a picture itself it is said what it is of; else "of" never starts a predicate. */
+    for (size_t i = 0; count > 1 && i < count; i++)
+        if (found[i].of || found[i].picture || (found[i].with && found[i].places > 1)) {
+            memmove(found + i, found + i + 1, (--count - i) * sizeof *found);
+            i = (size_t)-1;
+        }
+    static const char *const pictures[] = {"picture",  "photo",   "image",  "photograph",
+                                           "painting", "drawing", "statue", NULL};
+    if (count == 1 && found[0].of && !is_of(s->low[found[0].at - 1], pictures))
+        return 0;
+    return count == 1 ? found[0].at : 0;
+}
+
+bool vqa_predicate_of_pronoun(const struct vqa_sentence *s, size_t p, bool plural)
+{
+    size_t count;
+    return predicate(s, p, plural, &count);
+}
+
+/* ---- Do, have ---- */
+
+/* Verbs that are no nouns: before one of them a word is no verb, as "slide" in "does the water
+ * slide have". */
+static bool only_verb(const char *word)
+{
+    static const char *const words[] = {
+        "have",  "be",       "appear",   "seem", "need", "contain", "belong",  "match",
+        "look",  "fit",      "come",     "go",   "eat",  "wear",    "know",    "seem",
+        "make",  "resemble", "indicate", "say",  "get",  "require", "include", "require",
+        "allow", "move",     "want",     "face", NULL};
+    return is_of(word, words);
+}
+
+size_t vqa_predicate_of_do(const struct vqa_sentence *s, size_t first)
+{
+    static const char *const helpers[] = {"help", "let", "make", "go", "come", NULL};
+    size_t compound = 0;
+    for (size_t k = first + 1; k < s->count; k++) {
+        struct vqa_group group;
+        if (!vqa_is(s->low[k], VQA_VERB) || !vqa_read_group(s, first, k, &group) ||
+            (k + 1 < s->count && only_verb(s->low[k + 1]) && !is_of(s->low[k], helpers)))
+            continue;
+        if (!vqa_is_compound_at(s, k))
+            return k;
+        compound = compound ? compound : k;
+    }
+    return compound;
+}
+
+size_t vqa_predicate_of_have(const struct vqa_sentence *s, size_t first)
+{
+    size_t found = 0;
+    for (size_t k = first + 1; k < s->count; k++) {
+        struct vqa_group group;
+        bool adverb =
+            vqa_is_adverb(s->low[k]) && k + 1 < s->count && vqa_is_participle(s->low[k + 1]);
+        if (!(vqa_is_participle(s->low[k]) || adverb) || !vqa_read_group(s, first, k, &group))
+            continue;
+        if (found && !vqa_is_adverb(s->low[found]))
+            return 0;
+        found = found ? found : k;
+        if (adverb)
+            k++;
+    }
+    return found;
+}
