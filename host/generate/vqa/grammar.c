@@ -65,12 +65,6 @@ static bool names_many(const struct vqa_asked *q, size_t first)
     return vqa_is_plural(vqa_low(q, vqa_head_noun(&q->s, first, q->s.count)));
 }
 
-/* "is there two dogs" is asked as often as it is wrong. */
-static void agree_with_many(struct vqa_asked *q)
-{
-    q->aux = vqa_equal(q->aux, "is") ? "are" : vqa_equal(q->aux, "was") ? "were" : q->aux;
-}
-
 static bool vqa_read_there(struct vqa_asked *q)
 {
     size_t at = 2;
@@ -93,8 +87,9 @@ static bool vqa_read_there(struct vqa_asked *q)
         if (vqa_any_of(next, "of"))
             return vqa_refuse(q, "asks about particular things");
         if (one && names_amount(q, 3)) {
-            if (vqa_is_plural(vqa_low(q, q->s.count - 1)))
-                agree_with_many(q);
+            if (names_amount(q, 3) && vqa_is_plural(vqa_low(q, q->s.count - 1)) &&
+                !vqa_any_of(next, "bunch variety bit little"))
+                vqa_agree_with_many(q);
             return vqa_write_there(q, "not", 2, "", 2);
         }
         if (one && vqa_any_of(q->aux, "are were"))
@@ -112,7 +107,7 @@ static bool vqa_read_there(struct vqa_asked *q)
     }
     if (vqa_is(word, VQA_COUNT) || vqa_is_number(word)) {
         if (vqa_is_number(word) || vqa_any_of(word, "many several"))
-            agree_with_many(q);
+            vqa_agree_with_many(q);
         return vqa_write_there(q, "not", 2, "", 2);
     }
     if (vqa_is(word, VQA_DETERMINER) || vqa_any_of(word, "it he she they you"))

@@ -42,5 +42,6 @@ bool vqa_read_subject(struct vqa_asked *q);
 /* Makes "is" of q->aux "are" where the noun of [first, end) wants it: "is there clouds" is asked as
  * often as it is wrong. */
 void vqa_agree(struct vqa_asked *q, size_t first, size_t end);
+void vqa_agree_with_many(struct vqa_asked *q);
 
 #endif

@@ -61,7 +61,7 @@ static bool may_stand_before(const struct vqa_sentence *s, size_t k)
 {
     const char *word = s->low[k];
     return vqa_is_adjective(word) || vqa_is_participle(word) || vqa_is_number(word) ||
-           vqa_is_ing(word) || vqa_is_adverb(word) || possessive(word) || vqa_is(word, VQA_COUNT);
+           vqa_is_ing(word) || vqa_is_adverb(word) || possessive(word);
 }
 
 bool vqa_is_compound_at(const struct vqa_sentence *s, size_t k)
@@ -78,7 +78,7 @@ bool vqa_noun_group(const struct vqa_sentence *s, size_t first, size_t end, bool
         return false;
     for (size_t k = first; k < end; k++) {
         const char *word = s->low[k];
-        if (!vqa_is_content(word))
+        if (!vqa_is_content(word) || (vqa_is(word, VQA_COUNT) && !vqa_is_number(word)))
             return false;
         bool before = k + 1 < end && may_stand_before(s, k);
         if (noun && before && !may_be_noun(s, k) && !possessive(word) && !vqa_is_number(word) &&
@@ -116,6 +116,8 @@ static size_t run_end(const struct vqa_sentence *s, size_t first, size_t limit)
 
 size_t vqa_head_noun(const struct vqa_sentence *s, size_t first, size_t end)
 {
+    while (first + 1 < end && (vqa_is(s->low[first], VQA_COUNT) || vqa_is_number(s->low[first])))
+        first++;
     size_t stop = run_end(s, first, end);
     bool doubtful;
     /* "slices left", "animals visible" */
@@ -131,6 +133,8 @@ static size_t behind_article(const struct vqa_sentence *s, size_t k, size_t limi
 {
     static const char *const some[] = {"any", "some", "each", "every", "all", NULL};
     if (k < limit && (vqa_is(s->low[k], VQA_DETERMINER) || vqa_word_is(s, k, some)))
+        k++;
+    while (k + 1 < limit && (vqa_is(s->low[k], VQA_COUNT) || vqa_is_number(s->low[k])))
         k++;
     return k;
 }

@@ -21,13 +21,17 @@ static bool is_of(const char *word, const char *const *list)
     return false;
 }
 
+/* What a predicate is said of. */
+enum { MANY = 1, PRONOUN = 2 };
+
 /* Words after which another clause or comparison follows, of whatever make. */
-static bool opens_clause(const char *word)
+static bool opens_clause(const struct vqa_sentence *s, size_t k)
 {
-    static const char *const words[] = {"that",  "who",  "which", "if",   "because",
-                                        "while", "when", "than",  "like", "as",
-                                        "to",    "what", "where", "how",  NULL};
-    return is_of(word, words);
+    static const char *const words[] = {"that", "who",  "which", "if",   "because", "while", "when",
+                                        "than", "like", "as",    "what", "where",   "how",   NULL};
+    if (equal(s->low[k], "to")) /* "ready to eat", but "next to the table" */
+        return k + 1 < s->count && vqa_is(s->low[k + 1], VQA_VERB);
+    return is_of(s->low[k], words);
 }
 
 static bool is_finite(const char *word)
@@ -48,7 +52,7 @@ static bool verb_takes(const struct vqa_sentence *s, size_t from)
         bool last = k + 1 == s->count, behind_noun = noun && vqa_is_content(before) &&
                                                      !vqa_is_adjective(before) &&
                                                      !vqa_is_adverb(before);
-        if (opens_clause(word))
+        if (opens_clause(s, k))
             return true;
         if (is_finite(word))
             return false;
@@ -76,7 +80,7 @@ static bool places(const struct vqa_sentence *s, size_t p, size_t *count)
     if (p + 1 == s->count && vqa_word_is(s, p, particles))
         return (*count = 1) != 0;
     for (size_t k = p; k < s->count;) {
-        if (opens_clause(s->low[k]) && *count)
+        if (opens_clause(s, k) && *count)
             return true;
         if (equal(s->low[k], "and") && *count && k + 1 < s->count &&
             vqa_is(s->low[k + 1], VQA_PREPOSITION))
@@ -120,20 +124,24 @@ static bool darkens(const char *word)
     return is_of(word, words);
 }
 
-static bool predicate(const struct vqa_sentence *s, size_t p, bool plural, size_t *count);
+static bool predicate(const struct vqa_sentence *s, size_t p, unsigned of, size_t *count);
 
 /* A group without an article. */
-static bool bare_group(const struct vqa_sentence *s, size_t p, bool plural)
+static bool bare_group(const struct vqa_sentence *s, size_t p, unsigned of)
 {
     bool doubtful;
     const char *last = s->low[s->count - 1];
-    if (!vqa_noun_group(s, p, s->count, &doubtful) || doubtful)
+    if (!vqa_noun_group(s, p, s->count, &doubtful))
         return false;
-    return vqa_is(last, VQA_MASS_NOUN) || (plural && vqa_is_plural(last));
+    /* "those pine trees": said of "those", since no pine are */
+    if (doubtful &&
+        !(of == (MANY | PRONOUN) && vqa_is_plural(last) && !vqa_is_plural(s->low[s->count - 2])))
+        return false;
+    return vqa_is(last, VQA_MASS_NOUN) || ((of & MANY) && vqa_is_plural(last));
 }
 
 /* "red", "black and white", "taller than ...", "full of water". */
-static bool adjectives(const struct vqa_sentence *s, size_t p, bool plural)
+static bool adjectives(const struct vqa_sentence *s, size_t p, unsigned of)
 {
     size_t k = p;
     for (;;) {
@@ -143,7 +151,7 @@ static bool adjectives(const struct vqa_sentence *s, size_t p, bool plural)
             !(vqa_is_adjective(s->low[k]) || than || vqa_looks_adjective(s->low[k]) ||
               (k > p && last && vqa_is_participle(s->low[k])) ||
               (k > p && equal(s->low[k], "handed"))))
-            return k > p && bare_group(s, p, plural);
+            return k > p && bare_group(s, p, of);
         k++;
         if (k < s->count && (equal(s->low[k], "handed") || equal(s->low[k], "aged")))
             k++;
@@ -160,7 +168,7 @@ static bool adjectives(const struct vqa_sentence *s, size_t p, bool plural)
         break;
     }
     size_t count;
-    if (opens_clause(s->low[k]) || equal(s->low[k], "enough"))
+    if (opens_clause(s, k) || equal(s->low[k], "enough"))
         return true;
     if (vqa_is(s->low[k], VQA_PREPOSITION))
         return places(s, k, &count);
@@ -168,7 +176,7 @@ static bool adjectives(const struct vqa_sentence *s, size_t p, bool plural)
                                        "inside", "together", "yet",   NULL};
     if (k + 1 == s->count && is_of(s->low[k], ends))
         return true;
-    return bare_group(s, p, plural);
+    return bare_group(s, p, of);
 }
 
 /* "a girl in a red dress", "the same color", "his dog". */
@@ -176,7 +184,16 @@ static bool definite(const struct vqa_sentence *s, size_t p)
 {
     if (p + 1 >= s->count || is_finite(s->low[p + 1]) || vqa_is(s->low[p + 1], VQA_PREPOSITION))
         return false;
-    for (size_t k = p + 1; k < s->count && !opens_clause(s->low[k]); k++)
+    size_t stop = p + 1;
+    for (; stop < s->count && vqa_is_content(s->low[stop]); stop++)
+        if (vqa_is_verbal_ing(s, stop) && stop > p + 1)
+            break;
+    bool doubtful;
+    const char *last = s->low[stop - 1];
+    if (stop > p + 2 && vqa_is_adjective(last) && !vqa_is(last, VQA_NOUN_ADJECTIVE) &&
+        !vqa_noun_group(s, p + 1, stop, &doubtful))
+        return false; /* "the wall white" */
+    for (size_t k = p + 1; k < s->count && !opens_clause(s, k); k++)
         if (is_finite(s->low[k]) || (k > p + 1 && vqa_is(s->low[k], VQA_DETERMINER) &&
                                      vqa_is_content(s->low[k - 1]) && !vqa_is_ing(s->low[k - 1])))
             return false;
@@ -193,7 +210,7 @@ static bool numbered(const char *word)
 }
 
 /* *count: how many places it names, where it names nothing else. */
-static bool predicate(const struct vqa_sentence *s, size_t p, bool plural, size_t *count)
+static bool predicate(const struct vqa_sentence *s, size_t p, unsigned of, size_t *count)
 {
     static const char *const alone[] = {"here", "together", "apart",    "today",   "halfway", "now",
                                         "away", "well",     "backward", "forward", "already", NULL};
@@ -212,16 +229,25 @@ static bool predicate(const struct vqa_sentence *s, size_t p, bool plural, size_
     }
     if (strlen(word) == 1) /* "the letter A" */
         return false;
-    if (vqa_is_adjective(word) && adjectives(s, p, plural))
+    if (equal(word, "half") && equal(next, "of"))
+        return false;
+    if (vqa_is_adjective(word) && adjectives(s, p, of))
         return true;
+    if ((equal(word, "more") || equal(word, "less")) && equal(next, "than"))
+        return p + 2 < s->count;
+    if (vqa_is_adverb(word) && vqa_is(next, VQA_COUNT) && p + 2 < s->count &&
+        vqa_is_content(s->low[p + 2])) /* "too much food" */
+        return definite(s, p + 1);
     if (vqa_is_adverb(word) && *next)
-        return predicate(s, p + 1, plural, count) || (equal(next, "as") && p + 2 < s->count);
-    if (equal(word, "as") && opens_clause("as"))
+        return predicate(s, p + 1, of, count) || (equal(next, "as") && p + 2 < s->count);
+    if (equal(word, "as"))
         return p + 2 < s->count;
     if (vqa_is(word, VQA_PREPOSITION))
         return places(s, p, count);
     if (vqa_is_verbal_ing(s, p))
         return verb_takes(s, p + 1);
+    if (equal(word, "been") || (equal(word, "half") && equal(next, "of")))
+        return false;
     if (p > 0 && (equal(word, "handed") || equal(word, "aged")))
         return false;
     if (vqa_is_participle(word)) {
@@ -241,7 +267,7 @@ static bool predicate(const struct vqa_sentence *s, size_t p, bool plural, size_
             return false;
         return verb_takes(s, p + 1);
     }
-    return adjectives(s, p, plural) || bare_group(s, p, plural);
+    return adjectives(s, p, of) || bare_group(s, p, of);
 }
 
 /* ---- Be ---- */
@@ -262,8 +288,37 @@ static bool picture_only(const struct vqa_sentence *s, size_t p)
     return p + 3 == s->count && equal(s->low[p], "in") && is_of(s->low[p + 2], pictures);
 }
 
+/* "is the wall light blue": a light, or a blue. */
+static bool may_darken(const struct vqa_sentence *s, size_t p)
+{
+    static const char *const lights[] = {"traffic",   "street", "stop",   "brake", "head",
+                                         "christmas", "signal", "police", "tail",  NULL};
+    return equal(s->low[p], "light") && p + 1 < s->count && vqa_is_adjective(s->low[p + 1]) &&
+           !is_of(s->low[p - 1], lights);
+}
+
+/* "is the train going through the mountains fast": of the going, not of the train. */
+static bool says_how(const char *word)
+{
+    static const char *const words[] = {"fast",  "slow",  "hard",  "high", "low",      "straight",
+                                        "close", "alone", "early", "late", "together", "loud",
+                                        "free",  "right", "wrong", "well", NULL};
+    return is_of(word, words);
+}
+
+/* "is the boy standing with his mouth open": the mouth. */
+static bool ends_with_his(const struct vqa_sentence *s, size_t p)
+{
+    static const char *const owners[] = {"his", "her", "its", "their", NULL};
+    for (size_t k = p; k-- > 2;)
+        if (vqa_word_is(s, k, owners) && equal(s->low[k - 1], "with"))
+            return p - k <= 3;
+    return false;
+}
+
 size_t vqa_predicate_of_be(const struct vqa_sentence *s, size_t first, bool plural)
 {
+    unsigned of = plural ? MANY : 0;
     struct candidate {
         size_t at, places;
         bool with, of, picture;
@@ -275,15 +330,19 @@ size_t vqa_predicate_of_be(const struct vqa_sentence *s, size_t first, bool plur
                                  .with = equal(s->low[p], "with"),
                                  .of = equal(s->low[p], "of"),
                                  .picture = picture_only(s, p)};
-        if (vqa_is_compound_at(s, p) || !vqa_read_group(s, first, p, &group))
+        if ((vqa_is_compound_at(s, p) && !may_darken(s, p)) || !vqa_read_group(s, first, p, &group))
             continue;
-        bool whole = predicate(s, p, plural, &here.places);
+        bool whole = predicate(s, p, of, &here.places) ||
+                     (p + 1 == s->count && vqa_is_number(s->low[p]) && group.head + 1 < p &&
+                      numbered(s->low[group.head]));
         if (!whole && !last_word(s, p, &group))
             continue;
         /* "the man holding the door open", "the man on the bench reading": whose is it? */
         if ((group.doing && !group.relative && (group.object || vqa_is_verbal_ing(s, p))) ||
             (group.relative && group.object && !vqa_is_verbal_ing(s, p) &&
              !vqa_is(s->low[p], VQA_DETERMINER)))
+            continue;
+        if ((group.doing && p + 1 == s->count && says_how(s->low[p])) || ends_with_his(s, p))
             continue;
         found[count++] = here;
     }
@@ -302,8 +361,15 @@ size_t vqa_predicate_of_be(const struct vqa_sentence *s, size_t first, bool plur
 
 bool vqa_predicate_of_pronoun(const struct vqa_sentence *s, size_t p, bool plural)
 {
-    size_t count;
-    return predicate(s, p, plural, &count);
+    size_t count, end = p;
+    bool doubtful;
+    /* "these pictures of a man": what they are of is no place. */
+    while (end < s->count && vqa_is_content(s->low[end]))
+        end++;
+    if (plural && end > p && end < s->count && equal(s->low[end], "of") &&
+        vqa_noun_group(s, p, end, &doubtful) && vqa_is_plural(s->low[end - 1]))
+        return places(s, end, &count);
+    return predicate(s, p, PRONOUN | (plural ? MANY : 0), &count);
 }
 
 /* ---- Do, have ---- */

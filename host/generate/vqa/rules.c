@@ -191,17 +191,17 @@ static bool put(char *target, const struct sentence *sentence, struct span span)
 static bool starts_vague(const char *text)
 {
     static const char *const words[] = {
-        "this",  "that",  "these",     "those",     "it",       "anyone", "someone", "anybody",
-        "going", "no",    "anything",  "something", "somebody", "any",    "some",    "one",
-        "not",   "other", "somewhere", "anywhere",  "still",    "a",      "an",      "the"};
+        "this", "that",   "these",     "those",     "it",        "anyone",  "someone", "anybody",
+        "going", "no",    "anything",  "something", "somebody",  "any",     "some",    "one",
+        "not",  "other", "somewhere", "anywhere", "still",  "a",         "an",        "the"};
     char first[NC_VQA_TEXT];
     snprintf(first, sizeof first, "%.*s", (int)strcspn(text, " "), text);
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         if (strcmp(words[i], first) == 0)
             return true;
     }
-    return vqa_is(first, VQA_COUNT) || vqa_is(first, VQA_AMOUNT) || vqa_is(first, VQA_DETERMINER) ||
-           vqa_is_number(first) || strstr(text, " and ");
+    return vqa_is(first, VQA_COUNT) || vqa_is(first, VQA_AMOUNT) ||
+           vqa_is(first, VQA_DETERMINER) || vqa_is_number(first) || strstr(text, " and ");
 }
 
 /* Fills the parts; false when one is too long. */

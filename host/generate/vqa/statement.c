@@ -138,8 +138,12 @@ bool vqa_write_there(struct vqa_asked *q, const char *denial, size_t denied_from
 void vqa_agree(struct vqa_asked *q, size_t first, size_t end)
 {
     size_t head = vqa_head_noun(&q->s, first, end);
-    if (!vqa_is_plural(q->s.low[head]) || vqa_is_adjective(q->s.low[head]))
-        return;
+    if (vqa_is_plural(q->s.low[head]) && !vqa_is_adjective(q->s.low[head]))
+        vqa_agree_with_many(q);
+}
+
+void vqa_agree_with_many(struct vqa_asked *q)
+{
     q->aux = vqa_equal(q->aux, "is")     ? "are"
              : vqa_equal(q->aux, "was")  ? "were"
              : vqa_equal(q->aux, "does") ? "do"

@@ -33,6 +33,10 @@ static bool says_too_little(const struct vqa_asked *q, size_t predicate)
         if (vqa_word_is(&q->s, i, anywhere) &&
             !(vqa_equal(q->s.low[i], "even") && i + 1 == q->s.count))
             return true;
+    for (size_t i = 2; i + 2 < q->s.count; i++)
+        if (vqa_any_of(q->s.low[i], "going about likely supposed") &&
+            vqa_equal(q->s.low[i + 1], "to") && vqa_is(q->s.low[i + 2], VQA_VERB))
+            return true; /* asks what happens next */
     return vqa_any_of(q->s.low[q->s.count - 1], "too either") ||
            (vqa_equal(vqa_low(q, predicate), "still") && predicate + 1 < q->s.count);
 }
@@ -50,12 +54,20 @@ static bool read_group(struct vqa_asked *q, size_t from, struct vqa_subject *sub
     if (says_too_little(q, predicate))
         return vqa_refuse(q, "a \"no\" leaves open what is so");
     const char *head = vqa_low(q, vqa_head_noun(&q->s, first, predicate));
-    bool joined = false;
-    for (size_t i = first; i < predicate; i++)
-        joined |= vqa_equal(vqa_low(q, i), "and");
+    bool joined = false; /* "the man and the dog", not "the black and white dog" */
+    for (size_t i = first + 1; i < predicate; i++) {
+        const char *before = vqa_low(q, i - 1);
+        bool owner = strlen(before) > 2 && vqa_equal(before + strlen(before) - 2, "'s");
+        if (vqa_is(vqa_low(q, i), VQA_PREPOSITION))
+            break;
+        joined |= vqa_equal(vqa_low(q, i), "and") && !vqa_is_adjective(before) && !owner;
+    }
     if (vqa_any_of(q->aux, "are were do have") && !vqa_is_plural(head) && !joined)
         return vqa_refuse(q, "its noun and its verb do not agree");
-    vqa_agree(q, first, predicate);
+    if (joined)
+        vqa_agree_with_many(q);
+    else
+        vqa_agree(q, first, predicate);
     if (vqa_any_of(vqa_low(q, predicate), "going about") &&
         vqa_any_of(vqa_low(q, predicate + 1), "to"))
         return vqa_refuse(q, "asks what happens next");
@@ -78,6 +90,10 @@ static bool read_this(struct vqa_asked *q)
     if (!*next)
         return vqa_refuse(q, "asks for nothing");
     bool be = vqa_any_of(q->aux, "is are was were"), plural = vqa_any_of(word, "these those");
+    if (strlen(next) > 2 && vqa_equal(next + strlen(next) - 2, "'s")) { /* "this man's shoes" */
+        subject = (struct vqa_subject){.first = 1};
+        return write_group(q, &subject, 1);
+    }
     if (plural ? vqa_any_of(q->aux, "is was does has") : vqa_any_of(q->aux, "are were do have"))
         return vqa_refuse(q, "its noun and its verb do not agree");
     size_t first = 2 + (vqa_is_number(next) && q->s.count > 3);
@@ -93,6 +109,11 @@ static bool read_this(struct vqa_asked *q)
     bool alone = be ? vqa_predicate_of_pronoun(&q->s, 2, plural)
                     : vqa_is(next, VQA_VERB) ||
                           (vqa_any_of(q->aux, "has have had") && vqa_is_participle(next));
+    static const char *const things[] = {"water", "ice",  "snow", "sky", "wind", "kite",
+                                         "horse", "rock", "hang", "fly", NULL};
+    if (predicate == 3 && q->s.count == 4 && vqa_word_is(&q->s, 2, things) &&
+        vqa_is_ing(vqa_low(q, 3)))
+        alone = true; /* "is this water skiing" */
     if (alone == (predicate != 0))
         return vqa_refuse(
             q, alone           ? "two readings"
@@ -122,7 +143,10 @@ static bool read_pronoun(struct vqa_asked *q)
     if (plural != vqa_any_of(q->aux, "are were do have") &&
         !vqa_any_of(q->aux, "did had can could"))
         return vqa_refuse(q, "its noun and its verb do not agree");
-    if (vqa_any_of(next, "going about likely possible") && q->s.count > 3)
+    if ((vqa_any_of(next, "about likely possible") ||
+         (vqa_equal(next, "going") && vqa_any_of(vqa_low(q, 3), "to") &&
+          vqa_is(vqa_low(q, 4), VQA_VERB))) &&
+        q->s.count > 3)
         return vqa_refuse(q, "asks what happens next");
     if (vqa_any_of(q->aux, "does do did can could") && !vqa_is(next, VQA_VERB))
         return vqa_refuse(q, "finds no verb");
@@ -148,11 +172,10 @@ static bool read_quantity(struct vqa_asked *q, bool *known)
         subject.affirmed = word;
     }
     if (subject.denied) {
-        subject.first = subject.end = subject.predicate = 2;
-        if (vqa_equal(q->aux, "did") || !*next)
+        subject.first = 2;
+        subject.end = subject.predicate = find_predicate(q, 1);
+        if (vqa_equal(q->aux, "did") || subject.predicate < 2)
             return vqa_refuse(q, "where its predicate starts is not clear");
-        if (vqa_any_of(q->aux, "does do") && !vqa_is(next, VQA_VERB))
-            return vqa_refuse(q, "finds no verb");
         return vqa_write_statement(q, &subject);
     }
     static const struct {
