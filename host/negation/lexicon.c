@@ -77,7 +77,7 @@ static const char *const adjectives[] = {
     "normal", "northern", "nude", "nutritious", "obese", "obvious", "odd", "off-white", "official",
     "okay", "old", "old-fashioned", "one-way", "opaque", "open", "operational", "optimistic",
     "orange", "ordinary", "organic", "oriental", "original", "ornate", "outdoor", "outdoors",
-    "outgoing", "outside", "oval", "overcast", "overcooked", "overgrown", "overripe", "overweight",
+    "outgoing", "outside", "oval", "overcast", "overcooked", "overgrown", "overhead", "overripe", "overweight",
     "pale", "parallel", "patient", "paved", "peaceful", "peeled", "perfect", "permanent",
     "perpendicular", "personal", "pink", "plaid", "plain", "plastic", "playful", "pleased",
     "pointed", "pointy", "polite", "poor", "popular", "portable", "positive", "powerful",

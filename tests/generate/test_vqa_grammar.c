@@ -1,6 +1,6 @@
+#include "nclip/generate/vqa.h"
 #include "nclip/negation/lexicon.h"
 #include "nclip/support/files.h"
-#include "nclip/generate/vqa.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -24,8 +24,9 @@ static bool accepted(const char *text, const char *alternatives)
     }
 }
 
-/* All are answered "no". None may come out wrong; at least 80% are restated as they should be. */
-static void check_file(const char *path, size_t expected_questions)
+/* All are answered "no". None may come out wrong; at least `least` % are restated as they should
+ * be. Where the expected answer is "refuse" or starts with -, it may as well be refused. */
+static void check_file(const char *path, size_t expected_questions, size_t least)
 {
     char *text, *line;
     size_t size, questions = 0, right = 0, refused = 0, left = 0, wrong = 0;
@@ -38,9 +39,9 @@ static void check_file(const char *path, size_t expected_questions)
         struct nc_vqa_statement statement;
         const char *reason = NULL;
         bool done = nc_vqa_restate(line, &statement, &reason);
-        bool should = strcmp(expected, "refuse") != 0;
+        bool should = strcmp(expected, "refuse") != 0 && expected[0] != '-';
         questions++;
-        if (done && should && accepted(statement.denied, expected)) {
+        if (done && accepted(statement.denied, expected)) {
             right++;
         } else if (done) {
             wrong++;
@@ -57,20 +58,121 @@ static void check_file(const char *path, size_t expected_questions)
                   questions, right, refused, left, wrong);
     assert_int_equal(questions, expected_questions);
     assert_int_equal(wrong, 0);
-    assert_true(right * 100 >= questions * 80);
+    assert_true(right * 100 >= questions * least);
     free(text);
 }
 
 static void restates_questions_of_vqa_v2(void **state)
 {
     (void)state;
-    check_file("generate/vqa_v2_questions.tsv", 200);
+    check_file("generate/vqa_v2_questions.tsv", 200, 85);
 }
 
 static void restates_more_of_them(void **state)
 {
     (void)state;
-    check_file("generate/vqa_v2_more_questions.tsv", 180);
+    check_file("generate/vqa_v2_more_questions.tsv", 180, 90);
+}
+
+static void restates_unseen_ones(void **state)
+{
+    (void)state;
+    check_file("generate/vqa_v2_unseen_questions.tsv", 327, 85);
+    check_file("generate/vqa_v2_last_questions.tsv", 100, 85);
+}
+
+/* Where more than one word may start the predicate, or what is asked cannot be denied in one way.
+ */
+static void refuses_what_has_two_readings(void **state)
+{
+    (void)state;
+    static const char *const refused[] = {
+        "Is the man holding the door open?",
+        "Is the boy standing with his mouth open?",
+        "Is the man painting the wall white?",
+        "Is the man riding a horse wearing a hat?",
+        "Is the man sitting on the bench reading a book?",
+        "Is the sign above the door in English?",
+        "Is the wall light blue?",
+        "Is this water skiing?",
+        "Is the number 7 on the clock red?",
+        "Is the letter A on the sign blue?",
+        "Is bus 12 moving?",
+        "Is the bus 12 moving?",
+        "Is the dog the boy is holding brown?",
+        "Is the man who looks old smiling?",
+        "Is the train going through the mountains fast?",
+        "Is there also a cat?",
+        "Is there a cat too?",
+        "Is there still food on the plate?",
+        "Has he already eaten?",
+        "Does she still have hair?",
+        "Are there a dog in the picture?",
+        "Are there any food on the table?",
+        "Is this been cooked?",
+        "Are these a dog?",
+        "Do the man look happy?",
+        "Does these dogs bark?",
+        "Is this pants?",
+        "Is the plane likely going to land?",
+        "Is somebody about to eat?",
+        "Are the dogs ears up?",
+        "Isnt this a dog?",
+        "Isn`t this a dog?",
+    };
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        struct nc_vqa_statement statement;
+        const char *reason = NULL;
+        if (nc_vqa_restate(refused[i], &statement, &reason))
+            fail_msg("%s -> %s", refused[i], statement.denied);
+        assert_non_null(reason);
+    }
+}
+
+static void tells_where_a_subject_ends(void **state)
+{
+    (void)state;
+    static const char *const asked[][3] = {
+        {"Is this good for you?", "this is not good for you", "this is good for you"},
+        {"Is this too big?", "this is not too big", "this is too big"},
+        {"Is this all one color?", "this is not all one color", "this is all one color"},
+        {"Has this been cut?", "this has not been cut", "this has been cut"},
+        {"Does any person have a hat?", "no person has a hat", "some person has a hat"},
+        {"Is there somewhere to sit?", "there is nowhere to sit", "there is somewhere to sit"},
+        {"Is there two dogs?", "there are not two dogs", "there are two dogs"},
+        {"Are there an even number of people?", "there are not an even number of people",
+         "there are an even number of people"},
+        {"Is the food shown healthy?", "the food shown is not healthy",
+         "the food shown is healthy"},
+        {"Is the man pictured wearing a hat?", "the man pictured is not wearing a hat",
+         "the man pictured is wearing a hat"},
+        {"Is the dog held by the woman brown?", "the dog held by the woman is not brown",
+         "the dog held by the woman is brown"},
+        {"Is the food in the bowl soup?", "the food in the bowl is not soup",
+         "the food in the bowl is soup"},
+        {"Is the person on the bike Asian?", "the person on the bike is not Asian",
+         "the person on the bike is Asian"},
+        {"Does the water slide have a ladder?", "the water slide does not have a ladder",
+         "the water slide has a ladder"},
+        {"Does the front cover look old?", "the front cover does not look old",
+         "the front cover looks old"},
+        {"Is the man and woman holding hands?", "the man and woman are not holding hands",
+         "the man and woman are holding hands"},
+        {"Is everyone in the boat asleep?", "not everyone in the boat is asleep",
+         "everyone in the boat is asleep"},
+        {"Are those pine trees?", "those are not pine trees", "those are pine trees"},
+        {"Are these two giraffes related?", "these two giraffes are not related",
+         "these two giraffes are related"},
+        {"Is this man's tie red?", "this man's tie is not red", "this man's tie is red"},
+    };
+    for (size_t i = 0; i < sizeof asked / sizeof *asked; i++) {
+        struct nc_vqa_statement statement;
+        const char *reason = NULL;
+        if (!nc_vqa_restate(asked[i][0], &statement, &reason))
+            fail_msg("%s: %s", asked[i][0], reason);
+        assert_string_equal(statement.denied, asked[i][1]);
+        assert_string_equal(statement.affirmed, asked[i][2]);
+    }
 }
 
 /* Hostile: no crash, and a reason. */
@@ -121,6 +223,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(restates_questions_of_vqa_v2),
         cmocka_unit_test(restates_more_of_them),
+        cmocka_unit_test(restates_unseen_ones),
+        cmocka_unit_test(refuses_what_has_two_readings),
+        cmocka_unit_test(tells_where_a_subject_ends),
         cmocka_unit_test(survives_anything),
         cmocka_unit_test(the_lexicon_is_sorted),
     };

@@ -209,6 +209,23 @@ static bool numbered(const char *word)
     return is_of(word, words);
 }
 
+/* Behind "two", "one": "dogs", "feet tall", "people in a boat"; not "giraffes related". */
+static bool counted(const struct vqa_sentence *s, size_t first)
+{
+    static const char *const units[] = {"feet",  "foot",    "years", "year",  "inches",
+                                        "hours", "months",  "days",  "weeks", "meters",
+                                        "miles", "stories", "story", NULL};
+    size_t end = first;
+    bool doubtful;
+    while (end < s->count && vqa_is_content(s->low[end]) &&
+           (end == first || !vqa_is_verbal_ing(s, end)))
+        end++;
+    if (is_of(s->low[first], units))
+        return end == s->count || vqa_is(s->low[end], VQA_PREPOSITION);
+    return vqa_noun_group(s, first, end, &doubtful) &&
+           (end == s->count || vqa_is(s->low[end], VQA_PREPOSITION) || equal(s->low[end], "and"));
+}
+
 /* *count: how many places it names, where it names nothing else. */
 static bool predicate(const struct vqa_sentence *s, size_t p, unsigned of, size_t *count)
 {
@@ -225,7 +242,7 @@ static bool predicate(const struct vqa_sentence *s, size_t p, unsigned of, size_
     if (vqa_is_number(word) || equal(word, "one")) {
         if (!*next || !vqa_is_content(next) || (p > 0 && numbered(s->low[p - 1])))
             return false;
-        return equal(word, "one") || vqa_is_plural(next) || vqa_is_adjective(next);
+        return counted(s, p + 1);
     }
     if (strlen(word) == 1) /* "the letter A" */
         return false;
@@ -369,6 +386,9 @@ bool vqa_predicate_of_pronoun(const struct vqa_sentence *s, size_t p, bool plura
     if (plural && end > p && end < s->count && equal(s->low[end], "of") &&
         vqa_noun_group(s, p, end, &doubtful) && vqa_is_plural(s->low[end - 1]))
         return places(s, end, &count);
+    if (plural && (equal(s->low[p], "a") || equal(s->low[p], "an")) &&
+        !(p + 2 < s->count && equal(s->low[p + 2], "of"))) /* "are these a dog" */
+        return false;
     return predicate(s, p, PRONOUN | (plural ? MANY : 0), &count);
 }
 
