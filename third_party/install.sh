@@ -5,26 +5,51 @@
 #   sh third_party/install.sh --list            only names them
 set -eu
 
-packages="cmake pkg-config libdnnl-dev libcjson-dev libcyaml-dev libmsgpack-dev libstb-dev
-libxxhash-dev libutf8proc-dev libcmocka-dev zlib1g-dev libzstd-dev libcurl4-openssl-dev"
-# its name differs between Debian and Ubuntu; libjpeg-dev stands for both
-pkg-config --exists libjpeg 2>/dev/null || packages="$packages libjpeg-dev"
+# Where names differ between Debian and Ubuntu, or between their releases, a|b: any will do, and the first
+# that there is gets installed. (From Debian 13 on libmsgpack-dev is the C++ library too, and all of Boost.)
+packages="cmake pkg-config libdnnl-dev libcjson-dev libcyaml-dev libyaml-dev libmsgpack-c-dev|libmsgpack-dev
+libstb-dev libxxhash-dev libutf8proc-dev libcmocka-dev zlib1g-dev libzstd-dev libcurl4-openssl-dev
+libjpeg62-turbo-dev|libjpeg-turbo8-dev|libjpeg-dev"
+
+installed() { # names: the one that is installed
+    for package in $(echo "$1" | tr '|' ' '); do
+        case $(dpkg-query -W -f '${db:Status-Abbrev}' "$package" 2>/dev/null) in
+        ii*) echo "$package" && return ;;
+        esac
+    done
+}
+
+available() { # names: the one to install; the last where nothing is known of any
+    for package in $(echo "$1" | tr '|' ' '); do
+        ! apt-cache policy "$package" 2>/dev/null | grep -q 'Candidate: [^(]' || break
+    done
+    echo "$package"
+}
 
 if [ "${1:-}" = --list ]; then
-    pkg-config --exists libjpeg 2>/dev/null && packages="$packages libjpeg62-turbo-dev"
-    echo $packages # shellcheck disable=SC2086
+    for names in $packages; do
+        found=$(installed "$names")
+        echo "${found:-$(available "$names")}"
+    done
     exit 0
 fi
 
 missing=
-for package in $packages "$@"; do
-    status=$(dpkg-query -W -f '${db:Status-Abbrev}' "$package" 2>/dev/null || true)
-    case $status in ii*) ;; *) missing="$missing $package" ;; esac
+for names in $packages "$@"; do
+    [ -n "$(installed "$names")" ] || missing="$missing $names"
 done
 [ -n "$missing" ] || exit 0
 
+choose() {
+    chosen=
+    for names in $missing; do
+        chosen="$chosen $(available "$names")"
+    done
+}
+
+choose
 if ! command -v apt-get >/dev/null; then
-    echo "nclip needs these packages, by their Debian names; please install them:$missing" >&2
+    echo "nclip needs these packages, by their Debian names; please install them:$chosen" >&2
     exit 1
 fi
 if [ "$(id -u)" -eq 0 ]; then
@@ -32,11 +57,12 @@ if [ "$(id -u)" -eq 0 ]; then
 elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
     as_root="sudo -n"
 else
-    echo "nclip needs these packages: sudo apt-get install$missing" >&2
+    echo "nclip needs these packages: sudo apt-get install$chosen" >&2
     exit 1
 fi
-echo "Installing$missing" >&2
 export DEBIAN_FRONTEND=noninteractive
 $as_root apt-get update -q >/dev/null
+choose # now that the lists are there
+echo "Installing$chosen" >&2
 # shellcheck disable=SC2086
-$as_root apt-get install -y -q --no-install-recommends $missing >/dev/null
+$as_root apt-get install -y -q --no-install-recommends $chosen >/dev/null

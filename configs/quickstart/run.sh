@@ -52,7 +52,7 @@ build() {
     if ! build/nclip doctor --json 2>/dev/null | grep -q '"built":true'; then
         cmake --preset default -DNCLIP_CUDA_ARCHITECTURES=native || return
     fi
-    cmake --build build --parallel --target nclip
+    cmake --build build --parallel "$(sh third_party/jobs.sh)" --target nclip
 }
 build >"$runs/build.log" 2>&1 || {
     cat "$runs/build.log" >&2

@@ -143,13 +143,6 @@ static __global__ void __launch_bounds__(THREADS) forward_any_kernel(struct nc_l
 
 /* ---- Backward ----------------------------------------------------------------------------- */
 
-static __device__ __forceinline__ void barrier_between_warps(void)
-{
-#ifndef NC_BREAK_BARRIER /* the other test of the tests */
-    nc_barrier();
-#endif
-}
-
 /* Blocks a multiprocessor shall hold: as many as their registers allow without spilling. */
 template <int pieces, typename Dy, bool frozen> struct resident {
     static constexpr int blocks =
@@ -166,7 +159,7 @@ static __device__ __forceinline__ void add_warps(float *slabs, const float (&own
 #pragma unroll
     for (int p = 0; p < pieces; p++)
         nc_store4(mine + p * COLUMNS, own[p]);
-    barrier_between_warps();
+    nc_barrier();
 #pragma unroll 1
     for (int k = (int)threadIdx.x * 4; k < width; k += THREADS * 4) {
         float sum[4], v[4];
@@ -180,7 +173,7 @@ static __device__ __forceinline__ void add_warps(float *slabs, const float (&own
         }
         nc_store4(to + k, sum);
     }
-    barrier_between_warps(); /* the slabs are free again */
+    nc_barrier(); /* the slabs are free again */
 }
 
 /* Block b takes rows b WARPS + warp, then every gridDim.x WARPS further one. Its sums of
