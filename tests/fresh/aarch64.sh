@@ -1,0 +1,61 @@
+#!/bin/sh
+# Cross-builds nclip for aarch64 in a bare root of Debian, and runs the unit and golden tests under qemu-user.
+#   sh tests/fresh/aarch64.sh [SUITE] [ctest options]        (trixie)
+# A line with the result; exit code 0, 1, or 77 with SKIPPED and the reason. What was printed is kept in
+# NCLIP_ROOTS (root.sh). qemu computes every instruction's result as the processor would, many times slower.
+# The CUDA kernels are compiled for aarch64's hosts too (CUDA's `sbsa`) where nvcc is here: NCLIP_NVCC, or
+# /usr/local/cuda/bin/nvcc. They have nothing to run on.
+set -eu
+cd "$(dirname "$0")/../.."
+. "$PWD/tests/fresh/root.sh"
+suite=trixie
+case ${1:-} in '' | -*) ;; *) suite=$1 && shift ;; esac
+log=$NCLIP_ROOTS/aarch64.log
+
+reason=$(root_missing "$suite")
+if [ -n "$reason" ]; then
+    echo "SKIPPED: aarch64: $reason"
+    exit 77
+fi
+mkdir -p "$NCLIP_ROOTS"
+root=$(mktemp -d "$NCLIP_ROOTS/aarch64.XXXXXX")
+trap 'rm -rf --one-file-system "$root"' EXIT
+trap 'exit 130' INT TERM HUP
+root_make "$suite" "$root" || exit 1
+root_clone "$root"
+
+failed() {
+    printf '%-9s %-11s %-7s %4s s   %s\n' aarch64 "$1" FAILED $(($(date +%s) - began)) "${2:-}"
+    echo "$log ends with:"
+    tail -n 60 "$log"
+    exit 1
+}
+
+began=$(date +%s)
+# shellcheck disable=SC2016
+root_enter "$root" sh -euc '
+    dpkg --add-architecture arm64
+    apt-get update -q
+    libraries=
+    for package in $(sh /nclip/third_party/install.sh --list); do
+        case $package in *-dev) libraries="$libraries $package:arm64" ;; esac
+    done
+    apt-get install -y -q --no-install-recommends gcc-aarch64-linux-gnu g++-aarch64-linux-gnu pkg-config qemu-user \
+        libgomp1:arm64 $libraries
+' >"$log" 2>&1 || failed packages
+# Without a C++ compiler: the emulation of a GPU, itself emulated, would take hours.
+# shellcheck disable=SC2016
+root_enter "$root" sh -euc '
+    cd /nclip
+    cmake -S . -B build -DCMAKE_TOOLCHAIN_FILE=third_party/aarch64.cmake -DCMAKE_BUILD_TYPE=Release \
+        -DNCLIP_NATIVE=OFF -DNCLIP_MPI=OFF -DNCLIP_CUDA=OFF -DNCLIP_AARCH64_CXX=NOTFOUND
+    cmake --build build --parallel "$(sh third_party/jobs.sh)"
+' >>"$log" 2>&1 || failed build
+printf '%-9s %-11s %-7s %4s s\n' aarch64 build ok $(($(date +%s) - began))
+
+began=$(date +%s)
+# shellcheck disable=SC2016
+root_enter "$root" sh -euc 'cd /nclip && exec ctest --test-dir build --parallel "$(nproc)" --output-on-failure \
+    -L "unit|golden" "$@"' sh "$@" >>"$log" 2>&1 || failed tests "$(grep 'tests passed' "$log" | tail -n 1)"
+printf '%-9s %-11s %-7s %4s s   %s\n' aarch64 tests ok $(($(date +%s) - began)) \
+    "$(grep 'tests passed' "$log" | tail -n 1)"
