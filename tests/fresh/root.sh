@@ -7,22 +7,23 @@
 #   root_make SUITE DIR     a new root in DIR; 1 if that fails
 #   root_clone DIR          what is committed here, cloned into DIR/nclip
 #   root_enter DIR COMMAND...
+# Each runs in a shell of its own ( ), whose variables are not the caller's.
 # Packed roots lie in NCLIP_ROOTS for the next time, each for a week; so do logs.
 
 NCLIP_ROOTS=${NCLIP_ROOTS:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/nclip/roots}
 
 # URI, suite and component of each list of this machine's own release.
-root_sources() {
+root_sources() (
     apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' |
         sort -u | awk -v own="$(. /etc/os-release && echo "$VERSION_CODENAME")" \
         '$2 == own || index($2, own "-") == 1'
-}
+)
 
-root_mirror() {
+root_mirror() (
     root_sources | awk '$2 !~ /-/ && $3 == "main" { print $1; exit }'
-}
+)
 
-root_missing() {
+root_missing() (
     if [ "$(id -u)" -ne 0 ]; then
         echo "only root can make a bare root"
     elif ! command -v debootstrap >/dev/null; then
@@ -36,9 +37,9 @@ root_missing() {
     elif [ -z "$(find "$NCLIP_ROOTS/$1.tar" -mtime -7 2>/dev/null)" ] && ! root_answers "$1"; then
         echo "no mirror answers"
     fi
-}
+)
 
-root_answers() { # SUITE: the mirror has it
+root_answers() ( # SUITE: the mirror has it
     answers=$(mktemp -d)
     printf 'deb %s %s main\n' "$(root_mirror)" "$1" >"$answers/list"
     mkdir "$answers/lists"
@@ -48,9 +49,9 @@ root_answers() { # SUITE: the mirror has it
         -o APT::Update::Error-Mode=any >/dev/null 2>&1 || status=1
     rm -rf "$answers"
     return $status
-}
+)
 
-root_settings() { # SUITE DIR: this machine's way to mirrors
+root_settings() ( # SUITE DIR: this machine's way to mirrors
     own=$(. /etc/os-release && echo "$VERSION_CODENAME")
     root_sources | sed "s/ $own/ $1/; s/^/deb /" >"$2/etc/apt/sources.list"
     apt-config dump Acquire | grep -v '"";$' >"$2/etc/apt/apt.conf.d/80mirrors"
@@ -66,9 +67,9 @@ root_settings() { # SUITE DIR: this machine's way to mirrors
     done
     mkdir -p "$2/usr/local/share/ca-certificates"
     cp -rL /usr/local/share/ca-certificates/. "$2/usr/local/share/ca-certificates/"
-}
+)
 
-root_pack() { # SUITE: makes NCLIP_ROOTS/SUITE.tar
+root_pack() ( # SUITE: makes NCLIP_ROOTS/SUITE.tar
     mkdir -p "$NCLIP_ROOTS" && packing=$(mktemp -d "$NCLIP_ROOTS/packing.XXXXXX") &&
         chmod 755 "$packing" || return 1
     status=0
@@ -86,19 +87,19 @@ root_pack() { # SUITE: makes NCLIP_ROOTS/SUITE.tar
     rm -rf "$packing" "$NCLIP_ROOTS/$1.partial"
     [ $status -eq 0 ] || { echo "no bare root of $1 could be made: $NCLIP_ROOTS/$1.log ends with:" && tail "$NCLIP_ROOTS/$1.log"; } >&2
     return $status
-}
+)
 
-root_make() {
+root_make() (
     if [ -z "$(find "$NCLIP_ROOTS/$1.tar" -mtime -7 2>/dev/null)" ]; then
         root_pack "$1" || return 1
     fi
     mkdir -p "$2" && chmod 755 "$2" && tar -C "$2" --numeric-owner -xf "$NCLIP_ROOTS/$1.tar"
-}
+)
 
 # Mounts are in a name space of their own: they, and what still runs, go when the command ends, however
 # it ends, and the folder can then be removed. No variable goes in but those that show the way to mirrors,
 # and what holds processors and builds down.
-root_enter() {
+root_enter() (
     inside=$1
     shift
     for name in http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY PIP_INDEX_URL \
@@ -124,9 +125,9 @@ root_enter() {
         exec chroot "$root" env -i HOME=/root LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive \
             PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$@"
     ' sh "$inside" "$@" </dev/null
-}
+)
 
-root_clone() {
+root_clone() (
     top=$(pwd)
     [ -z "$(git -c safe.directory="$top" status --porcelain)" ] ||
         echo "what is not committed is not tried" >&2
@@ -134,4 +135,4 @@ root_clone() {
         git -C "$1/nclip" fetch -q --depth 1 --upload-pack 'git -c safe.directory=* upload-pack' \
             "file://$top" HEAD &&
         git -C "$1/nclip" checkout -q FETCH_HEAD
-}
+)
