@@ -14,7 +14,7 @@ NCLIP_ROOTS=${NCLIP_ROOTS:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/nclip/roots}
 
 # URI, suite and component of each list of this machine's own release.
 root_sources() (
-    apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' |
+    apt-get indextargets --no-release-info --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' |
         sort -u | awk -v own="$(. /etc/os-release && echo "$VERSION_CODENAME")" \
         '$2 == own || index($2, own "-") == 1'
 )
