@@ -5,7 +5,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 cmake --preset default >/dev/null
-cmake --build build --parallel "$(nproc)" --target nclip-bench >/dev/null
+cmake --build build --parallel "$(sh third_party/jobs.sh)" --target nclip-bench >/dev/null
 run=$(build/nclip-bench evaluate --json "$@")
 commit=$(git describe --always --dirty 2>/dev/null || echo unknown)
 processor=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)

@@ -135,7 +135,7 @@ if wanted build; then
     capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -n 1 | tr -d .)
     step configure 60 - cmake -S . -B "$build" -DCMAKE_BUILD_TYPE=Release -DNCLIP_CUDA=ON -DNCLIP_MPI=OFF \
         -DNCLIP_CUDA_ARCHITECTURES="${ARCHITECTURES:-$capability}" || exit 1
-    step build 400 - cmake --build "$build" --parallel "$(nproc)" --target nclip nclip-bench gpu_tests || exit 1
+    step build 400 - cmake --build "$build" --parallel "$(sh third_party/jobs.sh)" --target nclip nclip-bench gpu_tests || exit 1
 fi
 bench=$build/nclip-bench
 

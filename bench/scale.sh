@@ -13,7 +13,7 @@ if [ "${1:-}" = --accumulate ]; then
 fi
 bench=build/nclip-bench
 cmake --preset default >/dev/null
-cmake --build build --parallel "$(nproc)" --target nclip-bench >/dev/null
+cmake --build build --parallel "$(sh third_party/jobs.sh)" --target nclip-bench >/dev/null
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT INT TERM
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1

@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 lines=${1:-600000}
 runs=7
 cmake --preset default >/dev/null
-cmake --build build --parallel "$(nproc)" --target nclip >/dev/null
+cmake --build build --parallel "$(sh third_party/jobs.sh)" --target nclip >/dev/null
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT INT TERM
 

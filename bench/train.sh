@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 python=${PYTHON:-python3}
 bench=build/nclip-bench
 cmake --preset default >/dev/null
-cmake --build build --parallel "$(nproc)" >/dev/null
+cmake --build build --parallel "$(sh third_party/jobs.sh)" >/dev/null
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT INT TERM
 

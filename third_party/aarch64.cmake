@@ -4,11 +4,9 @@
 set(CMAKE_SYSTEM_NAME Linux)
 set(CMAKE_SYSTEM_PROCESSOR aarch64)
 set(CMAKE_C_COMPILER aarch64-linux-gnu-gcc)
-find_program(NCLIP_AARCH64_CXX aarch64-linux-gnu-g++)
-if(NOT NCLIP_AARCH64_CXX)
-    set(NCLIP_AARCH64_CXX NOTFOUND) # and not this machine's own
+if(NOT DEFINED CMAKE_CXX_COMPILER)
+    set(CMAKE_CXX_COMPILER aarch64-linux-gnu-g++)
 endif()
-set(CMAKE_CXX_COMPILER ${NCLIP_AARCH64_CXX})
 set(CMAKE_LIBRARY_ARCHITECTURE aarch64-linux-gnu)
 set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
 set(ENV{PKG_CONFIG_LIBDIR} /usr/lib/aarch64-linux-gnu/pkgconfig:/usr/share/pkgconfig)

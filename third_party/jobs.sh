@@ -1,6 +1,6 @@
 #!/bin/sh
-# Prints how many compilers this machine can run at once: as many as it has cores, and 2 GB of free memory
-# for each, which nvcc takes for the largest kernels. Limits of the control group count, as in containers.
+# Prints how many compilers this machine can run at once: as many as it has cores, and 1 GB of free memory
+# for each, which leaves room for the largest kernels. Limits of the control group count, as in containers.
 #   cmake --build build -j "$(sh third_party/jobs.sh)"
 set -u
 
@@ -19,7 +19,7 @@ if read -r limit 2>/dev/null <"$group/memory.max" && [ "$limit" != max ]; then
     [ "$allowed" -ge "${memory:-$allowed}" ] || memory=$allowed
 fi
 
-jobs=$((${memory:-2048} / 2048))
+jobs=$((${memory:-1024} / 1024))
 [ "$jobs" -le "$cores" ] || jobs=$cores
 [ "$jobs" -ge 1 ] || jobs=1
 echo "$jobs"

@@ -48,7 +48,7 @@ root_enter "$root" sh -euc '
 root_enter "$root" sh -euc '
     cd /nclip
     cmake -S . -B build -DCMAKE_TOOLCHAIN_FILE=third_party/aarch64.cmake -DCMAKE_BUILD_TYPE=Release \
-        -DNCLIP_NATIVE=OFF -DNCLIP_MPI=OFF -DNCLIP_CUDA=OFF -DNCLIP_AARCH64_CXX=NOTFOUND
+        -DNCLIP_NATIVE=OFF -DNCLIP_MPI=OFF -DNCLIP_CUDA=OFF -DCMAKE_CXX_COMPILER=NOTFOUND
     cmake --build build --parallel "$(sh third_party/jobs.sh)"
 ' >>"$log" 2>&1 || failed build
 printf '%-9s %-11s %-7s %4s s\n' aarch64 build ok $(($(date +%s) - began))
