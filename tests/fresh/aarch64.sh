@@ -3,8 +3,8 @@
 #   sh tests/fresh/aarch64.sh [SUITE] [ctest options]        (trixie)
 # A line with the result; exit code 0, 1, or 77 with SKIPPED and the reason. What was printed is kept in
 # NCLIP_ROOTS (root.sh). qemu computes every instruction's result as the processor would, many times slower.
-# The CUDA kernels are compiled for aarch64's hosts too (CUDA's `sbsa`) where nvcc is here: NCLIP_NVCC, or
-# /usr/local/cuda/bin/nvcc. They have nothing to run on.
+# The CUDA kernels are compiled for aarch64's hosts too (CUDA's `sbsa`) where this machine has a toolkit, in
+# CUDA_PATH or /usr/local/cuda: each file to an object, with its warnings as errors. They have nothing to run on.
 set -eu
 cd "$(dirname "$0")/../.."
 . "$PWD/tests/fresh/root.sh"
@@ -59,3 +59,23 @@ root_enter "$root" sh -euc 'cd /nclip && exec ctest --test-dir build --parallel 
     -L "unit|golden" "$@"' sh "$@" >>"$log" 2>&1 || failed tests "$(grep 'tests passed' "$log" | tail -n 1)"
 printf '%-9s %-11s %-7s %4s s   %s\n' aarch64 tests ok $(($(date +%s) - began)) \
     "$(grep 'tests passed' "$log" | tail -n 1)"
+
+toolkit=$(readlink -f "${CUDA_PATH:-/usr/local/cuda}")
+if [ ! -x "$toolkit/bin/nvcc" ]; then
+    printf 'SKIPPED: aarch64: the CUDA kernels: there is no CUDA toolkit in %s\n' "$toolkit"
+    exit 0
+fi
+began=$(date +%s)
+# shellcheck disable=SC2016
+ROOT_SHOWS=$toolkit:/opt/cuda root_enter "$root" sh -euc '
+    cd /nclip
+    for file in kernels/cuda/*.cu; do
+        echo "$file"
+        /opt/cuda/bin/nvcc -std=c++17 -O3 -Iinclude -I/opt/cuda/include "-DNCLIP_CUBLASLT_FOLDER=\"\"" -arch=sm_90 \
+            -ccbin aarch64-linux-gnu-g++ -Xcompiler=-Wall,-Wextra,-Wno-missing-field-initializers,-fno-exceptions \
+            -Werror=all-warnings -c "$file" -o object.o
+        aarch64-linux-gnu-objdump -f object.o | grep -q "architecture: aarch64"
+    done
+' >>"$log" 2>&1 || failed cuda
+printf '%-9s %-11s %-7s %4s s   every kernel compiled for compute capability 9.0, none run\n' aarch64 cuda ok \
+    $(($(date +%s) - began))

@@ -6,7 +6,7 @@
 #   root_missing SUITE      prints why no root can be made here, or nothing
 #   root_make SUITE DIR     a new root in DIR; 1 if that fails
 #   root_clone DIR          what is committed here, cloned into DIR/nclip
-#   root_enter DIR COMMAND...
+#   root_enter DIR COMMAND...        with ROOT_SHOWS=FOLDER:INSIDE, a folder of this machine is seen inside
 # Each runs in a shell of its own ( ), whose variables are not the caller's.
 # Packed roots lie in NCLIP_ROOTS for the next time, each for a week; so do logs.
 
@@ -122,6 +122,10 @@ root_enter() (
         mount -t proc proc "$root/proc"
         mount -t sysfs sys "$root/sys"
         cp /etc/resolv.conf /etc/hosts "$root/etc/"
+        if [ -n "${ROOT_SHOWS:-}" ]; then
+            mkdir -p "$root/${ROOT_SHOWS#*:}"
+            mount --bind "${ROOT_SHOWS%%:*}" "$root/${ROOT_SHOWS#*:}"
+        fi
         exec chroot "$root" env -i HOME=/root LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive \
             PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$@"
     ' sh "$inside" "$@" </dev/null
