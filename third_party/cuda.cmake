@@ -79,7 +79,7 @@ endif()
 # GPUs of several ranks: NCCL, which is loaded when it is needed, and MPI, over which the ranks
 # find each other.
 set(NCLIP_WITH_NCCL OFF)
-if(NCLIP_WITH_CUDA AND TARGET MPI::MPI_C)
+if(NCLIP_WITH_CUDA AND NCLIP_WITH_MPI)
     find_path(NCCL_INCLUDE_DIR nccl.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
     find_library(NCCL_LIBRARY NAMES nccl libnccl.so.2 HINTS ${CUDAToolkit_LIBRARY_DIR})
     if(NCCL_INCLUDE_DIR AND NCCL_LIBRARY)

@@ -5,7 +5,6 @@
 #include "nclip/formats/json.h"
 
 #include <omp.h>
-#include <oneapi/dnnl/dnnl.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -94,80 +93,24 @@ static bool has_feature(const struct machine *machine, const char *name)
     return strstr(machine->features, word) != NULL;
 }
 
-/* ---- What oneDNN makes of it -------------------------------------------------------- */
-
-static const char *isa_name(dnnl_cpu_isa_t isa)
-{
-    switch (isa) {
-    case dnnl_cpu_isa_sse41:
-        return "sse41";
-    case dnnl_cpu_isa_avx:
-        return "avx";
-    case dnnl_cpu_isa_avx2:
-        return "avx2";
-    case dnnl_cpu_isa_avx2_vnni:
-        return "avx2_vnni";
-    case dnnl_cpu_isa_avx512_core:
-        return "avx512_core";
-    case dnnl_cpu_isa_avx512_core_vnni:
-        return "avx512_core_vnni";
-    case dnnl_cpu_isa_avx512_core_bf16:
-        return "avx512_core_bf16";
-    case dnnl_cpu_isa_avx512_core_amx:
-        return "avx512_core_amx";
-    default:
-        return "unknown";
-    }
-}
-
-/* Writes the name of the kernel that oneDNN picks for a product of two square matrices, as
- * the towers ask for it; false when it has none. */
-static bool matmul_kernel(dnnl_data_type_t type, char *name, size_t size)
-{
-    dnnl_engine_t engine = NULL;
-    dnnl_primitive_desc_t primitive = NULL;
-    dnnl_memory_desc_t in, out;
-    dnnl_matmul_desc_t matmul;
-    const dnnl_dims_t shape = {512, 512};
-    const char *kernel = NULL;
-
-    if (dnnl_engine_create(&engine, dnnl_cpu, 0) == dnnl_success &&
-        dnnl_memory_desc_init_by_tag(&in, 2, shape, type, dnnl_ab) == dnnl_success &&
-        dnnl_memory_desc_init_by_tag(&out, 2, shape, dnnl_f32, dnnl_ab) == dnnl_success &&
-        dnnl_matmul_desc_init(&matmul, &in, &in, NULL, &out) == dnnl_success &&
-        dnnl_primitive_desc_create(&primitive, &matmul, NULL, engine, NULL) == dnnl_success &&
-        dnnl_primitive_desc_query(primitive, dnnl_query_impl_info_str, 0, &kernel) == dnnl_success)
-        snprintf(name, size, "%s", kernel);
-    if (primitive)
-        dnnl_primitive_desc_destroy(primitive);
-    if (engine)
-        dnnl_engine_destroy(engine);
-    return kernel != NULL;
-}
+/* ---- What the backend makes of it --------------------------------------------------- */
 
 struct precision {
     const char *name;
     const char *support; /* "native", "emulated", "no" */
+    const char *kernel;  /* "": none */
     const char *advice;
-    char kernel[64];
 };
 
-static void judge_precisions(struct precision precisions[2])
+static void judge_precisions(const struct nc_cpu_support *cpu, struct precision precisions[2])
 {
-    precisions[0] =
-        (struct precision){.name = "fp32", .support = "native", .advice = "the reference"};
-    if (!matmul_kernel(dnnl_f32, precisions[0].kernel, sizeof precisions[0].kernel))
-        precisions[0].support = "no";
-
-    precisions[1] = (struct precision){.name = "bf16"};
-    unsigned isa = dnnl_get_effective_cpu_isa(), bf16 = dnnl_cpu_isa_avx512_core_bf16;
-    if (!matmul_kernel(dnnl_bf16, precisions[1].kernel, sizeof precisions[1].kernel)) {
+    precisions[0] = (struct precision){"fp32", *cpu->fp32_kernel ? "native" : "no",
+                                       cpu->fp32_kernel, "the reference"};
+    precisions[1] = (struct precision){"bf16", "native", cpu->bf16_kernel, "the fast one here"};
+    if (!*cpu->bf16_kernel) {
         precisions[1].support = "no";
         precisions[1].advice = "needs AVX-512: use fp32";
-    } else if ((isa & bf16) == bf16) { /* each set contains the bits of the smaller ones */
-        precisions[1].support = "native";
-        precisions[1].advice = "the fast one here";
-    } else {
+    } else if (!cpu->bf16_native) {
         precisions[1].support = "emulated";
         precisions[1].advice = "correct, but fp32 is faster here";
     }
@@ -184,9 +127,9 @@ static const struct {
 };
 enum { FEATURES = sizeof features / sizeof *features };
 
-static void print_text(const struct machine *machine, const struct precision precisions[2])
+static void print_text(const struct machine *machine, const struct nc_cpu_support *cpu,
+                       const struct precision precisions[2])
 {
-    const dnnl_version_t *version = dnnl_version();
     printf("processor  %s, %d core%s for this process\n", machine->cpu, machine->cores,
            machine->cores == 1 ? "" : "s");
     printf("features  ");
@@ -197,8 +140,7 @@ static void print_text(const struct machine *machine, const struct precision pre
         printf("memory     %.1f GiB, %.1f GiB of it free\n", (double)machine->memory / 0x1p30,
                (double)machine->memory_available / 0x1p30);
     printf("threads    %d (OpenMP; set OMP_NUM_THREADS to change)\n", omp_get_max_threads());
-    printf("oneDNN     %d.%d.%d, using %s\n", version->major, version->minor, version->patch,
-           isa_name(dnnl_get_effective_cpu_isa()));
+    printf("oneDNN     %s, using %s\n", cpu->onednn, cpu->isa);
     for (size_t i = 0; i < 2; i++)
         printf("%-10s %s%s%s: %s\n", precisions[i].name, precisions[i].support,
                *precisions[i].kernel ? ", by " : "", precisions[i].kernel, precisions[i].advice);
@@ -255,13 +197,9 @@ static void add_gpus(cJSON *root, const struct nc_gpu_support *s)
     }
 }
 
-static int print_json(const struct machine *machine, const struct precision precisions[2],
-                      const struct nc_gpu_support *gpus)
+static int print_json(const struct machine *machine, const struct nc_cpu_support *support,
+                      const struct precision precisions[2], const struct nc_gpu_support *gpus)
 {
-    const dnnl_version_t *version = dnnl_version();
-    char number[64];
-    snprintf(number, sizeof number, "%d.%d.%d", version->major, version->minor, version->patch);
-
     cJSON *root = cJSON_CreateObject();
     cJSON_AddStringToObject(root, "version", NCLIP_VERSION);
     cJSON *cpu = cJSON_AddObjectToObject(root, "cpu");
@@ -274,8 +212,8 @@ static int print_json(const struct machine *machine, const struct precision prec
     cJSON_AddNumberToObject(root, "memory", (double)machine->memory);
     cJSON_AddNumberToObject(root, "memory_available", (double)machine->memory_available);
     cJSON *onednn = cJSON_AddObjectToObject(root, "onednn");
-    cJSON_AddStringToObject(onednn, "version", number);
-    cJSON_AddStringToObject(onednn, "isa", isa_name(dnnl_get_effective_cpu_isa()));
+    cJSON_AddStringToObject(onednn, "version", support->onednn);
+    cJSON_AddStringToObject(onednn, "isa", support->isa);
     cJSON *list = cJSON_AddObjectToObject(root, "precisions");
     for (size_t i = 0; i < 2; i++) {
         cJSON *precision = cJSON_AddObjectToObject(list, precisions[i].name);
@@ -307,15 +245,17 @@ static int run(int argc, char **argv)
         return status;
 
     struct machine machine;
+    struct nc_cpu_support cpu;
     struct precision precisions[2];
     struct nc_gpu_support gpus;
     look_at_machine(&machine);
-    judge_precisions(precisions);
+    nc_cpu_describe(&cpu);
+    judge_precisions(&cpu, precisions);
     nc_gpus_describe(&gpus);
     if (json) {
-        status = print_json(&machine, precisions, &gpus);
+        status = print_json(&machine, &cpu, precisions, &gpus);
     } else {
-        print_text(&machine, precisions);
+        print_text(&machine, &cpu, precisions);
         print_gpus(&gpus);
     }
 

@@ -39,7 +39,7 @@ static void *limited_realloc(void *block, size_t size)
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 #pragma GCC diagnostic ignored "-Wsign-compare"
 #pragma GCC diagnostic ignored "-Wshadow"
-#include <stb_image.h>
+#include <stb/stb_image.h>
 #pragma GCC diagnostic pop
 
 static const uint8_t png_signature[8] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};

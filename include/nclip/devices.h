@@ -1,5 +1,5 @@
-/* The GPUs of this machine, what this program can do with them (for nclip doctor), and the stream
- * that it computes on. */
+/* The processor and the GPUs of this machine, what this program can do with them (for nclip doctor),
+ * and the stream that it computes on. */
 #ifndef NCLIP_DEVICES_H
 #define NCLIP_DEVICES_H
 
@@ -10,7 +10,16 @@
 extern "C" {
 #endif
 
-enum { NC_MOST_GPUS = 16, NC_VERSION_SIZE = 32 };
+enum { NC_MOST_GPUS = 16, NC_VERSION_SIZE = 32, NC_KERNEL_NAME_SIZE = 64 };
+
+struct nc_cpu_support {
+    char onednn[NC_VERSION_SIZE]; /* the release of the library that multiplies matrices */
+    const char *isa;              /* the instructions that it uses here, by its own name */
+    char fp32_kernel[NC_KERNEL_NAME_SIZE], bf16_kernel[NC_KERNEL_NAME_SIZE]; /* "": it has none */
+    bool bf16_native; /* the processor multiplies bf16 itself */
+};
+
+void nc_cpu_describe(struct nc_cpu_support *support);
 
 struct nc_gpu {
     char name[256];
