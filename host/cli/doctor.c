@@ -97,22 +97,20 @@ static bool has_feature(const struct machine *machine, const char *name)
 
 struct precision {
     const char *name;
-    const char *support; /* "native", "emulated", "no" */
-    const char *kernel;  /* "": none */
+    const char *support; /* "native", "widened", "no" */
+    const char *kernel;
     const char *advice;
 };
 
 static void judge_precisions(const struct nc_cpu_support *cpu, struct precision precisions[2])
 {
-    precisions[0] = (struct precision){"fp32", *cpu->fp32_kernel ? "native" : "no",
-                                       cpu->fp32_kernel, "the reference"};
+    const char *fp32 = *cpu->fp32_kernel ? "native" : "no";
+    precisions[0] = (struct precision){"fp32", fp32, cpu->fp32_kernel, "the reference"};
     precisions[1] = (struct precision){"bf16", "native", cpu->bf16_kernel, "the fast one here"};
-    if (!*cpu->bf16_kernel) {
-        precisions[1].support = "no";
-        precisions[1].advice = "needs AVX-512: use fp32";
-    } else if (!cpu->bf16_native) {
-        precisions[1].support = "emulated";
-        precisions[1].advice = "correct, but fp32 is faster here";
+    if (!cpu->multiplies_bf16) {
+        precisions[1].support = "widened";
+        precisions[1].advice = "panels of bf16 become fp32 in the cache and are multiplied as such; "
+                               "half the memory of fp32 at about its speed";
     }
 }
 

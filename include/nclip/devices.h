@@ -15,8 +15,8 @@ enum { NC_MOST_GPUS = 16, NC_VERSION_SIZE = 32, NC_KERNEL_NAME_SIZE = 64 };
 struct nc_cpu_support {
     char onednn[NC_VERSION_SIZE]; /* the release of the library that multiplies matrices */
     const char *isa;              /* the instructions that it uses here, by its own name */
-    char fp32_kernel[NC_KERNEL_NAME_SIZE], bf16_kernel[NC_KERNEL_NAME_SIZE]; /* "": it has none */
-    bool bf16_native; /* the processor multiplies bf16 itself */
+    char fp32_kernel[NC_KERNEL_NAME_SIZE], bf16_kernel[NC_KERNEL_NAME_SIZE]; /* its names of them */
+    bool multiplies_bf16; /* if not, bf16 is widened in passing and multiplied as fp32 */
 };
 
 void nc_cpu_describe(struct nc_cpu_support *support);

@@ -7,19 +7,12 @@
  *
  * Bytes an element: 2 T forward, 3 T backward, 4 T when y is written again. Flops: about
  * 25 for QuickGELU, 50 for GELU: memory and arithmetic are close to balance. */
+#include "activation.h"
 #include "cpu.h"
 
 #include "nclip/support/error.h"
-#include "vector_math.h"
 
 enum { PIECE = 1 << 14 }; /* elements a thread takes at a time */
-
-/* What y is multiplied with x to become: sigmoid(1.702 x) or P(x). */
-NC_INLINE nc_floats gate(nc_floats x, enum nc_activation activation)
-{
-    return activation == NC_QUICK_GELU ? nc_sigmoid(x * 1.702f)
-                                       : nc_erf(x * 0x1.6a09e6p-1f) * 0.5f + 0.5f;
-}
 
 NC_INLINE nc_floats slope(nc_floats x, nc_floats g, enum nc_activation activation)
 {
@@ -33,7 +26,7 @@ NC_INLINE void forward(const struct nc_activation_forward *a, size_t first, size
 {
     for (size_t i = first; i < last; i += NC_LANES) {
         nc_floats x = nc_load_of(a->x, i, type, last - i);
-        nc_store_of(a->y, i, type, x * gate(x, activation), last - i);
+        nc_store_of(a->y, i, type, x * nc_gate(x, activation), last - i);
     }
 }
 
@@ -44,7 +37,7 @@ NC_INLINE void backward(const struct nc_activation_backward *a, size_t first, si
         size_t left = last - i;
         nc_floats x = nc_load_of(a->x, i, type, left);
         nc_floats dy = nc_load_of(a->dy, i, type, left);
-        nc_floats g = gate(x, activation);
+        nc_floats g = nc_gate(x, activation);
         nc_store_of(a->dx, i, type, dy * slope(x, g, activation), left);
         if (a->y)
             nc_store_of(a->y, i, type, x * g, left);

@@ -17,7 +17,6 @@
 #include "nclip/support/error.h"
 
 #include <math.h>
-#include <omp.h>
 
 /* One thread's tiles; d = nc_round_up(head_size), n = nc_round_up(queries of the tile). */
 struct tiles {
@@ -40,12 +39,6 @@ static struct tiles lay_out(float *at, size_t n, size_t keys, size_t d)
     t.sum = nc_take_tile(&at, 1, n);
     t.fade = nc_take_tile(&at, 1, n);
     return t;
-}
-
-float *nc_cpu_thread_workspace(struct nc_backend *backend)
-{
-    return (float *)(backend->workspace +
-                     (size_t)omp_get_thread_num() * backend->workspace_bytes);
 }
 
 /* ---- Rows in and out ----------------------------------------------------------------- */

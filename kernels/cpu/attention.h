@@ -48,9 +48,6 @@ static inline size_t nc_cpu_output_row(const struct nc_attention *attention,
 int nc_cpu_zero_padding(struct nc_backend *backend, const struct nc_attention *attention, void *data,
                         size_t values);
 
-/* The calling thread's part of the workspace. */
-float *nc_cpu_thread_workspace(struct nc_backend *backend);
-
 /* The next `rows` * `columns` floats of it. Tiles lie as close as their sizes allow, so that
  * those of a short caption fit the first cache; a cache line between them keeps tiles of
  * 2^k bytes from falling into the same sets. */

@@ -1,5 +1,6 @@
 /* The CPU's table of operations. */
 #include "cpu.h"
+#include "widened.h"
 
 #include "nclip/support/error.h"
 
@@ -52,6 +53,12 @@ static const struct nc_ops cpu_operations = {
     .squared_norm = nc_cpu_squared_norm,
 };
 
+float *nc_cpu_thread_workspace(struct nc_backend *backend)
+{
+    return (float *)(backend->workspace +
+                     (size_t)omp_get_thread_num() * backend->workspace_bytes);
+}
+
 void nc_cpu_destroy(struct nc_backend *backend)
 {
     if (!backend)
@@ -68,7 +75,8 @@ int nc_cpu_create(int device, struct nc_ops *ops)
     if (!backend)
         return nc_error(NC_FAILED, "cpu: no memory");
     backend->threads = omp_get_max_threads();
-    backend->workspace_bytes = nc_cpu_attention_workspace();
+    size_t attention = nc_cpu_attention_workspace(), widened = nc_cpu_widened_workspace();
+    backend->workspace_bytes = attention > widened ? attention : widened;
     int status = nc_cpu_gemm_create(&backend->gemm);
     if (status == NC_OK) {
         size_t bytes = (size_t)backend->threads * backend->workspace_bytes;

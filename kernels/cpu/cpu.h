@@ -20,10 +20,12 @@ void nc_cpu_gemm_destroy(struct nc_cpu_gemm *gemm);
 struct nc_backend {
     int threads;
     struct nc_cpu_gemm *gemm;
-    char *workspace; /* threads * workspace_bytes: each thread's own, for attention's tiles */
+    char *workspace; /* threads * workspace_bytes: each thread's own, for tiles */
     size_t workspace_bytes;
     struct timespec marks[NC_MARKS];
 };
+
+float *nc_cpu_thread_workspace(struct nc_backend *backend); /* the calling thread's part of it */
 
 /* memory.c */
 int nc_cpu_allocate(struct nc_backend *backend, size_t bytes, void **out);

@@ -9,10 +9,13 @@
  * primitives, which oneDNN generates code for; the number of rows changes with
  * every packed batch, so the newest of them are kept (a cache of CACHE_ENTRIES).
  * Weights are reordered to the layout that oneDNN prefers, in passing: one read
- * and one write of the weight against `rows` uses of it.
+ * and one write of the weight against `rows` uses of it. Where the processor does not
+ * multiply bf16, its products go another way (widened.c).
  */
 #include "cpu.h"
 #include "onednn.h"
+#include "vector.h"
+#include "widened.h"
 
 #include "nclip/support/error.h"
 
@@ -34,6 +37,7 @@ struct entry {
 
 struct nc_cpu_gemm {
     struct nc_onednn *onednn;
+    bool multiplies_bf16;
     struct entry entries[CACHE_ENTRIES];
     uint64_t clock;
     void *packed; /* a reordered weight, or a weight gradient before it is added */
@@ -65,6 +69,7 @@ int nc_cpu_gemm_create(struct nc_cpu_gemm **out)
         return nc_error(NC_FAILED, "cpu: oneDNN has no engine for this processor (status %d)",
                         status);
     }
+    gemm->multiplies_bf16 = nc_onednn_multiplies_bf16();
     return NC_OK;
 }
 
@@ -136,25 +141,34 @@ static int linear_fp32(struct nc_backend *backend, const struct nc_linear *l)
 
 /* Column sums in a fixed order of rows, whatever the number of threads: 16 rows at a time in
  * fp32, those sums in double, so that thousands of rows lose no more than 16 do. */
-static void column_sums(const float *dy, size_t rows, size_t out, bool accumulate, float *dbias)
+enum { COLUMNS = 64, ROWS_TOGETHER = 16 };
+
+NC_INLINE void sum_block(const struct nc_linear_backward_weight *l, size_t first, enum nc_type type)
 {
-    enum { COLUMNS = 64, ROWS = 16 };
-    size_t blocks = (out + COLUMNS - 1) / COLUMNS;
-#pragma omp parallel for schedule(static)
-    for (size_t block = 0; block < blocks; block++) {
-        size_t first = block * COLUMNS;
-        size_t count = out - first < COLUMNS ? out - first : COLUMNS;
-        double total[COLUMNS] = {0};
-        for (size_t row = 0; row < rows; row += ROWS) {
-            float sum[COLUMNS] = {0};
-            for (size_t r = row; r < row + ROWS && r < rows; r++)
-                for (size_t i = 0; i < count; i++)
-                    sum[i] += dy[r * out + first + i];
-            for (size_t i = 0; i < count; i++)
-                total[i] += sum[i];
-        }
+    size_t count = l->out - first < COLUMNS ? l->out - first : COLUMNS;
+    double total[COLUMNS] = {0};
+    for (size_t row = 0; row < l->rows; row += ROWS_TOGETHER) {
+        float sum[COLUMNS] = {0};
+        for (size_t r = row; r < row + ROWS_TOGETHER && r < l->rows; r++)
+            for (size_t i = 0; i < count; i += NC_LANES)
+                nc_store(sum, i, NC_FLOAT32,
+                         nc_load(sum, i, NC_FLOAT32) +
+                             nc_load_of(l->dy, r * l->out + first + i, type, count - i));
         for (size_t i = 0; i < count; i++)
-            dbias[first + i] = (float)(accumulate ? dbias[first + i] + total[i] : total[i]);
+            total[i] += sum[i];
+    }
+    for (size_t i = 0; i < count; i++)
+        l->dbias[first + i] = (float)(l->accumulate ? l->dbias[first + i] + total[i] : total[i]);
+}
+
+static void column_sums(const struct nc_linear_backward_weight *l)
+{
+#pragma omp parallel for schedule(static)
+    for (size_t first = 0; first < l->out; first += COLUMNS) {
+        if (l->type == NC_FLOAT32)
+            sum_block(l, first, NC_FLOAT32);
+        else
+            sum_block(l, first, NC_BFLOAT16);
     }
 }
 
@@ -194,9 +208,14 @@ static int find_product(struct nc_cpu_gemm *gemm, const struct nc_product_shape 
     return NC_OK;
 }
 
-static int multiply(struct nc_cpu_gemm *gemm, const struct nc_product_shape *shape,
+static int multiply(struct nc_backend *backend, const struct nc_product_shape *shape,
                     struct nc_product_operands *operands, const char *operation)
 {
+    struct nc_cpu_gemm *gemm = backend->gemm;
+    if (!gemm->multiplies_bf16) {
+        int refused = nc_cpu_widened_product(backend, shape, operands, false);
+        return refused ? failed(operation, refused, shape->rows, shape->in, shape->out) : NC_OK;
+    }
     struct nc_onednn_product *product = NULL;
     int status = find_product(gemm, shape, operation, &product);
     if (status == NC_OK)
@@ -228,7 +247,7 @@ int nc_cpu_linear(struct nc_backend *backend, const struct nc_linear *l)
                                           : NC_RESIDUAL_ELSEWHERE};
     struct nc_product_operands operands = {
         .left = l->x, .right = l->weight, .result = l->y, .bias = l->bias, .residual = l->residual};
-    return multiply(backend->gemm, &shape, &operands, "linear");
+    return multiply(backend, &shape, &operands, "linear");
 }
 
 int nc_cpu_linear_backward_input(struct nc_backend *backend, const struct nc_linear_backward_input *l)
@@ -248,7 +267,7 @@ int nc_cpu_linear_backward_input(struct nc_backend *backend, const struct nc_lin
         .kind = NC_PRODUCT_BACKWARD_INPUT, .rows = l->rows, .in = l->in, .out = l->out,
         .result_type = l->type, .activation = NC_NO_ACTIVATION};
     struct nc_product_operands operands = {.left = l->dy, .right = l->weight, .result = l->dx};
-    return multiply(backend->gemm, &shape, &operands, "linear_backward_input");
+    return multiply(backend, &shape, &operands, "linear_backward_input");
 }
 
 static int weight_gradient_fp32(const struct nc_linear_backward_weight *l)
@@ -260,7 +279,7 @@ static int weight_gradient_fp32(const struct nc_linear_backward_weight *l)
     if (status != dnnl_success)
         return failed("linear_backward_weight", status, l->rows, l->in, l->out);
     if (l->dbias)
-        column_sums(l->dy, l->rows, l->out, l->accumulate, l->dbias);
+        column_sums(l);
     return NC_OK;
 }
 
@@ -271,21 +290,9 @@ static void add(float *to, const float *from, size_t count)
         to[i] += from[i];
 }
 
-int nc_cpu_linear_backward_weight(struct nc_backend *backend,
-                                  const struct nc_linear_backward_weight *l)
+/* oneDNN overwrites: a gradient that adds up takes a detour. */
+static int weight_gradient_bf16(struct nc_backend *backend, const struct nc_linear_backward_weight *l)
 {
-    size_t weights = l->out * l->in;
-    if (!l->rows) {
-        if (!l->accumulate) {
-            memset(l->dweight, 0, weights * sizeof(float));
-            if (l->dbias)
-                memset(l->dbias, 0, l->out * sizeof(float));
-        }
-        return NC_OK;
-    }
-    if (l->type == NC_FLOAT32)
-        return weight_gradient_fp32(l);
-
     struct nc_cpu_gemm *gemm = backend->gemm;
     struct nc_product_shape shape = {
         .kind = NC_PRODUCT_BACKWARD_WEIGHT, .rows = l->rows, .in = l->in, .out = l->out,
@@ -293,20 +300,51 @@ int nc_cpu_linear_backward_weight(struct nc_backend *backend,
     struct nc_product_operands operands = {
         .left = l->dy, .right = l->x, .result = l->dweight, .dbias = l->dbias};
     if (!l->accumulate)
-        return multiply(gemm, &shape, &operands, "linear_backward_weight");
-
-    /* oneDNN overwrites: a gradient that adds up takes a detour. */
+        return multiply(backend, &shape, &operands, "linear_backward_weight");
+    size_t weights = l->out * l->in;
     int status = packed_reserve(gemm, (weights + l->out) * sizeof(float));
     if (status != NC_OK)
         return status;
     float *dweight = gemm->packed, *dbias = dweight + weights;
     operands.result = dweight;
     operands.dbias = l->dbias ? dbias : NULL;
-    status = multiply(gemm, &shape, &operands, "linear_backward_weight");
+    status = multiply(backend, &shape, &operands, "linear_backward_weight");
     if (status != NC_OK)
         return status;
     add(l->dweight, dweight, weights);
     if (l->dbias)
         add(l->dbias, dbias, l->out);
     return NC_OK;
+}
+
+static int weight_gradient_widened(struct nc_backend *backend,
+                                   const struct nc_linear_backward_weight *l)
+{
+    struct nc_product_shape shape = {
+        .kind = NC_PRODUCT_BACKWARD_WEIGHT, .rows = l->rows, .in = l->in, .out = l->out,
+        .result_type = NC_FLOAT32, .activation = NC_NO_ACTIVATION};
+    struct nc_product_operands operands = {.left = l->dy, .right = l->x, .result = l->dweight};
+    int refused = nc_cpu_widened_product(backend, &shape, &operands, l->accumulate);
+    if (refused)
+        return failed("linear_backward_weight", refused, l->rows, l->in, l->out);
+    if (l->dbias)
+        column_sums(l);
+    return NC_OK;
+}
+
+int nc_cpu_linear_backward_weight(struct nc_backend *backend,
+                                  const struct nc_linear_backward_weight *l)
+{
+    if (!l->rows) {
+        if (!l->accumulate) {
+            memset(l->dweight, 0, l->out * l->in * sizeof(float));
+            if (l->dbias)
+                memset(l->dbias, 0, l->out * sizeof(float));
+        }
+        return NC_OK;
+    }
+    if (l->type == NC_FLOAT32)
+        return weight_gradient_fp32(l);
+    return backend->gemm->multiplies_bf16 ? weight_gradient_bf16(backend, l)
+                                          : weight_gradient_widened(backend, l);
 }

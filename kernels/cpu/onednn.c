@@ -452,6 +452,13 @@ int nc_onednn_product_run(struct nc_onednn *onednn, struct nc_onednn_product *p,
 
 /* ---- What it makes of this processor ---------------------------------------------- */
 
+bool nc_onednn_multiplies_bf16(void)
+{
+    /* each set contains the bits of the smaller ones */
+    unsigned isa = dnnl_get_effective_cpu_isa(), bf16 = dnnl_cpu_isa_avx512_core_bf16;
+    return (isa & bf16) == bf16;
+}
+
 /* The name of the kernel that oneDNN picks for a product of two square matrices, as the towers ask
  * for it; "" when it has none. */
 static void name_kernel(dnnl_data_type_t type, char name[NC_KERNEL_NAME_SIZE])
@@ -480,15 +487,11 @@ static void name_kernel(dnnl_data_type_t type, char name[NC_KERNEL_NAME_SIZE])
 
 void nc_cpu_describe(struct nc_cpu_support *support)
 {
-    *support = (struct nc_cpu_support){0};
     const dnnl_version_t *version = dnnl_version();
-    dnnl_cpu_isa_t isa = dnnl_get_effective_cpu_isa();
+    *support = (struct nc_cpu_support){.isa = isa_name(dnnl_get_effective_cpu_isa()),
+                                       .multiplies_bf16 = nc_onednn_multiplies_bf16()};
     snprintf(support->onednn, sizeof support->onednn, "%d.%d.%d", version->major, version->minor,
              version->patch);
-    support->isa = isa_name(isa);
     name_kernel(dnnl_f32, support->fp32_kernel);
-    name_kernel(dnnl_bf16, support->bf16_kernel);
-    /* each set contains the bits of the smaller ones */
-    unsigned bf16 = dnnl_cpu_isa_avx512_core_bf16;
-    support->bf16_native = *support->bf16_kernel && ((unsigned)isa & bf16) == bf16;
+    name_kernel(support->multiplies_bf16 ? dnnl_bf16 : dnnl_f32, support->bf16_kernel);
 }

@@ -14,6 +14,10 @@ struct nc_onednn_product; /* one product of one shape, ready to run */
 int nc_onednn_create(struct nc_onednn **out);
 void nc_onednn_destroy(struct nc_onednn *onednn); /* NULL: nothing */
 
+/* Whether the processor multiplies bf16 and oneDNN has it do so. What oneDNN has beside that for
+ * older processors is slower than fp32. */
+bool nc_onednn_multiplies_bf16(void);
+
 /* A residual that is y itself must be a sum: long products lay partial sums into y, and
  * whatever else reads y there reads those. */
 enum nc_residual { NC_NO_RESIDUAL, NC_RESIDUAL_ELSEWHERE, NC_RESIDUAL_IN_PLACE };
