@@ -3,8 +3,9 @@
 
 #include "coco.h"
 #include "lines.h"
+#include "nclip/formats/json_reader.h"
+#include "nclip/formats/text.h"
 #include "nclip/support/error.h"
-#include "nclip/support/files.h"
 #include "reader.h"
 
 #include <malloc.h>
@@ -12,57 +13,53 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Looks at the keys of the first object. */
+/* Whether the text is COCO's, by the keys of its first object. */
+static int detect_by_keys(const struct captions_reader *reader, bool *coco)
+{
+    static const char *const keys[] = {"images",  "annotations",     "image",
+                                       "caption", "updated_caption", "contradiction"};
+    struct nc_json_reader json = {0};
+    enum nc_json_event event;
+    nc_json_reader_begin(&json, reader->text, reader->size);
+    int status = nc_error(NC_BAD_INPUT,
+                          "%s: the first object has neither \"annotations\" (COCO JSON) nor "
+                          "\"image\" and \"caption\" (JSONL)",
+                          reader->path);
+    event = nc_json_next(&json); /* the brace */
+    while (status != NC_OK && event != NC_JSON_WRONG &&
+           (event = nc_json_next(&json)) != NC_JSON_OBJECT_END) {
+        for (size_t i = 0; i < sizeof keys / sizeof *keys && event == NC_JSON_KEY; i++) {
+            if (strlen(keys[i]) != json.length || memcmp(keys[i], json.text, json.length) != 0)
+                continue;
+            *coco = i < 2;
+            status = NC_OK;
+        }
+        if ((event == NC_JSON_OBJECT || event == NC_JSON_ARRAY) && !nc_json_pass(&json))
+            event = NC_JSON_WRONG;
+    }
+    if (status != NC_OK && event == NC_JSON_WRONG)
+        status = nc_json_reader_error(&json, reader->path, NULL);
+    nc_json_reader_free(&json);
+    return status;
+}
+
 static int detect(const struct captions_reader *reader, bool *coco)
 {
-    size_t position = captions_skip_blank(reader, 0);
-    if (position == reader->size)
+    size_t blank = 0;
+    while (blank < reader->size && nc_is_blank(reader->text + blank, 1))
+        blank++;
+    if (blank == reader->size)
         return nc_error(NC_BAD_INPUT, "%s: empty: it must hold captions as COCO JSON or JSONL",
                         reader->path);
-    if (reader->text[position] == '[')
+    if (reader->text[blank] == '[')
         return nc_error(NC_BAD_INPUT,
                         "%s: a JSON array: it must be COCO's object with \"images\" and "
                         "\"annotations\", or one object a line",
                         reader->path);
-    if (reader->text[position] != '{')
+    if (reader->text[blank] != '{')
         return nc_error(NC_BAD_INPUT, "%s: neither COCO JSON nor JSONL: it starts with no object",
                         reader->path);
-    position++;
-    for (;;) {
-        position = captions_skip_blank(reader, position);
-        cJSON *item = NULL;
-        if (position < reader->size && reader->text[position] == '"') {
-            int status = captions_value(reader, &position, &item);
-            if (status != NC_OK)
-                return status;
-            static const char *const keys[] = {"images",  "annotations",     "image",
-                                               "caption", "updated_caption", "contradiction"};
-            for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
-                if (strcmp(item->valuestring, keys[i]) == 0) {
-                    *coco = i < 2;
-                    cJSON_Delete(item);
-                    return NC_OK;
-                }
-            }
-            cJSON_Delete(item);
-            position = captions_skip_blank(reader, position);
-        }
-        /* Some other member: pass over its value. */
-        if (position < reader->size && reader->text[position] == ':') {
-            position++;
-            int status = captions_value(reader, &position, &item);
-            cJSON_Delete(item);
-            if (status != NC_OK)
-                return status;
-            position = captions_skip_blank(reader, position);
-        }
-        if (position >= reader->size || reader->text[position] != ',')
-            return nc_error(NC_BAD_INPUT,
-                            "%s: the first object has neither \"annotations\" (COCO JSON) nor "
-                            "\"image\" and \"caption\" (JSONL)",
-                            reader->path);
-        position++;
-    }
+    return detect_by_keys(reader, coco);
 }
 
 int nc_captions_load(const char *path, struct nc_captions *captions)
@@ -78,14 +75,10 @@ int nc_captions_load_visiting(const char *path, struct nc_captions *captions,
     char *text = NULL;
     struct captions_reader reader = {
         .path = name, .captions = captions, .visit = visit, .context = context};
-    int status = nc_file_read(path, (size_t)4 << 30, &text, &reader.size);
+    int status = nc_text_read(path, (size_t)4 << 30, &text, &reader.size);
     if (status != NC_OK)
         return status;
     reader.text = text;
-    if (reader.size >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) { /* byte order mark */
-        reader.text += 3;
-        reader.size -= 3;
-    }
 
     bool coco = false;
     status = nc_string_map_create(&reader.images);

@@ -3,9 +3,7 @@
 #include "coco.h"
 
 #include "nclip/support/error.h"
-#include "nclip/support/number.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,29 +20,21 @@ struct coco {
     size_t id_capacity;
 };
 
-/* An id as text: 42 and "42" are the same. */
 static int read_id(struct coco *coco, const char *where, const cJSON *object, const char *key,
                    const char **id)
 {
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
-    char number[NC_NUMBER_SIZE];
-    const char *text = cJSON_IsString(item) ? item->valuestring : NULL;
-    if (cJSON_IsNumber(item)) {
-        if (fabs(item->valuedouble) >= 0x1p53)
-            return nc_error(NC_BAD_INPUT,
-                            "%s: \"%s\" is too large to be exact: write it as a string", where,
-                            key);
-        text = nc_number_text(item->valuedouble, number);
-    }
-    if (!text)
-        return nc_error(NC_BAD_INPUT, "%s: \"%s\" is %s (expected a number or a string)", where,
-                        key, item ? "neither a number nor a string" : "missing");
+    char number[NC_JSON_ID];
+    const char *text;
+    int status = nc_json_id(where, object, key, number, &text);
+    if (status != NC_OK)
+        return status;
     *id = nc_text_pool_copy(&coco->pool, text);
     return *id ? NC_OK : captions_no_memory(coco->reader);
 }
 
-static int read_image(struct coco *coco, size_t index, const cJSON *object)
+static int read_image(void *context, size_t index, const cJSON *object)
 {
+    struct coco *coco = context;
     char where[512];
     const char *id, *name;
     size_t present;
@@ -77,8 +67,9 @@ static int read_image(struct coco *coco, size_t index, const cJSON *object)
     return NC_OK;
 }
 
-static int read_annotation(struct coco *coco, size_t index, const cJSON *object)
+static int read_annotation(void *context, size_t index, const cJSON *object)
 {
+    struct coco *coco = context;
     char where[512];
     struct nc_captions *captions = coco->reader->captions;
     snprintf(where, sizeof where, "%s: annotations[%zu]", coco->reader->path, index);
@@ -93,91 +84,24 @@ static int read_annotation(struct coco *coco, size_t index, const cJSON *object)
     struct ids *own = &ids[captions->count - 1];
     *own = (struct ids){0};
     status = read_id(coco, where, object, "image_id", &own->image);
-    const cJSON *distractor = cJSON_GetObjectItemCaseSensitive(object, "distractor_id");
+    const cJSON *distractor = nc_json_member(object, "distractor_id");
     if (status == NC_OK && distractor && !cJSON_IsNull(distractor))
         status = read_id(coco, where, object, "distractor_id", &own->distractor);
     return status;
 }
 
-static int unexpected(const struct captions_reader *reader, size_t position, const char *expected)
+static int read_arrays(struct coco *coco)
 {
-    return nc_error(NC_BAD_INPUT, "%s: not valid JSON at line %zu (byte %zu): expected %s",
-                    reader->path, captions_line(reader, position), position, expected);
-}
-
-/* Calls `read` for each element of the array at *position. */
-static int read_array(struct coco *coco, const char *key, size_t *position,
-                      int (*read)(struct coco *, size_t, const cJSON *))
-{
+    enum { IMAGES, ANNOTATIONS, ARRAYS };
     const struct captions_reader *reader = coco->reader;
-    size_t at = captions_skip_blank(reader, *position);
-    if (at >= reader->size || reader->text[at] != '[')
-        return nc_error(NC_BAD_INPUT, "%s: \"%s\" is not an array", reader->path, key);
-    at = captions_skip_blank(reader, at + 1);
-    bool more = at < reader->size && reader->text[at] != ']';
-    for (size_t index = 0; more; index++) {
-        cJSON *item;
-        int status = captions_value(reader, &at, &item);
-        if (status == NC_OK)
-            status = read(coco, index, item);
-        cJSON_Delete(item);
-        if (status != NC_OK)
-            return status;
-        at = captions_skip_blank(reader, at);
-        more = at < reader->size && reader->text[at] == ',';
-        at += more;
-    }
-    if (at >= reader->size || reader->text[at] != ']')
-        return unexpected(reader, at, "\",\" or \"]\"");
-    *position = at + 1;
-    return NC_OK;
-}
-
-static int read_members(struct coco *coco)
-{
-    const struct captions_reader *reader = coco->reader;
-    bool images = false, annotations = false;
-    size_t at = captions_skip_blank(reader, captions_skip_blank(reader, 0) + 1); /* behind '{' */
-    for (bool more = true; more;) {
-        cJSON *key = NULL, *ignored = NULL;
-        at = captions_skip_blank(reader, at);
-        if (at >= reader->size || reader->text[at] != '"')
-            return unexpected(reader, at, "a key");
-        int status = captions_value(reader, &at, &key);
-        at = captions_skip_blank(reader, at);
-        if (status == NC_OK && (at >= reader->size || reader->text[at++] != ':'))
-            status = unexpected(reader, at, "\":\"");
-        bool is_images = status == NC_OK && strcmp(key->valuestring, "images") == 0;
-        bool is_annotations = status == NC_OK && strcmp(key->valuestring, "annotations") == 0;
-        if ((is_images && images) || (is_annotations && annotations))
-            status = nc_error(NC_BAD_INPUT, "%s: \"%s\" stands there twice", reader->path,
-                              key->valuestring);
-        else if (is_images)
-            status = read_array(coco, "images", &at, read_image);
-        else if (is_annotations)
-            status = read_array(coco, "annotations", &at, read_annotation);
-        else if (status == NC_OK)
-            status = captions_value(reader, &at, &ignored);
-        images |= is_images;
-        annotations |= is_annotations;
-        cJSON_Delete(ignored);
-        cJSON_Delete(key);
-        if (status != NC_OK)
-            return status;
-        at = captions_skip_blank(reader, at);
-        more = at < reader->size && reader->text[at] == ',';
-        at += more;
-    }
-    if (at >= reader->size || reader->text[at] != '}')
-        return unexpected(reader, at, "\",\" or \"}\"");
-    at = captions_skip_blank(reader, at + 1);
-    if (at != reader->size)
-        return unexpected(reader, at, "nothing behind the object");
-    if (!images || !annotations)
-        return nc_error(NC_BAD_INPUT, "%s: \"%s\" is missing (COCO captions have it beside \"%s\")",
-                        reader->path, images ? "annotations" : "images",
-                        images ? "images" : "annotations");
-    return NC_OK;
+    struct nc_json_array arrays[ARRAYS] = {[IMAGES] = {"images", read_image, false},
+                                           [ANNOTATIONS] = {"annotations", read_annotation, false}};
+    int status = nc_json_arrays(reader->path, reader->text, reader->size, arrays, ARRAYS, coco);
+    if (status != NC_OK || (arrays[IMAGES].found && arrays[ANNOTATIONS].found))
+        return status;
+    int missing = arrays[IMAGES].found ? ANNOTATIONS : IMAGES;
+    return nc_error(NC_BAD_INPUT, "%s: \"%s\" is missing (COCO captions have it beside \"%s\")",
+                    reader->path, arrays[missing].key, arrays[!missing].key);
 }
 
 static int resolve_one(struct coco *coco, size_t caption, const char *key, const char *id,
@@ -211,7 +135,7 @@ int captions_read_coco(struct captions_reader *reader)
     struct coco coco = {.reader = reader};
     int status = nc_string_map_create(&coco.ids);
     if (status == NC_OK)
-        status = read_members(&coco);
+        status = read_arrays(&coco);
     if (status == NC_OK)
         status = resolve(&coco);
     nc_string_map_destroy(coco.ids);

@@ -24,41 +24,6 @@ int captions_no_memory(const struct captions_reader *reader)
     return nc_error(NC_FAILED, "%s: no memory for the captions", reader->path);
 }
 
-size_t captions_line(const struct captions_reader *reader, size_t position)
-{
-    size_t line = 1;
-    for (size_t i = 0; i < position && i < reader->size; i++)
-        line += reader->text[i] == '\n';
-    return line;
-}
-
-size_t captions_skip_blank(const struct captions_reader *reader, size_t position)
-{
-    while (position < reader->size && strchr(" \t\r\n", reader->text[position]) &&
-           reader->text[position])
-        position++;
-    return position;
-}
-
-int captions_value(const struct captions_reader *reader, size_t *position, cJSON **value)
-{
-    const char *end = NULL;
-    *value = cJSON_ParseWithLengthOpts(reader->text + *position, reader->size - *position, &end, 0);
-    size_t stopped = end ? (size_t)(end - reader->text) : reader->size;
-    if (!*value)
-        return nc_error(NC_BAD_INPUT, "%s: not valid JSON at line %zu (byte %zu)", reader->path,
-                        captions_line(reader, stopped), stopped);
-    /* cJSON ends a string at an escaped zero and drops the rest. */
-    if (nc_json_escapes_zero(reader->text + *position, stopped - *position)) {
-        cJSON_Delete(*value);
-        *value = NULL;
-        return nc_error(NC_BAD_INPUT, "%s: line %zu holds a zero character (\\u0000): remove it",
-                        reader->path, captions_line(reader, stopped));
-    }
-    *position = stopped;
-    return NC_OK;
-}
-
 int captions_check_text(const char *where, const char *key, const char *text)
 {
     const utf8proc_uint8_t *at = (const utf8proc_uint8_t *)text;

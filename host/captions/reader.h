@@ -12,7 +12,7 @@
 
 struct captions_reader {
     const char *path; /* for messages */
-    const char *text; /* the whole file, a zero behind it */
+    const char *text; /* the whole file */
     size_t size;
     struct nc_captions *captions; /* owned: a struct nc_text_pool */
     size_t capacity, image_capacity;
@@ -26,11 +26,6 @@ struct captions_reader {
 void *captions_grow(void *array, size_t count, size_t *capacity, size_t item_size);
 
 int captions_no_memory(const struct captions_reader *reader);
-size_t captions_line(const struct captions_reader *reader, size_t position); /* from 1 */
-
-/* Parses the JSON value at *position and moves behind it. */
-int captions_value(const struct captions_reader *reader, size_t *position, cJSON **value);
-size_t captions_skip_blank(const struct captions_reader *reader, size_t position);
 
 /* Appends the caption of `object` (caption or updated_caption, contradiction) with its image
  * not yet known. `where` names the object. */

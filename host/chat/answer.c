@@ -8,7 +8,7 @@
 
 static const cJSON *member(const cJSON *object, const char *name)
 {
-    return cJSON_IsObject(object) ? cJSON_GetObjectItemCaseSensitive(object, name) : NULL;
+    return nc_json_member(object, name);
 }
 
 static bool is_text(const cJSON *item)
@@ -218,7 +218,7 @@ struct chat_reading chat_answer_read(char *bytes, size_t size, bool one_line, cJ
     *answer = NULL;
     mend_escapes(bytes, size);
     cJSON *root = stream ? chat_stream_read(bytes, size, &whole)
-                         : cJSON_ParseWithLength(bytes, size);
+                         : nc_json_try(bytes, size);
     const cJSON *choice = cJSON_GetArrayItem(member(root, "choices"), 0);
     const cJSON *error = member(choice, "error");
     if (!root && stream)
@@ -265,7 +265,7 @@ bool chat_answer_add(cJSON *record, cJSON *answer)
 
 bool chat_answer_starved(cJSON *record, size_t room)
 {
-    cJSON *text = cJSON_GetObjectItemCaseSensitive(record, "answer");
+    cJSON *text = nc_json_member(record, "answer");
     const cJSON *had = member(record, "room");
     if (cJSON_IsString(text)) {
         struct chat_reasoning removed = chat_reasoning_remove(text->valuestring);

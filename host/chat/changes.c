@@ -12,7 +12,7 @@
 
 static cJSON *get(cJSON *object, const char *name)
 {
-    return cJSON_GetObjectItemCaseSensitive(object, name);
+    return nc_json_member(object, name);
 }
 
 static bool is_role(cJSON *message, const char *role)
@@ -101,7 +101,7 @@ static bool apply_one(const struct chat_change *change, cJSON *root)
 char *chat_changes_apply(const struct chat_changes *changes, size_t count, const char *body,
                          size_t room, bool reasons)
 {
-    cJSON *root = cJSON_Parse(body);
+    cJSON *root = nc_json_try(body, strlen(body));
     bool made = root != NULL;
     cJSON *limit = made ? get(root, "max_tokens") : NULL;
     if (limit && room)
@@ -133,7 +133,7 @@ enum chat_lesson chat_changes_learn(struct chat_changes *changes, const char *se
                                     const struct chat_complaint *complaint, const void *from)
 {
     struct chat_change change = {.least = -INFINITY, .most = INFINITY, .from = from};
-    cJSON *root = cJSON_Parse(sent);
+    cJSON *root = nc_json_try(sent, strlen(sent));
     enum chat_lesson lesson =
         root ? chat_refusal_read(root, room, complaint, &change) : CHAT_LEARNED_NOTHING;
     cJSON_Delete(root);

@@ -22,7 +22,7 @@ enum { DEEPEST = 5, MOST_SENTENCES = 4 };
 
 static const cJSON *member(const cJSON *object, const char *name)
 {
-    return cJSON_IsObject(object) ? cJSON_GetObjectItemCaseSensitive(object, name) : NULL;
+    return nc_json_member(object, name);
 }
 
 static void append(char *text, size_t capacity, const char *more)
@@ -206,7 +206,7 @@ void chat_complaint_read(const char *bytes, size_t size, struct chat_complaint *
     bool whole;
     *complaint = (struct chat_complaint){0};
     cJSON *root = chat_stream_is(bytes, size) ? chat_stream_read(bytes, size, &whole)
-                                              : cJSON_ParseWithLength(bytes, size);
+                                              : nc_json_try(bytes, size);
     if (!root || !chat_complaint_find(root, complaint) || !*complaint->text) {
         read_page(bytes, size, complaint->text, sizeof complaint->text);
         nc_terminal_tame(complaint->text, "");

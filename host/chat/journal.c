@@ -1,6 +1,7 @@
 #include "nclip/chat/journal.h"
 
 #include "nclip/support/crc32c.h"
+#include "nclip/formats/json.h"
 #include "nclip/support/error.h"
 #include "nclip/support/string_map.h"
 
@@ -262,7 +263,7 @@ int nc_journal_find(const struct nc_journal *journal, const char *key, cJSON **r
         return nc_error(NC_FAILED, "%s: no memory for a record", journal->path);
     ssize_t count = pread(journal->descriptor, json, entry->size, (off_t)entry->offset);
     if (count == (ssize_t)entry->size)
-        *record = cJSON_ParseWithLength(json, entry->size);
+        *record = nc_json_try(json, entry->size);
     free(json);
     return *record ? NC_OK
                    : nc_error(NC_FAILED, "%s: the record at byte %" PRIu64 " cannot be read",

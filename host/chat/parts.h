@@ -2,6 +2,7 @@
 #ifndef NCLIP_HOST_CHAT_PARTS_H
 #define NCLIP_HOST_CHAT_PARTS_H
 
+#include "nclip/formats/json.h"
 #include "nclip/chat/chat.h"
 
 #include <cjson/cJSON.h>

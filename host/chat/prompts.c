@@ -1,6 +1,7 @@
 #include "nclip/chat/prompts.h"
 
 #include "built_in.h"
+#include "nclip/formats/text.h"
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
 
@@ -145,11 +146,11 @@ static int read_lines(struct reader *reader, const char *text, char *copy)
     struct nc_prompt *prompt = reader->prompt;
     size_t blank = 0; /* empty lines that belong to the message if text follows */
     int status = NC_OK;
-    for (const char *line = text; *line && status == NC_OK; reader->line++) {
-        size_t length = strcspn(line, "\n"), next = length + (line[length] == '\n');
-        if (length && line[length - 1] == '\r')
-            length--;
-        if (line[0] == '[' && line[length - 1] == ']') {
+    struct nc_lines lines = nc_lines_of(text, strlen(text));
+    size_t length;
+    for (const char *line; status == NC_OK && nc_lines_next(&lines, &line, &length);
+         reader->line++) {
+        if (length && line[0] == '[' && line[length - 1] == ']') {
             status = begin_message(reader, line + 1, length - 2);
             copy += prompt->message_count > 1; /* behind the zero of the message before */
             blank = 0;
@@ -171,7 +172,6 @@ static int read_lines(struct reader *reader, const char *text, char *copy)
             copy += length;
             blank += copy > message->text; /* this line's end */
         }
-        line += next;
     }
     return status;
 }
@@ -235,10 +235,8 @@ static int add_file(struct nc_prompts *prompts, const char *folder, const char *
     char *path = nc_path_join(folder, file), *text = NULL;
     char *name = strndup(file, strlen(file) - strlen(".txt"));
     size_t size;
-    int status = path && name ? nc_file_read(path, LARGEST_FILE, &text, &size)
+    int status = path && name ? nc_text_read(path, LARGEST_FILE, &text, &size)
                               : nc_error(NC_FAILED, "%s: no memory", folder);
-    if (status == NC_OK && strlen(text) != size)
-        status = nc_error(NC_BAD_INPUT, "%s: holds a zero byte: it must be text", path);
     if (status == NC_OK)
         status = add(prompts, path, name, text);
     free(text);

@@ -1,5 +1,6 @@
 #include "queue.h"
 
+#include "nclip/formats/json.h"
 #include "nclip/support/error.h"
 
 #include <stdlib.h>
@@ -134,12 +135,12 @@ int chat_error_limit(const struct nc_chat *chat)
 
 static void count_tokens(struct nc_chat *chat, const cJSON *record)
 {
-    const cJSON *prompt = cJSON_GetObjectItemCaseSensitive(record, "prompt_tokens");
-    const cJSON *completion = cJSON_GetObjectItemCaseSensitive(record, "completion_tokens");
+    const cJSON *prompt = nc_json_member(record, "prompt_tokens");
+    const cJSON *completion = nc_json_member(record, "completion_tokens");
     chat->counts.prompt_tokens += cJSON_IsNumber(prompt) ? (size_t)prompt->valuedouble : 0;
     chat->counts.completion_tokens +=
         cJSON_IsNumber(completion) ? (size_t)completion->valuedouble : 0;
-    chat->counts.reasoned += cJSON_GetObjectItemCaseSensitive(record, "reasoning") != NULL;
+    chat->counts.reasoned += nc_json_member(record, "reasoning") != NULL;
 }
 
 static int ready_one(struct nc_chat *chat, size_t tag, cJSON *record)

@@ -18,7 +18,7 @@ struct stream {
 
 static const cJSON *member(const cJSON *object, const char *name)
 {
-    return cJSON_IsObject(object) ? cJSON_GetObjectItemCaseSensitive(object, name) : NULL;
+    return nc_json_member(object, name);
 }
 
 bool chat_stream_is(const char *bytes, size_t size)
@@ -107,7 +107,7 @@ static bool use_data(struct stream *stream, const char *data, size_t size)
         stream->whole = true;
         return true;
     }
-    cJSON *event = cJSON_ParseWithLength(data, size);
+    cJSON *event = nc_json_try(data, size);
     if (event)
         use_event(stream, event);
     cJSON_Delete(event);

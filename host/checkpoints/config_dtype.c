@@ -1,5 +1,6 @@
 #include "staging.h"
 
+#include "nclip/formats/text.h"
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
 
@@ -71,7 +72,7 @@ int nc_config_copy_with_dtype(const char *from, const char *to, enum nc_type typ
     char *text;
     size_t size;
     struct nc_writer *writer;
-    int status = nc_file_read(from, LARGEST_CONFIG, &text, &size);
+    int status = nc_text_read(from, LARGEST_CONFIG, &text, &size);
     if (status != NC_OK)
         return status;
     status = nc_writer_create(to, &writer);

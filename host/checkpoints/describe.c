@@ -40,7 +40,7 @@ static int read_merge(const char *folder, cJSON **merge)
 
 static const cJSON *member(const struct summary *summary, const char *key)
 {
-    return cJSON_GetObjectItemCaseSensitive(summary->merge, key);
+    return nc_json_member(summary->merge, key);
 }
 
 static int summarize(const struct nc_model *model, struct summary *summary)

@@ -13,10 +13,10 @@
 static int find_section(const char *path, const cJSON *root, const char *key, const char *old_key,
                         const cJSON **section)
 {
-    *section = cJSON_GetObjectItemCaseSensitive(root, old_key);
+    *section = nc_json_member(root, old_key);
     if (!*section || cJSON_IsNull(*section)) {
         old_key = key;
-        *section = cJSON_GetObjectItemCaseSensitive(root, key);
+        *section = nc_json_member(root, key);
     }
     if (cJSON_IsNull(*section))
         *section = NULL;
@@ -67,7 +67,7 @@ static int read_tower(const char *where, const cJSON *section, struct nc_tower_s
 /* Of no meaning to the arithmetic: what is no token of the vocabulary is none at all. */
 static int32_t other_token(const cJSON *section, const char *key, int32_t value, size_t vocabulary)
 {
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(section, key);
+    const cJSON *item = nc_json_member(section, key);
     if (item && !cJSON_IsNumber(item))
         return -1;
     double number = item ? item->valuedouble : value;

@@ -160,7 +160,7 @@ static int only_string(const char *where, const cJSON *section, const char *key,
 
 static int read_size(const char *where, const cJSON *section, const char *key, size_t *value)
 {
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(section, key);
+    const cJSON *item = nc_json_member(section, key);
     if (cJSON_IsArray(item) && strcmp(key, "layers") == 0)
         return nc_error(NC_BAD_INPUT,
                         "%s: \"layers\" is a list, so this is a ResNet; nclip reads vision "
@@ -193,7 +193,7 @@ static int read_tower(const char *where, const cJSON *section, struct nc_tower_s
     if (!(mlp >= 1 && mlp <= LARGEST))
         return nc_error(NC_BAD_INPUT, "%s: \"mlp_ratio\" is %g, which no model has", where, ratio);
     tower->mlp = (size_t)mlp;
-    const cJSON *norm = cJSON_GetObjectItemCaseSensitive(section, "norm_kwargs");
+    const cJSON *norm = nc_json_member(section, "norm_kwargs");
     if (norm && !cJSON_IsNull(norm)) {
         static const char *const eps[] = {"eps", NULL}, *const none[] = {NULL};
         status = check_keys(where, norm, eps, none);
@@ -249,10 +249,10 @@ static int read_text(const char *where, const cJSON *section, struct nc_model_sh
         "hf_model_pretrained", "hf_pooler_type", "output_tokens", NULL};
     const char *pool = NULL;
     size_t end = 2;
-    if (cJSON_IsString(cJSON_GetObjectItemCaseSensitive(section, "hf_model_name")))
+    if (cJSON_IsString(nc_json_member(section, "hf_model_name")))
         return nc_error(
             NC_BAD_INPUT, "%s: the text tower is \"%.60s\"; nclip reads CLIP's own text tower only",
-            where, cJSON_GetObjectItemCaseSensitive(section, "hf_model_name")->valuestring);
+            where, nc_json_member(section, "hf_model_name")->valuestring);
     int status = check_keys(where, section, read, idle);
     if (status == NC_OK)
         status = only_string(where, section, "proj_type", "linear");
@@ -284,7 +284,7 @@ static int read_text(const char *where, const cJSON *section, struct nc_model_sh
 
 static int read_color(const char *where, const cJSON *section, const char *key, float colors[3])
 {
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(section, key);
+    const cJSON *item = nc_json_member(section, key);
     if (!item || cJSON_IsNull(item))
         return NC_OK;
     for (int i = 0; i < 3; i++) {
@@ -371,10 +371,10 @@ int nc_open_clip_config_read(const char *path, struct nc_model_shape *shape,
     int status = nc_json_load(path, &root);
     if (status != NC_OK)
         return status;
-    const cJSON *model = cJSON_GetObjectItemCaseSensitive(root, "model_cfg");
+    const cJSON *model = nc_json_member(root, "model_cfg");
     status = read_model(path, model ? model : root, shape);
     if (status == NC_OK)
-        status = read_preprocess(path, cJSON_GetObjectItemCaseSensitive(root, "preprocess_cfg"),
+        status = read_preprocess(path, nc_json_member(root, "preprocess_cfg"),
                                  shape->image_size, preprocess);
     cJSON_Delete(root);
     return status;

@@ -1,6 +1,7 @@
 /* nclip encode: texts or pictures to features in a .npy file. */
 #include "nclip/cli/command.h"
 #include "nclip/encoder/encoder.h"
+#include "nclip/formats/text.h"
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
 #include "nclip/pictures/image.h"
@@ -24,20 +25,17 @@ static const struct nc_help help = {
 /* The lines of a file; their ends become zero bytes in place. A last line without an end counts. */
 static int split_lines(char *text, size_t size, const char ***lines, size_t *count)
 {
-    size_t capacity = 1;
-    for (size_t i = 0; i < size; i++)
-        capacity += text[i] == '\n';
+    struct nc_lines counted = nc_lines_of(text, size), each = counted;
+    const char *line;
+    size_t length;
+    while (nc_lines_next(&counted, &line, &length))
+        ;
     *count = 0;
-    *lines = malloc(capacity * sizeof **lines);
+    *lines = malloc((counted.number + 1) * sizeof **lines);
     if (!*lines)
-        return nc_error(NC_FAILED, "encode: no memory for %zu lines", capacity);
-    for (char *line = text; line < text + size;) {
-        char *end = memchr(line, '\n', (size_t)(text + size - line));
-        if (end)
-            *end = 0;
+        return nc_error(NC_FAILED, "encode: no memory for %zu lines", counted.number);
+    while ((line = nc_lines_cut(&each, &length)))
         (*lines)[(*count)++] = line;
-        line = end ? end + 1 : text + size;
-    }
     return NC_OK;
 }
 
@@ -48,7 +46,7 @@ static int encode_texts(struct nc_encoder *encoder, const char *path, size_t emb
     const char **lines = NULL;
     float *features = NULL;
     size_t size, count = 0;
-    int status = nc_file_read(path, (size_t)4 << 30, &text, &size);
+    int status = nc_text_read(path, (size_t)4 << 30, &text, &size);
     if (status == NC_OK)
         status = split_lines(text, size, &lines, &count);
     if (status == NC_OK && !(features = malloc((count ? count : 1) * embedding * sizeof *features)))

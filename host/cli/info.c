@@ -109,8 +109,6 @@ static int describe_store(const char *folder, bool json)
 
 /* ---- A run --------------------------------------------------------------------------- */
 
-enum { LARGEST_METRICS = 1 << 30 };
-
 struct validation {
     size_t epoch;
     double loss;
@@ -123,15 +121,12 @@ struct progress {
     size_t count, best; /* index of the lowest; meaningless when count is 0 */
 };
 
-static int read_line(const char *where, const char *line, size_t length, struct progress *progress)
+static int read_line(void *context, const char *where, const cJSON *root)
 {
-    cJSON *root;
-    int status = nc_json_parse(where, line, length, &root);
-    if (status != NC_OK)
-        return status;
+    struct progress *progress = context;
     double validation = NAN;
     size_t step = progress->steps;
-    status = nc_json_optional_size(where, root, "step", &step);
+    int status = nc_json_optional_size(where, root, "step", &step);
     if (status == NC_OK)
         status = nc_json_optional_size(where, root, "epoch", &progress->epochs);
     if (status == NC_OK)
@@ -144,7 +139,6 @@ static int read_line(const char *where, const char *line, size_t length, struct 
     if (status == NC_OK)
         status = nc_json_optional_number(where, root, "validation_loss", &validation);
     progress->steps = step;
-    cJSON_Delete(root);
     if (status != NC_OK || isnan(validation))
         return status;
     struct validation *larger =
@@ -161,22 +155,12 @@ static int read_line(const char *where, const char *line, size_t length, struct 
 
 static int read_metrics(const char *folder, struct progress *progress)
 {
-    char *path = nc_path_join(folder, "metrics.jsonl"), *text = NULL;
+    char *path = nc_path_join(folder, "metrics.jsonl");
     if (!path)
         return nc_error(NC_FAILED, "%s: no memory", folder);
-    size_t size = 0, number = 1;
-    int status = nc_file_exists(path) ? nc_file_read(path, LARGEST_METRICS, &text, &size) : NC_OK;
-    for (size_t start = 0; start < size && status == NC_OK; number++) {
-        const char *end = memchr(text + start, '\n', size - start);
-        if (!end) /* the run is writing, or was killed while it wrote */
-            break;
-        size_t length = (size_t)(end - (text + start));
-        char where[512];
-        snprintf(where, sizeof where, "%s line %zu", path, number);
-        status = read_line(where, text + start, length, progress);
-        start += length + 1;
-    }
-    free(text);
+    /* A last line without its end: the run is writing, or was killed while it wrote. */
+    int status =
+        nc_file_exists(path) ? nc_json_lines_load(path, true, read_line, progress) : NC_OK;
     free(path);
     return status;
 }

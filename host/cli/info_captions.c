@@ -60,7 +60,7 @@ static int add(struct tally *tally, const char *name)
 static const char *text_of(const cJSON *object, const char *name)
 {
     const cJSON *item =
-        cJSON_IsObject(object) ? cJSON_GetObjectItemCaseSensitive(object, name) : NULL;
+        cJSON_IsObject(object) ? nc_json_member(object, name) : NULL;
     return cJSON_IsString(item) ? item->valuestring : NULL;
 }
 
@@ -86,7 +86,7 @@ static int add_source(struct description *d, const cJSON *source)
 static int visit(void *context, const char *where, const cJSON *object)
 {
     struct description *d = context;
-    const cJSON *source = cJSON_GetObjectItemCaseSensitive(object, "source"), *prompt;
+    const cJSON *source = nc_json_member(object, "source"), *prompt;
     const char *phrasing = text_of(source, "phrasing"), *thing = text_of(source, "object");
     (void)where;
     int status = add_source(d, source);
@@ -95,7 +95,7 @@ static int visit(void *context, const char *where, const cJSON *object)
     if (status == NC_OK && thing)
         status = add(&d->tallies[BY_OBJECT], thing);
     const cJSON *prompts =
-        cJSON_IsObject(source) ? cJSON_GetObjectItemCaseSensitive(source, "prompts") : NULL;
+        cJSON_IsObject(source) ? nc_json_member(source, "prompts") : NULL;
     cJSON_ArrayForEach(prompt, prompts)
     {
         char name[96];

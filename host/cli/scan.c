@@ -27,7 +27,8 @@ static const struct nc_help help = {
         "  json     .json           COCO and the like; read as it comes, of any size\n"
         "  csv, tsv .csv, .tsv      RFC 4180; the first line names the columns\n"
         "  tar      .tar            webdataset: each sample's .txt, or its .json\n\n"
-        "all also packed (.gz, .zst). In JSON and tables the caption is the first there is of "
+        "all also packed (.gz, .zst). What no name tells, as of standard input, is told by the "
+        "first bytes. In JSON and tables the caption is the first there is of "
         "updated_caption, caption, text and TEXT, or what --field names. A column's number (from "
         "1) as --field also says that no line names the columns.\n\n"
         "Parquet is read by DuckDB, which pipes its texts in (see the last example). JSON and tars "
@@ -36,7 +37,7 @@ static const struct nc_help help = {
     .examples =
         "nclip scan captions_train2014.json --examples 5\n"
         "nclip scan laion/ --words words.txt --json\n"
-        "zcat captions.tsv.gz | nclip scan - --format tsv --field 2\n"
+        "zcat captions.tsv.gz | nclip scan - --field 2\n"
         "duckdb -c \"COPY (SELECT TEXT AS text FROM 'laion/*.parquet') TO '/dev/stdout' (FORMAT "
         "JSON)\" |\n    nclip scan - --format jsonl",
     .positional_most = 1 << 20,
@@ -173,15 +174,20 @@ static int run(int argc, char **argv)
         if (strcmp(argv[i], "--misalignment") == 0)
             return scan_misalignment(argc, argv);
     struct nc_scan_options scan = {.progress = true};
+    static const char *const quotes[] = {"csv", "none", NULL};
     const char *words_path = NULL, *format = NULL;
     struct nc_negation_list *words = NULL;
     size_t seed = 42;
     bool json = false;
     const struct nc_option options[] = {
-        {"--format", "NAME", "of all files, instead of by their names", NC_OPTION_STRING, &format,
-         .choices = formats},
+        {"--format", "NAME", "of all files, instead of by their names and first bytes",
+         NC_OPTION_STRING, &format, .choices = formats},
         {"--field", "NAME", "member or column that holds the caption; a column's number",
          NC_OPTION_STRING, &scan.field, .required = false},
+        {"--quotes", "RULE",
+         "of tables: csv (as RFC 4180), none (characters); default: csv in CSV, in TSV by the "
+         "number of columns",
+         NC_OPTION_STRING, &scan.quotes, .choices = quotes},
         {"--words", "FILE", "the negation words, one a line (n't: every contraction with it)",
          NC_OPTION_STRING, &words_path, .required = false},
         {"--examples", "N", "show N captions with a negation, chosen by chance (default: 0)",

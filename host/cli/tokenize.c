@@ -1,6 +1,7 @@
 /* nclip tokenize: captions to token ids. */
 #include "nclip/cli/command.h"
 #include "nclip/support/error.h"
+#include "nclip/formats/text.h"
 #include "nclip/support/files.h"
 #include "nclip/checkpoints/folder.h"
 #include "nclip/tokenizer/tokenizer.h"
@@ -39,16 +40,13 @@ static int tokenize(const struct nc_tokenizer *tokenizer, const char *path, size
                     enum nc_truncation too_long, struct counts *counts)
 {
     char *text = NULL;
-    size_t size;
+    size_t size, length;
     struct nc_tokens tokens = {0};
-    int status = nc_file_read(path, (size_t)4 << 30, &text, &size);
-    for (const char *line = text, *end; status == NC_OK && line < text + size; line = end + 1) {
-        end = memchr(line, '\n', (size_t)(text + size - line));
-        if (!end)
-            end = text + size;
+    int status = nc_text_read(path, (size_t)4 << 30, &text, &size);
+    struct nc_lines lines = nc_lines_of(text, size);
+    for (const char *line; status == NC_OK && nc_lines_next(&lines, &line, &length);) {
         counts->captions++;
-        status =
-            nc_tokenizer_encode(tokenizer, line, (size_t)(end - line), context, too_long, &tokens);
+        status = nc_tokenizer_encode(tokenizer, line, length, context, too_long, &tokens);
         if (status != NC_OK) {
             nc_error_prefix(status, "%s: line %zu", strcmp(path, "-") == 0 ? "input" : path,
                             counts->captions);

@@ -13,7 +13,7 @@
 
 #include "nclip/support/error.h"
 #include "samples.h"
-#include "text_lines.h"
+#include "built_in_files.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -21,11 +21,11 @@
 /* ---- Prompts ------------------------------------------------------------------------------- */
 
 /* prompts[attribute_count, 2]: with it, and without. */
-static int find_prompts(const struct text_lines *lines, const struct faces *faces,
+static int find_prompts(const struct nc_fields *lines, const struct faces *faces,
                         const char **prompts)
 {
     for (size_t a = 0; a < faces->attribute_count; a++) {
-        const struct text_line *found = NULL;
+        const struct nc_fields_line *found = NULL;
         for (size_t i = 0; i < lines->count; i++)
             if (strcmp(lines->lines[i].fields[0], faces->attributes[a]) == 0)
                 found = &lines->lines[i];
@@ -182,12 +182,12 @@ static int run(const struct nc_benchmark *benchmark, struct nc_evaluator *evalua
 {
     struct faces faces = {0};
     struct work work = {0};
-    struct text_lines lines = {0};
+    struct nc_fields lines = {0};
     (void)benchmark;
     size_t embedding = nc_evaluator_embedding(evaluator);
     int status = faces_load(request->annotations, request->split ? request->split : "test", &faces);
     if (status == NC_OK)
-        status = text_lines_load(request->prompts ? request->prompts : "celeba.txt", 3, 3, &lines);
+        status = built_in_fields(request->prompts ? request->prompts : "celeba.txt", 3, 3, &lines);
     if (status == NC_OK)
         status = allocate(&faces, embedding, &work);
     if (status == NC_OK)
@@ -209,7 +209,7 @@ static int run(const struct nc_benchmark *benchmark, struct nc_evaluator *evalua
     if (status == NC_OK)
         status = add_samples(&faces, &work, request->samples);
     work_free(&work);
-    text_lines_free(&lines);
+    nc_fields_free(&lines);
     faces_free(&faces);
     return status;
 }

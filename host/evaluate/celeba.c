@@ -1,6 +1,7 @@
 #include "celeba.h"
 
 #include "known_files.h"
+#include "nclip/formats/text.h"
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
 #include "nclip/support/string_map.h"
@@ -19,34 +20,18 @@ void faces_free(struct faces *faces)
 
 /* ---- Reading ------------------------------------------------------------------------------- */
 
-static int read_text(const char *path, char **text)
+static int read_text(const char *path, char **text, struct nc_lines *lines)
 {
     size_t size;
-    int status = nc_file_read(path, (size_t)1 << 30, text, &size);
-    if (status == NC_OK && memchr(*text, 0, size))
-        status = nc_error(NC_BAD_INPUT, "%s: not a text file: it holds a zero byte", path);
+    int status = nc_text_read(path, (size_t)1 << 30, text, &size);
+    *lines = nc_lines_of(*text ? *text : "", size);
     return status;
-}
-
-/* The next line, zero-terminated; NULL at the end. */
-static char *next_line(char **at, size_t *number)
-{
-    char *line = *at;
-    if (!*line)
-        return NULL;
-    size_t length = strcspn(line, "\n");
-    *at += length + (line[length] == '\n');
-    line[length] = 0;
-    if (length && line[length - 1] == '\r')
-        line[length - 1] = 0;
-    (*number)++;
-    return line;
 }
 
 static int read_partition(const char *path, const char *split, struct faces *faces)
 {
     static const char *const splits[] = {"train", "valid", "test"};
-    size_t number = 0, present;
+    size_t length, present;
     char wanted = 0;
     for (int i = 0; i < 3; i++)
         if (strcmp(split, splits[i]) == 0)
@@ -55,42 +40,44 @@ static int read_partition(const char *path, const char *split, struct faces *fac
         return nc_error(NC_USAGE,
                         "evaluate attributes: --split is train, valid, test or all, not \"%s\"",
                         split);
+    struct nc_lines lines = {0};
     int status = nc_string_map_create(&faces->wanted);
     if (status == NC_OK)
-        status = read_text(path, &faces->partition_text);
-    char *at = faces->partition_text;
-    for (char *line; status == NC_OK && (line = next_line(&at, &number));) {
+        status = read_text(path, &faces->partition_text, &lines);
+    for (char *line; status == NC_OK && (line = nc_lines_cut(&lines, &length));) {
         char *save, *name = strtok_r(line, " \t", &save), *part = strtok_r(NULL, " \t", &save);
         if (!name)
             continue;
         if (!part || !part[0] || part[1] || !strchr("012", part[0]) || strtok_r(NULL, " \t", &save))
             return nc_error(NC_BAD_INPUT, "%s line %zu: expected a picture's name and 0, 1 or 2",
-                            path, number);
+                            path, lines.number);
         if (*part == wanted)
-            status = nc_string_map_add(faces->wanted, name, number, &present);
+            status = nc_string_map_add(faces->wanted, name, lines.number, &present);
     }
     return status;
 }
 
-static int read_names(const char *path, char **at, size_t *number, struct faces *faces)
+/* The first line is how many pictures the file holds, the second what their attributes are. */
+static int read_names(const char *path, struct nc_lines *lines, size_t *stated, struct faces *faces)
 {
-    char *line = next_line(at, number), *end = line, *save;
+    size_t length;
+    char *line = nc_lines_cut(lines, &length), *end = line, *save;
     if (line)
-        strtoul(line, &end, 10);
-    if (!line || end == line || end[strspn(end, " \t")] || !(line = next_line(at, number)))
+        *stated = strtoul(line, &end, 10);
+    if (!line || end == line || end[strspn(end, " \t")] || !(line = nc_lines_cut(lines, &length)))
         return nc_error(NC_BAD_INPUT,
                         "%s: expected a line with the number of pictures and one with the "
                         "attributes' names",
                         path);
     for (char *name = strtok_r(line, " \t", &save); name; name = strtok_r(NULL, " \t", &save)) {
         if (faces->attribute_count == MOST_ATTRIBUTES)
-            return nc_error(NC_BAD_INPUT, "%s line %zu: has over %d attributes", path, *number,
+            return nc_error(NC_BAD_INPUT, "%s line %zu: has over %d attributes", path, lines->number,
                             MOST_ATTRIBUTES);
         faces->attributes[faces->attribute_count++] = name;
     }
     return faces->attribute_count
                ? NC_OK
-               : nc_error(NC_BAD_INPUT, "%s line %zu: names no attribute", path, *number);
+               : nc_error(NC_BAD_INPUT, "%s line %zu: names no attribute", path, lines->number);
 }
 
 static int reserve(struct faces *faces)
@@ -138,15 +125,21 @@ static int read_face(const char *path, size_t number, char *line, struct faces *
 static int read_faces(const char *path, const char *partition, const char *split,
                       struct faces *faces)
 {
-    size_t number = 0;
+    struct nc_lines lines = {0};
+    size_t stated = 0, listed = 0, length;
     int status = strcmp(split, "all") == 0 ? NC_OK : read_partition(partition, split, faces);
     if (status == NC_OK)
-        status = read_text(path, &faces->text);
-    char *at = faces->text;
+        status = read_text(path, &faces->text, &lines);
     if (status == NC_OK)
-        status = read_names(path, &at, &number, faces);
-    for (char *line; status == NC_OK && (line = next_line(&at, &number));)
-        status = read_face(path, number, line, faces);
+        status = read_names(path, &lines, &stated, faces);
+    for (char *line; status == NC_OK && (line = nc_lines_cut(&lines, &length));) {
+        listed += !nc_is_blank(line, length);
+        status = read_face(path, lines.number, line, faces);
+    }
+    if (status == NC_OK && listed != stated)
+        status = nc_error(NC_BAD_INPUT,
+                          "%s: its first line says %zu pictures, and it lists %zu: is it cut off?",
+                          path, stated, listed);
     if (status == NC_OK && !faces->count)
         status = nc_error(NC_BAD_INPUT, "%s: holds no picture of the split \"%s\"", path, split);
     if (status == NC_OK && strcmp(split, "test") == 0)

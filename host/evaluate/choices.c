@@ -91,10 +91,10 @@ static int read_item(struct nc_choice_items *items, const char *where, const cJS
     const cJSON *options = NULL;
     if (!cJSON_IsObject(object))
         return nc_error(NC_BAD_INPUT, "%s: is not an object", where);
-    const cJSON *phrases = cJSON_GetObjectItemCaseSensitive(object, "phrases");
-    const cJSON *images = cJSON_GetObjectItemCaseSensitive(object, "images");
-    const cJSON *boxes = cJSON_GetObjectItemCaseSensitive(object, "boxes");
-    const cJSON *list = cJSON_GetObjectItemCaseSensitive(object, "bbox_list");
+    const cJSON *phrases = nc_json_member(object, "phrases");
+    const cJSON *images = nc_json_member(object, "images");
+    const cJSON *boxes = nc_json_member(object, "boxes");
+    const cJSON *list = nc_json_member(object, "bbox_list");
     item.phrases_vary = phrases != NULL;
     int status = nc_json_optional_string(where, object, "group", &group);
     if (status == NC_OK && (phrases || !images))

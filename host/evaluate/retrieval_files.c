@@ -172,9 +172,9 @@ int retrieval_load(const char *path, const char *split, struct retrieval *retrie
     } else if (nc_path_ends(path, ".json")) {
         status = choice_items_load_json(&retrieval->set, path, &root);
         if (status == NC_OK) {
-            const cJSON *images = cJSON_GetObjectItemCaseSensitive(root, "images");
+            const cJSON *images = nc_json_member(root, "images");
             karpathy =
-                !cJSON_GetObjectItemCaseSensitive(root, "annotations") && cJSON_IsArray(images);
+                !nc_json_member(root, "annotations") && cJSON_IsArray(images);
             status = karpathy ? read_karpathy(path, root, split, retrieval)
                               : read_captions(path, retrieval);
         }

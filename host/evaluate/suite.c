@@ -1,7 +1,7 @@
 /* Which benchmarks are compared, and where their files are. */
 #include "nclip/evaluate/comparison.h"
 
-#include "built_in.h"
+#include "built_in_files.h"
 #include "nclip/support/error.h"
 #include "nclip/formats/json.h"
 
@@ -22,24 +22,15 @@ static int load_json(const char *path, cJSON **root)
     static const char name[] = "benchmarks.json";
     if (path)
         return nc_json_load(path, root);
-    for (size_t i = 0; nc_benchmark_file_names[i]; i++)
-        if (strcmp(nc_benchmark_file_names[i], name) == 0)
-            return nc_json_parse(name, nc_benchmark_file_texts[i],
-                                 strlen(nc_benchmark_file_texts[i]), root);
+    const char *text = built_in_text(name);
+    if (text)
+        return nc_json_parse(name, text, strlen(text), root);
     return nc_error(NC_FAILED, "%s is not built in: give --suite", name);
 }
 
 static bool exists(const char *path)
 {
     return nc_folder_exists(path) || nc_file_exists(path);
-}
-
-static bool built_in(const char *name)
-{
-    for (size_t i = 0; nc_benchmark_file_names[i]; i++)
-        if (strcmp(nc_benchmark_file_names[i], name) == 0)
-            return true;
-    return false;
 }
 
 /* *path: the member below the data folder, or NULL without one; what is built in keeps its name. */
@@ -52,7 +43,7 @@ static int read_path(const char *where, const cJSON *object, const char *key, co
     if (status != NC_OK || !text)
         return status;
     char *joined = nc_path_join(data, text);
-    if (joined && !exists(joined) && built_in(text)) {
+    if (joined && !exists(joined) && built_in_text(text)) {
         free(joined);
         joined = strdup(text);
     }
@@ -65,7 +56,7 @@ static int read_path(const char *where, const cJSON *object, const char *key, co
 
 static int read_paper(const char *where, const cJSON *object, size_t count, double **numbers)
 {
-    const cJSON *array = cJSON_GetObjectItemCaseSensitive(object, "paper"), *item;
+    const cJSON *array = nc_json_member(object, "paper"), *item;
     size_t i = 0;
     *numbers = malloc((count + 1) * sizeof **numbers);
     if (!*numbers)
@@ -95,7 +86,7 @@ static const char *find_missing(const struct nc_suite_entry *entry)
     const struct nc_request *r = &entry->request;
     const char *files[] = {r->annotations, r->classes, r->templates, r->prompts};
     for (size_t i = 0; i < sizeof files / sizeof *files; i++)
-        if (files[i] && !exists(files[i]) && !built_in(files[i]))
+        if (files[i] && !exists(files[i]) && !built_in_text(files[i]))
             return files[i];
     if (entry->embeddings && exists(entry->embeddings))
         return NULL;
@@ -139,7 +130,7 @@ static int read_entry(const char *where, const cJSON *object, const char *data,
 
 static int read_paper_models(const char *path, const cJSON *root, struct nc_suite *suite)
 {
-    const cJSON *paper = cJSON_GetObjectItemCaseSensitive(root, "paper"), *models, *model;
+    const cJSON *paper = nc_json_member(root, "paper"), *models, *model;
     if (!paper)
         return NC_OK;
     int status = nc_json_string(path, paper, "title", &suite->paper_title);

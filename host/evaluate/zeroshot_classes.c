@@ -3,14 +3,14 @@
 #include "nclip/support/error.h"
 #include "nclip/support/progress.h"
 #include "nclip/support/string_map.h"
-#include "text_lines.h"
+#include "built_in_files.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct owned {
-    struct text_lines lines; /* of a file */
+    struct nc_fields lines; /* of a file */
     char **copies;           /* of folders: folder and name in one allocation each */
     size_t copy_count;
     struct nc_string_map *by_folder;
@@ -22,7 +22,7 @@ static int from_file(const char *path, struct classes *classes, struct owned *ow
 {
     int status = NC_OK;
     for (size_t i = 0; i < owned->lines.count && status == NC_OK; i++) {
-        const struct text_line *line = &owned->lines.lines[i];
+        const struct nc_fields_line *line = &owned->lines.lines[i];
         size_t present;
         classes->folders[i] = line->fields[0];
         classes->names[i] = line->fields[1] ? line->fields[1] : line->fields[0];
@@ -97,7 +97,7 @@ int classes_load(const char *path, const char *const *pictures, size_t picture_c
     *classes = (struct classes){.owned = owned};
     if (!owned)
         return nc_error(NC_FAILED, "evaluate: no memory");
-    int status = path ? text_lines_load(path, 1, 2, &owned->lines) : NC_OK;
+    int status = path ? built_in_fields(path, 1, 2, &owned->lines) : NC_OK;
     size_t most = (path ? owned->lines.count : picture_count) + 1;
     classes->folders = malloc(most * sizeof *classes->folders);
     classes->names = malloc(most * sizeof *classes->names);
@@ -121,7 +121,7 @@ void classes_free(struct classes *classes)
 {
     struct owned *owned = classes->owned;
     if (owned) {
-        text_lines_free(&owned->lines);
+        nc_fields_free(&owned->lines);
         for (size_t i = 0; i < owned->copy_count; i++)
             free(owned->copies[i]);
         free(owned->copies);
@@ -189,7 +189,7 @@ static void mean_direction(const float *features, size_t count, size_t embedding
 }
 
 /* Several classes at once, so that the text tower gets full batches. */
-static int embed_some(const struct text_lines *templates, const char *const *names, size_t classes,
+static int embed_some(const struct nc_fields *templates, const char *const *names, size_t classes,
                       struct nc_evaluator *evaluator, char **texts, float *features, float *weights)
 {
     size_t embedding = nc_evaluator_embedding(evaluator), per_class = templates->count;
@@ -214,10 +214,10 @@ int classes_embed(const struct classes *classes, const char *templates_path,
                   struct nc_evaluator *evaluator, float *weights)
 {
     enum { AT_ONCE = 16 };
-    struct text_lines templates;
+    struct nc_fields templates;
     size_t embedding = nc_evaluator_embedding(evaluator);
     int status =
-        text_lines_load(templates_path ? templates_path : "templates.txt", 1, 1, &templates);
+        built_in_fields(templates_path ? templates_path : "templates.txt", 1, 1, &templates);
     if (status != NC_OK)
         return status;
     for (size_t t = 0; t < templates.count && status == NC_OK; t++)
@@ -239,6 +239,6 @@ int classes_embed(const struct classes *classes, const char *templates_path,
     nc_progress_finish(progress);
     free(texts);
     free(features);
-    text_lines_free(&templates);
+    nc_fields_free(&templates);
     return status;
 }

@@ -1,5 +1,6 @@
 #include "nclip/formats/byte_stream.h"
 
+#include "nclip/formats/kind.h"
 #include "nclip/support/error.h"
 
 #include <errno.h>
@@ -11,6 +12,7 @@
 #include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 enum { BUFFER = 1 << 17 };
 
@@ -20,7 +22,10 @@ struct nc_byte_stream {
     bool ended;  /* the file */
     bool inside; /* a member or frame has begun and not ended */
     bool seekable;
+    size_t file_size;  /* 0: not known */
     uint64_t consumed; /* bytes of the file that were used */
+    char *head;        /* peeked at, and not read yet: [head_start, head_end) */
+    size_t head_start, head_end;
     enum { PLAIN, GZIP, ZSTD } packing;
     z_stream gzip;
     ZSTD_DStream *zstd;
@@ -144,8 +149,23 @@ static int read_zstd(struct nc_byte_stream *stream, uint8_t *out, size_t size, s
         stream->consumed += input.pos - stream->start;
         stream->start = input.pos;
         *got = output.pos;
-        if (ZSTD_isError(result))
+        switch (ZSTD_isError(result) ? ZSTD_getErrorCode(result) : ZSTD_error_no_error) {
+        case ZSTD_error_no_error:
+            break;
+        case ZSTD_error_memory_allocation:
+            return nc_error(NC_FAILED, "%s: no memory to unpack it", stream->name);
+        case ZSTD_error_frameParameter_windowTooLarge:
+            return nc_error(NC_BAD_INPUT,
+                            "%s: packed with a larger window than the usual (zstd --long); unpack "
+                            "it with unzstd --long=31 first",
+                            stream->name);
+        case ZSTD_error_prefix_unknown:
+            if (!stream->inside)
+                return damaged(stream, "something that is not zstd stands behind its end,");
+            /* fall through */
+        default:
             return damaged(stream, "damaged zstd data");
+        }
         stream->inside = result != 0;
         if (!moved)
             return damaged(stream, "zstd data that is cut off");
@@ -153,9 +173,8 @@ static int read_zstd(struct nc_byte_stream *stream, uint8_t *out, size_t size, s
     return NC_OK;
 }
 
-int nc_byte_stream_read(struct nc_byte_stream *stream, void *buffer, size_t size, size_t *got)
+static int read_unpacked(struct nc_byte_stream *stream, void *buffer, size_t size, size_t *got)
 {
-    *got = 0;
     while (*got < size) {
         size_t part;
         uint8_t *out = (uint8_t *)buffer + *got;
@@ -171,10 +190,39 @@ int nc_byte_stream_read(struct nc_byte_stream *stream, void *buffer, size_t size
     return NC_OK;
 }
 
+int nc_byte_stream_peek(struct nc_byte_stream *stream, const void **head, size_t *size, bool *whole)
+{
+    int status = NC_OK;
+    if (!stream->head) {
+        stream->head = malloc(NC_KIND_HEAD + 1);
+        if (!stream->head)
+            return nc_error(NC_FAILED, "%s: no memory", stream->name);
+        status = read_unpacked(stream, stream->head, NC_KIND_HEAD + 1, &stream->head_end);
+    }
+    *head = stream->head;
+    *size = stream->head_end < NC_KIND_HEAD ? stream->head_end : NC_KIND_HEAD;
+    *whole = stream->head_end <= NC_KIND_HEAD;
+    return status;
+}
+
+int nc_byte_stream_read(struct nc_byte_stream *stream, void *buffer, size_t size, size_t *got)
+{
+    size_t held = stream->head_end - stream->head_start;
+    *got = held < size ? held : size;
+    if (*got)
+        memcpy(buffer, stream->head + stream->head_start, *got);
+    stream->head_start += *got;
+    return read_unpacked(stream, buffer, size, got);
+}
+
 int nc_byte_stream_skip(struct nc_byte_stream *stream, uint64_t size)
 {
     uint8_t waste[1 << 14];
     struct stat information;
+    uint64_t peeked = stream->head_end - stream->head_start;
+    peeked = peeked < size ? peeked : size;
+    stream->head_start += peeked;
+    size -= peeked;
     uint64_t held = stream->end - stream->start;
     if (stream->packing == PLAIN && stream->seekable && size > held + sizeof waste &&
         fstat(stream->descriptor, &information) == 0) {
@@ -204,24 +252,32 @@ int nc_byte_stream_skip(struct nc_byte_stream *stream, uint64_t size)
 /* What the first bytes say. */
 static int recognize(struct nc_byte_stream *stream)
 {
-    static const uint8_t gzip[] = {0x1f, 0x8b}, zstd[] = {0x28, 0xb5, 0x2f, 0xfd};
-    while (stream->end < sizeof zstd && !stream->ended) {
+    while (stream->end < NC_KIND_PACKING && !stream->ended) {
         size_t got;
         int status = read_file(stream, stream->buffer + stream->end, BUFFER - stream->end, &got);
         if (status != NC_OK)
             return status;
         stream->end += got;
     }
-    if (stream->end >= sizeof gzip && memcmp(stream->buffer, gzip, sizeof gzip) == 0) {
+    enum nc_kind kind = nc_kind_of_packing(stream->buffer, stream->end);
+    switch (kind) {
+    case NC_KIND_GZIP:
         stream->packing = GZIP;
         stream->inside = true;
         if (inflateInit2(&stream->gzip, 15 + 16) != Z_OK)
             return nc_error(NC_FAILED, "%s: no memory to unpack it", stream->name);
-    } else if (stream->end >= sizeof zstd && memcmp(stream->buffer, zstd, sizeof zstd) == 0) {
+        break;
+    case NC_KIND_ZSTD:
         stream->packing = ZSTD;
+        stream->inside = true; /* the first frame must be one */
         stream->zstd = ZSTD_createDStream();
         if (!stream->zstd || ZSTD_isError(ZSTD_initDStream(stream->zstd)))
             return nc_error(NC_FAILED, "%s: no memory to unpack it", stream->name);
+        break;
+    case NC_KIND_UNKNOWN:
+        break;
+    default:
+        return nc_kind_refuse(stream->name, kind, "with gzip or zstd, which are unpacked", NULL);
     }
     return NC_OK;
 }
@@ -242,9 +298,10 @@ int nc_byte_stream_open(const char *path, struct nc_byte_stream **out)
         status = nc_error(NC_FAILED, "%s: no memory", path);
     else if (stream->descriptor < 0)
         status = nc_error(NC_BAD_INPUT, "%s: cannot read: %s", path, strerror(errno));
-    else
-        stream->seekable =
-            fstat(stream->descriptor, &information) == 0 && S_ISREG(information.st_mode);
+    else if (fstat(stream->descriptor, &information) == 0 && S_ISREG(information.st_mode)) {
+        stream->seekable = true;
+        stream->file_size = (size_t)information.st_size;
+    }
     if (status == NC_OK)
         status = recognize(stream);
     if (status != NC_OK)
@@ -263,8 +320,19 @@ void nc_byte_stream_close(struct nc_byte_stream *stream)
     ZSTD_freeDStream(stream->zstd);
     if (stream->descriptor > STDIN_FILENO)
         close(stream->descriptor);
+    free(stream->head);
     free(stream->name);
     free(stream);
+}
+
+bool nc_byte_stream_packed(const struct nc_byte_stream *stream)
+{
+    return stream->packing != PLAIN;
+}
+
+size_t nc_byte_stream_size(const struct nc_byte_stream *stream)
+{
+    return stream->file_size;
 }
 
 const char *nc_byte_stream_name(const struct nc_byte_stream *stream)

@@ -2,6 +2,7 @@
  * costs one look at a table a byte, and one look at the words that start with its first letter. */
 #include "list.h"
 
+#include "nclip/formats/text.h"
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
 
@@ -93,13 +94,11 @@ static int add(struct nc_negation_list *list, const char *word, size_t length)
 static int load(struct nc_negation_list *list, const char *path)
 {
     char *text;
-    size_t size, line = 0;
-    int status = nc_file_read(path, LARGEST_FILE, &text, &size);
-    for (size_t start = 0; status == NC_OK && start < size; line++) {
-        const char *word = text + start, *newline = memchr(word, '\n', size - start);
-        size_t length = newline ? (size_t)(newline - word) : size - start;
-        start += length + 1;
-        while (length && strchr(" \t\r", word[length - 1]))
+    size_t size, length;
+    int status = nc_text_read(path, LARGEST_FILE, &text, &size);
+    struct nc_lines lines = nc_lines_of(text, size);
+    for (const char *word; status == NC_OK && nc_lines_next(&lines, &word, &length);) {
+        while (length && nc_is_blank(word + length - 1, 1))
             length--;
         while (length && (*word == ' ' || *word == '\t'))
             word++, length--;
@@ -110,11 +109,11 @@ static int load(struct nc_negation_list *list, const char *path)
         if (!whole && !(length == 3 && strncasecmp(word, "n't", 3) == 0))
             status =
                 nc_error(NC_BAD_INPUT, "%s line %zu: not one word of letters and digits (or n't)",
-                         path, line + 1);
+                         path, lines.number);
         for (size_t i = 0; i < list->count && status == NC_OK; i++)
             if (list->lengths[i] == length && strncasecmp(list->words[i], word, length) == 0)
                 status = nc_error(NC_BAD_INPUT, "%s line %zu: \"%s\" stands there already", path,
-                                  line + 1, list->words[i]);
+                                  lines.number, list->words[i]);
         if (status == NC_OK && list->count == MOST_WORDS)
             status = nc_error(NC_BAD_INPUT, "%s: more than %d words", path, MOST_WORDS);
         if (status == NC_OK)

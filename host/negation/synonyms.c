@@ -1,5 +1,6 @@
 /* Which words name the same thing. A class holds everything that lines without a colon join;
  * lines with one put classes below another. */
+#include "nclip/formats/text.h"
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
 #include "nclip/support/string_map.h"
@@ -116,19 +117,17 @@ static int add_line(struct nc_synonyms *synonyms, const char *where, char *line)
 
 static int load(struct nc_synonyms *synonyms, const char *path, const char *text)
 {
-    size_t number = 1;
+    struct nc_lines lines = nc_lines_of(text, strlen(text));
+    size_t length;
     int status = NC_OK;
-    for (const char *at = text; *at && status == NC_OK; number++) {
-        size_t length = strcspn(at, "\n");
+    for (const char *at; status == NC_OK && nc_lines_next(&lines, &at, &length);) {
         char where[512];
-        snprintf(where, sizeof where, "%s line %zu", path, number);
-        size_t blank = strspn(at, " \t\r");
-        if (blank < length && at[0] != '#') {
-            char *line = strndup(at, length);
-            status = line ? add_line(synonyms, where, line) : no_memory();
-            free(line);
-        }
-        at += length + (at[length] == '\n');
+        snprintf(where, sizeof where, "%s line %zu", path, lines.number);
+        if (nc_is_blank(at, length) || at[0] == '#')
+            continue;
+        char *line = strndup(at, length);
+        status = line ? add_line(synonyms, where, line) : no_memory();
+        free(line);
     }
     return status;
 }
@@ -141,7 +140,7 @@ int nc_synonyms_load(const char *path, struct nc_synonyms **out)
     struct nc_synonyms *synonyms = calloc(1, sizeof *synonyms);
     if (!synonyms)
         return no_memory();
-    int status = path ? nc_file_read(path, LARGEST_FILE, &text, &size) : NC_OK;
+    int status = path ? nc_text_read(path, LARGEST_FILE, &text, &size) : NC_OK;
     if (status == NC_OK)
         status = nc_string_map_create(&synonyms->map);
     if (status == NC_OK)

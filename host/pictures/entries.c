@@ -34,6 +34,6 @@ int nc_image_source_add(struct nc_image_source *source, const char *key, size_t 
     char *copy = strndup(key, key_size);
     if (!copy)
         return nc_error(NC_FAILED, "%s: no memory", source->path);
-    source->entries[source->count++] = (struct nc_image_entry){copy, offset, size};
+    source->entries[source->count++] = (struct nc_image_entry){copy, offset, size, NULL};
     return NC_OK;
 }

@@ -10,6 +10,7 @@ struct nc_image_entry {
     char *key;       /* owned */
     uint64_t offset; /* of the bytes in a tar */
     uint64_t size;   /* in a tar */
+    char *missing;   /* of a link in a tar that leads to no picture there: its name; owned */
 };
 
 struct nc_image_source {

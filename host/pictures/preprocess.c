@@ -58,7 +58,7 @@ static int read_size(const char *where, const char *key, const cJSON *item, size
     }
     const cJSON *tall = NULL, *wide = NULL;
     if (cJSON_IsObject(item)) {
-        const cJSON *shorter = cJSON_GetObjectItemCaseSensitive(item, "shortest_edge");
+        const cJSON *shorter = nc_json_member(item, "shortest_edge");
         const cJSON *member;
         cJSON_ArrayForEach(member, item)
         {
@@ -72,8 +72,8 @@ static int read_size(const char *where, const char *key, const cJSON *item, size
         }
         if (shorter && !cJSON_IsNull(shorter) && shortest)
             return edge(where, key, shorter, shortest);
-        tall = cJSON_GetObjectItemCaseSensitive(item, "height");
-        wide = cJSON_GetObjectItemCaseSensitive(item, "width");
+        tall = nc_json_member(item, "height");
+        wide = nc_json_member(item, "width");
     } else if (cJSON_GetArraySize(item) == 2 && cJSON_IsArray(item)) {
         tall = cJSON_GetArrayItem(item, 0);
         wide = cJSON_GetArrayItem(item, 1);
@@ -87,7 +87,7 @@ static int read_size(const char *where, const char *key, const cJSON *item, size
 
 static int read_colors(const char *where, const char *key, const cJSON *object, float colors[3])
 {
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
+    const cJSON *item = nc_json_member(object, key);
     if (!item || cJSON_IsNull(item))
         return NC_OK;
     for (int i = 0; i < 3; i++) {
@@ -125,8 +125,8 @@ int nc_preprocess_parse(const char *where, const cJSON *object, size_t image_siz
         return nc_error(NC_BAD_INPUT, "%s: not an object of preprocessing settings", where);
 
     bool do_pad = false;
-    const cJSON *size = cJSON_GetObjectItemCaseSensitive(object, "size");
-    const cJSON *crop = cJSON_GetObjectItemCaseSensitive(object, "crop_size");
+    const cJSON *size = nc_json_member(object, "size");
+    const cJSON *crop = nc_json_member(object, "crop_size");
     int status = nc_json_optional_bool(where, object, "do_resize", &p.do_resize);
     if (status == NC_OK && size && !cJSON_IsNull(size))
         status =
@@ -188,7 +188,7 @@ static int load_from(const char *folder, const char *name, const char *member, s
     int status = NC_OK;
     if (nc_file_exists(path)) {
         status = nc_json_load(path, &root);
-        const cJSON *object = member ? cJSON_GetObjectItemCaseSensitive(root, member) : root;
+        const cJSON *object = member ? nc_json_member(root, member) : root;
         if (status == NC_OK && object) {
             *found = true;
             status = nc_preprocess_parse(path, object, image_size, preprocess);

@@ -2,7 +2,8 @@
 #include "nclip/pictures/source.h"
 
 #include "entries.h"
-#include "nclip/formats/tar.h"
+#include "nclip/formats/kind.h"
+#include "nclip/formats/text.h"
 #include "nclip/pictures/image.h"
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
@@ -10,7 +11,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -103,33 +103,20 @@ static char *folder_of(const char *path)
 static int index_list(struct nc_image_source *source)
 {
     char *text;
-    size_t size;
-    int status = nc_file_read(source->path, LIST_LIMIT, &text, &size);
+    size_t size, length;
+    int status = nc_text_read(source->path, LIST_LIMIT, &text, &size);
     if (status != NC_OK)
         return status;
     source->folder = folder_of(source->path);
-    const char *at = text, *end = text + size;
-    if (size >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)
-        at += 3;
+    enum nc_kind kind = nc_kind_of(text, size, true);
     if (!source->folder)
         status = nc_error(NC_FAILED, "%s: no memory", source->path);
-    else if (memchr(text, 0, size))
-        status = nc_error(NC_BAD_INPUT,
-                          "%s: neither a folder, a tar, a picture, nor a list of "
-                          "paths: it holds a zero byte at %zu",
-                          source->path, (size_t)((char *)memchr(text, 0, size) - text));
-    else if (at < end && (*at == '{' || *at == '['))
-        status = nc_error(NC_BAD_INPUT, "%s: JSON, not a list with one path a line", source->path);
-    while (status == NC_OK && at < end) {
-        const char *newline = memchr(at, '\n', (size_t)(end - at));
-        const char *stop = newline ? newline : end;
-        size_t length = (size_t)(stop - at);
-        if (length && at[length - 1] == '\r')
-            length--;
+    else if (kind == NC_KIND_JSON || kind == NC_KIND_JSONL)
+        status = nc_kind_refuse(source->path, kind, "a list with one path a line", NULL);
+    struct nc_lines lines = nc_lines_of(text, size);
+    for (const char *line; status == NC_OK && nc_lines_next(&lines, &line, &length);)
         if (length)
-            status = nc_image_source_add(source, at, length, 0, 0);
-        at = newline ? newline + 1 : end;
-    }
+            status = nc_image_source_add(source, line, length, 0, 0);
     free(text);
     return status;
 }
@@ -155,28 +142,23 @@ static int number_keys(struct nc_image_source *source)
     return status;
 }
 
-/* A regular file, by its first bytes; a tar keeps its descriptor. */
+/* A regular file, by its first bytes. One that is named as a picture and is none is left to the
+ * decoder, which says what it is. */
 static int index_file(struct nc_image_source *source)
 {
-    uint8_t block[512];
-    int descriptor = open(source->path, O_RDONLY | O_CLOEXEC);
-    ssize_t count = descriptor < 0 ? -1 : pread(descriptor, block, sizeof block, 0);
-    if (count < 0) {
-        int status = nc_error(NC_BAD_INPUT, "%s: cannot read: %s", source->path, strerror(errno));
-        if (descriptor >= 0)
-            close(descriptor);
+    enum nc_kind kind;
+    int status = nc_kind_of_file(source->path, &kind);
+    if (status != NC_OK)
         return status;
-    }
-    if (count == sizeof block && nc_tar_recognize(block)) {
-        source->tar = descriptor;
+    if (kind == NC_KIND_TAR)
         return nc_tar_index(source);
-    }
-    close(descriptor);
-    if (count >= 2 && block[0] == 0x1f && block[1] == 0x8b)
-        return nc_error(NC_BAD_INPUT, "%s: compressed; unpack it with gunzip first", source->path);
-    bool jpeg = count >= 3 && block[0] == 0xff && block[1] == 0xd8 && block[2] == 0xff;
-    bool png = count >= 4 && memcmp(block, "\x89PNG", 4) == 0;
-    return jpeg || png ? index_picture(source) : index_list(source);
+    if (nc_kind_is_picture(kind) ||
+        nc_image_source_is_picture(source->path, strlen(source->path)))
+        return index_picture(source);
+    if (nc_kind_is_text(kind) || kind == NC_KIND_UNKNOWN)
+        return index_list(source);
+    return nc_kind_refuse(source->path, kind, "a folder, a tar, a picture or a list of paths",
+                          NULL);
 }
 
 int nc_image_source_open(const char *path, struct nc_image_source **out)
@@ -218,8 +200,10 @@ void nc_image_source_close(struct nc_image_source *source)
 {
     if (!source)
         return;
-    for (size_t i = 0; i < source->count; i++)
+    for (size_t i = 0; i < source->count; i++) {
         free(source->entries[i].key);
+        free(source->entries[i].missing);
+    }
     if (source->tar >= 0)
         close(source->tar);
     free(source->entries);
@@ -247,6 +231,9 @@ bool nc_image_source_find(const struct nc_image_source *source, const char *key,
 static int read_member(const struct nc_image_source *source, const struct nc_image_entry *entry,
                        uint8_t **bytes, size_t *size)
 {
+    if (entry->missing)
+        return nc_error(NC_BAD_INPUT, "%s: %s: a link to %s, which is no picture of this tar",
+                        source->path, entry->key, entry->missing);
     if (entry->size > NC_IMAGE_MAX_BYTES)
         return nc_error(NC_BAD_INPUT, "%s: %s: larger than the %d bytes allowed of a picture",
                         source->path, entry->key, NC_IMAGE_MAX_BYTES);

@@ -1,110 +1,126 @@
 /* The pictures in a tar. */
 #include "source_tar.h"
 
+#include "nclip/formats/byte_stream.h"
 #include "nclip/formats/tar.h"
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-static int damaged(const struct nc_image_source *source, uint64_t offset, const char *what)
+/* A link to another member, whose content may come later. */
+struct link {
+    size_t index;   /* of its entry */
+    char *leads_to; /* the member's name */
+};
+
+struct links {
+    struct link *items;
+    size_t count, capacity;
+};
+
+/* Where a link leads, as a member's name; NULL without memory. */
+static char *link_target(const struct nc_tar_member *member)
 {
-    return nc_error(NC_BAD_INPUT, "%s: damaged tar: %s at byte %llu", source->path, what,
-                    (unsigned long long)offset);
+    const char *link = member->link, *slash = strrchr(member->name, '/');
+    while (link[0] == '.' && link[1] == '/')
+        link += 2;
+    if (member->type == NC_TAR_HARD_LINK || !slash || *link == '/')
+        return strdup(link);
+    char *target;
+    return asprintf(&target, "%.*s/%s", (int)(slash - member->name), member->name, link) < 0
+               ? NULL
+               : target;
 }
 
-static int read_at(const struct nc_image_source *source, uint64_t offset, void *out, size_t size)
+static int add_link(struct nc_image_source *source, const struct nc_tar_member *member,
+                    struct links *links)
 {
-    for (size_t used = 0; used < size;) {
-        ssize_t count = pread(source->tar, (char *)out + used, size - used, (off_t)(offset + used));
-        if (count < 0 && errno == EINTR)
-            continue;
-        if (count < 0)
-            return nc_error(NC_BAD_INPUT, "%s: cannot read: %s", source->path, strerror(errno));
-        if (count == 0)
-            return damaged(source, offset + used, "it ends in the middle of a member");
-        used += (size_t)count;
+    if (links->count == links->capacity) {
+        size_t capacity = links->capacity ? 2 * links->capacity : 64;
+        struct link *larger = reallocarray(links->items, capacity, sizeof *larger);
+        if (!larger)
+            return nc_error(NC_FAILED, "%s: no memory", source->path);
+        links->items = larger;
+        links->capacity = capacity;
     }
+    char *target = link_target(member);
+    if (!target)
+        return nc_error(NC_FAILED, "%s: no memory", source->path);
+    links->items[links->count++] = (struct link){source->count - 1, target};
     return NC_OK;
 }
 
-/* An extension header: `size` bytes at `offset` about the member that follows. */
-static int read_extension(const struct nc_image_source *source, char type, uint64_t offset,
-                          uint64_t size, struct nc_tar_next *next)
+static int add_member(struct nc_image_source *source, const struct nc_tar_member *member,
+                      struct links *links)
 {
-    if (size > NC_TAR_EXTENSION_LIMIT)
-        return damaged(source, offset, "a name of more than a MiB");
-    char *text = malloc((size_t)size + 1);
-    if (!text)
-        return nc_error(NC_FAILED, "%s: no memory", source->path);
-    int status = read_at(source, offset, text, (size_t)size);
-    text[size] = 0;
-    if (status == NC_OK && !nc_tar_extension_read(type, text, (size_t)size, next))
-        status = damaged(source, offset, "a wrong extended header");
-    free(text);
-    return status;
-}
-
-static int add_member(struct nc_image_source *source, const uint8_t block[NC_TAR_BLOCK],
-                      const struct nc_tar_next *next, uint64_t offset, uint64_t size)
-{
-    char joined[NC_TAR_NAME];
-    const char *name = nc_tar_member_name(block, next, joined);
+    const char *name = member->name, *slash = strrchr(name, '/');
     size_t length = strlen(name);
-    const char *slash = strrchr(name, '/');
     bool hidden = (slash ? slash[1] : name[0]) == '.';
-    if (hidden || !nc_image_source_is_picture(name, length))
+    bool link = member->type == NC_TAR_HARD_LINK || member->type == NC_TAR_SYMBOLIC_LINK;
+    if (hidden || !nc_image_source_is_picture(name, length) || member->type == NC_TAR_OTHER ||
+        (link && !*member->link))
         return NC_OK;
     if (*name == '/' || nc_path_climbs(name))
         return nc_error(NC_BAD_INPUT, "%s: its member %s leads out of the folder: pack it anew",
                         source->path, name);
-    return nc_image_source_add(source, name, length, offset, size);
+    if (member->type == NC_TAR_SPARSE)
+        return nc_tar_refuse_sparse(source->path, member);
+    int status = nc_image_source_add(source, name, length, member->content, member->size);
+    return status == NC_OK && link ? add_link(source, member, links) : status;
+}
+
+/* A link gets the content of the member that it leads to. */
+static int follow_links(struct nc_image_source *source, struct links *links)
+{
+    struct nc_string_map *files = NULL;
+    size_t present, next = 0;
+    int status = links->count ? nc_string_map_create(&files) : NC_OK;
+    for (size_t i = 0; links->count && i < source->count && status == NC_OK; i++) {
+        if (next < links->count && links->items[next].index == i)
+            next++;
+        else
+            status = nc_string_map_add(files, source->entries[i].key, i, &present);
+    }
+    for (size_t i = 0; i < links->count; i++) {
+        struct nc_image_entry *entry = &source->entries[links->items[i].index];
+        if (status == NC_OK && nc_string_map_find(files, links->items[i].leads_to, &present)) {
+            entry->offset = source->entries[present].offset;
+            entry->size = source->entries[present].size;
+            free(links->items[i].leads_to);
+        } else {
+            entry->missing = links->items[i].leads_to;
+        }
+    }
+    nc_string_map_destroy(files);
+    free(links->items);
+    return status;
 }
 
 int nc_tar_index(struct nc_image_source *source)
 {
-    struct stat information;
-    if (fstat(source->tar, &information) != 0)
-        return nc_error(NC_BAD_INPUT, "%s: cannot read: %s", source->path, strerror(errno));
-    uint64_t end = (uint64_t)information.st_size, position = 0;
-    struct nc_tar_next next = {0};
-    int status = NC_OK;
-    while (status == NC_OK && position < end) {
-        uint8_t block[NC_TAR_BLOCK];
-        uint64_t here = position;
-        struct nc_tar_header header;
-        status = read_at(source, position, block, sizeof block);
-        if (status != NC_OK || nc_tar_is_end(block))
-            break;
-        if (!nc_tar_header_read(block, &next, &header)) {
-            status = damaged(source, here, "no member's header");
-            break;
-        }
-        position += NC_TAR_BLOCK;
-        char type = header.type;
-        uint64_t size = header.size;
-        uint64_t padded =
-            size <= end ? (size + NC_TAR_BLOCK - 1) / NC_TAR_BLOCK * NC_TAR_BLOCK : size;
-        if (padded > end - position) {
-            status = damaged(source, here, "a member longer than the file");
-            break;
-        }
-        if (type == 'x' || type == 'L')
-            status = read_extension(source, type, position, size, &next);
-        else if (type == '0' || type == 0 || type == '7')
-            status = add_member(source, block, &next, position, size);
-        else if (type == 'S')
-            status = damaged(source, here, "a sparse member, which is not read,");
-        position += padded;
-        if (!header.extension) {
-            free(next.name);
-            next = (struct nc_tar_next){0};
-        }
+    struct nc_byte_stream *stream = NULL;
+    struct nc_tar *tar = NULL;
+    struct nc_tar_member member;
+    struct links links = {0};
+    bool more = true;
+    source->tar = open(source->path, O_RDONLY | O_CLOEXEC);
+    int status = source->tar < 0 ? nc_error(NC_BAD_INPUT, "%s: cannot read: %s", source->path,
+                                            strerror(errno))
+                                 : nc_byte_stream_open(source->path, &stream);
+    if (status == NC_OK)
+        status = nc_tar_open(stream, &tar);
+    while (status == NC_OK && more) {
+        status = nc_tar_next(tar, &member, &more);
+        if (status == NC_OK && more)
+            status = add_member(source, &member, &links);
     }
-    free(next.name);
-    return status;
+    int followed = follow_links(source, &links);
+    nc_tar_close(tar);
+    nc_byte_stream_close(stream);
+    return status == NC_OK ? followed : status;
 }

@@ -3,8 +3,9 @@
 
 #include "entries.h"
 
-/* Adds the pictures of the tar whose descriptor is source->tar, in the order of the file.
- * NC_BAD_INPUT names the byte at which the tar is damaged. */
+/* Opens source->tar, and adds the pictures of the tar in the order of the file. A link has the
+ * content of the member that it leads to. NC_BAD_INPUT names the byte at which the tar is damaged,
+ * and a sparse picture. */
 int nc_tar_index(struct nc_image_source *source);
 
 #endif

@@ -1,33 +1,34 @@
 /* What the parts of the scan share. One file a concern:
  *
  *     scan.c          the threads: who reads which file, and what comes out
- *     files.c         which files, and in which format
- *     blocks.c        formats that are cut into blocks: text, jsonl, csv, tsv
- *     json.c          JSON, read as it comes
- *     tar.c           webdataset tars
+ *     find.c          which files
+ *     open.c          in which format a file is
+ *     lines.c         the captions of a block of lines or records: text, jsonl, csv, tsv
+ *     objects.c       the captions of JSON, as it comes
+ *     samples.c       the captions of webdataset tars
  *     tally.c         counting, and examples by chance
  */
 #ifndef NCLIP_HOST_SCAN_PARTS_H
 #define NCLIP_HOST_SCAN_PARTS_H
 
+#include "nclip/formats/blocks.h"
 #include "nclip/formats/byte_stream.h"
+#include "nclip/formats/json_reader.h"
 #include "nclip/scan/scan.h"
 
 /* ---- Files ---- */
 
 struct scan_file {
     char *path;
-    enum nc_scan_format format;
-    uint64_t size; /* packed; 0: not known */
+    enum nc_scan_format format; /* NC_SCAN_BY_NAME: its content is to tell, once it is open */
+    uint64_t size;              /* packed; 0: not known */
     /* Once it is open: */
     struct nc_byte_stream *stream;
-    bool busy, ended; /* change under the scan's lock only */
-    bool began;
-    uint64_t offset;   /* of what is read next, unpacked */
-    uint64_t consumed; /* of `size`, already told */
-    char *carry;       /* the begin of a line whose end is not read yet */
-    size_t carry_size, carry_capacity;
-    size_t column; /* csv, tsv: index of the captions' column */
+    struct nc_blocks *blocks; /* of formats of lines and records */
+    bool busy, ended;         /* change under the scan's lock only */
+    uint64_t consumed;        /* of `size`, already told */
+    bool named;    /* csv, tsv: the column is known */
+    size_t column; /* index of the captions' column */
 };
 
 struct scan_files {
@@ -76,33 +77,31 @@ enum { SCAN_NO_FIELD = -1 };
 /* 0 is the most wanted one. */
 int scan_field_rank(const struct nc_scan_options *options, const char *name, size_t length);
 
-/* ---- Blocks ---- */
+/* ---- Opening ---- */
 
-struct scan_block {
-    char *bytes;
-    size_t size, capacity;
-    uint64_t offset; /* of its first byte, unpacked */
-    bool last;       /* none is left: this one is empty */
-    char *scratch;   /* of a quoted field without its quotes */
+/* Opens the stream, and tells the format where the name did not. */
+int scan_file_open(struct scan_file *file, const struct nc_scan_options *options);
+void scan_file_close(struct scan_file *file);
+bool scan_file_in_blocks(const struct scan_file *file);
+
+/* ---- Captions ---- */
+
+/* What counting a block needs besides it; one a thread, its room is used again. */
+struct scan_work {
+    struct nc_block block;
+    struct nc_csv_form form; /* of the block's records */
+    char *scratch; /* of a quoted field without its quotes, or a string without its escapes */
     size_t scratch_capacity;
-    struct scan_text *text; /* strings of JSON */
+    struct nc_json_reader reader;
 };
-/* Whole lines or records of the file, the next ones. Without a caption (only names of columns), it
- * may be empty and not the last. */
-int scan_block_read(struct scan_file *file, const struct nc_scan_options *options,
-                    struct scan_block *block);
-int scan_block_count(const struct scan_file *file, size_t index, struct scan_block *block,
+void scan_work_free(struct scan_work *work);
+
+/* Reads the next block, and which column holds the captions where the names of columns stand in it.
+ * It may then be empty and not the last. */
+int scan_lines_read(struct scan_file *file, const struct nc_scan_options *options,
+                    struct scan_work *work);
+int scan_lines_count(const struct scan_file *file, size_t index, struct scan_work *work,
                      struct scan_tally *tally);
-void scan_block_free(struct scan_block *block);
-
-/* ---- JSON ---- */
-
-/* A growing string, cut at NC_SCAN_CAPTION. */
-struct scan_text {
-    char *bytes;
-    size_t size, capacity;
-};
-void scan_text_free(struct scan_text *text);
 
 /* Told of packed bytes that were read, now and then. */
 struct scan_watch {
@@ -111,17 +110,17 @@ struct scan_watch {
 };
 
 /* Counts the captions of a whole stream of JSON values. */
-int scan_json_stream(struct scan_file *file, size_t index, struct scan_tally *tally,
-                     const struct scan_watch *watch);
+int scan_objects_count(struct scan_file *file, size_t index, struct scan_tally *tally,
+                       const struct scan_watch *watch);
 
-/* The caption of one object in memory; *found is false when it has none. False: not one whole JSON
- * object. */
-bool scan_json_object(const char *text, size_t size, const struct nc_scan_options *options,
-                      struct scan_text *caption, bool *found, bool *no_memory);
+/* The caption of one object in memory. `caption` points into the text, or into `scratch`. *reason
+ * (static) says why there is none; NULL: there is one. NC_FAILED without memory. */
+int scan_object_caption(const char *text, size_t size, const struct nc_scan_options *options,
+                        struct scan_work *work, const char **caption, size_t *length,
+                        const char **reason);
 
-/* ---- Tars ---- */
-
-int scan_tar_stream(struct scan_file *file, size_t index, struct scan_tally *tally,
-                    const struct scan_watch *watch);
+/* Counts the captions of a tar. */
+int scan_samples_count(struct scan_file *file, size_t index, struct scan_tally *tally,
+                       const struct scan_watch *watch);
 
 #endif

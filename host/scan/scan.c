@@ -32,15 +32,10 @@ struct scan {
 struct worker {
     struct scan *scan;
     struct scan_tally tally;
-    struct scan_block block;
+    struct scan_work work;
     pthread_t thread;
     bool started;
 };
-
-static bool in_blocks(const struct scan_file *file)
-{
-    return file->format != NC_SCAN_JSON && file->format != NC_SCAN_TAR;
-}
 
 /* With the lock held. */
 static void tell(struct scan *scan, struct scan_file *file)
@@ -72,7 +67,7 @@ static struct scan_file *take_file(struct scan *scan, size_t *index)
             scan->first++;
         for (size_t i = scan->first; i < scan->next && i < end; i++) {
             struct scan_file *file = &scan->files.items[i];
-            busy |= file->busy && in_blocks(file);
+            busy |= file->busy && scan_file_in_blocks(file);
             if (!file->busy && !file->ended) {
                 *index = i;
                 return file;
@@ -103,17 +98,17 @@ static void fail(struct scan *scan, size_t index, int status)
 static int read_file(struct worker *worker, struct scan_file *file, size_t index, bool *ended)
 {
     const struct scan_watch watch = {moved, worker->scan};
-    int status = file->stream ? NC_OK : nc_byte_stream_open(file->path, &file->stream);
+    int status = file->stream ? NC_OK : scan_file_open(file, worker->scan->options);
     *ended = true;
     if (status != NC_OK)
         return status;
-    if (in_blocks(file)) {
-        status = scan_block_read(file, worker->scan->options, &worker->block);
-        *ended = status != NC_OK || worker->block.last;
+    if (scan_file_in_blocks(file)) {
+        status = scan_lines_read(file, worker->scan->options, &worker->work);
+        *ended = status != NC_OK || worker->work.block.last;
         return status;
     }
-    return file->format == NC_SCAN_JSON ? scan_json_stream(file, index, &worker->tally, &watch)
-                                        : scan_tar_stream(file, index, &worker->tally, &watch);
+    return file->format == NC_SCAN_JSON ? scan_objects_count(file, index, &worker->tally, &watch)
+                                        : scan_samples_count(file, index, &worker->tally, &watch);
 }
 
 static void *work(void *context)
@@ -126,7 +121,7 @@ static void *work(void *context)
     while ((file = take_file(scan, &index))) {
         file->busy = true;
         pthread_mutex_unlock(&scan->lock);
-        worker->block.size = 0;
+        worker->work.block.size = 0;
         bool ended;
         int status = read_file(worker, file, index, &ended);
         pthread_mutex_lock(&scan->lock);
@@ -136,17 +131,13 @@ static void *work(void *context)
         if (status != NC_OK)
             fail(scan, index, status);
         file->ended = ended;
-        if (ended) {
-            nc_byte_stream_close(file->stream);
-            file->stream = NULL;
-            free(file->carry);
-            file->carry = NULL;
-        }
+        if (ended)
+            scan_file_close(file);
         pthread_cond_broadcast(&scan->changed);
-        if (status != NC_OK || !worker->block.size)
+        if (status != NC_OK || !worker->work.block.size)
             continue;
         pthread_mutex_unlock(&scan->lock);
-        status = scan_block_count(file, index, &worker->block, &worker->tally);
+        status = scan_lines_count(file, index, &worker->work, &worker->tally);
         pthread_mutex_lock(&scan->lock);
         if (status != NC_OK)
             fail(scan, index, status);
@@ -275,7 +266,7 @@ int nc_scan(const char *const *paths, size_t count, const struct nc_scan_options
         status = fill_result(&scan, &workers[0].tally, result);
     for (size_t i = 0; i < made; i++) {
         scan_tally_free(&workers[i].tally);
-        scan_block_free(&workers[i].block);
+        scan_work_free(&workers[i].work);
     }
     free(workers);
     free(scan.message);

@@ -9,8 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SKIPPED_LIMIT = 1 << 30 };
-
 static const char skipped_name[] = "skipped.jsonl";
 
 /* Room for one entry more. */
@@ -80,45 +78,22 @@ void nc_skipped_free(struct nc_skipped *s)
     *s = (struct nc_skipped){0};
 }
 
-static int load_line(struct nc_skipped *s, const char *where, const char *text, size_t size)
+static int load_line(void *context, const char *where, const cJSON *object)
 {
-    cJSON *object = NULL;
     const char *key = NULL, *reason = NULL;
-    int status = nc_json_parse(where, text, size, &object);
-    if (status == NC_OK)
-        status = nc_json_string(where, object, "key", &key);
+    int status = nc_json_string(where, object, "key", &key);
     if (status == NC_OK)
         status = nc_json_string(where, object, "reason", &reason);
-    if (status == NC_OK)
-        status = nc_skipped_note(s, key, reason);
-    cJSON_Delete(object);
-    return status;
+    return status == NC_OK ? nc_skipped_note(context, key, reason) : status;
 }
 
 int nc_skipped_load(const char *folder, struct nc_skipped *s)
 {
     *s = (struct nc_skipped){0};
-    char *path = nc_path_join(folder, skipped_name), *text = NULL, *where = NULL;
-    size_t size = 0, line = 1;
+    char *path = nc_path_join(folder, skipped_name);
     int status = path ? NC_OK : nc_error(NC_FAILED, "%s: no memory", folder);
     if (status == NC_OK && nc_file_exists(path))
-        status = nc_file_read(path, SKIPPED_LIMIT, &text, &size);
-    const char *at = text, *end = text ? text + size : NULL;
-    for (; status == NC_OK && at < end; line++) {
-        const char *newline = memchr(at, '\n', (size_t)(end - at));
-        const char *stop = newline ? newline : end;
-        free(where);
-        where = NULL;
-        if (asprintf(&where, "%s line %zu", path, line) < 0) {
-            where = NULL;
-            status = nc_error(NC_FAILED, "%s: no memory", path);
-        } else if (stop > at) {
-            status = load_line(s, where, at, (size_t)(stop - at));
-        }
-        at = newline ? newline + 1 : end;
-    }
-    free(where);
-    free(text);
+        status = nc_json_lines_load(path, false, load_line, s);
     free(path);
     if (status != NC_OK)
         nc_skipped_free(s);

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { JSON_LIMIT = 16 << 20, EXTRA = 2 * NC_VOCABULARY_LIMIT /* order of those without id */ };
+enum { EXTRA = 2 * NC_VOCABULARY_LIMIT /* order of those without id */ };
 
 enum { BOS, EOS, UNK, SEP, PAD, CLS, MASK, NAMED }; /* in the order of transformers */
 static const char *const named_keys[NAMED] = {"bos_token", "eos_token", "unk_token", "sep_token",
@@ -74,7 +74,7 @@ static int append(struct requests *all, const char *where, struct request reques
 static int read_named(const char *where, const cJSON *root, bool normalized, struct requests *all)
 {
     for (int i = 0; i < NAMED; i++) {
-        const cJSON *item = cJSON_GetObjectItemCaseSensitive(root, named_keys[i]);
+        const cJSON *item = nc_json_member(root, named_keys[i]);
         if (!item || cJSON_IsNull(item))
             continue;
         struct request request;
@@ -90,7 +90,7 @@ static int read_extra(const char *where, const cJSON *root, struct requests *all
 {
     static const char *const keys[] = {"additional_special_tokens", "extra_special_tokens"};
     for (size_t i = 0; i < 2; i++) {
-        const cJSON *list = cJSON_GetObjectItemCaseSensitive(root, keys[i]), *item;
+        const cJSON *list = nc_json_member(root, keys[i]), *item;
         if (!cJSON_IsArray(list))
             continue;
         cJSON_ArrayForEach(item, list)
@@ -111,7 +111,7 @@ static int read_config(const char *where, const cJSON *root, struct requests *al
     int status = read_named(where, root, true, all);
     if (status == NC_OK)
         status = read_extra(where, root, all);
-    const cJSON *decoder = cJSON_GetObjectItemCaseSensitive(root, "added_tokens_decoder"), *item;
+    const cJSON *decoder = nc_json_member(root, "added_tokens_decoder"), *item;
     if (status != NC_OK || !cJSON_IsObject(decoder))
         return status;
     all->from_config = true;
@@ -160,7 +160,7 @@ static int read_added_map(const char *where, const cJSON *root, struct requests 
 
 static int read_tokenizer_json(const char *where, const cJSON *root, struct requests *all)
 {
-    const cJSON *list = cJSON_GetObjectItemCaseSensitive(root, "added_tokens"), *item;
+    const cJSON *list = nc_json_member(root, "added_tokens"), *item;
     if (all->from_config || !cJSON_IsArray(list))
         return NC_OK;
     cJSON_ArrayForEach(item, list)
@@ -185,21 +185,17 @@ static int read_tokenizer_json(const char *where, const cJSON *root, struct requ
 static int read_beside(const char *folder, const char *name, cJSON **tree, struct requests *all,
                        int (*read)(const char *, const cJSON *, struct requests *))
 {
-    char *path = nc_path_join(folder, name), *text = NULL;
-    size_t size;
+    char *path = nc_path_join(folder, name);
     if (!path)
         return nc_error(NC_FAILED, "%s: no memory", folder);
     int status = NC_OK;
     if (nc_file_exists(path)) {
-        status = nc_file_read(path, JSON_LIMIT, &text, &size);
-        if (status == NC_OK)
-            status = nc_json_parse(path, text, size, tree);
+        status = nc_json_load(path, tree);
         if (status == NC_OK && !cJSON_IsObject(*tree))
             status = nc_error(NC_BAD_INPUT, "%s: expected a JSON object", path);
         if (status == NC_OK)
             status = read(path, *tree, all);
     }
-    free(text);
     free(path);
     return status;
 }

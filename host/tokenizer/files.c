@@ -10,13 +10,14 @@
  */
 #include "parts.h"
 
+#include "nclip/formats/kind.h"
+#include "nclip/formats/text.h"
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
 #include "nclip/formats/json.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <zlib.h>
 
 enum {
     FILE_LIMIT = 256 << 20,    /* bytes; the real files have 0.5 to 4 MiB */
@@ -122,31 +123,20 @@ static int load_tokenizer_json(struct nc_tokenizer *tokenizer, const char *where
 
 /* ---- merges.txt */
 
-/* The line that starts at *at, without its end; *at moves behind it. */
-static const char *next_line(const char **at, const char *end, size_t *length)
-{
-    const char *line = *at, *feed = memchr(line, '\n', (size_t)(end - line));
-    *length = (size_t)((feed ? feed : end) - line);
-    *at = feed ? feed + 1 : end;
-    if (*length && line[*length - 1] == '\r')
-        --*length;
-    return line;
-}
-
 static int load_merges_text(struct nc_tokenizer *tokenizer, const char *path)
 {
     char *text = NULL;
-    size_t size, lines = 1;
-    int status = nc_file_read(path, FILE_LIMIT, &text, &size);
+    const char *line;
+    size_t size, length;
+    int status = nc_text_read(path, FILE_LIMIT, &text, &size);
     if (status != NC_OK)
         return status;
-    for (size_t i = 0; i < size; i++)
-        lines += text[i] == '\n';
-    status = nc_bpe_reserve(&tokenizer->bpe, path, lines);
+    struct nc_lines counted = nc_lines_of(text, size), lines = counted;
+    while (nc_lines_next(&counted, &line, &length))
+        ;
+    status = nc_bpe_reserve(&tokenizer->bpe, path, counted.number + 1);
     uint32_t rank = 0;
-    for (const char *at = text, *end = text + size; status == NC_OK && at < end;) {
-        size_t length;
-        const char *line = next_line(&at, end, &length);
+    while (status == NC_OK && nc_lines_next(&lines, &line, &length)) {
         if (!length || (length >= 8 && memcmp(line, "#version", 8) == 0))
             continue;
         status = add_merge_line(tokenizer, path, rank + 1, line, length, rank);
@@ -172,54 +162,6 @@ static int load_vocab_and_merges(struct nc_tokenizer *tokenizer, const char *whe
 }
 
 /* ---- bpe_simple_vocab_16e6.txt.gz */
-
-/* Inflates all members of a gzip file, at most INFLATED_LIMIT bytes. */
-static int inflate_file(const char *path, const char *data, size_t size, char **text,
-                        size_t *text_size)
-{
-    z_stream stream = {.next_in = (Bytef *)(uintptr_t)data, .avail_in = (uInt)size};
-    size_t capacity = 1 << 20, used = 0;
-    char *out = malloc(capacity);
-    int status = NC_OK, code = inflateInit2(&stream, 16 + MAX_WBITS);
-    if (!out || code != Z_OK) {
-        free(out);
-        return nc_error(NC_FAILED, "%s: no memory to unpack it", path);
-    }
-    while (status == NC_OK) {
-        stream.next_out = (Bytef *)out + used;
-        stream.avail_out = (uInt)(capacity - used);
-        code = inflate(&stream, Z_NO_FLUSH);
-        used = capacity - stream.avail_out;
-        if (code == Z_STREAM_END && stream.avail_in == 0)
-            break;
-        if (code == Z_STREAM_END) {
-            inflateReset(&stream);
-        } else if (code != Z_OK && code != Z_BUF_ERROR) {
-            status = nc_error(NC_BAD_INPUT, "%s: damaged at byte %lu: %s", path, stream.total_in,
-                              stream.msg ? stream.msg : zError(code));
-        } else if (stream.avail_out > 0) {
-            status = nc_error(NC_BAD_INPUT, "%s: cut off after %zu bytes", path, size);
-        } else if (capacity >= INFLATED_LIMIT) {
-            status = nc_error(NC_BAD_INPUT, "%s: unpacks to more than the %d MiB allowed", path,
-                              INFLATED_LIMIT >> 20);
-        } else {
-            capacity *= 2;
-            char *larger = realloc(out, capacity);
-            if (!larger)
-                status = nc_error(NC_FAILED, "%s: no memory for %zu bytes", path, capacity);
-            else
-                out = larger;
-        }
-    }
-    inflateEnd(&stream);
-    if (status != NC_OK) {
-        free(out);
-        return status;
-    }
-    *text = out;
-    *text_size = used;
-    return NC_OK;
-}
 
 static int add_byte_pieces(struct nc_vocabulary *vocabulary, const char *where)
 {
@@ -254,17 +196,20 @@ static int load_openai_text(struct nc_tokenizer *tokenizer, const char *where, c
 {
     static const char *const special[2] = {"<|startoftext|>", "<|endoftext|>"};
     struct nc_vocabulary *vocabulary = &tokenizer->vocabulary;
-    const char *at = text, *end = text + size;
+    struct nc_lines lines = nc_lines_of(text, size);
+    const char *line;
     size_t length, count = 0;
-    next_line(&at, end, &length); /* the header */
-    const char *first = at;
+    nc_lines_next(&lines, &line, &length); /* the header */
+    struct nc_lines first = lines;
     int status = add_byte_pieces(vocabulary, where);
     /* A line feed at the very end opens one more, empty line: it takes an id and
      * means nothing, as in the original. */
-    bool more = at < end || (size && text[size - 1] == '\n');
-    while (more && count < OPENAI_MERGES && status == NC_OK) {
-        more = memchr(at, '\n', (size_t)(end - at)) != NULL;
-        const char *line = next_line(&at, end, &length);
+    bool opens_one = size && text[size - 1] == '\n';
+    while (count < OPENAI_MERGES && status == NC_OK) {
+        if (!nc_lines_next(&lines, &line, &length)) {
+            count += opens_one;
+            break;
+        }
         count++;
         if (length)
             status = add_merged_piece(vocabulary, where, count, line, length, 511 + count);
@@ -276,10 +221,8 @@ static int load_openai_text(struct nc_tokenizer *tokenizer, const char *where, c
         status = nc_bpe_bytes(&tokenizer->bpe, where, vocabulary);
     if (status == NC_OK)
         status = nc_bpe_reserve(&tokenizer->bpe, where, count);
-    at = first;
     for (uint32_t rank = 0; rank < count && status == NC_OK; rank++) {
-        const char *line = next_line(&at, end, &length);
-        if (length)
+        if (nc_lines_next(&first, &line, &length) && length)
             status = add_merge_line(tokenizer, where, rank + 1, line, length, rank);
     }
     if (status == NC_OK)
@@ -291,26 +234,26 @@ static int load_openai_text(struct nc_tokenizer *tokenizer, const char *where, c
 
 static int load_file(struct nc_tokenizer *tokenizer, const char *path)
 {
-    char *data = NULL, *text = NULL, *folder = NULL;
+    char *text = NULL, *folder = NULL;
     cJSON *root = NULL;
-    size_t size, text_size = 0;
-    int status = nc_file_read(path, FILE_LIMIT, &data, &size);
+    size_t size;
+    enum nc_kind packing;
+    int status = nc_kind_of_file(path, &packing);
+    bool packed = packing == NC_KIND_GZIP;
+    if (status == NC_OK)
+        status = nc_text_read(path, packed ? INFLATED_LIMIT : FILE_LIMIT, &text, &size);
     if (status != NC_OK)
         return status;
     const char *slash = strrchr(path, '/');
     folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup("");
-    size_t at = 0;
-    while (at < size && strchr(" \t\r\n", data[at]) && data[at])
-        at++;
+    enum nc_kind kind = nc_kind_of(text, size, true);
     if (!folder) {
         status = nc_error(NC_FAILED, "%s: no memory", path);
-    } else if (size >= 2 && memcmp(data, "\x1f\x8b", 2) == 0) {
-        status = inflate_file(path, data, size, &text, &text_size);
-        if (status == NC_OK)
-            status = load_openai_text(tokenizer, path, text, text_size);
-    } else if (at < size && data[at] == '{') {
-        status = nc_json_parse(path, data, size, &root);
-        if (status == NC_OK && cJSON_IsObject(cJSON_GetObjectItemCaseSensitive(root, "model")))
+    } else if (packed) {
+        status = load_openai_text(tokenizer, path, text, size);
+    } else if (kind == NC_KIND_JSON) {
+        status = nc_json_parse(path, text, size, &root);
+        if (status == NC_OK && cJSON_IsObject(nc_json_member(root, "model")))
             status = load_tokenizer_json(tokenizer, path, folder, root);
         else if (status == NC_OK)
             status = load_vocab_and_merges(tokenizer, path, folder, root);
@@ -323,7 +266,6 @@ static int load_file(struct nc_tokenizer *tokenizer, const char *path)
     cJSON_Delete(root);
     free(folder);
     free(text);
-    free(data);
     return status;
 }
 

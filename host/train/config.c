@@ -3,6 +3,7 @@
 #include "schema.h"
 #include "presets.h"
 
+#include "nclip/formats/text.h"
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
 #include "nclip/support/nearest.h"
@@ -63,7 +64,7 @@ static int apply_source(const char *source, struct nc_config *config)
     }
     char *text;
     size_t size;
-    int status = nc_file_read(source, LARGEST_FILE, &text, &size);
+    int status = nc_text_read(source, LARGEST_FILE, &text, &size);
     if (status != NC_OK)
         return status;
     status = apply_text(source, text, size, config);

@@ -29,8 +29,8 @@ struct nc_metrics {
  * ours (torn by a crash). */
 static bool belongs(const char *line, size_t length, uint64_t resume_step, bool *good)
 {
-    cJSON *object = cJSON_ParseWithLength(line, length);
-    const cJSON *step = cJSON_GetObjectItemCaseSensitive(object, "step");
+    cJSON *object = nc_json_try(line, length);
+    const cJSON *step = nc_json_member(object, "step");
     *good = cJSON_IsObject(object) && cJSON_IsNumber(step);
     bool kept = *good && step->valuedouble <= (double)resume_step;
     cJSON_Delete(object);

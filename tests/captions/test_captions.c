@@ -182,7 +182,9 @@ static void bad_coco_is_named(void **state)
            "\"updated_caption\" is not a string");
     refuse(IMAGES "[{\"caption\": \"x\"}]}", "\"image_id\" is missing");
     refuse(IMAGES "[{\"caption\": \"x\", \"image_id\": [1]}]}", "neither a number nor a string");
-    refuse(IMAGES "[{\"caption\": \"x\", \"image_id\": 12345678901234567890}]}", "too large");
+    refuse(IMAGES "[{\"caption\": \"x\", \"image_id\": 12345678901234567890}]}",
+           "its image_id 12345678901234567890 is not among");
+    refuse(IMAGES "[{\"caption\": \"x\", \"image_id\": 1e25}]}", "too large");
     refuse(IMAGES "[3]}", "annotations[0]: not an object");
     refuse(IMAGES "[{\"image_id\": 1, \"caption\": \"\xff\"}]}", "not UTF-8");
     refuse(IMAGES "[{\"image_id\": 1, \"caption\": \"\xed\xa0\x80\"}]}", "not UTF-8");
@@ -193,7 +195,8 @@ static void bad_coco_is_named(void **state)
     refuse(IMAGES "[{\"image_id\": 1,\n \"caption\" \"x\"}]}", "line 2");
     refuse(IMAGES "[{\"image_id\": 1, \"caption\": \"x\"},]}", "not valid JSON");
     refuse(IMAGES "[], \"annotations\": []}", "twice");
-    refuse(IMAGES, "\"annotations\" is not an array");
+    refuse(IMAGES, "not valid JSON in annotations");
+    refuse(IMAGES "7}", "\"annotations\" is not an array");
     refuse("{\"images\"", "not valid JSON");
     refuse("{\"images", "not valid JSON");
     refuse("{\"images\": [{\"id\": 1, \"file_name\": \"a\"}, {\"id\": 1, \"file_name\": \"b\"}], "
@@ -209,7 +212,7 @@ static void bad_coco_is_named(void **state)
     memset(deep, '[', sizeof deep);
     memcpy(deep, "{\"images\":", 10);
     refuse_bytes(deep, sizeof deep, "not valid JSON");
-    refuse_bytes("{\"images\": \0}", 13, "\"images\" is not an array");
+    refuse_bytes("{\"images\": \0}", 13, "zero byte at 11 (line 1)");
 }
 
 static void bad_lines_are_named(void **state)
@@ -222,10 +225,10 @@ static void bad_lines_are_named(void **state)
         {"{\"caption\": \"a\"}", "line 3: \"image\" is missing"},
         {"{\"image\": 1, \"caption\": \"b\"}", "line 3: \"image\" is not a string"},
         {"{\"image\": \"\", \"caption\": \"b\"}", "line 3: the image's file name is empty"},
-        {"{\"image\": \"a\", \"caption\": \"b\"} {}", "line 3: more than one"},
+        {"{\"image\": \"a\", \"caption\": \"b\"} {}", "line 3: not valid JSON"},
         {"{\"image\": \"a\", \"caption\": \"\x80\"}", "line 3: \"caption\" is not UTF-8"},
         {"{\"image\": \"\xc3\", \"caption\": \"\"}", "line 3: \"image\" is not UTF-8"},
-        {"{\"image\": \"a\", \"caption\": \"\\u0000\"}", "line 3 holds a zero"},
+        {"{\"image\": \"a\", \"caption\": \"\\u0000\"}", "line 3: holds a zero character (\\u0000) in caption"},
         {"[1]", "line 3: not an object"},
         {"{\"image\": \"a\",\n\"caption\": \"b\"}", "line 3"},
         {"x", "line 3"},

@@ -54,7 +54,7 @@ static void impossible_configs_are_refused(void **state)
         {"{\"vision_config\":{\"num_channels\":1}}", "\"num_channels\" is 1"},
         {"[]", "not a JSON object"},
         {"{\"text_config\":{},}", "not valid JSON"},
-        {"{\"projection_dim\":NaN}", "not valid JSON"},
+        {"{\"projection_dim\":NaN}", "\"projection_dim\" is not a whole number"},
         {"", "not valid JSON"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

@@ -73,6 +73,11 @@ for file in a.txt a.jsonl a.csv a.json a.tar; do
     "$nclip" scan - --format "$format" --json <$file.gz >other 2>err || fail "$file: $(cat err)"
     [ "$(strip one)" = "$(strip other)" ] || fail "$file.gz from standard input: $(cat other)"
 done
+# Standard input's format is told by its first bytes.
+for file in a.txt a.jsonl a.csv a.json a.tar a.csv.gz; do
+    "$nclip" scan - --json <$file >other 2>err || fail "$file: $(cat err)"
+    [ "$(strip one)" = "$(strip other)" ] || fail "$file without --format: $(cat other)"
+done
 "$nclip" scan a.csv a.tar --threads 3 --json >other 2>err
 has other '"captions":8,"negated":4'
 sed 1d a.csv | "$nclip" scan - --format csv --field 2 --json >other 2>err
@@ -100,15 +105,15 @@ rm links/b.txt
 has err 'warning: passed over: links/c: a link back to a folder that it lies in'
 wanted=2
 part='--help' expect
-part='--format' expect -
-part='--format' expect err
 part='takes text, jsonl' expect a.txt --format xml
 part='scan has no option' expect a.txt --wrds x
 wanted=3
 part='cannot read' expect missing.txt
+part='no caption in it' expect - </dev/null
+printf 'no\001\002\003\004\005' >odd.xyz && part='--format' expect odd.xyz
 mkdir only && ln -s nowhere.txt only/a.txt
 part='only/a.txt: a link that leads nowhere' expect only
-touch a.parquet && part='DuckDB' expect a.parquet
+printf PAR1 >a.parquet && part='DuckDB' expect a.parquet
 head -c 30 a.txt.gz >cut.txt.gz && part='cut off' expect cut.txt.gz
 head -c 60 a.json >cut.json && part='it breaks off' expect cut.json
 part='no column "x"' expect a.csv --field x

@@ -270,7 +270,7 @@ static void test_drawn_objects(void **context)
     assert_non_null(strstr(text, "\"caption\":\"A wet dog on the sand.\",\"object\":\"traffic"));
     free(text);
 
-    put(b->folder, "objects.txt", "dog\nthis is no object at all\n", 30);
+    put(b->folder, "objects.txt", "dog\nthis is no object at all\n", 29);
     struct nc_chat *chat;
     assert_int_equal(nc_chat_create(&b->chat, &chat), NC_OK);
     assert_int_equal(nc_absence_generate(&b->options, chat, b->out, &b->counts), NC_BAD_INPUT);

@@ -375,7 +375,7 @@ static void looks_into_the_right_member(void **state)
         {"a.csv", "\xef\xbb\xbf\"a dog,\nnot a cat\",x\na dog,y\n", "1", 2, 1, 0},
         {"a.csv", "caption,url\r\nno\"dog,x\r\nx,not\r\n", NULL, 2, 1, 0},
         {"a.txt", "\xef\xbb\xbfno dog\n", NULL, 1, 1, 0},
-        {"a.txt", "\xff\xfe no \xc3\n\xc3no\n", NULL, 2, 1, 0},
+        {"a.txt", "\xfe\xfd no \xc3\n\xc3no\n", NULL, 2, 1, 0},
     };
     char *folder = temporary_folder_create();
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -395,10 +395,17 @@ static void looks_into_the_right_member(void **state)
         }
         free(path);
     }
-    char *path = write_bytes(folder, "nul.txt", "no\0no\nx\0 not\n\0\n", 15);
+    /* A line with a zero byte is no text. */
+    char *path = write_bytes(folder, "nul.txt", "no\0no\nno dog\n\0\n", 15);
     struct nc_scan_result result = scan(path, &(struct nc_scan_options){.examples = 2});
-    assert_int_equal(result.negated, 2);
-    assert_int_equal(result.captions, 3);
+    assert_int_equal(result.negated, 1);
+    assert_int_equal(result.captions, 1);
+    assert_int_equal(result.unread, 2);
+    assert_non_null(strstr(result.unread_first, "nul.txt byte 0: a zero byte"));
+    nc_scan_result_free(&result);
+    free(path);
+    path = write_bytes(folder, "nul.json", "{\"caption\": \"no\\u0000no\"}", 25);
+    result = scan(path, &(struct nc_scan_options){.examples = 2});
     assert_string_equal(result.examples[0].text, "no no");
     nc_scan_result_free(&result);
     free(path);
@@ -432,7 +439,11 @@ static void refuses_hostile_files(void **state)
         {"a.csv", "a,b\nno,x\n", "7", "too few columns", NC_BAD_INPUT},
         {"a.tar", "not a tar at all", NULL, "damaged tar", NC_BAD_INPUT},
         {"a.parquet", "PAR1", NULL, "DuckDB", NC_BAD_INPUT},
-        {"a.xyz", "no", NULL, "--format", NC_USAGE},
+        {"a.xyz", "no\1\2\3\4\5", NULL, "--format", NC_BAD_INPUT},
+        {"a.txt", "PAR1", NULL, "DuckDB", NC_BAD_INPUT},
+        {"a.txt", "\xff\xfen", NULL, "UTF-16", NC_BAD_INPUT},
+        {"a.csv", "version https://git-lfs.github.com/spec/v1\n", NULL, "git lfs pull", NC_BAD_INPUT},
+        {"a.jsonl", "<html>404 not found</html>\n", NULL, "an HTML page", NC_BAD_INPUT},
         {"a.txt", "", NULL, "no caption in it", NC_BAD_INPUT},
         {"a.txt.gz", "\x1f\x8b\x08", NULL, "cut off", NC_BAD_INPUT},
         {"a.txt.zst", "\x28\xb5\x2f\xfd", NULL, "cut off", NC_BAD_INPUT},

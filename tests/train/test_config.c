@@ -292,7 +292,7 @@ static void not_a_config(void **state)
     refuse_text("? [a]\n: b\n", "run.yaml");
     refuse_text("epochs: 1\n---\nepochs: 2\n", "run.yaml|documents");
     refuse_text("seed: \xff\xfe\n", "run.yaml");
-    refuse_bytes("epochs: 1\0seed: 2", 17, "zero bytes");
+    refuse_bytes("epochs: 1\0seed: 2", 17, "zero byte");
     char *large = malloc(2 << 20);
     memset(large, '#', 2 << 20);
     refuse_bytes(large, 2 << 20, "larger than");

@@ -24,8 +24,8 @@ enum { EVALUATED = 40000 };
 
 bool foils_is_ccneg(const struct foils_file *file)
 {
-    return cJSON_GetObjectItemCaseSensitive(file->root, "image_paths") &&
-           cJSON_GetObjectItemCaseSensitive(file->root, "annotations");
+    return nc_json_member(file->root, "image_paths") &&
+           nc_json_member(file->root, "annotations");
 }
 
 static void drop_commas(char *text)
@@ -53,7 +53,7 @@ static int read_pair(const char *where, const cJSON *path, const cJSON *annotati
         status = nc_json_string(where, foil_of, "negative-prompt", &foil);
     if (status != NC_OK)
         return status;
-    drop_commas(cJSON_GetObjectItemCaseSensitive(foil_of, "negative-prompt")->valuestring);
+    drop_commas(nc_json_member(foil_of, "negative-prompt")->valuestring);
     return foils_add(items, where, "", false, path->valuestring, NULL, caption, &foil, 1);
 }
 

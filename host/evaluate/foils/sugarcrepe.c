@@ -16,8 +16,8 @@
 bool foils_is_sugarcrepe(const struct foils_file *file)
 {
     const cJSON *first = cJSON_IsObject(file->root) ? file->root->child : NULL;
-    return cJSON_GetObjectItemCaseSensitive(first, "negative_caption") &&
-           cJSON_GetObjectItemCaseSensitive(first, "filename");
+    return nc_json_member(first, "negative_caption") &&
+           nc_json_member(first, "filename");
 }
 
 int foils_read_sugarcrepe(const struct foils_file *file, struct nc_choice_items *items)

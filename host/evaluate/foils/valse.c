@@ -20,8 +20,8 @@
 bool foils_is_valse(const struct foils_file *file)
 {
     const cJSON *first = cJSON_IsObject(file->root) ? file->root->child : NULL;
-    return cJSON_GetObjectItemCaseSensitive(first, "foil") &&
-           cJSON_GetObjectItemCaseSensitive(first, "image_file");
+    return nc_json_member(first, "foil") &&
+           nc_json_member(first, "image_file");
 }
 
 static int read_entry(const struct foils_file *file, const char *where, const cJSON *entry,

@@ -40,8 +40,9 @@ static int add_point(struct curve *curve, double step, double loss)
     return NC_OK;
 }
 
-static int read_line(const char *where, const cJSON *line, struct metrics *metrics)
+static int read_line(void *context, const char *where, const cJSON *line)
 {
+    struct metrics *metrics = context;
     double loss = NAN, validation = NAN, speed = NAN;
     const struct curve *training = &metrics->training;
     double step = training->count ? training->points[training->count - 1].step : 0;
@@ -60,31 +61,6 @@ static int read_line(const char *where, const cJSON *line, struct metrics *metri
         metrics->speed_sum += speed;
         metrics->speed_count++;
     }
-    return status;
-}
-
-static int read_metrics(const char *path, struct metrics *metrics)
-{
-    char *text, where[4200];
-    size_t size, number = 0;
-    int status = nc_file_read(path, (size_t)1 << 30, &text, &size);
-    if (status != NC_OK)
-        return status;
-    for (size_t start = 0, length; start < size && status == NC_OK; start += length + 1) {
-        const char *end = memchr(text + start, '\n', size - start);
-        length = end ? (size_t)(end - text) - start : size - start;
-        number++;
-        if (!end || length == 0) /* a line without its end is still being written */
-            continue;
-        cJSON *line;
-        snprintf(where, sizeof where, "%s line %zu", path, number);
-        status = nc_json_parse(where, text + start, length, &line);
-        if (status != NC_OK)
-            break;
-        status = read_line(where, line, metrics);
-        cJSON_Delete(line);
-    }
-    free(text);
     return status;
 }
 
@@ -172,7 +148,7 @@ int report_chart(struct nc_writer *out, const char *run)
     struct metrics metrics = {0};
     struct axes axes = {0, INFINITY, -INFINITY};
     char *path = nc_path_join(run, "metrics.jsonl");
-    int status = path ? read_metrics(path, &metrics) : nc_error(NC_FAILED, "%s: no memory", run);
+    int status = path ? nc_json_lines_load(path, true, read_line, &metrics) : nc_error(NC_FAILED, "%s: no memory", run);
     if (status != NC_OK)
         goto done;
     if (!metrics.training.count) {

@@ -8,51 +8,44 @@
 #include <stdlib.h>
 #include <string.h>
 
+struct reading {
+    const struct nc_choice_items *items;
+    size_t *choices, answered;
+};
+
+static int read_choice(void *context, const char *where, const cJSON *line)
+{
+    struct reading *reading = context;
+    const struct nc_choice_items *items = reading->items;
+    size_t index, choice;
+    int status = nc_json_size(where, line, "index", &index);
+    if (status == NC_OK)
+        status = nc_json_size(where, line, "choice", &choice);
+    if (status != NC_OK)
+        return status;
+    if (index >= items->count || choice >= items->items[index].count ||
+        reading->choices[index] != SIZE_MAX)
+        return nc_error(NC_BAD_INPUT,
+                        "%s: item %zu with choice %zu does not belong to these items, or came "
+                        "twice",
+                        where, index, choice);
+    reading->choices[index] = choice;
+    reading->answered++;
+    return NC_OK;
+}
+
 static int read_choices(const char *path, const struct nc_choice_items *items, size_t **choices)
 {
-    char *text = NULL, where[4200];
-    size_t size, answered = 0, number = 0;
-    cJSON *line = NULL;
     *choices = malloc((items->count + 1) * sizeof **choices);
     if (!*choices)
         return nc_error(NC_FAILED, "%s: no memory for %zu items", path, items->count);
     for (size_t i = 0; i < items->count; i++)
         (*choices)[i] = SIZE_MAX;
-    int status = nc_file_read(path, (size_t)1 << 30, &text, &size);
-    if (status != NC_OK)
-        return status;
-    for (size_t start = 0, length; start < size; start += length + 1) {
-        const char *end = memchr(text + start, '\n', size - start);
-        length = end ? (size_t)(end - text) - start : size - start;
-        number++;
-        if (strspn(text + start, " \t\r") >= length)
-            continue;
-        size_t index, choice;
-        snprintf(where, sizeof where, "%s line %zu", path, number);
-        if ((status = nc_json_parse(where, text + start, length, &line)) != NC_OK ||
-            (status = nc_json_size(where, line, "index", &index)) != NC_OK ||
-            (status = nc_json_size(where, line, "choice", &choice)) != NC_OK)
-            goto done;
-        if (index >= items->count || choice >= items->items[index].count ||
-            (*choices)[index] != SIZE_MAX) {
-            status =
-                nc_error(NC_BAD_INPUT,
-                         "%s: item %zu with choice %zu does not belong to these items, or came "
-                         "twice",
-                         where, index, choice);
-            goto done;
-        }
-        (*choices)[index] = choice;
-        answered++;
-        cJSON_Delete(line);
-        line = NULL;
-    }
-    if (answered != items->count)
-        status = nc_error(NC_BAD_INPUT, "%s: answers %zu of the %zu items", path, answered,
+    struct reading reading = {items, *choices, 0};
+    int status = nc_json_lines_load(path, false, read_choice, &reading);
+    if (status == NC_OK && reading.answered != items->count)
+        status = nc_error(NC_BAD_INPUT, "%s: answers %zu of the %zu items", path, reading.answered,
                           items->count);
-done:
-    cJSON_Delete(line);
-    free(text);
     return status;
 }
 

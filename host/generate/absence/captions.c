@@ -1,6 +1,7 @@
 /* The captions to extend, with the ids that they and their pictures have. */
 #include "parts.h"
 
+#include "nclip/formats/json.h"
 #include "nclip/support/error.h"
 #include "nclip/support/number.h"
 
@@ -38,9 +39,9 @@ static int note_ids(void *context, const char *where, const cJSON *object)
             return nc_error(NC_FAILED, "%s: no memory", where);
         ids->capacity = larger;
     }
-    ids->captions[ids->count] = id_text(cJSON_GetObjectItemCaseSensitive(object, "id"), &failed);
+    ids->captions[ids->count] = id_text(nc_json_member(object, "id"), &failed);
     ids->images[ids->count] =
-        id_text(cJSON_GetObjectItemCaseSensitive(object, "image_id"), &failed);
+        id_text(nc_json_member(object, "image_id"), &failed);
     ids->unnamed |= !ids->captions[ids->count];
     ids->count++;
     return failed ? nc_error(NC_FAILED, "%s: no memory", where) : NC_OK;

@@ -2,7 +2,7 @@
 #include "parts.h"
 
 #include "nclip/support/error.h"
-#include "nclip/support/files.h"
+#include "nclip/formats/text.h"
 #include "nclip/support/string_map.h"
 #include "nclip/negation/sentence.h"
 
@@ -43,11 +43,11 @@ static int add_object(struct absence *a, const char *object, size_t *capacity)
 static int read_list(struct absence *a, const char *path)
 {
     char *text, *clean;
-    size_t size, capacity = 0, number = 1;
-    int status = nc_file_read(path, LARGEST_LIST, &text, &size);
-    for (char *rest = status == NC_OK ? text : NULL, *line;
-         status == NC_OK && (line = strsep(&rest, "\n")); number++) {
-        if (line[strspn(line, " \t\r")] == 0 || line[0] == '#')
+    size_t size, length, capacity = 0;
+    int status = nc_text_read(path, LARGEST_LIST, &text, &size);
+    struct nc_lines lines = nc_lines_of(text, size);
+    for (char *line; status == NC_OK && (line = nc_lines_cut(&lines, &length));) {
+        if (nc_is_blank(line, length) || line[0] == '#')
             continue;
         enum nc_quality quality = nc_quality_object(NULL, "", line, false, &clean);
         status = quality == NC_QUALITY_GOOD
@@ -55,7 +55,7 @@ static int read_list(struct absence *a, const char *path)
                      : nc_error(NC_BAD_INPUT,
                                 "%s line %zu: \"%.60s\" is no object of at most "
                                 "three words",
-                                path, number, line);
+                                path, lines.number, line);
         free(clean);
     }
     free(text);

@@ -1,6 +1,6 @@
 /* Readers of data sets of questions. Each fills the same form; one function a data set. */
 #include "nclip/support/error.h"
-#include "nclip/support/files.h"
+#include "nclip/formats/text.h"
 #include "nclip/formats/json.h"
 #include "nclip/generate/vqa.h"
 #include "v2.h"
@@ -61,7 +61,7 @@ int nc_vqa_questions_load(const char *path, const char *annotations, double agre
     char *text = NULL;
     size_t size = 0;
     *questions = (struct nc_vqa_questions){.owned = owned};
-    int status = owned ? nc_file_read(path, (size_t)4 << 30, &text, &size)
+    int status = owned ? nc_text_read(path, (size_t)4 << 30, &text, &size)
                        : nc_error(NC_FAILED, "%s: no memory", name);
     char first = text ? text[strspn(text, " \t\r\n")] : 0;
     if (status != NC_OK)

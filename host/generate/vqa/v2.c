@@ -3,7 +3,7 @@
 #include "v2.h"
 
 #include "nclip/support/error.h"
-#include "nclip/support/files.h"
+#include "nclip/formats/text.h"
 #include "nclip/formats/json.h"
 
 #include <stdio.h>
@@ -72,7 +72,7 @@ static int compare_order(const void *a, const void *b)
 static int agreed(const char *where, const cJSON *element, const char *answer, double agreement,
                   bool *enough)
 {
-    const cJSON *answers = cJSON_GetObjectItemCaseSensitive(element, "answers"), *entry;
+    const cJSON *answers = nc_json_member(element, "answers"), *entry;
     size_t same = 0, all = 0;
     *enough = true;
     if (!answers)
@@ -131,7 +131,7 @@ static int read_answers(struct reader *reader, const char *path)
     char *text;
     size_t size;
     reader->path = strcmp(path, "-") == 0 ? "standard input" : path;
-    int status = nc_file_read(path, (size_t)4 << 30, &text, &size);
+    int status = nc_text_read(path, (size_t)4 << 30, &text, &size);
     if (status == NC_OK)
         status = nc_json_each(reader->path, text, size, "annotations", read_annotation, reader);
     free(text);

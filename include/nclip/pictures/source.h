@@ -21,12 +21,14 @@ struct nc_image_source;
  *   any case; also kinds that nc_image_decode() refuses, so that they are reported
  *   and not forgotten), sorted by the bytes of their path. Key: the path relative to
  *   the folder, with '/'. Names that start with a dot are left out; links are followed.
- * - a tar (ustar, GNU long names, pax paths and sizes; not compressed): its members
- *   with such names, in the order of the file. Key: the member's name, without a leading "./".
- *   A name that is absolute or has ".." in it is NC_BAD_INPUT.
- * - a picture (by its first bytes): itself. Key: the file's name without its folder.
- * - anything else, and "-" (standard input): a list, one path a line; empty lines are
- *   left out. Relative paths start at the list's own folder ("-": the current one).
+ * - a tar (nclip/formats/tar.h; not compressed): its members with such names, in the order of
+ *   the file; links have the content of the member that they lead to. Key: the member's name,
+ *   without a leading "./". A name that is absolute or has ".." in it, and a sparse member, are
+ *   NC_BAD_INPUT.
+ * - a picture (by its first bytes, or by its name: the decoder then says what it is instead):
+ *   itself. Key: the file's name without its folder.
+ * - other texts, and "-" (standard input): a list, one path a line; empty lines are
+ *   left out. Files of other kinds are NC_BAD_INPUT, by name. Relative paths start at the list's own folder ("-": the current one).
  *   Key: the line as written.
  *
  * Keys are unique in a folder; a list or a tar may repeat one. NC_BAD_INPUT when

@@ -8,11 +8,12 @@
  *     text        one caption a line; blank lines are none
  *     jsonl       one object a line, its member `field`
  *     json        COCO and everything like it: `field` of every object at any depth up to 8
- *     csv, tsv    RFC 4180, line feeds in quotes included; column `field`
+ *     csv, tsv    column `field` (nclip/formats/csv.h says how they are read)
  *     tar         webdataset: of each sample its .txt, or `field` of its .json
  *
- * all of them also packed with gzip or zstd. Case, word boundaries and n't are as in
- * nclip/negation/words.h; bytes that are not UTF-8 are taken as letters.
+ * all of them also packed with gzip or zstd. Lines, objects, records and samples whose caption
+ * cannot be read are counted, and the first is named with the reason. Case, word boundaries and n't
+ * are as in nclip/negation/words.h; bytes that are not UTF-8 are taken as letters.
  */
 #ifndef NCLIP_SCAN_SCAN_H
 #define NCLIP_SCAN_SCAN_H
@@ -24,7 +25,7 @@
 #include <stdint.h>
 
 enum nc_scan_format {
-    NC_SCAN_BY_NAME, /* by the file's ending, without .gz or .zst */
+    NC_SCAN_BY_NAME, /* by the file's ending, without .gz or .zst; else by its first bytes */
     NC_SCAN_TEXT,
     NC_SCAN_JSONL,
     NC_SCAN_JSON,
@@ -34,13 +35,15 @@ enum nc_scan_format {
 };
 
 enum {
-    NC_SCAN_LONGEST = 1 << 26, /* bytes of a line or record; a longer one is NC_BAD_INPUT */
+    NC_SCAN_LONGEST = 1 << 26, /* bytes of a line or record; a longer one is NC_BAD_INPUT
+                                  (NC_BLOCKS_LONGEST) */
     NC_SCAN_CAPTION = 1 << 20, /* bytes of a caption in JSON and tars that are looked at */
 };
 
 struct nc_scan_options {
     const struct nc_negation_list *words;
-    enum nc_scan_format format; /* BY_NAME: "-" and unknown endings are NC_USAGE */
+    enum nc_scan_format format;
+    const char *quotes; /* of csv and tsv: "csv", "none"; NULL: as nclip/formats/csv.h says */
     /* The member of an object or the name of a column, or (csv, tsv) its number from 1, which also
      * says that there is no row of names. NULL: the first there is of updated_caption, caption,
      * text, TEXT. */

@@ -1,3 +1,4 @@
+/* Which files: those named, and in folders those whose names end as captions' do. */
 #include "parts.h"
 
 #include "nclip/support/error.h"
@@ -124,25 +125,14 @@ static int add_folder(struct scan_files *files, const char *path, enum nc_scan_f
 static int add_path(struct scan_files *files, const char *path, enum nc_scan_format format)
 {
     struct stat information;
-    size_t length = strlen(path);
     if (strcmp(path, "-") == 0)
-        return format ? add(files, path, format, 0)
-                      : nc_error(NC_USAGE, "standard input has no name to tell its format: give "
-                                           "--format text, jsonl, json, csv, tsv or tar");
+        return add(files, path, format, 0);
     if (stat(path, &information) != 0)
         return nc_error(NC_BAD_INPUT, "%s: cannot read: %s", path, strerror(errno));
     if (S_ISDIR(information.st_mode))
         return add_folder(files, path, format);
-    if (ends_in(path, &length, ".parquet"))
-        return nc_error(NC_BAD_INPUT,
-                        "%s: Parquet is not read: let DuckDB pipe its texts in, as `nclip scan "
-                        "--help` shows",
-                        path);
-    if (!format && !(format = format_of(path)))
-        return nc_error(NC_USAGE,
-                        "%s: its name does not tell its format: give --format text, "
-                        "jsonl, json, csv, tsv or tar",
-                        path);
+    if (!format)
+        format = format_of(path); /* else its content tells it */
     return add(files, path, format,
                S_ISREG(information.st_mode) ? (uint64_t)information.st_size : 0);
 }
@@ -173,8 +163,7 @@ int scan_files_find(const char *const *paths, size_t count, const struct nc_scan
 void scan_files_free(struct scan_files *files)
 {
     for (size_t i = 0; i < files->count; i++) {
-        nc_byte_stream_close(files->items[i].stream);
-        free(files->items[i].carry);
+        scan_file_close(&files->items[i]);
         free(files->items[i].path);
     }
     free(files->items);

@@ -1,0 +1,10 @@
+/* The two halves of telling kinds apart: signatures (kind.c), and texts (text_kind.c). */
+#ifndef NCLIP_HOST_FORMATS_KIND_H
+#define NCLIP_HOST_FORMATS_KIND_H
+
+#include "nclip/formats/kind.h"
+
+/* The kind of bytes without a signature. */
+enum nc_kind nc_text_kind(const char *head, size_t size, bool whole);
+
+#endif
