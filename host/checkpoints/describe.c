@@ -51,7 +51,7 @@ static int summarize(const struct nc_model *model, struct summary *summary)
         return status;
     for (size_t i = 0; i < model->table.count; i++) {
         const struct nc_parameter *row = &model->table.rows[i];
-        const struct nc_safetensor *tensor = model->sources[i];
+        const struct nc_tensor *tensor = model->sources[i];
         summary->parameters[row->tower] += row->count;
         summary->bytes[row->tower] += tensor->bytes;
     }
@@ -69,7 +69,7 @@ static void print_row(FILE *out, const char *name, size_t text, size_t vision)
 }
 
 static void print_tensor(FILE *out, const struct nc_parameter *row,
-                         const struct nc_safetensor *tensor)
+                         const struct nc_tensor *tensor)
 {
     char shape[100] = "";
     size_t used = 0;
@@ -174,7 +174,7 @@ static bool add_tower(cJSON *root, const struct nc_model *model, const struct su
 }
 
 static bool add_parameter(cJSON *array, const struct nc_parameter *row,
-                          const struct nc_safetensor *tensor)
+                          const struct nc_tensor *tensor)
 {
     cJSON *object = cJSON_CreateObject();
     if (!cJSON_AddItemToArray(array, object)) {

@@ -2,6 +2,7 @@
 #include "staging.h"
 
 #include "nclip/support/error.h"
+#include "nclip/support/files.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -92,17 +93,17 @@ static int check_openai(const struct job *job)
 
 /* ---- tensors ---- */
 
-static const char *type_name(const struct job *job, const struct nc_safetensor *tensor)
+static const char *type_name(const struct job *job, const struct nc_tensor *tensor)
 {
-    return job->type ? nc_safetensors_type_name(*job->type) : tensor->type_name;
+    return job->type ? nc_tensor_type_name(*job->type) : tensor->type_name;
 }
 
 /* Everything that the folder holds, as it is named there. */
 static int list_all(struct job *job)
 {
     const struct nc_model *model = job->model;
-    for (size_t i = 0; i < nc_safetensors_count(model->file); i++) {
-        const struct nc_safetensor *tensor = nc_safetensors_at(model->file, i);
+    for (size_t i = 0; i < nc_tensors_count(model->file); i++) {
+        const struct nc_tensor *tensor = nc_tensors_at(model->file, i);
         struct nc_output *output = nc_outputs_add(&job->outputs);
         if (!output)
             return no_memory(job);
@@ -138,7 +139,7 @@ static int list_openai_row(struct job *job, size_t i)
 {
     const struct nc_model *model = job->model;
     const struct nc_parameter *row = &model->table.rows[i];
-    const struct nc_safetensor *const *sources = &model->sources[i];
+    const struct nc_tensor *const *sources = &model->sources[i];
     if (row->openai_slice > 0)
         return NC_OK;
     struct nc_output *output = nc_outputs_add(&job->outputs);

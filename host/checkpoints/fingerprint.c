@@ -29,7 +29,7 @@ int nc_model_vision_hash(const struct nc_model *model, char hash[17])
     XXH3_64bits_update(state, line, (size_t)length);
     for (size_t i = 0; i < model->table.count; i++) {
         const struct nc_parameter *row = &model->table.rows[i];
-        const struct nc_safetensor *tensor = model->sources[i];
+        const struct nc_tensor *tensor = model->sources[i];
         if (row->tower != NC_TOWER_VISION)
             continue;
         length = snprintf(line, sizeof line, "%s %s\n", row->name, tensor->type_name);
@@ -37,7 +37,7 @@ int nc_model_vision_hash(const struct nc_model *model, char hash[17])
         for (size_t start = 0; start < tensor->bytes; start += CHUNK) {
             size_t size = tensor->bytes - start < CHUNK ? tensor->bytes - start : CHUNK;
             XXH3_64bits_update(state, tensor->data + start, size);
-            nc_safetensors_release(model->file, tensor, start, size);
+            nc_tensors_release(model->file, tensor, start, size);
         }
     }
     snprintf(hash, 17, "%016llx", (unsigned long long)XXH3_64bits_digest(state));

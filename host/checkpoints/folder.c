@@ -1,6 +1,7 @@
 #include "folder.h"
 
 #include "nclip/support/error.h"
+#include "nclip/support/files.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -11,7 +12,7 @@
  * that a run plans. */
 enum { CHUNK = 1 << 20, SLICE = 1 << 15 };
 
-static bool same_shape(const struct nc_parameter *row, const struct nc_safetensor *tensor)
+static bool same_shape(const struct nc_parameter *row, const struct nc_tensor *tensor)
 {
     return row->rank == tensor->rank &&
            memcmp(row->shape, tensor->shape, row->rank * sizeof row->shape[0]) == 0;
@@ -28,9 +29,9 @@ const char *nc_shape_text(size_t rank, const size_t *shape, char *text, size_t s
 }
 
 static int check_tensor(const struct nc_model *model, const struct nc_parameter *row,
-                        const struct nc_safetensor *tensor)
+                        const struct nc_tensor *tensor)
 {
-    const char *path = nc_safetensors_path(model->file, tensor);
+    const char *path = nc_tensors_path(model->file, tensor);
     char expected[120], actual[220];
     if (!same_shape(row, tensor))
         return nc_error(NC_BAD_INPUT,
@@ -52,7 +53,7 @@ static int missing_error(const struct nc_model *model, const char *first, size_t
     char more[48] = "";
     if (missing > 1)
         snprintf(more, sizeof more, " (and %zu more)", missing - 1);
-    bool openai = nc_safetensors_find(model->file, "visual.class_embedding") != NULL;
+    bool openai = nc_tensors_find(model->file, "visual.class_embedding") != NULL;
     return nc_error(NC_BAD_INPUT, "%s: tensor \"%s\"%s is missing; %s", model->folder, first, more,
                     openai
                         ? "the names are OpenAI's and open_clip's, so use nclip import first"
@@ -69,7 +70,7 @@ static int bind_tensors(struct nc_model *model)
     size_t missing = 0;
     int status = NC_OK;
     for (size_t i = 0; i < table->count; i++) {
-        model->sources[i] = nc_safetensors_find(model->file, table->rows[i].name);
+        model->sources[i] = nc_tensors_find(model->file, table->rows[i].name);
         if (!model->sources[i]) {
             if (!missing++)
                 first_missing = table->rows[i].name;
@@ -95,7 +96,7 @@ static bool is_position_ids(const char *name)
 static int list_unknown(struct nc_model *model)
 {
     const struct nc_parameter_table *table = &model->table;
-    size_t tensors = nc_safetensors_count(model->file);
+    size_t tensors = nc_tensors_count(model->file);
     const char **known = malloc(table->count * sizeof *known);
     model->unknown = malloc((tensors + 1) * sizeof *model->unknown);
     if (!known || !model->unknown) {
@@ -106,7 +107,7 @@ static int list_unknown(struct nc_model *model)
         known[i] = table->rows[i].name;
     qsort(known, table->count, sizeof *known, compare_names);
     for (size_t i = 0; i < tensors; i++) {
-        const char *name = nc_safetensors_at(model->file, i)->name;
+        const char *name = nc_tensors_at(model->file, i)->name;
         if (!is_position_ids(name) &&
             !bsearch(&name, known, table->count, sizeof *known, compare_names))
             model->unknown[model->unknown_count++] = name;
@@ -136,7 +137,7 @@ int nc_model_open(const char *folder, struct nc_model **out)
             nc_error_prefix(status, "%s", config);
     }
     if (status == NC_OK)
-        status = nc_safetensors_open(folder, &model->file);
+        status = nc_tensors_open(folder, &model->file);
     if (status == NC_OK)
         status = bind_tensors(model);
     if (status == NC_OK)
@@ -154,7 +155,7 @@ void nc_model_close(struct nc_model *model)
 {
     if (!model)
         return;
-    nc_safetensors_close(model->file);
+    nc_tensors_close(model->file);
     nc_parameter_table_destroy(&model->table);
     free(model->sources);
     free(model->unknown);
@@ -227,7 +228,7 @@ size_t nc_first_non_finite(const float *values, size_t count)
 }
 
 static int load_tensor(const struct nc_model *model, const struct nc_parameter *row,
-                       const struct nc_safetensor *tensor, float *out)
+                       const struct nc_tensor *tensor, float *out)
 {
     size_t element = nc_type_size(tensor->type);
     for (size_t start = 0; start < row->count; start += CHUNK) {
@@ -243,12 +244,12 @@ static int load_tensor(const struct nc_model *model, const struct nc_parameter *
             if (bad < length && start + slice + bad < first_bad)
                 first_bad = start + slice + bad;
         }
-        nc_safetensors_release(model->file, tensor, start * element, count * element);
+        nc_tensors_release(model->file, tensor, start * element, count * element);
         if (first_bad != SIZE_MAX)
             return nc_error(NC_BAD_INPUT,
                             "%s: tensor \"%s\" holds %g at element %zu; a model needs "
                             "finite weights",
-                            nc_safetensors_path(model->file, tensor), row->name,
+                            nc_tensors_path(model->file, tensor), row->name,
                             (double)out[first_bad], first_bad);
     }
     return NC_OK;

@@ -4,14 +4,14 @@
 #define NCLIP_HOST_CHECKPOINTS_FOLDER_H
 
 #include "nclip/checkpoints/folder.h"
-#include "nclip/checkpoints/safetensors.h"
+#include "nclip/checkpoints/tensors.h"
 
 struct nc_model {
     char *folder;
     struct nc_model_shape shape;
     struct nc_parameter_table table;
-    struct nc_safetensors *file;
-    const struct nc_safetensor **sources; /* [table.count] where each row lies */
+    struct nc_tensors *file;
+    const struct nc_tensor **sources; /* [table.count] where each row lies */
     const char **unknown;                 /* [unknown_count] names that no row has */
     size_t unknown_count;
 };

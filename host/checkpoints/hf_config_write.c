@@ -2,6 +2,7 @@
 #include "staging.h"
 
 #include "nclip/support/error.h"
+#include "nclip/support/files.h"
 #include "nclip/support/number.h"
 
 /* Failed writes are remembered by the writer until commit. */

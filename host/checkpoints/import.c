@@ -2,6 +2,7 @@
 #include "staging.h"
 
 #include "nclip/support/error.h"
+#include "nclip/support/files.h"
 #include "nclip/tokenizer/tokenizer.h"
 
 #include <math.h>
@@ -14,7 +15,7 @@ struct job {
     char *folder;  /* that the weights are in */
     char *weights; /* the file, or the folder of shards */
     char *config;  /* open_clip_config.json, or NULL */
-    struct nc_safetensors *file;
+    struct nc_tensors *file;
     struct nc_model_shape shape;
     struct nc_preprocess preprocess;
     struct nc_parameter_table table;
@@ -30,17 +31,11 @@ static int no_memory(const struct job *job)
 
 static int find_files(struct job *job)
 {
-    static const char *const pickles[] = {".pt", ".pth", ".bin", ".ckpt"};
     static const char *const names[] = {NC_OPEN_CLIP_WEIGHTS,
-                                        "open_clip_pytorch_model.safetensors"};
+                                        "open_clip_pytorch_model.safetensors",
+                                        "open_clip_pytorch_model.bin"};
     const char *slash = strrchr(job->path, '/');
     bool folder = nc_folder_exists(job->path);
-    for (size_t i = 0; !folder && i < sizeof pickles / sizeof pickles[0]; i++)
-        if (nc_path_ends(job->path, pickles[i]))
-            return nc_error(NC_BAD_INPUT,
-                            "%s: a PyTorch pickle, which may run code when it is read; save its "
-                            "state dict with safetensors.torch.save_file() first",
-                            job->path);
     job->folder = folder  ? strdup(job->path)
                   : slash ? strndup(job->path, (size_t)(slash - job->path) + 1)
                           : strdup(".");
@@ -86,11 +81,11 @@ static const struct {
 static int check_kind(const struct job *job)
 {
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
-        for (size_t k = 0; k < nc_safetensors_count(job->file); k++) {
-            const struct nc_safetensor *tensor = nc_safetensors_at(job->file, k);
+        for (size_t k = 0; k < nc_tensors_count(job->file); k++) {
+            const struct nc_tensor *tensor = nc_tensors_at(job->file, k);
             if (strncmp(tensor->name, others[i].prefix, strlen(others[i].prefix)) == 0)
                 return nc_error(NC_BAD_INPUT, "%s: tensor \"%s\" is of %s",
-                                nc_safetensors_path(job->file, tensor), tensor->name,
+                                nc_tensors_path(job->file, tensor), tensor->name,
                                 others[i].what);
         }
     }
@@ -100,7 +95,7 @@ static int check_kind(const struct job *job)
 static bool has_facts(const struct job *job)
 {
     for (size_t i = 0; i < NC_OPENAI_FACTS; i++)
-        if (!nc_safetensors_find(job->file, nc_openai_facts[i]))
+        if (!nc_tensors_find(job->file, nc_openai_facts[i]))
             return false;
     return true;
 }
@@ -110,10 +105,10 @@ static bool has_facts(const struct job *job)
 /* The tensor of a role by its name in `names`, with as many dimensions as the row. */
 static int find_role(const struct job *job, const struct nc_parameter_table *names,
                      enum nc_tower tower, enum nc_role role, int block,
-                     const struct nc_safetensor **tensor)
+                     const struct nc_tensor **tensor)
 {
     const struct nc_parameter *row = nc_parameter_find(names, tower, role, block);
-    *tensor = nc_safetensors_find(job->file, row->openai_name);
+    *tensor = nc_tensors_find(job->file, row->openai_name);
     if (!*tensor)
         return nc_error(NC_BAD_INPUT,
                         "%s: tensor \"%s\" is missing; this is no CLIP by OpenAI's or open_clip's "
@@ -137,7 +132,7 @@ static size_t count_layers(const struct job *job, const struct nc_parameter_tabl
     for (size_t i = 0; i < names->count; i++) {
         const struct nc_parameter *row = &names->rows[i];
         if (row->tower == tower && row->block >= (int)layers &&
-            nc_safetensors_find(job->file, row->openai_name))
+            nc_tensors_find(job->file, row->openai_name))
             layers = (size_t)row->block + 1;
     }
     return layers;
@@ -156,7 +151,7 @@ static int shape_from_tensors(struct job *job)
                                    .patch_size = 1,
                                    .channels = 1};
     struct nc_parameter_table names;
-    const struct nc_safetensor *token, *position, *projection, *patch, *places, *fc[2];
+    const struct nc_tensor *token, *position, *projection, *patch, *places, *fc[2];
     int status = nc_parameter_table_create(&probe, &names);
     if (status != NC_OK)
         return status;
@@ -246,7 +241,7 @@ static int find_shape(struct job *job)
 /* ---- tensors ---- */
 
 static int add_row(struct job *job, const struct nc_parameter *row,
-                   const struct nc_safetensor *tensor)
+                   const struct nc_tensor *tensor)
 {
     char expected_text[120], actual_text[220];
     size_t expected[4];
@@ -257,7 +252,7 @@ static int add_row(struct job *job, const struct nc_parameter *row,
     }
     if (row->openai_slice >= 0)
         expected[0] *= 3;
-    const char *path = nc_safetensors_path(job->file, tensor);
+    const char *path = nc_tensors_path(job->file, tensor);
     /* open_clip has logit_scale of one dimension as well */
     bool one = row->rank == 0 && tensor->rank == 1 && tensor->shape[0] == 1;
     if (!one && (tensor->rank != row->rank ||
@@ -277,7 +272,7 @@ static int add_row(struct job *job, const struct nc_parameter *row,
     nc_output_take(output, job->file, tensor);
     output->name = row->name;
     if (job->options->type)
-        output->type_name = nc_safetensors_type_name(*job->options->type);
+        output->type_name = nc_tensor_type_name(*job->options->type);
     output->rank = row->rank;
     memcpy(output->shape, row->shape, sizeof row->shape);
     output->pieces[0].transposed = row->openai_transposed;
@@ -294,7 +289,7 @@ static int list_tensors(struct job *job)
     int status = NC_OK;
     for (size_t i = 0; i < job->table.count; i++) {
         const struct nc_parameter *row = &job->table.rows[i];
-        const struct nc_safetensor *tensor = nc_safetensors_find(job->file, row->openai_name);
+        const struct nc_tensor *tensor = nc_tensors_find(job->file, row->openai_name);
         if (!tensor && !first_missing)
             first_missing = row->openai_name;
         missing += !tensor && row->openai_slice <= 0; /* query, key and value are one */
@@ -324,8 +319,8 @@ static int check_unknown(const struct job *job)
     for (size_t i = 0; i < job->table.count; i++)
         known[i] = job->table.rows[i].openai_name;
     qsort(known, job->table.count, sizeof *known, by_name);
-    for (size_t i = 0; i < nc_safetensors_count(job->file) && !unknown; i++) {
-        const char *name = nc_safetensors_at(job->file, i)->name;
+    for (size_t i = 0; i < nc_tensors_count(job->file) && !unknown; i++) {
+        const char *name = nc_tensors_at(job->file, i)->name;
         bool fact = strcmp(name, mask) == 0;
         for (size_t k = 0; k < NC_OPENAI_FACTS; k++)
             fact = fact || strcmp(name, nc_openai_facts[k]) == 0;
@@ -404,7 +399,7 @@ int nc_model_import(const char *path, const struct nc_import_options *options, c
     *has_tokenizer = false;
     int status = find_files(&job);
     if (status == NC_OK)
-        status = nc_safetensors_open(job.weights, &job.file);
+        status = nc_tensors_open(job.weights, &job.file);
     if (status == NC_OK)
         status = check_kind(&job);
     if (status == NC_OK)
@@ -422,7 +417,7 @@ int nc_model_import(const char *path, const struct nc_import_options *options, c
         status = nc_staging_end(&staging, write_folder(&job, tokenizer, &staging));
     nc_outputs_free(&job.outputs);
     nc_parameter_table_destroy(&job.table);
-    nc_safetensors_close(job.file);
+    nc_tensors_close(job.file);
     free(job.folder);
     free(job.weights);
     free(job.config);

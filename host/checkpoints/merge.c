@@ -2,6 +2,7 @@
 #include "staging.h"
 
 #include "nclip/support/error.h"
+#include "nclip/support/files.h"
 #include "nclip/formats/json.h"
 
 #include <stdlib.h>
@@ -56,15 +57,15 @@ static int list_tensors(const struct nc_model *base, const struct nc_model *tune
                         const enum nc_type *type, struct nc_outputs *outputs)
 {
     for (size_t i = 0; i < base->table.count; i++) {
-        const struct nc_safetensor *from = base->sources[i], *to = tuned->sources[i];
+        const struct nc_tensor *from = base->sources[i], *to = tuned->sources[i];
         struct nc_output *output = nc_outputs_add(outputs);
         if (!output)
             return nc_error(NC_FAILED, "%s: no memory for its tensors", base->folder);
         nc_output_take(output, base->file, from);
         output->name = base->table.rows[i].name;
         bool same = from->type == to->type && memcmp(from->data, to->data, from->bytes) == 0;
-        nc_safetensors_release(base->file, from, 0, from->bytes);
-        nc_safetensors_release(tuned->file, to, 0, to->bytes);
+        nc_tensors_release(base->file, from, 0, from->bytes);
+        nc_tensors_release(tuned->file, to, 0, to->bytes);
         if (!same && alpha == 1) {
             nc_output_take(output, tuned->file, to);
             output->type_name = "F32";
@@ -77,7 +78,7 @@ static int list_tensors(const struct nc_model *base, const struct nc_model *tune
             output->type_name = "F32";
         }
         if (type)
-            output->type_name = nc_safetensors_type_name(*type);
+            output->type_name = nc_tensor_type_name(*type);
     }
     return NC_OK;
 }

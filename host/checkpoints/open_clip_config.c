@@ -3,6 +3,7 @@
 #include "exchange.h"
 
 #include "nclip/support/error.h"
+#include "nclip/support/files.h"
 #include "nclip/formats/json.h"
 #include "nclip/support/number.h"
 

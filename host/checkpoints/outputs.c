@@ -1,5 +1,7 @@
 #include "outputs.h"
 
+#include "nclip/checkpoints/safetensors.h"
+
 #include "folder.h"
 #include "nclip/support/error.h"
 
@@ -33,8 +35,8 @@ void nc_outputs_free(struct nc_outputs *outputs)
     *outputs = (struct nc_outputs){0};
 }
 
-void nc_output_take(struct nc_output *output, const struct nc_safetensors *file,
-                    const struct nc_safetensor *tensor)
+void nc_output_take(struct nc_output *output, const struct nc_tensors *file,
+                    const struct nc_tensor *tensor)
 {
     output->type_name = tensor->type_name;
     output->rank = tensor->rank;
@@ -55,7 +57,7 @@ enum nc_type nc_outputs_type(const struct nc_outputs *outputs)
         first = name;
     }
     for (enum nc_type type = NC_BFLOAT16; first && type <= NC_FLOAT16; type++)
-        if (strcmp(first, nc_safetensors_type_name(type)) == 0)
+        if (strcmp(first, nc_tensor_type_name(type)) == 0)
             return type;
     return NC_FLOAT32;
 }
@@ -68,7 +70,7 @@ static int copy_bytes(struct nc_safetensors_writer *writer, const struct nc_piec
     for (size_t start = 0; start < bytes && status == NC_OK; start += 4 * CHUNK) {
         size_t size = bytes - start < 4 * CHUNK ? bytes - start : 4 * CHUNK;
         status = nc_safetensors_writer_data(writer, piece->tensor->data + begin + start, size);
-        nc_safetensors_release(piece->file, piece->tensor, begin + start, size);
+        nc_tensors_release(piece->file, piece->tensor, begin + start, size);
     }
     return status;
 }
@@ -89,7 +91,7 @@ static const float *read_values(const struct nc_piece *piece, const uint8_t *dat
     for (size_t i = 0; i < count; i++)
         buffers->values[i] = (float)((1 - piece->alpha) * (double)buffers->values[i] +
                                      piece->alpha * (double)buffers->other[i]);
-    nc_safetensors_release(piece->other_file, piece->other, at * other_element,
+    nc_tensors_release(piece->other_file, piece->other, at * other_element,
                            count * other_element);
     return buffers->values;
 }
@@ -141,7 +143,7 @@ static int write_piece(const char *path, struct nc_safetensors_writer *writer,
     if (same && !piece->transposed)
         return copy_bytes(writer, piece);
     enum nc_type type = NC_FLOAT32;
-    while (type < NC_FLOAT16 && strcmp(nc_safetensors_type_name(type), output->type_name) != 0)
+    while (type < NC_FLOAT16 && strcmp(nc_tensor_type_name(type), output->type_name) != 0)
         type++;
     if (!piece->transposed) {
         const uint8_t *data =
@@ -149,7 +151,7 @@ static int write_piece(const char *path, struct nc_safetensors_writer *writer,
                           : NULL;
         int status = write_converted(path, writer, output, piece, data, type, buffers);
         if (piece->tensor)
-            nc_safetensors_release(piece->file, piece->tensor, 0, piece->tensor->bytes);
+            nc_tensors_release(piece->file, piece->tensor, 0, piece->tensor->bytes);
         return status;
     }
     uint8_t *data = transpose(output, piece);
@@ -166,7 +168,7 @@ static size_t *writing_order(const struct nc_outputs *outputs)
     size_t placed = 0, *order = malloc((outputs->count + 1) * sizeof *order);
     for (size_t size = 8; order && size; size /= 2) {
         for (size_t i = 0; i < outputs->count; i++) {
-            if (nc_safetensors_type_size(outputs->items[i].type_name) == size)
+            if (nc_tensor_type_size(outputs->items[i].type_name) == size)
                 order[placed++] = i;
         }
     }

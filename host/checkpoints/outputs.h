@@ -4,28 +4,28 @@
 #ifndef NCLIP_HOST_CHECKPOINTS_OUTPUTS_H
 #define NCLIP_HOST_CHECKPOINTS_OUTPUTS_H
 
-#include "nclip/checkpoints/safetensors.h"
+#include "nclip/checkpoints/tensors.h"
 #include "nclip/support/types.h"
 
 #include <stdbool.h>
 
 struct nc_piece {
-    const struct nc_safetensors *file; /* of `tensor` */
-    const struct nc_safetensor *tensor;
+    const struct nc_tensors *file; /* of `tensor` */
+    const struct nc_tensor *tensor;
     size_t first, count; /* the elements of it that are taken */
     bool transposed;     /* the source is a matrix [columns, rows] of what is written */
     const float *values; /* [count] instead of a tensor, when not NULL */
     const void *bytes;   /* [count] bytes instead, in the output's type, when not NULL */
     /* (1 - alpha) x tensor + alpha x other, computed in double, when `other` is not NULL */
-    const struct nc_safetensors *other_file;
-    const struct nc_safetensor *other;
+    const struct nc_tensors *other_file;
+    const struct nc_tensor *other;
     double alpha;
 };
 
 struct nc_output {
     const char *name;      /* borrowed */
     const char *type_name; /* as in the file: "F32" */
-    size_t rank, shape[NC_SAFETENSORS_RANK];
+    size_t rank, shape[NC_TENSOR_RANK];
     struct nc_piece pieces[3]; /* end to end */
     size_t piece_count;
 };
@@ -40,8 +40,8 @@ struct nc_output *nc_outputs_add(struct nc_outputs *outputs);
 void nc_outputs_free(struct nc_outputs *outputs);
 
 /* `output` takes all of `tensor`: its shape, its type and its bytes. */
-void nc_output_take(struct nc_output *output, const struct nc_safetensors *file,
-                    const struct nc_safetensor *tensor);
+void nc_output_take(struct nc_output *output, const struct nc_tensors *file,
+                    const struct nc_tensor *tensor);
 
 /* What config.json is to say: the type of all, or fp32 when they differ (it holds all exactly).
  * What are no numbers with a point, such as an old checkpoint's position_ids, does not count. */

@@ -1,6 +1,8 @@
 #include "nclip/checkpoints/safetensors.h"
+#include "nclip/checkpoints/tensors.h"
 
 #include "nclip/support/error.h"
+#include "nclip/support/files.h"
 #include "nclip/formats/json.h"
 
 #include <stdio.h>
@@ -82,8 +84,8 @@ int nc_safetensors_writer_declare(struct nc_safetensors_writer *writer, const ch
                                   const char *type_name, size_t rank, const size_t *shape)
 {
     char text[128];
-    size_t bytes = nc_safetensors_type_size(type_name);
-    if (writer->header_written || !bytes || rank > NC_SAFETENSORS_RANK)
+    size_t bytes = nc_tensor_type_size(type_name);
+    if (writer->header_written || !bytes || rank > NC_TENSOR_RANK)
         return nc_error(NC_FAILED,
                         "%s: tensor \"%.200s\" of type %.20s and %zu dimensions cannot "
                         "be declared here",

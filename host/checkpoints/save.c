@@ -3,13 +3,14 @@
 #include "staging.h"
 
 #include "nclip/support/error.h"
+#include "nclip/support/files.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 /* The tensor's row when its bytes come from the text tower's parameters, else NULL. */
 static const struct nc_parameter *text_row(const struct nc_model *model,
-                                           const struct nc_safetensor *tensor)
+                                           const struct nc_tensor *tensor)
 {
     for (size_t i = 0; i < model->table.count; i++) {
         if (model->table.rows[i].tower == NC_TOWER_TEXT && model->sources[i] == tensor)
@@ -23,8 +24,8 @@ static int write_tensors(const struct nc_model *model, const char *path,
 {
     struct nc_outputs outputs = {0};
     int status = NC_OK;
-    for (size_t i = 0; i < nc_safetensors_count(model->file) && status == NC_OK; i++) {
-        const struct nc_safetensor *tensor = nc_safetensors_at(model->file, i);
+    for (size_t i = 0; i < nc_tensors_count(model->file) && status == NC_OK; i++) {
+        const struct nc_tensor *tensor = nc_tensors_at(model->file, i);
         const struct nc_parameter *row = text_row(model, tensor);
         struct nc_output *output = nc_outputs_add(&outputs);
         if (!output) {
@@ -34,7 +35,7 @@ static int write_tensors(const struct nc_model *model, const char *path,
         output->name = tensor->name;
         nc_output_take(output, model->file, tensor);
         if (row) {
-            output->type_name = nc_safetensors_type_name(type);
+            output->type_name = nc_tensor_type_name(type);
             output->pieces[0] =
                 (struct nc_piece){.values = text_parameters + row->offset, .count = row->count};
         }

@@ -8,18 +8,20 @@
 #include <string.h>
 
 static const struct nc_help help = {
-    .usage = "nclip import FILE|DIR --out DIR [--from open_clip|openai]",
+    .usage = "nclip import SOURCE --out DIR [--from open_clip|openai]",
     .purpose =
-        "Makes a Hugging Face folder of open_clip's or OpenAI's weights (safetensors): names and "
-        "layouts change, values and types do not. Of a folder, open_clip_model.safetensors or "
-        "model.safetensors is read, with the tokenizer files that lie beside it.\n\n"
+        "Makes a Hugging Face folder of open_clip's or OpenAI's weights: names and layouts change, "
+        "values and types do not. SOURCE is a file (safetensors; or .pt, .pth, .bin: a state dict, a "
+        "training checkpoint, OpenAI's TorchScript, of which nothing is run), the index of several, "
+        "or a folder, of which open_clip_model.safetensors, open_clip_pytorch_model.bin, "
+        "model.safetensors or pytorch_model.bin is read, with the tokenizer files beside it.\n\n"
         "Sizes come from the tensors; heads, activation and preprocessing from "
         "open_clip_config.json. "
         "OpenAI's weights have no config: heads of 64 and quick_gelu are a fact of that format. "
         "Models with other towers (ResNets, timm's, other text towers, CoCa, SigLIP) are refused, "
         "and so is any tensor that has no place in a CLIP.",
     .examples = "nclip import CLIP-ViT-B-32-laion2B --out clip-b32-laion\n"
-                "nclip import ViT-L-14.safetensors --from openai --tokenizer clip-l14 --out l14",
+                "nclip import ViT-L-14.pt --from openai --tokenizer clip-l14 --out l14",
     .positional_least = 1,
     .positional_most = 1,
 };

@@ -4,6 +4,7 @@
 #include "nclip/support/files.h"
 #include "nclip/formats/json.h"
 #include "nclip/checkpoints/safetensors.h"
+#include "nclip/checkpoints/tensors.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -298,8 +299,8 @@ static int read_position(const char *path, const struct nc_examples *examples,
 
 static int read_moments(const char *path, const struct nc_step *step, float *const moments[2])
 {
-    struct nc_safetensors *file;
-    int status = nc_safetensors_open(path, &file);
+    struct nc_tensors *file;
+    int status = nc_tensors_open(path, &file);
     if (status != NC_OK)
         return status;
     char name[128];
@@ -309,7 +310,7 @@ static int read_moments(const char *path, const struct nc_step *step, float *con
             if (!has_moments(step, row))
                 continue;
             snprintf(name, sizeof name, "%s.%s", moment_names[which], row->name);
-            const struct nc_safetensor *tensor = nc_safetensors_find(file, name);
+            const struct nc_tensor *tensor = nc_tensors_find(file, name);
             if (!tensor || tensor->type != NC_FLOAT32 || tensor->count != row->count)
                 status = nc_error(NC_BAD_INPUT, "%s: \"%s\" is missing or has another shape", path,
                                   name);
@@ -320,7 +321,7 @@ static int read_moments(const char *path, const struct nc_step *step, float *con
     if (status == NC_OK)
         status =
             step->ops->synchronize(step->ops->backend); /* the file's bytes are read until then */
-    nc_safetensors_close(file);
+    nc_tensors_close(file);
     return status;
 }
 

@@ -3,7 +3,7 @@
 #include "nclip/encoder/encoder.h"
 #include "nclip/support/error.h"
 #include "nclip/checkpoints/exchange.h"
-#include "nclip/checkpoints/safetensors.h"
+#include "nclip/checkpoints/tensors.h"
 #include "support/temporary_folder.h"
 
 #include <math.h>
@@ -34,14 +34,14 @@ static struct nc_model *import(const char *source, const char *folder)
     return model;
 }
 
-static void compare_logits(const struct nc_model *model, const struct nc_safetensors *golden)
+static void compare_logits(const struct nc_model *model, const struct nc_tensors *golden)
 {
     static const char *const texts[TEXTS] = {"a red circle", "a shape that is not red",
                                              "no triangle", ""};
     const struct nc_encoder_options options = {.text = true, .vision = true};
     float text[TEXTS][EMBEDDING], image[PICTURES][EMBEDDING];
-    const float *pixels = (const float *)(const void *)nc_safetensors_find(golden, "pixels")->data;
-    const float *logits = (const float *)(const void *)nc_safetensors_find(golden, "logits")->data;
+    const float *pixels = (const float *)(const void *)nc_tensors_find(golden, "pixels")->data;
+    const float *logits = (const float *)(const void *)nc_tensors_find(golden, "logits")->data;
     struct nc_ops *ops;
     struct nc_encoder *encoder;
     done(nc_ops_create("cpu", 0, &ops));
@@ -65,25 +65,25 @@ static void compare_logits(const struct nc_model *model, const struct nc_safeten
 
 static void compare_tensors(const char *source, const char *folder)
 {
-    struct nc_safetensors *theirs, *ours;
+    struct nc_tensors *theirs, *ours;
     char *name = nc_path_join(source, "open_clip_model.safetensors");
-    done(nc_safetensors_open(name, &theirs));
+    done(nc_tensors_open(name, &theirs));
     free(name);
     name = nc_path_join(folder, "open_clip_model.safetensors");
-    done(nc_safetensors_open(name, &ours));
+    done(nc_tensors_open(name, &ours));
     free(name);
-    assert_int_equal(nc_safetensors_count(theirs), nc_safetensors_count(ours));
-    for (size_t i = 0; i < nc_safetensors_count(theirs); i++) {
-        const struct nc_safetensor *one = nc_safetensors_at(theirs, i);
-        const struct nc_safetensor *other = nc_safetensors_find(ours, one->name);
+    assert_int_equal(nc_tensors_count(theirs), nc_tensors_count(ours));
+    for (size_t i = 0; i < nc_tensors_count(theirs); i++) {
+        const struct nc_tensor *one = nc_tensors_at(theirs, i);
+        const struct nc_tensor *other = nc_tensors_find(ours, one->name);
         if (!other || one->rank != other->rank || one->bytes != other->bytes ||
             memcmp(one->shape, other->shape, sizeof one->shape) != 0 ||
             strcmp(one->type_name, other->type_name) != 0 ||
             memcmp(one->data, other->data, one->bytes) != 0)
             fail_msg("\"%s\" differs", one->name);
     }
-    nc_safetensors_close(theirs);
-    nc_safetensors_close(ours);
+    nc_tensors_close(theirs);
+    nc_tensors_close(ours);
 }
 
 static void models_of_open_clip_compute_the_same(void **state)
@@ -91,17 +91,17 @@ static void models_of_open_clip_compute_the_same(void **state)
     (void)state;
     static const char *const sources[] = {"checkpoints/open_clip/gelu", "checkpoints/open_clip/quick_gelu"};
     for (size_t i = 0; i < 2; i++) {
-        struct nc_safetensors *golden;
+        struct nc_tensors *golden;
         char *temporary = temporary_folder_create();
         char *folder = nc_path_join(temporary, "imported"),
              *again = nc_path_join(temporary, "again");
         char *path = nc_path_join(sources[i], "golden.safetensors");
         struct nc_model *model = import(sources[i], folder);
-        done(nc_safetensors_open(path, &golden));
+        done(nc_tensors_open(path, &golden));
         compare_logits(model, golden);
         done(nc_model_export(model, NC_FORMAT_OPEN_CLIP, NULL, again));
         compare_tensors(sources[i], again);
-        nc_safetensors_close(golden);
+        nc_tensors_close(golden);
         nc_model_close(model);
         free(path);
         free(folder);

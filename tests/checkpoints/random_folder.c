@@ -3,6 +3,7 @@
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
 #include "nclip/checkpoints/safetensors.h"
+#include "nclip/checkpoints/tensors.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -81,7 +82,7 @@ void random_folder_write(const char *folder, const struct nc_model_shape *shape,
     for (size_t i = 0; i < table.count; i++)
         assert_int_equal(
             nc_safetensors_writer_declare(writer, table.rows[i].name,
-                                          nc_safetensors_type_name(types[table.rows[i].tower]),
+                                          nc_tensor_type_name(types[table.rows[i].tower]),
                                           table.rows[i].rank, table.rows[i].shape),
             NC_OK);
     for (size_t i = 0; i < table.count; i++) {

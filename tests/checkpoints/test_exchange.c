@@ -5,6 +5,7 @@
 #include "nclip/support/files.h"
 #include "nclip/formats/json.h"
 #include "nclip/checkpoints/safetensors.h"
+#include "nclip/checkpoints/tensors.h"
 #include "support/temporary_folder.h"
 
 #include <math.h>
@@ -77,30 +78,30 @@ static void refused(int status, const char *says)
         fail_msg("\"%s\" does not say \"%s\"", nc_error_message(), says);
 }
 
-static struct nc_safetensors *open_tensors(void **state, const char *name)
+static struct nc_tensors *open_tensors(void **state, const char *name)
 {
-    struct nc_safetensors *file;
+    struct nc_tensors *file;
     char *path = inside(state, name);
-    done(nc_safetensors_open(path, &file));
+    done(nc_tensors_open(path, &file));
     free(path);
     return file;
 }
 
 static void assert_same_tensors(void **state, const char *left, const char *right)
 {
-    struct nc_safetensors *a = open_tensors(state, left), *b = open_tensors(state, right);
-    assert_int_equal(nc_safetensors_count(a), nc_safetensors_count(b));
-    for (size_t i = 0; i < nc_safetensors_count(a); i++) {
-        const struct nc_safetensor *one = nc_safetensors_at(a, i);
-        const struct nc_safetensor *other = nc_safetensors_find(b, one->name);
+    struct nc_tensors *a = open_tensors(state, left), *b = open_tensors(state, right);
+    assert_int_equal(nc_tensors_count(a), nc_tensors_count(b));
+    for (size_t i = 0; i < nc_tensors_count(a); i++) {
+        const struct nc_tensor *one = nc_tensors_at(a, i);
+        const struct nc_tensor *other = nc_tensors_find(b, one->name);
         if (!other || other->rank != one->rank || other->bytes != one->bytes ||
             memcmp(other->shape, one->shape, sizeof one->shape) != 0 ||
             strcmp(other->type_name, one->type_name) != 0 ||
             memcmp(other->data, one->data, one->bytes) != 0)
             fail_msg("%s and %s: \"%s\" differs", left, right, one->name);
     }
-    nc_safetensors_close(a);
-    nc_safetensors_close(b);
+    nc_tensors_close(a);
+    nc_tensors_close(b);
 }
 
 static void assert_same_shape(void **state, const char *left, const char *right)
@@ -163,14 +164,14 @@ static void the_openai_form_is_what_the_table_says(void **state)
     free(folder);
     done(export_as(state, "from", NC_FORMAT_OPENAI, NULL, "there"));
     struct nc_model *model = open_model(state, "from");
-    struct nc_safetensors *a = open_tensors(state, "from"), *b = open_tensors(state, "there");
+    struct nc_tensors *a = open_tensors(state, "from"), *b = open_tensors(state, "there");
     const struct nc_parameter_table *table = nc_model_table(model);
     size_t tensors = 3; /* the facts */
     for (size_t i = 0; i < table->count; i++) {
         const struct nc_parameter *row = &table->rows[i];
         tensors += row->openai_slice <= 0;
-        const float *one = (const float *)(const void *)nc_safetensors_find(a, row->name)->data;
-        const struct nc_safetensor *tensor = nc_safetensors_find(b, row->openai_name);
+        const float *one = (const float *)(const void *)nc_tensors_find(a, row->name)->data;
+        const struct nc_tensor *tensor = nc_tensors_find(b, row->openai_name);
         assert_non_null(tensor);
         const float *other = (const float *)(const void *)tensor->data;
         if (row->openai_slice > 0)
@@ -187,12 +188,12 @@ static void the_openai_form_is_what_the_table_says(void **state)
             assert_int_equal(tensor->shape[1], row->shape[0]);
         }
     }
-    assert_int_equal(nc_safetensors_count(b), tensors);
+    assert_int_equal(nc_tensors_count(b), tensors);
     int64_t resolution;
-    memcpy(&resolution, nc_safetensors_find(b, "input_resolution")->data, sizeof resolution);
+    memcpy(&resolution, nc_tensors_find(b, "input_resolution")->data, sizeof resolution);
     assert_int_equal(resolution, 12);
-    nc_safetensors_close(a);
-    nc_safetensors_close(b);
+    nc_tensors_close(a);
+    nc_tensors_close(b);
     nc_model_close(model);
 }
 
@@ -230,22 +231,22 @@ static void the_text_tower_goes_alone(void **state)
         bool projection;
     } cases[] = {{NC_FORMAT_HF_TEXT, "text", "CLIPTextModel", false},
                  {NC_FORMAT_HF_TEXT_PROJECTION, "projected", "CLIPTextModelWithProjection", true}};
-    struct nc_safetensors *from = open_tensors(state, "from");
+    struct nc_tensors *from = open_tensors(state, "from");
     for (size_t i = 0; i < 2; i++) {
         done(export_as(state, "from", cases[i].format, NULL, cases[i].to));
-        struct nc_safetensors *file = open_tensors(state, cases[i].to);
+        struct nc_tensors *file = open_tensors(state, cases[i].to);
         size_t expected = 2 + 2 * 16 + 2 + (size_t)cases[i].projection;
-        assert_int_equal(nc_safetensors_count(file), expected);
+        assert_int_equal(nc_tensors_count(file), expected);
         for (size_t k = 0; k < expected; k++) {
-            const struct nc_safetensor *tensor = nc_safetensors_at(file, k);
-            const struct nc_safetensor *source = nc_safetensors_find(from, tensor->name);
+            const struct nc_tensor *tensor = nc_tensors_at(file, k);
+            const struct nc_tensor *source = nc_tensors_find(from, tensor->name);
             assert_non_null(source);
             assert_string_equal(tensor->type_name, "F16");
             assert_memory_equal(tensor->data, source->data, source->bytes);
         }
-        assert_int_equal(nc_safetensors_find(file, "text_projection.weight") != NULL,
+        assert_int_equal(nc_tensors_find(file, "text_projection.weight") != NULL,
                          cases[i].projection);
-        nc_safetensors_close(file);
+        nc_tensors_close(file);
         char name[64];
         snprintf(name, sizeof name, "%s/config.json", cases[i].to);
         char *config = inside(state, name), *text;
@@ -259,7 +260,7 @@ static void the_text_tower_goes_alone(void **state)
         free(text);
         free(config);
     }
-    nc_safetensors_close(from);
+    nc_tensors_close(from);
 }
 
 /* ---- what a format cannot say ---- */
@@ -302,14 +303,14 @@ static void query_key_and_value_must_share_a_type(void **state)
     char *folder = inside(state, "from"), *path = inside(state, "from/model.safetensors");
     random_folder_write(folder, &plain_shape, NC_FLOAT32, NC_FLOAT32, 6);
     /* The same file with one key in bf16. */
-    struct nc_safetensors *file = open_tensors(state, "from");
+    struct nc_tensors *file = open_tensors(state, "from");
     static const char odd[] = "text_model.encoder.layers.1.self_attn.k_proj.weight";
     struct nc_safetensors_writer *writer;
     char *mixed = inside(state, "mixed");
     done(nc_safetensors_writer_create(mixed, "pt", &writer));
     for (int pass = 0; pass < 4; pass++) { /* declare, then write; the narrow one last */
-        for (size_t i = 0; i < nc_safetensors_count(file); i++) {
-            const struct nc_safetensor *t = nc_safetensors_at(file, i);
+        for (size_t i = 0; i < nc_tensors_count(file); i++) {
+            const struct nc_tensor *t = nc_tensors_at(file, i);
             bool narrow = strcmp(t->name, odd) == 0;
             if (narrow != (pass % 2 == 1))
                 continue;
@@ -321,7 +322,7 @@ static void query_key_and_value_must_share_a_type(void **state)
         }
     }
     done(nc_safetensors_writer_commit(writer));
-    nc_safetensors_close(file);
+    nc_tensors_close(file);
     assert_int_equal(rename(mixed, path), 0);
     refused(export_as(state, "from", NC_FORMAT_OPENAI, NULL, "there"), "have different types");
     free(folder);

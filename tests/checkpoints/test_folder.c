@@ -3,6 +3,7 @@
 #include "nclip/formats/json.h"
 #include "nclip/checkpoints/folder.h"
 #include "nclip/checkpoints/safetensors.h"
+#include "nclip/checkpoints/tensors.h"
 #include "support/temporary_folder.h"
 
 #include <dirent.h>
@@ -115,7 +116,7 @@ static char *make_model(void **state, const char *name, struct variation how)
     const size_t three = 3;
     /* Eight bytes an element first, then four, then two: so do all writers. */
     for (size_t pass = 8; pass; pass /= 2) {
-        if (how.extra && nc_safetensors_type_size(how.extra_type) == pass)
+        if (how.extra && nc_tensor_type_size(how.extra_type) == pass)
             nc_safetensors_writer_declare(writer, how.extra, how.extra_type, 1, &three);
         for (size_t i = 0; i < table.count; i++) {
             const struct nc_parameter *row = &table.rows[i];
@@ -124,8 +125,8 @@ static char *make_model(void **state, const char *name, struct variation how)
             dimensions[row->rank] = 1;
             enum nc_type type = row->tower == NC_TOWER_TEXT ? how.type : NC_FLOAT32;
             const char *type_name =
-                is(row->name, how.wrong_type) ? "F64" : nc_safetensors_type_name(type);
-            if (nc_safetensors_type_size(type_name) != pass ||
+                is(row->name, how.wrong_type) ? "F64" : nc_tensor_type_name(type);
+            if (nc_tensor_type_size(type_name) != pass ||
                 (how.missing && strstr(row->name, how.missing)))
                 continue;
             assert_int_equal(nc_safetensors_writer_declare(
@@ -135,7 +136,7 @@ static char *make_model(void **state, const char *name, struct variation how)
         }
     }
     for (size_t pass = 8; pass; pass /= 2) {
-        if (how.extra && nc_safetensors_type_size(how.extra_type) == pass)
+        if (how.extra && nc_tensor_type_size(how.extra_type) == pass)
             assert_int_equal(
                 nc_safetensors_writer_data(writer, "abcdefghijklmnopqrstuvwx", 3 * pass), NC_OK);
         for (size_t i = 0; i < table.count; i++) {
@@ -325,15 +326,15 @@ static void a_saved_folder_is_complete(void **state)
     assert_string_equal(names[0], "text_model.adapter");
     nc_model_close(saved);
 
-    struct nc_safetensors *file; /* an unknown tensor is copied byte for byte, and aligned */
-    assert_int_equal(nc_safetensors_open(out, &file), NC_OK);
-    const struct nc_safetensor *extra = nc_safetensors_find(file, "text_model.adapter");
+    struct nc_tensors *file; /* an unknown tensor is copied byte for byte, and aligned */
+    assert_int_equal(nc_tensors_open(out, &file), NC_OK);
+    const struct nc_tensor *extra = nc_tensors_find(file, "text_model.adapter");
     assert_memory_equal(extra->data, "abcdefghijklmnopqrstuvwx", 24);
-    for (size_t i = 0; i < nc_safetensors_count(file); i++) {
-        const struct nc_safetensor *tensor = nc_safetensors_at(file, i);
-        assert_int_equal((uintptr_t)tensor->data % nc_safetensors_type_size(tensor->type_name), 0);
+    for (size_t i = 0; i < nc_tensors_count(file); i++) {
+        const struct nc_tensor *tensor = nc_tensors_at(file, i);
+        assert_int_equal((uintptr_t)tensor->data % nc_tensor_type_size(tensor->type_name), 0);
     }
-    nc_safetensors_close(file);
+    nc_tensors_close(file);
 
     /* A folder with content is left alone; an empty one is filled. */
     assert_int_equal(nc_model_save(model, out, text, NC_FLOAT32), NC_USAGE);

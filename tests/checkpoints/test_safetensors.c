@@ -1,5 +1,6 @@
 #include "nclip/support/error.h"
 #include "nclip/checkpoints/safetensors.h"
+#include "nclip/checkpoints/tensors.h"
 #include "support/temporary_folder.h"
 
 #include <setjmp.h>
@@ -54,8 +55,8 @@ static void put_header(const struct place *place, const char *name, const char *
 /* Opening `path` must fail, naming `file` and the reason. */
 static void refuses(const char *path, const char *file, const char *reason)
 {
-    struct nc_safetensors *opened;
-    int status = nc_safetensors_open(path, &opened);
+    struct nc_tensors *opened;
+    int status = nc_tensors_open(path, &opened);
     if (status == NC_OK)
         fail_msg("was accepted, though: %s", reason);
     assert_int_equal(status, NC_BAD_INPUT);
@@ -84,12 +85,12 @@ static void what_is_written_is_read(void **state)
     assert_false(nc_file_exists(place->file));
     assert_int_equal(nc_safetensors_writer_commit(writer), NC_OK);
 
-    struct nc_safetensors *file;
-    assert_int_equal(nc_safetensors_open(place->file, &file), NC_OK);
-    assert_int_equal(nc_safetensors_count(file), 4);
-    const struct nc_safetensor *tensor = nc_safetensors_find(file, "z");
+    struct nc_tensors *file;
+    assert_int_equal(nc_tensors_open(place->file, &file), NC_OK);
+    assert_int_equal(nc_tensors_count(file), 4);
+    const struct nc_tensor *tensor = nc_tensors_find(file, "z");
     assert_non_null(tensor);
-    assert_ptr_equal(tensor, nc_safetensors_at(file, 0));
+    assert_ptr_equal(tensor, nc_tensors_at(file, 0));
     assert_string_equal(tensor->type_name, "F32");
     assert_int_equal(tensor->type, NC_FLOAT32);
     assert_int_equal(tensor->rank, 2);
@@ -98,21 +99,21 @@ static void what_is_written_is_read(void **state)
     assert_int_equal(tensor->count, 6);
     assert_int_equal((uintptr_t)tensor->data % 8, 0);
     assert_memory_equal(tensor->data, numbers, sizeof numbers);
-    nc_safetensors_release(file, tensor, 0, tensor->bytes);
+    nc_tensors_release(file, tensor, 0, tensor->bytes);
     assert_memory_equal(tensor->data, numbers, sizeof numbers); /* readable again */
-    assert_string_equal(nc_safetensors_path(file, tensor), place->file);
-    tensor = nc_safetensors_find(file, "empty");
+    assert_string_equal(nc_tensors_path(file, tensor), place->file);
+    tensor = nc_tensors_find(file, "empty");
     assert_int_equal(tensor->type, -1);
     assert_int_equal(tensor->bytes, 0);
-    tensor = nc_safetensors_find(file, "scalar");
+    tensor = nc_tensors_find(file, "scalar");
     assert_int_equal(tensor->rank, 0);
     assert_int_equal(tensor->count, 1);
-    tensor = nc_safetensors_find(file, odd);
+    tensor = nc_tensors_find(file, odd);
     assert_non_null(tensor);
     assert_memory_equal(tensor->data, halves, sizeof halves);
-    assert_null(nc_safetensors_find(file, "Z"));
-    nc_safetensors_close(file);
-    nc_safetensors_close(NULL);
+    assert_null(nc_tensors_find(file, "Z"));
+    nc_tensors_close(file);
+    nc_tensors_close(NULL);
 }
 
 static void the_writer_keeps_its_promises(void **state)
@@ -139,11 +140,11 @@ static void the_writer_keeps_its_promises(void **state)
 
     assert_int_equal(nc_safetensors_writer_create(place->file, NULL, &writer), NC_OK);
     assert_int_equal(nc_safetensors_writer_commit(writer), NC_OK); /* no tensor at all */
-    struct nc_safetensors *file;
-    assert_int_equal(nc_safetensors_open(place->folder, &file), NC_OK);
-    assert_int_equal(nc_safetensors_count(file), 0);
-    assert_null(nc_safetensors_find(file, "x"));
-    nc_safetensors_close(file);
+    struct nc_tensors *file;
+    assert_int_equal(nc_tensors_open(place->folder, &file), NC_OK);
+    assert_int_equal(nc_tensors_count(file), 0);
+    assert_null(nc_tensors_find(file, "x"));
+    nc_tensors_close(file);
 }
 
 #define ENTRY(name, type, shape, begin, end)                                                       \
@@ -265,20 +266,20 @@ static void shards_are_one_set(void **state)
     put_header(place, "two.safetensors", "{" ENTRY("b", "BF16", "[3]", "0", "6") "}", 6);
     put_index(place, "{\"metadata\":{},\"weight_map\":{\"a\":\"one.safetensors\","
                      "\"b\":\"two.safetensors\",\"c\":\"one.safetensors\"}}");
-    struct nc_safetensors *file;
-    assert_int_equal(nc_safetensors_open(place->folder, &file), NC_OK);
-    assert_int_equal(nc_safetensors_count(file), 3);
-    assert_string_equal(nc_safetensors_at(file, 1)->name, "c");
-    assert_string_equal(nc_safetensors_at(file, 2)->name, "b");
-    const char *path = nc_safetensors_path(file, nc_safetensors_find(file, "b"));
+    struct nc_tensors *file;
+    assert_int_equal(nc_tensors_open(place->folder, &file), NC_OK);
+    assert_int_equal(nc_tensors_count(file), 3);
+    assert_string_equal(nc_tensors_at(file, 1)->name, "c");
+    assert_string_equal(nc_tensors_at(file, 2)->name, "b");
+    const char *path = nc_tensors_path(file, nc_tensors_find(file, "b"));
     assert_string_equal(strrchr(path, '/'), "/two.safetensors");
-    nc_safetensors_close(file);
+    nc_tensors_close(file);
 
     /* As in transformers, a single file goes before an index. */
     put_header(place, "model.safetensors", "{" ENTRY("d", "F32", "[]", "0", "4") "}", 4);
-    assert_int_equal(nc_safetensors_open(place->folder, &file), NC_OK);
-    assert_int_equal(nc_safetensors_count(file), 1);
-    nc_safetensors_close(file);
+    assert_int_equal(nc_tensors_open(place->folder, &file), NC_OK);
+    assert_int_equal(nc_tensors_count(file), 1);
+    nc_tensors_close(file);
 }
 
 static void lying_indices_are_refused(void **state)
@@ -366,17 +367,17 @@ static size_t mutate(char *data, size_t size)
 }
 
 /* Whatever is accepted must be consistent, and every byte of it readable. */
-static size_t read_all(const struct nc_safetensors *file)
+static size_t read_all(const struct nc_tensors *file)
 {
     size_t sum = 0;
-    for (size_t i = 0; i < nc_safetensors_count(file); i++) {
-        const struct nc_safetensor *tensor = nc_safetensors_at(file, i);
+    for (size_t i = 0; i < nc_tensors_count(file); i++) {
+        const struct nc_tensor *tensor = nc_tensors_at(file, i);
         size_t count = 1;
         for (size_t j = 0; j < tensor->rank; j++)
             count *= tensor->shape[j];
         assert_int_equal(count, tensor->count);
-        assert_int_equal(tensor->bytes, count * nc_safetensors_type_size(tensor->type_name));
-        assert_ptr_equal(nc_safetensors_find(file, tensor->name), tensor);
+        assert_int_equal(tensor->bytes, count * nc_tensor_type_size(tensor->type_name));
+        assert_ptr_equal(nc_tensors_find(file, tensor->name), tensor);
         for (size_t j = 0; j < tensor->bytes; j++)
             sum += tensor->data[j];
     }
@@ -399,11 +400,11 @@ static void fuzz(struct place *place, const char *name, const char *opened, size
         FILE *out = fopen(path, "wb");
         assert_int_equal(fwrite(data, 1, mutated, out), mutated);
         fclose(out);
-        struct nc_safetensors *file;
-        int status = nc_safetensors_open(opened, &file);
+        struct nc_tensors *file;
+        int status = nc_tensors_open(opened, &file);
         if (status == NC_OK) {
             read_all(file);
-            nc_safetensors_close(file);
+            nc_tensors_close(file);
             ++*accepted;
         } else {
             assert_int_equal(status, NC_BAD_INPUT);

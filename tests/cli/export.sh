@@ -97,7 +97,25 @@ for one in fp16 sharded-bf16; do
     done
 done
 
+# ---- PyTorch's files: the same models, the same bytes ----
+
+pytorch=${golden%/*}/pytorch open_clip_golden=${golden%/*}/open_clip/quick_gelu
+"$nclip" import "$open_clip_golden" --out plain >out 2>&1
+"$nclip" import "$pytorch/quick_gelu.pt" --config "$open_clip_golden/open_clip_config.json" --out pickled >out 2>&1
+cmp plain/model.safetensors pickled/model.safetensors || fail "a .pt gives other weights"
+for one in hf/fp16 hf-sharded/sharded-bf16; do
+    mkdir bin && cp "$pytorch/${one%/*}"/* "$golden/${one#*/}/config.json" bin
+    "$nclip" export --model "$golden/${one#*/}" --format hf --dtype fp32 --out from-safetensors >out
+    "$nclip" export --model bin --format hf --dtype fp32 --out from-bin >out
+    for part in from-safetensors from-bin; do "$nclip" info $part | sed 1d >$part.info; done
+    cmp from-safetensors.info from-bin.info || fail "$one: other weights"
+    rm -rf bin from-bin from-safetensors
+done
+
 # ---- what is refused ----
+
+refused 3 'asks for argparse.Namespace, which is no part of a state dict' import "$pytorch/namespace.pt" --out x
+refused 3 "PyTorch's format of before 1.6" import "$pytorch/old.pt" --out x
 
 refused 2 '--format' export --model hf --format onnx --out x
 refused 2 'exists and is not empty' export --model hf --format hf --out run
@@ -105,7 +123,6 @@ refused 3 'not a folder' export --model none --format hf --out x
 refused 3 'its text tower has 3 heads' export --model hf --format openai --out x
 refused 3 'needs no import' import hf --out x
 refused 2 '--config belongs to open_clip' import bare --from openai --config a.json --out x
-refused 3 'which may run code' import weights.pt --out x
 refused 3 'nothing says whether these are' import bare --out x
 refused 3 'give --config' import bare --from open_clip --out x
 refused 3 'a width of 96 is no multiple' import bare --from openai --out x

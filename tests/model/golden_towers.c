@@ -5,7 +5,7 @@
 
 #include "nclip/support/error.h"
 #include "nclip/formats/json.h"
-#include "nclip/checkpoints/safetensors.h"
+#include "nclip/checkpoints/tensors.h"
 #include "nclip/model/towers.h"
 #include "nclip/checkpoints/folder.h"
 
@@ -29,7 +29,7 @@ static void check(int status)
 struct fixture {
     struct nc_ops *ops;
     struct nc_model *model;
-    struct nc_safetensors *golden;
+    struct nc_tensors *golden;
     struct nc_arena *arena;
     struct nc_text_tower *text;
     struct nc_vision_tower *vision;
@@ -44,7 +44,7 @@ struct fixture {
 
 static const float *golden(const struct fixture *f, const char *name, size_t count)
 {
-    const struct nc_safetensor *tensor = nc_safetensors_find(f->golden, name);
+    const struct nc_tensor *tensor = nc_tensors_find(f->golden, name);
     if (!tensor || tensor->type != NC_FLOAT32 || tensor->count != count)
         fail_msg("golden value %s is missing or has another shape", name);
     return (const float *)tensor->data;
@@ -73,7 +73,7 @@ static void open_fixture(struct fixture *f, const char *backend, const char *nam
     snprintf(path, sizeof path, "model/towers/%s", name);
     check(nc_model_open(path, &f->model));
     snprintf(path, sizeof path, "model/towers/%s/golden.safetensors", name);
-    check(nc_safetensors_open(path, &f->golden));
+    check(nc_tensors_open(path, &f->golden));
     read_captions(f);
     const struct nc_parameter_table *table = nc_model_table(f->model);
     const struct nc_model_shape *shape = nc_model_shape(f->model);
@@ -115,7 +115,7 @@ static void close_fixture(struct fixture *f)
     nc_text_tower_destroy(f->text);
     nc_vision_tower_destroy(f->vision);
     nc_arena_destroy(f->arena);
-    nc_safetensors_close(f->golden);
+    nc_tensors_close(f->golden);
     nc_model_close(f->model);
     nc_ops_destroy(f->ops);
     free(f->trainable);

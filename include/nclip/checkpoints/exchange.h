@@ -6,7 +6,7 @@
  *     open_clip           open_clip's state dict and config, for create_model_and_transforms
  *     openai              OpenAI's state dict, for clip.model.build_model
  *
- * Which tensor has which name in which form is said by the table of parameters (nclip/model.h):
+ * Which tensor has which name in which form is said by the table of parameters (nclip/model/parameters.h):
  * OpenAI and open_clip keep query, key and value as one tensor, and projections transposed.
  * Tensors keep their type and their bytes unless another type is asked for: there and back gives
  * the same bytes.
@@ -59,8 +59,8 @@ struct nc_import_options {
     const enum nc_type *type; /* of all parameters; NULL: as they are stored */
 };
 
-/* From a .safetensors file, or a folder with one, to a Hugging Face folder. Every tensor must be
- * known, and be of the shape that the others and the config ask for. *has_tokenizer tells whether
+/* From a file of weights (nclip/checkpoints/tensors.h), or a folder with one, to a Hugging Face
+ * folder. Every tensor must be known, and be of the shape that the others and the config ask for. *has_tokenizer tells whether
  * tokenizer files came with it: without them texts cannot be encoded. */
 int nc_model_import(const char *path, const struct nc_import_options *options, const char *folder,
                     bool *has_tokenizer);
