@@ -55,6 +55,10 @@ static int summarize(const struct nc_model *model, struct summary *summary)
         summary->parameters[row->tower] += row->count;
         summary->bytes[row->tower] += tensor->bytes;
     }
+    if (!nc_shape_has_vision(&model->shape)) {
+        memcpy(summary->vision_hash, model->embeddings, sizeof model->embeddings);
+        return NC_OK;
+    }
     return nc_model_vision_hash(model, summary->vision_hash);
 }
 
@@ -65,7 +69,16 @@ static const char *activation_name(enum nc_activation activation)
 
 static void print_row(FILE *out, const char *name, size_t text, size_t vision)
 {
-    fprintf(out, "  %-14s %12zu %12zu\n", name, text, vision);
+    fprintf(out, "  %-14s %12zu", name, text);
+    if (vision)
+        fprintf(out, " %12zu", vision);
+    fputc('\n', out);
+}
+
+static void print_words(FILE *out, const char *name, const char *text, const char *vision)
+{
+    fprintf(out, "  %-14s %12s%s%*s\n", name, text, vision ? " " : "", vision ? 12 : 0,
+            vision ? vision : "");
 }
 
 static void print_tensor(FILE *out, const struct nc_parameter *row,
@@ -85,35 +98,44 @@ static void describe_text(const struct nc_model *model, const struct summary *su
 {
     const struct nc_model_shape *shape = &model->shape;
     const struct nc_tower_shape *text = &shape->text, *vision = &shape->vision;
-    fprintf(out, "%s: a CLIP of %.1f million parameters, %.1f MB\n\n", model->folder,
+    bool both = nc_shape_has_vision(shape);
+    fprintf(out, "%s: a CLIP%s of %.1f million parameters, %.1f MB\n\n", model->folder,
+            both ? "" : "'s text tower without its vision tower",
             (double)(summary->parameters[0] + summary->parameters[1]) / 1e6,
             (double)(summary->bytes[0] + summary->bytes[1]) / 1e6);
-    fprintf(out, "  %-14s %12s %12s\n", "", "text", "vision");
+    print_words(out, "", "text", both ? "vision" : NULL);
     print_row(out, "parameters", summary->parameters[0], summary->parameters[1]);
-    fprintf(out, "  %-14s %12s %12s\n", "stored as",
-            nc_type_name(nc_model_file_type(model, NC_TOWER_TEXT)),
-            nc_type_name(nc_model_file_type(model, NC_TOWER_VISION)));
+    print_words(out, "stored as", nc_type_name(nc_model_file_type(model, NC_TOWER_TEXT)),
+                both ? nc_type_name(nc_model_file_type(model, NC_TOWER_VISION)) : NULL);
     print_row(out, "width", text->width, vision->width);
     print_row(out, "blocks", text->layers, vision->layers);
     print_row(out, "heads", text->heads, vision->heads);
-    print_row(out, "head size", text->width / text->heads, vision->width / vision->heads);
+    print_row(out, "head size", text->width / text->heads, both ? vision->width / vision->heads : 0);
     print_row(out, "mlp", text->mlp, vision->mlp);
-    print_row(out, "tokens", shape->context, nc_vision_tokens(shape));
-    fprintf(out, "  %-14s %12s %12s\n", "activation", activation_name(text->activation),
-            activation_name(vision->activation));
-    fprintf(out, "  %-14s %12g %12g\n\n", "layernorm eps", (double)text->epsilon,
-            (double)vision->epsilon);
+    print_row(out, "tokens", shape->context, both ? nc_vision_tokens(shape) : 0);
+    print_words(out, "activation", activation_name(text->activation),
+                both ? activation_name(vision->activation) : NULL);
+    char epsilon[2][24];
+    snprintf(epsilon[0], sizeof epsilon[0], "%g", (double)text->epsilon);
+    snprintf(epsilon[1], sizeof epsilon[1], "%g", (double)vision->epsilon);
+    print_words(out, "layernorm eps", epsilon[0], both ? epsilon[1] : NULL);
+    fputc('\n', out);
     fprintf(out, "  %-14s %zu dimensions\n", "embedding", shape->embedding);
     fprintf(out, "  %-14s %zu tokens\n", "vocabulary", shape->vocabulary);
     if (shape->end_rule == NC_END_ARGMAX)
         fprintf(out, "  %-14s the largest token id (eos_token_id is 2)\n", "caption ends");
     else
         fprintf(out, "  %-14s the first token %d\n", "caption ends", shape->end_token);
-    fprintf(out, "  %-14s %zu x %zu pixels in patches of %zu x %zu\n", "pictures",
+    if (both)
+        fprintf(out, "  %-14s %zu x %zu pixels in patches of %zu x %zu\n", "pictures",
             shape->image_size, shape->image_size, shape->patch_size, shape->patch_size);
     fprintf(out, "  %-14s %.4f (similarities are multiplied by %.2f)\n", "logit scale",
             (double)summary->logit_scale, exp((double)summary->logit_scale));
-    fprintf(out, "  %-14s %s\n", "vision hash", summary->vision_hash);
+    if (both || *summary->vision_hash)
+        fprintf(out, "  %-14s %s\n", both ? "vision hash" : "embeddings of", summary->vision_hash);
+    else
+        fprintf(out, "  %-14s none named (nclip import --text-only --embeddings STORE)\n",
+                "embeddings of");
     if (summary->merge) {
         fprintf(out, "  %-14s alpha %g, from ", "merged", member(summary, "alpha")->valuedouble);
         nc_terminal_print(out, member(summary, "base")->valuestring);
@@ -201,7 +223,9 @@ static cJSON *describe_json(const struct nc_model *model, const struct summary *
         add_number(root, "embedding", (double)model->shape.embedding) &&
         add_number(root, "logit_scale", (double)summary->logit_scale) &&
         add_tower(root, model, summary, NC_TOWER_TEXT) &&
-        add_tower(root, model, summary, NC_TOWER_VISION);
+        (nc_shape_has_vision(&model->shape)
+             ? add_tower(root, model, summary, NC_TOWER_VISION)
+             : add_string(root, "embeddings", summary->vision_hash));
     if (summary->merge && done) {
         cJSON *merge = cJSON_AddObjectToObject(root, "merge");
         done = add_number(merge, "alpha", member(summary, "alpha")->valuedouble) &&

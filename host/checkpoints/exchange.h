@@ -21,9 +21,10 @@ enum { NC_OPENAI_FACTS = 3 };
 extern const char
     *const nc_openai_facts[NC_OPENAI_FACTS]; /* input_resolution, context_length, vocab_size */
 
-/* config.json of a CLIPModel, CLIPTextModel or CLIPTextModelWithProjection. */
+/* config.json of a CLIPModel, CLIPTextModel or CLIPTextModelWithProjection. `embeddings`: the
+ * fingerprint that a text tower without its vision tower keeps (nc_hf_embeddings_read), or NULL. */
 int nc_hf_config_write(const char *path, const struct nc_model_shape *shape, enum nc_format format,
-                       enum nc_type type);
+                       enum nc_type type, const char *embeddings);
 
 /* open_clip_config.json. `own_tokenizer`: the folder's tokenizer files are to be used, not
  * open_clip's built-in one. NC_BAD_INPUT, naming `where`, for what it cannot say. */
@@ -31,10 +32,11 @@ int nc_open_clip_config_write(const char *where, const char *path,
                               const struct nc_model_shape *shape,
                               const struct nc_preprocess *preprocess, bool own_tokenizer);
 
-/* The shape and the preprocessing that it gives; the tensors are not looked at. A key that
+/* The shape and the preprocessing that it gives; with `text_only` those of the text tower, and
+ * vision_cfg may be anything. The tensors are not looked at. A key that
  * makes another model than a Hugging Face CLIP is NC_BAD_INPUT and named. start_token and
  * pad_token are left alone. */
-int nc_open_clip_config_read(const char *path, struct nc_model_shape *shape,
+int nc_open_clip_config_read(const char *path, bool text_only, struct nc_model_shape *shape,
                              struct nc_preprocess *preprocess);
 
 #endif

@@ -230,7 +230,8 @@ static int write_config(const struct job *job, const struct nc_staging *staging)
                                            model->shape.vocabulary != NC_CLIP_VOCABULARY &&
                                                has_tokenizer(job));
     else if (job->format != NC_FORMAT_HF)
-        status = nc_hf_config_write(to, &model->shape, job->format, nc_outputs_type(&job->outputs));
+        status = nc_hf_config_write(to, &model->shape, job->format, nc_outputs_type(&job->outputs),
+                                    NULL);
     else if (job->type)
         status = nc_config_copy_with_dtype(from, to, *job->type, false);
     else
@@ -264,7 +265,10 @@ int nc_model_export(const struct nc_model *model, enum nc_format format, const e
     struct job job = {.model = model, .format = format, .type = type};
     struct nc_staging staging;
     int status = NC_OK;
-    if (format == NC_FORMAT_OPEN_CLIP || format == NC_FORMAT_OPENAI)
+    bool both = format == NC_FORMAT_OPEN_CLIP || format == NC_FORMAT_OPENAI;
+    if (both)
+        status = nc_model_need_vision(model);
+    if (status == NC_OK && both)
         status = nc_preprocess_load(model->folder, model->shape.image_size, &job.preprocess);
     if (status == NC_OK && format == NC_FORMAT_OPENAI)
         status = check_openai(&job);

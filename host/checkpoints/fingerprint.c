@@ -17,6 +17,14 @@ int nc_model_vision_hash(const struct nc_model *model, char hash[17])
     const struct nc_tower_shape *vision = &shape->vision;
     char line[256];
     hash[0] = 0;
+    if (!nc_shape_has_vision(shape)) {
+        memcpy(hash, model->embeddings, sizeof model->embeddings);
+        return *hash ? NC_OK
+                     : nc_error(NC_BAD_INPUT,
+                                "%s: has no vision tower, and nobody said which embeddings are of "
+                                "its model: import it with --text-only --embeddings STORE",
+                                model->folder);
+    }
     XXH3_state_t *state = XXH3_createState();
     if (!state)
         return nc_error(NC_FAILED, "%s: no memory for its fingerprint", model->folder);

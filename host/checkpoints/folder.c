@@ -57,7 +57,9 @@ static int missing_error(const struct nc_model *model, const char *first, size_t
     return nc_error(NC_BAD_INPUT, "%s: tensor \"%s\"%s is missing; %s", model->folder, first, more,
                     openai
                         ? "the names are OpenAI's and open_clip's, so use nclip import first"
-                        : "a CLIP with both towers, saved by transformers' CLIPModel, is needed");
+                    : nc_shape_has_vision(&model->shape)
+                        ? "a CLIP with both towers, saved by transformers' CLIPModel, is needed"
+                        : "of a text model without it nothing can be trained or compared");
 }
 
 static int bind_tensors(struct nc_model *model)
@@ -131,6 +133,8 @@ int nc_model_open(const char *folder, struct nc_model **out)
         !(config = nc_path_join(folder, "config.json")))
         goto cleanup;
     status = nc_model_shape_read(config, &model->shape);
+    if (status == NC_OK && !nc_shape_has_vision(&model->shape))
+        status = nc_hf_embeddings_read(config, model->embeddings);
     if (status == NC_OK) {
         status = nc_parameter_table_create(&model->shape, &model->table);
         if (status != NC_OK)
@@ -149,6 +153,16 @@ cleanup:
     else
         nc_model_close(model);
     return status;
+}
+
+int nc_model_need_vision(const struct nc_model *model)
+{
+    return nc_shape_has_vision(&model->shape)
+               ? NC_OK
+               : nc_error(NC_BAD_INPUT,
+                          "%s: has no vision tower (it was imported with --text-only, or is a text "
+                          "model): pictures need the model it is of",
+                          model->folder);
 }
 
 void nc_model_close(struct nc_model *model)

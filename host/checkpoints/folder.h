@@ -6,6 +6,8 @@
 #include "nclip/checkpoints/folder.h"
 #include "nclip/checkpoints/tensors.h"
 
+#define NC_EMBEDDINGS_KEY "nclip_embeddings" /* of config.json */
+
 struct nc_model {
     char *folder;
     struct nc_model_shape shape;
@@ -14,7 +16,12 @@ struct nc_model {
     const struct nc_tensor **sources; /* [table.count] where each row lies */
     const char **unknown;                 /* [unknown_count] names that no row has */
     size_t unknown_count;
+    char embeddings[17]; /* without a vision tower: whose embeddings belong to it; or "" */
 };
+
+/* The fingerprint that config.json has kept of the embeddings for a text tower without its vision
+ * tower; "" for none. */
+int nc_hf_embeddings_read(const char *config_path, char hash[17]);
 
 /* "[512, 77]" in `text`, which is also returned. */
 const char *nc_shape_text(size_t rank, const size_t *shape, char *text, size_t size);

@@ -106,6 +106,50 @@ static int read_vision(const char *where, const cJSON *section, struct nc_model_
     return status;
 }
 
+/* What the two towers have in common. */
+static int read_both(const char *path, const cJSON *root, struct nc_model_shape *shape)
+{
+    double logit_scale = 2.6592;
+    int status = nc_json_optional_size(path, root, "projection_dim", &shape->embedding);
+    if (status == NC_OK)
+        status = nc_json_optional_number(path, root, "logit_scale_init_value", &logit_scale);
+    if (status == NC_OK && !(logit_scale >= -100 && logit_scale <= 100))
+        status = nc_error(NC_BAD_INPUT,
+                          "%s: \"logit_scale_init_value\" is %g; expected a logarithm", path,
+                          logit_scale);
+    shape->logit_scale_initial = (float)logit_scale;
+    return status;
+}
+
+/* A CLIPTextModelWithProjection: the text tower's keys stand at the top. */
+static int read_text_alone(const char *path, const cJSON *root, struct nc_model_shape *shape)
+{
+    int status = read_both(path, root, shape);
+    if (status == NC_OK)
+        status = read_text(path, root, shape);
+    shape->vision = (struct nc_tower_shape){0};
+    return status == NC_OK ? nc_model_shape_check(path, shape) : status;
+}
+
+int nc_hf_embeddings_read(const char *config_path, char hash[17])
+{
+    cJSON *root;
+    const char *text = "";
+    hash[0] = 0;
+    int status = nc_json_load(config_path, &root);
+    if (status != NC_OK)
+        return status;
+    status = nc_json_optional_string(config_path, root, NC_EMBEDDINGS_KEY, &text);
+    if (status == NC_OK && *text &&
+        (strlen(text) != 16 || strspn(text, "0123456789abcdef") != 16))
+        status = nc_error(NC_BAD_INPUT, "%s: \"" NC_EMBEDDINGS_KEY "\" is no fingerprint of 16 "
+                          "hex digits", config_path);
+    if (status == NC_OK)
+        snprintf(hash, 17, "%s", text);
+    cJSON_Delete(root);
+    return status;
+}
+
 int nc_model_shape_read(const char *config_path, struct nc_model_shape *shape)
 {
     /* The defaults of transformers' CLIPTextConfig, CLIPVisionConfig and CLIPConfig. */
@@ -122,7 +166,6 @@ int nc_model_shape_read(const char *config_path, struct nc_model_shape *shape)
     char where[PATH_MAX + 32];
     const cJSON *section;
     const char *model_type = "clip";
-    double logit_scale = 2.6592;
     cJSON *root;
     int status = nc_json_load(config_path, &root);
     if (status != NC_OK)
@@ -134,21 +177,16 @@ int nc_model_shape_read(const char *config_path, struct nc_model_shape *shape)
     status = nc_json_optional_string(config_path, root, "model_type", &model_type);
     if (status != NC_OK)
         goto cleanup;
+    if (strcmp(model_type, "clip_text_model") == 0) {
+        status = read_text_alone(config_path, root, shape);
+        goto cleanup;
+    }
     if (strcmp(model_type, "clip") != 0) {
         status = nc_error(NC_BAD_INPUT, "%s: \"model_type\" is \"%.40s\"; nclip reads \"clip\"",
                           config_path, model_type);
         goto cleanup;
     }
-    status = nc_json_optional_size(config_path, root, "projection_dim", &shape->embedding);
-    if (status == NC_OK)
-        status = nc_json_optional_number(config_path, root, "logit_scale_init_value", &logit_scale);
-    if (status == NC_OK && !(logit_scale >= -100 && logit_scale <= 100))
-        status = nc_error(NC_BAD_INPUT,
-                          "%s: \"logit_scale_init_value\" is %g; expected a "
-                          "logarithm",
-                          config_path, logit_scale);
-    if (status == NC_OK)
-        shape->logit_scale_initial = (float)logit_scale;
+    status = read_both(config_path, root, shape);
     if (status == NC_OK)
         status = find_section(config_path, root, "text_config", "text_config_dict", &section);
     if (status != NC_OK)

@@ -59,7 +59,7 @@ static void write_both(struct nc_writer *writer, const struct nc_model_shape *sh
 }
 
 int nc_hf_config_write(const char *path, const struct nc_model_shape *shape, enum nc_format format,
-                       enum nc_type type)
+                       enum nc_type type, const char *embeddings)
 {
     static const char *const classes[] = {"CLIPModel", "CLIPTextModel",
                                           "CLIPTextModelWithProjection"};
@@ -74,6 +74,8 @@ int nc_hf_config_write(const char *path, const struct nc_model_shape *shape, enu
         write_both(writer, shape);
     else
         write_text(writer, "  ", shape);
+    if (embeddings)
+        (void)nc_writer_printf(writer, ",\n  \"" NC_EMBEDDINGS_KEY "\": \"%s\"", embeddings);
     (void)nc_writer_printf(writer, "\n}\n");
     return nc_writer_commit(writer);
 }

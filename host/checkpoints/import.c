@@ -2,6 +2,7 @@
 #include "staging.h"
 
 #include "nclip/support/error.h"
+#include "nclip/store/store.h"
 #include "nclip/support/files.h"
 #include "nclip/tokenizer/tokenizer.h"
 
@@ -15,6 +16,7 @@ struct job {
     char *folder;  /* that the weights are in */
     char *weights; /* the file, or the folder of shards */
     char *config;  /* open_clip_config.json, or NULL */
+    const char *prefix; /* of the names of a custom text tower: "text.", or "" */
     struct nc_tensors *file;
     struct nc_model_shape shape;
     struct nc_preprocess preprocess;
@@ -67,29 +69,44 @@ static int find_files(struct job *job)
 /* Models that have CLIP's aim and another form, by the beginning of a tensor's name. */
 static const struct {
     const char *prefix, *what;
+    bool vision; /* of no matter where the text tower alone is taken */
 } others[] = {
-    {"text_model.", "a model with Hugging Face's names, which needs no import"},
-    {"visual.layer1.", "a ResNet; nclip reads vision transformers"},
-    {"visual.attnpool.", "a ResNet; nclip reads vision transformers"},
-    {"visual.trunk.", "a vision tower of timm; nclip reads CLIP's own"},
-    {"text.transformer.embeddings.", "a text tower of transformers; nclip reads CLIP's own"},
-    {"text.", "a model with a custom text tower; nclip reads CLIP's own"},
-    {"text_decoder.", "a CoCa; nclip reads CLIP"},
-    {"logit_bias", "a SigLIP; nclip reads CLIP"},
+    {"text_model.", "a model with Hugging Face's names, which needs no import", false},
+    {"visual.layer1.", "a ResNet; nclip reads vision transformers", true},
+    {"visual.attnpool.", "a ResNet; nclip reads vision transformers", true},
+    {"visual.trunk.", "a vision tower of timm; nclip reads CLIP's own", true},
+    {"text.transformer.embeddings.", "a text tower of transformers; nclip reads CLIP's own", false},
+    {"text_decoder.", "a CoCa; nclip reads CLIP", false},
+    {"logit_bias", "a SigLIP; nclip reads CLIP", false},
 };
 
-static int check_kind(const struct job *job)
+static int check_kind(struct job *job)
 {
+    static const char custom[] = "text.";
+    job->prefix = nc_tensors_find(job->file, "text.token_embedding.weight") ? custom : "";
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        if (others[i].vision && job->options->text_only)
+            continue;
         for (size_t k = 0; k < nc_tensors_count(job->file); k++) {
             const struct nc_tensor *tensor = nc_tensors_at(job->file, k);
             if (strncmp(tensor->name, others[i].prefix, strlen(others[i].prefix)) == 0)
-                return nc_error(NC_BAD_INPUT, "%s: tensor \"%s\" is of %s",
-                                nc_tensors_path(job->file, tensor), tensor->name,
-                                others[i].what);
+                return nc_error(NC_BAD_INPUT, "%s: tensor \"%s\" is of %s%s",
+                                nc_tensors_path(job->file, tensor), tensor->name, others[i].what,
+                                others[i].vision ? " (--text-only takes the text tower alone)" : "");
         }
     }
     return NC_OK;
+}
+
+enum { NAME = 128 };
+
+/* The row's name in the source, in `name`, which is also returned. */
+static const char *source_name(const struct job *job, const struct nc_parameter *row,
+                               char name[NAME])
+{
+    bool custom = row->tower == NC_TOWER_TEXT && row->role != NC_LOGIT_SCALE;
+    snprintf(name, NAME, "%s%s", custom ? job->prefix : "", row->openai_name);
+    return name;
 }
 
 static bool has_facts(const struct job *job)
@@ -107,20 +124,20 @@ static int find_role(const struct job *job, const struct nc_parameter_table *nam
                      enum nc_tower tower, enum nc_role role, int block,
                      const struct nc_tensor **tensor)
 {
+    char name[NAME];
     const struct nc_parameter *row = nc_parameter_find(names, tower, role, block);
-    *tensor = nc_tensors_find(job->file, row->openai_name);
+    *tensor = nc_tensors_find(job->file, source_name(job, row, name));
     if (!*tensor)
         return nc_error(NC_BAD_INPUT,
                         "%s: tensor \"%s\" is missing; this is no CLIP by OpenAI's or open_clip's "
                         "names",
-                        job->path, row->openai_name);
+                        job->path, name);
     if ((*tensor)->rank != row->rank)
         return nc_error(NC_BAD_INPUT, "%s: tensor \"%s\" has %zu dimensions, not %zu", job->path,
-                        row->openai_name, (*tensor)->rank, row->rank);
+                        name, (*tensor)->rank, row->rank);
     for (size_t i = 0; i < row->rank; i++)
         if (!(*tensor)->shape[i])
-            return nc_error(NC_BAD_INPUT, "%s: tensor \"%s\" is empty", job->path,
-                            row->openai_name);
+            return nc_error(NC_BAD_INPUT, "%s: tensor \"%s\" is empty", job->path, name);
     return NC_OK;
 }
 
@@ -129,17 +146,68 @@ static size_t count_layers(const struct job *job, const struct nc_parameter_tabl
                            enum nc_tower tower)
 {
     size_t layers = 0;
+    char name[NAME];
     for (size_t i = 0; i < names->count; i++) {
         const struct nc_parameter *row = &names->rows[i];
         if (row->tower == tower && row->block >= (int)layers &&
-            nc_tensors_find(job->file, row->openai_name))
+            nc_tensors_find(job->file, source_name(job, row, name)))
             layers = (size_t)row->block + 1;
     }
     return layers;
 }
 
-/* Of a state dict without config: heads of 64 and QuickGELU, as OpenAI's readers take it.
+/* Of the text tower, without config: heads of 64 and QuickGELU, as OpenAI's readers take it.
  * Source: OpenAI's clip/model.py, build_model(). */
+static int text_from_tensors(struct job *job, const struct nc_parameter_table *names)
+{
+    const struct nc_tensor *token, *position, *projection, *fc;
+    int status = find_role(job, names, NC_TOWER_TEXT, NC_TOKEN_EMBEDDING, NC_NO_BLOCK, &token);
+    if (status == NC_OK)
+        status = find_role(job, names, NC_TOWER_TEXT, NC_POSITION_EMBEDDING, NC_NO_BLOCK, &position);
+    if (status == NC_OK)
+        status = find_role(job, names, NC_TOWER_TEXT, NC_PROJECTION, NC_NO_BLOCK, &projection);
+    if (status == NC_OK)
+        status = find_role(job, names, NC_TOWER_TEXT, NC_FC1_WEIGHT, 0, &fc);
+    if (status != NC_OK)
+        return status;
+    bool usual = token->shape[0] == NC_CLIP_VOCABULARY;
+    job->shape = (struct nc_model_shape){
+        .text = {token->shape[1], count_layers(job, names, NC_TOWER_TEXT), token->shape[1] / 64,
+                 fc->shape[0], NC_QUICK_GELU, 1e-5f},
+        .embedding = projection->shape[1],
+        .vocabulary = token->shape[0],
+        .context = position->shape[0],
+        .end_rule = usual ? NC_END_FIRST : NC_END_ARGMAX,
+        .end_token = usual ? NC_CLIP_END : 2,
+        .logit_scale_initial = 2.6592f};
+    return NC_OK;
+}
+
+static int vision_from_tensors(struct job *job, const struct nc_parameter_table *names)
+{
+    const struct nc_tensor *patch, *places, *fc;
+    struct nc_model_shape *shape = &job->shape;
+    int status = find_role(job, names, NC_TOWER_VISION, NC_PATCH_EMBEDDING, NC_NO_BLOCK, &patch);
+    if (status == NC_OK)
+        status = find_role(job, names, NC_TOWER_VISION, NC_POSITION_EMBEDDING, NC_NO_BLOCK, &places);
+    if (status == NC_OK)
+        status = find_role(job, names, NC_TOWER_VISION, NC_FC1_WEIGHT, 0, &fc);
+    if (status != NC_OK)
+        return status;
+    size_t side = (size_t)llround(sqrt((double)(places->shape[0] - 1)));
+    shape->vision = (struct nc_tower_shape){
+        patch->shape[0], count_layers(job, names, NC_TOWER_VISION), patch->shape[0] / 64,
+        fc->shape[0], NC_QUICK_GELU, 1e-5f};
+    shape->image_size = side * patch->shape[2];
+    shape->patch_size = patch->shape[2];
+    shape->channels = patch->shape[1];
+    if (shape->image_size < shape->patch_size || shape->channels != 3)
+        return nc_error(NC_BAD_INPUT,
+                        "%s: \"%s\" and \"%s\" belong to no tower that reads pictures of 3 channels",
+                        job->path, patch->name, places->name);
+    return NC_OK;
+}
+
 static int shape_from_tensors(struct job *job)
 {
     struct nc_model_shape probe = {.text = {1, NC_MOST_LAYERS, 1, 1},
@@ -151,48 +219,12 @@ static int shape_from_tensors(struct job *job)
                                    .patch_size = 1,
                                    .channels = 1};
     struct nc_parameter_table names;
-    const struct nc_tensor *token, *position, *projection, *patch, *places, *fc[2];
     int status = nc_parameter_table_create(&probe, &names);
     if (status != NC_OK)
         return status;
-    status = find_role(job, &names, NC_TOWER_TEXT, NC_TOKEN_EMBEDDING, NC_NO_BLOCK, &token);
-    if (status == NC_OK)
-        status =
-            find_role(job, &names, NC_TOWER_TEXT, NC_POSITION_EMBEDDING, NC_NO_BLOCK, &position);
-    if (status == NC_OK)
-        status = find_role(job, &names, NC_TOWER_TEXT, NC_PROJECTION, NC_NO_BLOCK, &projection);
-    if (status == NC_OK)
-        status = find_role(job, &names, NC_TOWER_VISION, NC_PATCH_EMBEDDING, NC_NO_BLOCK, &patch);
-    if (status == NC_OK)
-        status =
-            find_role(job, &names, NC_TOWER_VISION, NC_POSITION_EMBEDDING, NC_NO_BLOCK, &places);
-    if (status == NC_OK)
-        status = find_role(job, &names, NC_TOWER_TEXT, NC_FC1_WEIGHT, 0, &fc[NC_TOWER_TEXT]);
-    if (status == NC_OK)
-        status = find_role(job, &names, NC_TOWER_VISION, NC_FC1_WEIGHT, 0, &fc[NC_TOWER_VISION]);
-    if (status == NC_OK) {
-        size_t side = (size_t)llround(sqrt((double)(places->shape[0] - 1)));
-        bool usual = token->shape[0] == NC_CLIP_VOCABULARY;
-        job->shape = (struct nc_model_shape){
-            .text = {token->shape[1], count_layers(job, &names, NC_TOWER_TEXT),
-                     token->shape[1] / 64, fc[NC_TOWER_TEXT]->shape[0], NC_QUICK_GELU, 1e-5f},
-            .vision = {patch->shape[0], count_layers(job, &names, NC_TOWER_VISION),
-                       patch->shape[0] / 64, fc[NC_TOWER_VISION]->shape[0], NC_QUICK_GELU, 1e-5f},
-            .embedding = projection->shape[1],
-            .vocabulary = token->shape[0],
-            .context = position->shape[0],
-            .end_rule = usual ? NC_END_FIRST : NC_END_ARGMAX,
-            .end_token = usual ? NC_CLIP_END : 2,
-            .image_size = side * patch->shape[2],
-            .patch_size = patch->shape[2],
-            .channels = patch->shape[1],
-            .logit_scale_initial = 2.6592f};
-        if (job->shape.image_size < job->shape.patch_size || job->shape.channels != 3)
-            status = nc_error(NC_BAD_INPUT,
-                              "%s: \"%s\" and \"%s\" belong to no tower that reads pictures of 3 "
-                              "channels",
-                              job->path, patch->name, places->name);
-    }
+    status = text_from_tensors(job, &names);
+    if (status == NC_OK && !job->options->text_only)
+        status = vision_from_tensors(job, &names);
     nc_parameter_table_destroy(&names);
     return status;
 }
@@ -224,12 +256,13 @@ static int find_shape(struct job *job)
             job->path);
     int status = shape_from_tensors(job);
     if (status == NC_OK && job->config)
-        status = nc_open_clip_config_read(job->config, &job->shape, &job->preprocess);
+        status = nc_open_clip_config_read(job->config, job->options->text_only, &job->shape,
+                                          &job->preprocess);
     else if (status == NC_OK)
         nc_preprocess_default(job->shape.image_size, &job->preprocess);
     if (status == NC_OK && !job->config)
         status = check_heads(job, "text", job->shape.text.width);
-    if (status == NC_OK && !job->config)
+    if (status == NC_OK && !job->config && !job->options->text_only)
         status = check_heads(job, "vision", job->shape.vision.width);
     if (status == NC_OK)
         status = nc_model_shape_check(job->config ? job->config : job->path, &job->shape);
@@ -284,14 +317,14 @@ static int add_row(struct job *job, const struct nc_parameter *row,
 
 static int list_tensors(struct job *job)
 {
-    const char *first_missing = NULL;
+    char first_missing[NAME] = "", name[NAME];
     size_t missing = 0;
     int status = NC_OK;
     for (size_t i = 0; i < job->table.count; i++) {
         const struct nc_parameter *row = &job->table.rows[i];
-        const struct nc_tensor *tensor = nc_tensors_find(job->file, row->openai_name);
-        if (!tensor && !first_missing)
-            first_missing = row->openai_name;
+        const struct nc_tensor *tensor = nc_tensors_find(job->file, source_name(job, row, name));
+        if (!tensor && !*first_missing)
+            memcpy(first_missing, name, sizeof name);
         missing += !tensor && row->openai_slice <= 0; /* query, key and value are one */
         if (tensor && status == NC_OK)
             status = add_row(job, row, tensor);
@@ -309,25 +342,33 @@ static int by_name(const void *left, const void *right)
     return strcmp(*(const char *const *)left, *(const char *const *)right);
 }
 
-/* A tensor that is not read would be a part of the model that is left out. */
+/* A tensor that is not read would be a part of the model that is left out. Of the text tower alone
+ * is taken what belongs to it: the vision tower's may be anything. */
 static int check_unknown(const struct job *job)
 {
     static const char mask[] = "attn_mask"; /* a buffer of old versions, -inf above the diagonal */
+    char(*names)[NAME] = calloc(job->table.count, sizeof *names);
     const char **known = malloc(job->table.count * sizeof *known), *unknown = NULL;
-    if (!known)
+    if (!known || !names) {
+        free(known);
+        free(names);
         return no_memory(job);
+    }
     for (size_t i = 0; i < job->table.count; i++)
-        known[i] = job->table.rows[i].openai_name;
+        known[i] = source_name(job, &job->table.rows[i], names[i]);
     qsort(known, job->table.count, sizeof *known, by_name);
     for (size_t i = 0; i < nc_tensors_count(job->file) && !unknown; i++) {
         const char *name = nc_tensors_at(job->file, i)->name;
-        bool fact = strcmp(name, mask) == 0;
+        size_t prefix = strncmp(name, job->prefix, strlen(job->prefix)) == 0 ? strlen(job->prefix) : 0;
+        bool fact = strcmp(name + prefix, mask) == 0 ||
+                    (job->options->text_only && strncmp(name, "visual.", 7) == 0);
         for (size_t k = 0; k < NC_OPENAI_FACTS; k++)
             fact = fact || strcmp(name, nc_openai_facts[k]) == 0;
         if (!fact && !bsearch(&name, known, job->table.count, sizeof *known, by_name))
             unknown = name;
     }
     free(known);
+    free(names);
     return unknown ? nc_error(NC_BAD_INPUT,
                               "%s: tensor \"%.200s\" has no place in a CLIP of this shape",
                               job->path, unknown)
@@ -376,12 +417,16 @@ static int write_folder(const struct job *job, const char *tokenizer,
     char *config = nc_staging_path(staging, "config.json");
     char *preprocess = nc_staging_path(staging, "preprocessor_config.json");
     int status = tensors && config && preprocess ? NC_OK : no_memory(job);
+    bool text_only = job->options->text_only;
+    const struct nc_embedding_store *store = job->options->embeddings;
     if (status == NC_OK)
         status = nc_outputs_write(&job->outputs, tensors);
     if (status == NC_OK)
-        status =
-            nc_hf_config_write(config, &job->shape, NC_FORMAT_HF, nc_outputs_type(&job->outputs));
-    if (status == NC_OK)
+        status = nc_hf_config_write(config, &job->shape,
+                                    text_only ? NC_FORMAT_HF_TEXT_PROJECTION : NC_FORMAT_HF,
+                                    nc_outputs_type(&job->outputs),
+                                    store ? nc_embedding_store_info(store)->model_hash : NULL);
+    if (status == NC_OK && !text_only)
         status = nc_preprocess_write(preprocess, &job->preprocess);
     if (status == NC_OK)
         status = nc_staging_copy_tokenizer(staging, tokenizer);
@@ -404,6 +449,8 @@ int nc_model_import(const char *path, const struct nc_import_options *options, c
         status = check_kind(&job);
     if (status == NC_OK)
         status = find_shape(&job);
+    if (status == NC_OK && options->embeddings)
+        status = nc_embedding_store_expect(options->embeddings, NULL, job.shape.embedding);
     if (status == NC_OK)
         status = list_tensors(&job);
     if (status == NC_OK)

@@ -326,16 +326,17 @@ static int read_preprocess(const char *where, const cJSON *section, size_t size,
     return NC_OK;
 }
 
-static int read_model(const char *path, const cJSON *model, struct nc_model_shape *shape)
+static int read_model(const char *path, const cJSON *model, bool text_only,
+                      struct nc_model_shape *shape)
 {
     static const char *const read[] = {"embed_dim", "quick_gelu", "vision_cfg", "text_cfg", NULL};
-    static const char *const idle[] = {"init_logit_scale", NULL};
+    static const char *const idle[] = {"init_logit_scale", "custom_text", NULL};
     char where[PATH_MAX + 32];
     const cJSON *vision, *text;
     bool quick = false;
-    int status = nc_json_object(path, model, "vision_cfg", &vision);
-    if (status == NC_OK)
-        status = nc_json_object(path, model, "text_cfg", &text);
+    int status = nc_json_object(path, model, "text_cfg", &text);
+    if (status == NC_OK && !text_only)
+        status = nc_json_object(path, model, "vision_cfg", &vision);
     if (status == NC_OK)
         status = check_keys(path, model, read, idle);
     if (status == NC_OK)
@@ -343,7 +344,7 @@ static int read_model(const char *path, const cJSON *model, struct nc_model_shap
     if (status == NC_OK)
         status = nc_json_optional_bool(path, model, "quick_gelu", &quick);
     snprintf(where, sizeof where, "%s: vision_cfg", path);
-    if (status == NC_OK)
+    if (status == NC_OK && !text_only)
         status = read_vision(where, vision, shape);
     snprintf(where, sizeof where, "%s: text_cfg", path);
     if (status == NC_OK)
@@ -352,7 +353,7 @@ static int read_model(const char *path, const cJSON *model, struct nc_model_shap
     return status;
 }
 
-int nc_open_clip_config_read(const char *path, struct nc_model_shape *shape,
+int nc_open_clip_config_read(const char *path, bool text_only, struct nc_model_shape *shape,
                              struct nc_preprocess *preprocess)
 {
     int32_t start = shape->start_token, pad = shape->pad_token;
@@ -373,8 +374,10 @@ int nc_open_clip_config_read(const char *path, struct nc_model_shape *shape,
     if (status != NC_OK)
         return status;
     const cJSON *model = nc_json_member(root, "model_cfg");
-    status = read_model(path, model ? model : root, shape);
-    if (status == NC_OK)
+    status = read_model(path, model ? model : root, text_only, shape);
+    if (text_only)
+        shape->vision = (struct nc_tower_shape){0};
+    else if (status == NC_OK)
         status = read_preprocess(path, nc_json_member(root, "preprocess_cfg"),
                                  shape->image_size, preprocess);
     cJSON_Delete(root);

@@ -196,6 +196,8 @@ static int open_job(struct job *job, const struct request *r)
 {
     int status = nc_model_open(r->model, &job->model);
     if (status == NC_OK)
+        status = nc_model_need_vision(job->model);
+    if (status == NC_OK)
         status =
             nc_preprocess_load(r->model, nc_model_shape(job->model)->image_size, &job->preprocess);
     if (status == NC_OK)

@@ -1,4 +1,6 @@
 /* nclip encode: texts or pictures to features in a .npy file. */
+#include "encode_ids.h"
+
 #include "nclip/cli/command.h"
 #include "nclip/encoder/encoder.h"
 #include "nclip/formats/text.h"
@@ -13,11 +15,13 @@
 #include <string.h>
 
 static const struct nc_help help = {
-    .usage = "nclip encode --model DIR (--text FILE | --images DIR|LIST|TAR) --out X.npy",
+    .usage = "nclip encode --model DIR (--text FILE | --ids FILE | --images DIR|LIST|TAR) --out X.npy",
     .purpose =
         "Writes the features of texts (one a line) or pictures as a NumPy array, float32 "
         "[rows, dimension], L2-normalised unless --raw is given. Row i belongs to line or "
-        "picture i: a picture that cannot be read is an error here, since rows must not shift.",
+        "picture i: a picture that cannot be read is an error here, since rows must not shift. "
+        "--ids takes token ids, one JSON array a line with start and end and without padding, as "
+        "nclip tokenize writes them: for a model whose tokenizer is another program's.",
     .examples = "nclip encode --model clip-vit-base-patch32 --text phrases.txt --out text.npy\n"
                 "echo 'a street with no cars' | nclip encode --model clip --text - --out text.npy",
 };
@@ -103,7 +107,7 @@ static int encode_images(struct nc_encoder *encoder, const struct nc_model *mode
 
 static int run(int argc, char **argv)
 {
-    const char *folder = NULL, *text = NULL, *images = NULL, *out = NULL, *device = "cpu";
+    const char *folder = NULL, *text = NULL, *ids = NULL, *images = NULL, *out = NULL, *device = "cpu";
     const char *precision = "fp32", *rules = "transformers", *too_long = "truncate";
     bool raw = false;
     size_t device_number = 0;
@@ -113,6 +117,8 @@ static int run(int argc, char **argv)
     const struct nc_option table[] = {
         {"--model", "DIR", "Hugging Face folder of a CLIP", NC_OPTION_STRING, &folder,
          .required = true},
+        {"--ids", "FILE", "token ids, one JSON array a line (- for standard input)",
+         NC_OPTION_STRING, &ids},
         {"--text", "FILE", "texts, one a line (- for standard input)", NC_OPTION_STRING, &text},
         {"--images", "DIR|LIST|TAR", "pictures", NC_OPTION_STRING, &images},
         {"--out", "X.npy", "file to write", NC_OPTION_STRING, &out, .required = true},
@@ -139,9 +145,9 @@ static int run(int argc, char **argv)
         return status;
     struct nc_encoder_options options = {
         .precision = nc_type_named(precision),
-        .text = text != NULL, .vision = images != NULL};
-    if (!text == !images)
-        status = nc_error(NC_USAGE, "encode: give either --text or --images");
+        .text = text || ids, .ids = ids != NULL, .vision = images != NULL};
+    if ((text != NULL) + (ids != NULL) + (images != NULL) != 1)
+        status = nc_error(NC_USAGE, "encode: give one of --text, --ids and --images");
     if (status == NC_OK)
         status = nc_tokenizer_rules_parse(rules, &options.rules);
     if (status == NC_OK)
@@ -153,8 +159,9 @@ static int run(int argc, char **argv)
     if (status == NC_OK)
         status = nc_encoder_create(ops, model, &options, &encoder);
     if (status == NC_OK)
-        status = text ? encode_texts(encoder, text, nc_model_shape(model)->embedding, raw, out)
-                      : encode_images(encoder, model, images, raw, out);
+        status = text  ? encode_texts(encoder, text, nc_model_shape(model)->embedding, raw, out)
+                 : ids ? encode_ids(encoder, ids, nc_model_shape(model)->embedding, raw, out)
+                       : encode_images(encoder, model, images, raw, out);
     nc_encoder_destroy(encoder);
     nc_ops_destroy(ops);
     nc_model_close(model);

@@ -3,6 +3,7 @@
 #include "nclip/support/error.h"
 #include "nclip/checkpoints/exchange.h"
 #include "nclip/formats/json.h"
+#include "nclip/store/store.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -19,9 +20,14 @@ static const struct nc_help help = {
         "open_clip_config.json. "
         "OpenAI's weights have no config: heads of 64 and quick_gelu are a fact of that format. "
         "Models with other towers (ResNets, timm's, other text towers, CoCa, SigLIP) are refused, "
-        "and so is any tensor that has no place in a CLIP.",
+        "and so is any tensor that has no place in a CLIP.\n\n"
+        "--text-only takes the text tower of a model with any vision tower. Such a folder trains, "
+        "encodes texts and is evaluated on embeddings that another program made, and it knows that "
+        "it has no vision tower.",
     .examples = "nclip import CLIP-ViT-B-32-laion2B --out clip-b32-laion\n"
-                "nclip import ViT-L-14.pt --from openai --tokenizer clip-l14 --out l14",
+                "nclip import ViT-L-14.pt --from openai --tokenizer clip-l14 --out l14\n"
+                "nclip import convnext.pt --config open_clip_config.json --text-only \\\n"
+                "    --embeddings stores/convnext --tokenizer clip-l14 --out text",
     .positional_least = 1,
     .positional_most = 1,
 };
@@ -37,6 +43,7 @@ static int print_json(const char *out, const char *source)
 static int run(int argc, char **argv)
 {
     const char *from = NULL, *dtype = NULL, *out = NULL;
+    const char *store_path = NULL;
     struct nc_import_options options = {0};
     bool json = false, has_tokenizer;
     static const char *const types[] = {"fp32", "bf16", "fp16", NULL};
@@ -51,6 +58,13 @@ static int run(int argc, char **argv)
          NC_OPTION_STRING, &options.tokenizer},
         {"--dtype", "TYPE", "of all parameters (default: as they are stored)", NC_OPTION_STRING,
          &dtype, .choices = types},
+        {"--text-only", NULL,
+         "the text tower alone, whatever the vision tower is: for training and evaluating on "
+         "embeddings that are there",
+         NC_OPTION_FLAG, &options.text_only},
+        {"--embeddings", "STORE",
+         "with --text-only: you say that these embeddings are of this model's vision tower",
+         NC_OPTION_STRING, &store_path},
         {"--json", NULL, "print one JSON object", NC_OPTION_FLAG, &json},
         {0},
     };
@@ -66,6 +80,13 @@ static int run(int argc, char **argv)
     if (options.origin == NC_ORIGIN_OPENAI && options.config)
         status =
             nc_error(NC_USAGE, "import: --config belongs to open_clip; OpenAI's weights have none");
+    struct nc_embedding_store *store = NULL;
+    if (status == NC_OK && store_path && !options.text_only)
+        status = nc_error(NC_USAGE, "import: --embeddings goes with --text-only: a vision tower says "
+                                    "for itself which embeddings are its own");
+    if (status == NC_OK && store_path)
+        status = nc_embedding_store_open(store_path, &store);
+    options.embeddings = store;
     if (status == NC_OK)
         status = nc_model_import(arguments.positional[0], &options, out, &has_tokenizer);
     if (status == NC_OK && !has_tokenizer)
@@ -78,6 +99,7 @@ static int run(int argc, char **argv)
         status = print_json(out, arguments.positional[0]);
     else if (status == NC_OK)
         printf("%s: %s as a Hugging Face folder\n", out, arguments.positional[0]);
+    nc_embedding_store_close(store);
     nc_arguments_free(&arguments, table);
     return status;
 }

@@ -69,7 +69,9 @@ static int create_text(struct nc_encoder *encoder)
     const struct nc_encoder_options *o = &encoder->options;
     size_t tokens = o->batch * shape->context;
     struct nc_text_capacity capacity = {o->batch, tokens, tokens, tokens, false};
-    int status = nc_tokenizer_load(o->tokenizer ? o->tokenizer : nc_model_folder(encoder->model),
+    int status =
+        o->ids ? NC_OK
+               : nc_tokenizer_load(o->tokenizer ? o->tokenizer : nc_model_folder(encoder->model),
                                    o->rules, &encoder->tokenizer);
     if (status == NC_OK)
         status = nc_packing_create(capacity.captions, capacity.tokens, &encoder->packing);
@@ -95,6 +97,9 @@ int nc_encoder_create(struct nc_ops *ops, const struct nc_model *model,
                       const struct nc_encoder_options *options, struct nc_encoder **out)
 {
     *out = NULL;
+    int vision = options->vision ? nc_model_need_vision(model) : NC_OK;
+    if (vision != NC_OK)
+        return vision;
     struct nc_encoder *encoder = calloc(1, sizeof *encoder);
     if (!encoder)
         return nc_error(NC_FAILED, "encoder: no memory");
@@ -175,13 +180,27 @@ static int pack(struct nc_encoder *encoder, const char *text, bool *skipped)
                           nc_caption_end(shape, tokens->ids, tokens->count), true);
 }
 
+/* The features of the packed captions, [captions, embedding] in host memory. */
+static int encode_packed(struct nc_encoder *encoder, bool raw, float *features)
+{
+    struct nc_ops *ops = encoder->ops;
+    size_t row = nc_model_shape(encoder->model)->embedding * sizeof(float);
+    struct nc_weights weights = {encoder->towers[NC_TOWER_TEXT].master,
+                                 encoder->towers[NC_TOWER_TEXT].shadow};
+    int status = nc_text_tower_load(encoder->text, &encoder->packing, NULL);
+    if (status == NC_OK)
+        status = nc_text_tower_forward(encoder->text, &weights, &encoder->packing, false, raw,
+                                       encoder->features);
+    if (status == NC_OK && encoder->packing.captions)
+        status = ops->download(ops->backend, features, encoder->features,
+                               encoder->packing.captions * row);
+    return status;
+}
+
 static int text_batch(struct nc_encoder *encoder, const char *const *texts, size_t count, bool raw,
                       float *features)
 {
-    struct nc_ops *ops = encoder->ops;
     size_t embedding = nc_model_shape(encoder->model)->embedding, row = embedding * sizeof(float);
-    struct nc_weights weights = {encoder->towers[NC_TOWER_TEXT].master,
-                                 encoder->towers[NC_TOWER_TEXT].shadow};
     bool *skipped = calloc(count, sizeof *skipped);
     if (!skipped)
         return nc_error(NC_FAILED, "encoder: no memory");
@@ -190,13 +209,7 @@ static int text_batch(struct nc_encoder *encoder, const char *const *texts, size
     for (size_t i = 0; i < count && status == NC_OK; i++)
         status = pack(encoder, texts[i], &skipped[i]);
     if (status == NC_OK)
-        status = nc_text_tower_load(encoder->text, &encoder->packing, NULL);
-    if (status == NC_OK)
-        status = nc_text_tower_forward(encoder->text, &weights, &encoder->packing, false, raw,
-                                       encoder->features);
-    if (status == NC_OK && encoder->packing.captions)
-        status = ops->download(ops->backend, features, encoder->features,
-                               encoder->packing.captions * row);
+        status = encode_packed(encoder, raw, features);
     /* Spread the packed rows over the texts, from the back, so that none is overwritten. */
     size_t from = encoder->packing.captions;
     for (size_t i = count; i > 0 && status == NC_OK; i--) {
@@ -217,6 +230,50 @@ int nc_encoder_texts(struct nc_encoder *encoder, const char *const *texts, size_
     for (size_t i = 0; i < count && status == NC_OK; i += batch)
         status = text_batch(encoder, texts + i, count - i < batch ? count - i : batch, raw,
                             features + i * embedding);
+    return status;
+}
+
+/* Whether the caption has the token that features are read at. */
+static bool has_end(const struct nc_model_shape *shape, const int32_t *ids, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (ids[i] == shape->end_token)
+            return true;
+    return shape->end_rule == NC_END_ARGMAX;
+}
+
+static int pack_ids(struct nc_encoder *encoder, const int32_t *ids, size_t count, size_t number)
+{
+    const struct nc_model_shape *shape = nc_model_shape(encoder->model);
+    if (!count || count > shape->context)
+        return nc_error(NC_BAD_INPUT, "caption %zu: %zu token ids; the model reads 1 to %zu", number,
+                        count, shape->context);
+    for (size_t i = 0; i < count; i++)
+        if (ids[i] < 0 || (size_t)ids[i] >= shape->vocabulary)
+            return nc_error(NC_BAD_INPUT,
+                            "caption %zu: token id %d is outside the model's vocabulary of %zu",
+                            number, (int)ids[i], shape->vocabulary);
+    if (!has_end(shape, ids, count))
+        return nc_error(NC_BAD_INPUT,
+                        "caption %zu: ends nowhere: token %d, which the model reads features at, is "
+                        "not in it",
+                        number, (int)shape->end_token);
+    encoder->counts.texts++;
+    return nc_packing_add(&encoder->packing, ids, nc_caption_end(shape, ids, count), true);
+}
+
+int nc_encoder_ids(struct nc_encoder *encoder, const int32_t *ids, const size_t *start,
+                   size_t count, size_t first, bool raw, float *features)
+{
+    size_t embedding = nc_model_shape(encoder->model)->embedding, batch = encoder->options.batch;
+    int status = NC_OK;
+    for (size_t i = 0; i < count && status == NC_OK; i += batch) {
+        nc_packing_clear(&encoder->packing);
+        for (size_t k = i; k < count && k < i + batch && status == NC_OK; k++)
+            status = pack_ids(encoder, ids + start[k], start[k + 1] - start[k], first + k);
+        if (status == NC_OK)
+            status = encode_packed(encoder, raw, features + i * embedding);
+    }
     return status;
 }
 

@@ -190,6 +190,8 @@ int nc_parameter_table_create(const struct nc_model_shape *shape, struct nc_para
     int status = NC_OK;
     for (int tower = NC_TOWER_TEXT; tower <= NC_TOWER_VISION && status == NC_OK; tower++) {
         bool text = tower == NC_TOWER_TEXT;
+        if (!text && !nc_shape_has_vision(shape))
+            continue;
         status = add_rows(table, shape, tower, text ? text_head : vision_head,
                           text ? LENGTH(text_head) : LENGTH(vision_head), NC_NO_BLOCK);
         for (size_t i = 0; i < tower_shape(shape, tower)->layers && status == NC_OK; i++)

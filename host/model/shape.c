@@ -64,11 +64,12 @@ int nc_model_shape_check(const char *where, const struct nc_model_shape *shape)
     int status = check_limits(where, "", &both, 1);
     if (status == NC_OK)
         status = check_limits(where, text_section, text, 2);
-    if (status == NC_OK)
+    bool has_vision = nc_shape_has_vision(shape);
+    if (status == NC_OK && has_vision)
         status = check_limits(where, vision_section, vision, 2);
     if (status == NC_OK)
         status = check_tower(where, text_section, &shape->text);
-    if (status == NC_OK)
+    if (status == NC_OK && has_vision)
         status = check_tower(where, vision_section, &shape->vision);
     if (status != NC_OK)
         return status;
@@ -78,6 +79,8 @@ int nc_model_shape_check(const char *where, const struct nc_model_shape *shape)
             "%s: %s\"eos_token_id\" %d lies outside the vocabulary of %zu tokens, so no "
             "caption could end",
             where, text_section, (int)shape->end_token, shape->vocabulary);
+    if (!has_vision)
+        return NC_OK;
     if (shape->patch_size > shape->image_size)
         return nc_error(NC_BAD_INPUT, "%s: %s\"patch_size\" %zu is larger than \"image_size\" %zu",
                         where, vision_section, shape->patch_size, shape->image_size);

@@ -44,6 +44,8 @@ extern const char *const nc_format_names[];
 int nc_model_export(const struct nc_model *model, enum nc_format format, const enum nc_type *type,
                     const char *folder);
 
+struct nc_embedding_store;
+
 enum nc_origin {
     NC_ORIGIN_DETECT, /* open_clip_config.json is open_clip's; the tensors input_resolution,
                          context_length and vocab_size are OpenAI's; without either it is an
@@ -57,6 +59,11 @@ struct nc_import_options {
     const char *config;       /* open_clip_config.json; NULL: the one beside the weights */
     const char *tokenizer;    /* folder with tokenizer files; NULL: that of the weights */
     const enum nc_type *type; /* of all parameters; NULL: as they are stored */
+    bool text_only; /* the text tower and the logit scale alone, whatever the vision tower is. What
+                       is written is a CLIPTextModelWithProjection with a logit_scale beside it */
+    const struct nc_embedding_store *embeddings; /* with text_only: those that the user says are of
+                                                    this model's vision tower; NULL: none. Of
+                                                    another dimension: NC_BAD_INPUT */
 };
 
 /* From a file of weights (nclip/checkpoints/tensors.h), or a folder with one, to a Hugging Face

@@ -18,7 +18,8 @@
 extern "C" {
 #endif
 
-/* Reads config.json. Missing keys take the defaults of transformers' CLIPConfig;
+/* Reads config.json: of a CLIPModel, or of a CLIPTextModelWithProjection ("model_type":
+ * "clip_text_model"), which has no vision tower. Missing keys take the defaults of transformers' CLIPConfig;
  * `text_config_dict` and `vision_config_dict` of old files go before `text_config`
  * and `vision_config`, as there. Values that cannot be, or that nclip does not
  * compute (hidden_act other than quick_gelu and gelu, heads outside 32 .. 128), are
@@ -48,9 +49,14 @@ float nc_model_logit_scale(const struct nc_model *model);
  * a non-finite value by naming its tensor. */
 int nc_model_load(const struct nc_model *model, enum nc_tower tower, float *parameters);
 
+/* NC_OK when the model has a vision tower; else NC_BAD_INPUT, which says so. */
+int nc_model_need_vision(const struct nc_model *model);
+
 /* A fingerprint of what makes an image embedding: the vision tower's parameters
  * as they lie in the file, and its shape. 16 hex digits. Two folders with the
- * same vision tower agree, whatever their text tower. Reads the whole tower once. */
+ * same vision tower agree, whatever their text tower. Reads the whole tower once.
+ * Of a model without a vision tower it is that of the embeddings that its user named when it was
+ * imported; NC_BAD_INPUT when none were. */
 int nc_model_vision_hash(const struct nc_model *model, char hash[17]);
 
 /* Writes a complete Hugging Face folder at `folder` (which must not exist, or be

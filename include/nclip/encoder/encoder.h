@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "nclip/checkpoints/folder.h"
 #include "nclip/ops.h"
@@ -16,6 +17,7 @@ struct nc_encoder_options {
     enum nc_tokenizer_rules rules;
     enum nc_truncation too_long;         /* a skipped text's features are zeros */
     const char *tokenizer;               /* folder or file; NULL: the model's folder */
+    bool ids; /* with text: token ids will be given (nc_encoder_ids), so no tokenizer is loaded */
 };
 
 /* Loads the towers' parameters. `ops` and `model` must outlive the encoder. */
@@ -30,6 +32,12 @@ const struct nc_tokenizer *nc_encoder_tokenizer(const struct nc_encoder *encoder
 /* features[count, embedding] fp32 in host memory, L2-normalised (`raw`: as projected). */
 int nc_encoder_texts(struct nc_encoder *encoder, const char *const *texts, size_t count, bool raw,
                      float *features);
+
+/* Of captions that are token ids already: caption i's are ids[start[i] .. start[i + 1]), with start
+ * and end, without padding. Features as of texts. NC_BAD_INPUT names caption `first` + i (from 1)
+ * when it is empty, longer than the context, has an id outside the vocabulary, or no end. */
+int nc_encoder_ids(struct nc_encoder *encoder, const int32_t *ids, const size_t *start,
+                   size_t count, size_t first, bool raw, float *features);
 
 /* pixels[count, channels, image_size, image_size], preprocessed; any count. */
 int nc_encoder_pictures(struct nc_encoder *encoder, const float *pixels, size_t count, bool raw,

@@ -2,6 +2,7 @@
 #ifndef NCLIP_MODEL_SHAPE_H
 #define NCLIP_MODEL_SHAPE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -28,7 +29,8 @@ struct nc_tower_shape {
 
 struct nc_model_shape {
     struct nc_tower_shape text;
-    struct nc_tower_shape vision;
+    struct nc_tower_shape vision; /* no layers: the model has no vision tower, and what is said of
+                                     pictures here means nothing */
     size_t embedding; /* projection_dim: what both towers project to */
     /* text */
     size_t vocabulary; /* vocab_size */
@@ -42,6 +44,11 @@ struct nc_model_shape {
     size_t channels; /* 3 */
     float logit_scale_initial;
 };
+
+static inline bool nc_shape_has_vision(const struct nc_model_shape *shape)
+{
+    return shape->vision.layers > 0;
+}
 
 /* Tokens of a picture: one class token and the patches. */
 static inline size_t nc_vision_tokens(const struct nc_model_shape *shape)
