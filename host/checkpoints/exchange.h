@@ -21,6 +21,30 @@ enum { NC_OPENAI_FACTS = 3 };
 extern const char
     *const nc_openai_facts[NC_OPENAI_FACTS]; /* input_resolution, context_length, vocab_size */
 
+/* ---- Weights by OpenAI's and open_clip's names (foreign.c) ---- */
+
+enum { NC_FOREIGN_NAME = 128 };
+
+/* The folder that `path` is or is in, and the file of weights (or the folder of shards). The caller
+ * frees both. */
+int nc_foreign_files(const char *path, char **folder, char **weights);
+
+/* What the names of the text tower's tensors begin with: "text." in open_clip's custom text towers,
+ * else "". */
+const char *nc_foreign_prefix(const struct nc_tensors *tensors);
+
+/* The row's name there, in `name`, which is also returned. */
+const char *nc_foreign_name(const char *prefix, const struct nc_parameter *row,
+                            char name[NC_FOREIGN_NAME]);
+
+/* Appends row `i` of the model's table as its tensor of that form: transposed where that form is,
+ * and query with key and value (rows i + 1 and i + 2, which then append nothing). `type`: of what is
+ * written; NULL: as it is stored. */
+int nc_foreign_add(struct nc_outputs *outputs, const struct nc_model *model, size_t i,
+                   const enum nc_type *type);
+
+/* ---- Configs ---- */
+
 /* config.json of a CLIPModel, CLIPTextModel or CLIPTextModelWithProjection. `embeddings`: the
  * fingerprint that a text tower without its vision tower keeps (nc_hf_embeddings_read), or NULL. */
 int nc_hf_config_write(const char *path, const struct nc_model_shape *shape, enum nc_format format,

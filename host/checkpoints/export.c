@@ -134,40 +134,6 @@ static int list_text(struct job *job)
     return NC_OK;
 }
 
-/* By OpenAI's names. Row `i` + 1 and + 2 are key and value where `i` is query. */
-static int list_openai_row(struct job *job, size_t i)
-{
-    const struct nc_model *model = job->model;
-    const struct nc_parameter *row = &model->table.rows[i];
-    const struct nc_tensor *const *sources = &model->sources[i];
-    if (row->openai_slice > 0)
-        return NC_OK;
-    struct nc_output *output = nc_outputs_add(&job->outputs);
-    if (!output)
-        return no_memory(job);
-    nc_output_take(output, model->file, sources[0]);
-    output->name = row->openai_name;
-    output->type_name = type_name(job, sources[0]);
-    if (row->openai_transposed) {
-        output->shape[0] = row->shape[1];
-        output->shape[1] = row->shape[0];
-        output->pieces[0].transposed = true;
-    }
-    for (size_t k = 1; row->openai_slice == 0 && k < 3; k++) {
-        if (!job->type && sources[k]->type != sources[0]->type)
-            return nc_error(
-                NC_BAD_INPUT,
-                "%s: \"%s\" and \"%s\" have different types, but are one tensor in this "
-                "format; give --dtype",
-                model->folder, row[0].name, row[k].name);
-        output->shape[0] += row[k].shape[0];
-        output->pieces[k] = (struct nc_piece){
-            .file = model->file, .tensor = sources[k], .count = sources[k]->count};
-        output->piece_count++;
-    }
-    return NC_OK;
-}
-
 static int list_facts(struct job *job)
 {
     const struct nc_model_shape *shape = &job->model->shape;
@@ -194,7 +160,7 @@ static int list_tensors(struct job *job)
         return list_text(job);
     int status = NC_OK;
     for (size_t i = 0; i < job->model->table.count && status == NC_OK; i++)
-        status = list_openai_row(job, i);
+        status = nc_foreign_add(&job->outputs, job->model, i, job->type);
     if (status == NC_OK && job->format == NC_FORMAT_OPENAI)
         status = list_facts(job);
     return status;

@@ -33,29 +33,14 @@ static int no_memory(const struct job *job)
 
 static int find_files(struct job *job)
 {
-    static const char *const names[] = {NC_OPEN_CLIP_WEIGHTS,
-                                        "open_clip_pytorch_model.safetensors",
-                                        "open_clip_pytorch_model.bin"};
-    const char *slash = strrchr(job->path, '/');
-    bool folder = nc_folder_exists(job->path);
-    job->folder = folder  ? strdup(job->path)
-                  : slash ? strndup(job->path, (size_t)(slash - job->path) + 1)
-                          : strdup(".");
-    for (size_t i = 0; folder && !job->weights && i < sizeof names / sizeof names[0]; i++) {
-        job->weights = nc_path_join(job->path, names[i]);
-        if (job->weights && !nc_file_exists(job->weights)) {
-            free(job->weights);
-            job->weights = NULL;
-        }
-    }
-    if (!job->weights)
-        job->weights = strdup(job->path);
+    int status = nc_foreign_files(job->path, &job->folder, &job->weights);
+    if (status != NC_OK)
+        return status;
     if (job->options->config)
         job->config = strdup(job->options->config);
-    else if (job->folder && job->options->origin != NC_ORIGIN_OPENAI)
+    else if (job->options->origin != NC_ORIGIN_OPENAI)
         job->config = nc_path_join(job->folder, NC_OPEN_CLIP_CONFIG);
-    if (!job->folder || !job->weights ||
-        (!job->config && (job->options->config || job->options->origin != NC_ORIGIN_OPENAI)))
+    if (!job->config && (job->options->config || job->options->origin != NC_ORIGIN_OPENAI))
         return no_memory(job);
     if (job->config && !job->options->config && !nc_file_exists(job->config)) {
         free(job->config);
@@ -82,8 +67,7 @@ static const struct {
 
 static int check_kind(struct job *job)
 {
-    static const char custom[] = "text.";
-    job->prefix = nc_tensors_find(job->file, "text.token_embedding.weight") ? custom : "";
+    job->prefix = nc_foreign_prefix(job->file);
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
         if (others[i].vision && job->options->text_only)
             continue;
@@ -98,15 +82,10 @@ static int check_kind(struct job *job)
     return NC_OK;
 }
 
-enum { NAME = 128 };
-
-/* The row's name in the source, in `name`, which is also returned. */
 static const char *source_name(const struct job *job, const struct nc_parameter *row,
-                               char name[NAME])
+                               char name[NC_FOREIGN_NAME])
 {
-    bool custom = row->tower == NC_TOWER_TEXT && row->role != NC_LOGIT_SCALE;
-    snprintf(name, NAME, "%s%s", custom ? job->prefix : "", row->openai_name);
-    return name;
+    return nc_foreign_name(job->prefix, row, name);
 }
 
 static bool has_facts(const struct job *job)
@@ -124,7 +103,7 @@ static int find_role(const struct job *job, const struct nc_parameter_table *nam
                      enum nc_tower tower, enum nc_role role, int block,
                      const struct nc_tensor **tensor)
 {
-    char name[NAME];
+    char name[NC_FOREIGN_NAME];
     const struct nc_parameter *row = nc_parameter_find(names, tower, role, block);
     *tensor = nc_tensors_find(job->file, source_name(job, row, name));
     if (!*tensor)
@@ -146,7 +125,7 @@ static size_t count_layers(const struct job *job, const struct nc_parameter_tabl
                            enum nc_tower tower)
 {
     size_t layers = 0;
-    char name[NAME];
+    char name[NC_FOREIGN_NAME];
     for (size_t i = 0; i < names->count; i++) {
         const struct nc_parameter *row = &names->rows[i];
         if (row->tower == tower && row->block >= (int)layers &&
@@ -317,7 +296,7 @@ static int add_row(struct job *job, const struct nc_parameter *row,
 
 static int list_tensors(struct job *job)
 {
-    char first_missing[NAME] = "", name[NAME];
+    char first_missing[NC_FOREIGN_NAME] = "", name[NC_FOREIGN_NAME];
     size_t missing = 0;
     int status = NC_OK;
     for (size_t i = 0; i < job->table.count; i++) {
@@ -347,7 +326,7 @@ static int by_name(const void *left, const void *right)
 static int check_unknown(const struct job *job)
 {
     static const char mask[] = "attn_mask"; /* a buffer of old versions, -inf above the diagonal */
-    char(*names)[NAME] = calloc(job->table.count, sizeof *names);
+    char(*names)[NC_FOREIGN_NAME] = calloc(job->table.count, sizeof *names);
     const char **known = malloc(job->table.count * sizeof *known), *unknown = NULL;
     if (!known || !names) {
         free(known);

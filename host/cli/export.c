@@ -21,9 +21,13 @@ static const struct nc_help help = {
         "open_clip.create_model_and_transforms('local-dir:DIR')\n"
         "openai: model.safetensors by OpenAI's names, for "
         "clip.model.build_model(load_file(...))\n\n"
+        "--with ORIGINAL puts the text tower back into the checkpoint that it comes from (a file or "
+        "folder with hf's or open_clip's names, in any of the forms that nclip import reads): all "
+        "else, a vision tower that nclip does not compute included, is copied byte for byte.\n\n"
         "What a format cannot say (open_clip: two activations; openai: gelu, heads other than 64, "
         "other preprocessing) is refused.",
     .examples =
+        "nclip export --model runs/timm --format open_clip --with timm/model.pt --out timm-no\n"
         "nclip export --model runs/first --format open_clip --out first-open_clip\n"
         "nclip export --model runs/first/best --format hf-text --dtype fp16 --out text_encoder",
 };
@@ -61,7 +65,7 @@ static int print_json(const char *out, const char *format)
 
 static int run(int argc, char **argv)
 {
-    const char *given = NULL, *format_name = NULL, *dtype = NULL, *out = NULL;
+    const char *given = NULL, *format_name = NULL, *dtype = NULL, *out = NULL, *original = NULL;
     bool json = false;
     static const char *const types[] = {"fp32", "bf16", "fp16", NULL};
     const struct nc_option table[] = {
@@ -70,8 +74,11 @@ static int run(int argc, char **argv)
         {"--format", "NAME", "who is to read it", NC_OPTION_STRING, &format_name, .required = true,
          .choices = nc_format_names},
         {"--out", "DIR", "folder to write; new or empty", NC_OPTION_STRING, &out, .required = true},
-        {"--dtype", "TYPE", "of all parameters (default: as they are stored)", NC_OPTION_STRING,
-         &dtype, .choices = types},
+        {"--with", "ORIGINAL", "the checkpoint whose text tower this is; the rest is taken from it",
+         NC_OPTION_STRING, &original},
+        {"--dtype", "TYPE",
+         "of all parameters, with --with of the text tower (default: as they are stored)",
+         NC_OPTION_STRING, &dtype, .choices = types},
         {"--json", NULL, "print one JSON object", NC_OPTION_FLAG, &json},
         {0},
     };
@@ -89,8 +96,9 @@ static int run(int argc, char **argv)
     char *folder = model_folder(given);
     status = folder ? nc_model_open(folder, &model) : nc_error(NC_FAILED, "export: no memory");
     if (status == NC_OK)
-        status = nc_model_export(model, format, dtype ? &type : NULL, out);
-    if (status == NC_OK && format != NC_FORMAT_HF)
+        status = original ? nc_model_graft(model, format, original, dtype ? &type : NULL, out)
+                          : nc_model_export(model, format, dtype ? &type : NULL, out);
+    if (status == NC_OK && format != NC_FORMAT_HF && !original)
         warn_of_unknown(model, out);
     if (status == NC_OK && json)
         status = print_json(out, format_name);

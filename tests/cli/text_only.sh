@@ -75,6 +75,26 @@ refused 3 'vision tower of timm; nclip reads .*(--text-only' import "$custom" --
 refused 3 '64 columns, but the model at hand has 24' import "$custom" --text-only --embeddings store --out x
 "$nclip" import "$custom" --text-only --out custom >out 2>log || fail "$(cat log)"
 
+# Back into the checkpoint: the rest byte for byte, the text tower as it was given.
+"$nclip" export --model custom --format open_clip --with "$custom" --out whole >out
+"$nclip" import whole --text-only --out again >out 2>log
+cmp custom/model.safetensors again/model.safetensors || fail "the text tower is another one"
+cmp whole/open_clip_config.json "$custom/open_clip_config.json" || fail "another config"
+"$nclip" export --model run-text/best --format open_clip --with open_clip --out tuned >out
+"$nclip" import tuned --tokenizer "$model" --out tuned-hf >out
+"$nclip" info tuned-hf | grep -q "vision hash *$hash" || fail "the vision tower is another one"
+for one in tuned-hf run-text/best; do
+    "$nclip" encode --model $one --text captions.jsonl --out $(basename $one).npy 2>log
+done
+cmp tuned-hf.npy best.npy || fail "the tuned text tower is not in it"
+"$nclip" export --model run-text/best --format hf --with "$model" --out tuned-model >out
+cmp tuned-model/config.json "$model/config.json" || fail "another config.json"
+"$nclip" encode --model tuned-model --text captions.jsonl --out tuned.npy 2>log
+cmp tuned.npy best.npy || fail "the tuned text tower is not in the Hugging Face folder"
+refused 3 'it comes from another model' export --model custom --format open_clip --with open_clip --out x
+refused 3 'of the text tower by the names of this format' export --model custom --format hf --with open_clip --out x
+refused 2 'hf or open_clip' export --model custom --format openai --with open_clip --out x
+
 # Token ids: those of nclip tokenize give the features of the texts.
 printf 'a red circle\na shape that is not red\n' >texts
 "$nclip" tokenize --model "$model" texts >ids

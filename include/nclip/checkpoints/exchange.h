@@ -44,6 +44,15 @@ extern const char *const nc_format_names[];
 int nc_model_export(const struct nc_model *model, enum nc_format format, const enum nc_type *type,
                     const char *folder);
 
+/* Puts the text tower back into the checkpoint that it comes from: `original` is a file of weights,
+ * or a folder with one, by the names of `format` (NC_FORMAT_HF or NC_FORMAT_OPEN_CLIP, with or
+ * without a custom text tower). The text tower's tensors and the logit scale are the model's, of
+ * `type` or as they are stored; all others, whatever they are, and the original's config, tokenizer
+ * and preprocessing files are copied byte for byte. NC_BAD_INPUT names a tensor of another shape, and
+ * an original that lacks some of the text tower. */
+int nc_model_graft(const struct nc_model *model, enum nc_format format, const char *original,
+                   const enum nc_type *type, const char *folder);
+
 struct nc_embedding_store;
 
 enum nc_origin {
