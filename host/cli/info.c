@@ -8,6 +8,7 @@
 #include "nclip/support/files.h"
 #include "nclip/formats/json.h"
 #include "nclip/checkpoints/folder.h"
+#include "nclip/checkpoints/identify.h"
 #include "nclip/support/number.h"
 #include "nclip/support/terminal.h"
 
@@ -17,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum kind { KIND_NONE, KIND_MODEL, KIND_STORE, KIND_RUN };
+enum kind { KIND_NONE, KIND_MODEL, KIND_CHECKPOINT, KIND_STORE, KIND_RUN };
 
 static bool holds_file(const char *folder, const char *name)
 {
@@ -47,7 +48,7 @@ static enum kind kind_of(const char *folder)
         return KIND_STORE;
     if (holds_file(folder, "config.yaml") || holds_file(folder, "metrics.jsonl"))
         return KIND_RUN;
-    return KIND_NONE;
+    return nc_checkpoint_is_one(folder) ? KIND_CHECKPOINT : KIND_NONE;
 }
 
 /* ---- A model ------------------------------------------------------------------------- */
@@ -59,6 +60,17 @@ static int describe_model(const char *folder, bool json, bool parameters)
     if (status == NC_OK)
         status = nc_model_describe(model, stdout, json, parameters);
     nc_model_close(model);
+    return status;
+}
+
+static int describe_checkpoint(const char *path, bool json)
+{
+    struct nc_identity identity;
+    int status = nc_checkpoint_identify(path, &identity);
+    if (status == NC_OK) {
+        status = nc_identity_print(&identity, path, stdout, json);
+        nc_identity_free(&identity);
+    }
     return status;
 }
 
@@ -267,11 +279,12 @@ static int describe_run(const char *folder, bool json)
 static int run(int argc, char **argv)
 {
     static const struct nc_help help = {
-        .usage = "nclip info MODEL|STORE|RUN|CAPTIONS [--parameters] [--json]",
+        .usage = "nclip info MODEL|CHECKPOINT|STORE|RUN|CAPTIONS [--parameters] [--json]",
         .purpose = "Tells what is in a folder: a CLIP model (shapes, types, activation, "
                    "end-of-text rule, logit scale, alpha of a merge), an embedding store of nclip "
                    "embed, or a run of "
-                   "nclip train; or in a file of captions: how many deny something, with which "
+                   "nclip train; what a checkpoint of any kind is (safetensors, .pt, .bin), "
+                   "whether nclip can use it, and which command comes next; or in a file of captions: how many deny something, with which "
                    "words, and which models and prompts they come from.",
         .examples = "nclip info clip-vit-large-patch14 --parameters\n"
                     "nclip info negated.json\n"
@@ -296,6 +309,8 @@ static int run(int argc, char **argv)
         status = nc_error(NC_USAGE, "%s: --parameters goes with a model folder", folder);
     else if (kind == KIND_MODEL)
         status = describe_model(folder, json, parameters);
+    else if (kind == KIND_CHECKPOINT)
+        status = describe_checkpoint(folder, json);
     else if (kind == KIND_STORE)
         status = describe_store(folder, json);
     else if (kind == KIND_RUN)

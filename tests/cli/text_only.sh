@@ -95,6 +95,16 @@ refused 3 'it comes from another model' export --model custom --format open_clip
 refused 3 'of the text tower by the names of this format' export --model custom --format hf --with open_clip --out x
 refused 2 'hf or open_clip' export --model custom --format openai --with open_clip --out x
 
+# What a checkpoint is, and what comes next.
+"$nclip" info "$custom" >out
+grep -q "^ *vision tower *timm's" out || fail "no vision tower of timm's: $(cat out)"
+grep -q 'width 32, 2 blocks, 32 positions, 300 tokens' out || fail "other sizes: $(cat out)"
+grep -q 'nclip import SOURCE --tokenizer DIR --text-only --embeddings STORE --out DIR' out || fail "next: $(cat out)"
+"$nclip" info "${custom%/*}/pytorch/quick_gelu.pt" >out
+grep -q 'next *nclip import SOURCE --config open_clip_config.json --tokenizer DIR --out DIR' out || fail "next: $(cat out)"
+"$nclip" info "${custom%/*}/pytorch/views.pt" --json >out
+grep -q '"use":"refused","why":"it holds no text tower' out || fail "JSON: $(cat out)"
+
 # Token ids: those of nclip tokenize give the features of the texts.
 printf 'a red circle\na shape that is not red\n' >texts
 "$nclip" tokenize --model "$model" texts >ids
