@@ -37,7 +37,11 @@ int nc_foreign_files(const char *path, char **folder, char **weights)
 
 const char *nc_foreign_prefix(const struct nc_tensors *tensors)
 {
-    return nc_tensors_find(tensors, "text.token_embedding.weight") ? "text." : "";
+    static const char custom[] = "text.";
+    for (size_t i = 0; i < nc_tensors_count(tensors); i++)
+        if (strncmp(nc_tensors_at(tensors, i)->name, custom, sizeof custom - 1) == 0)
+            return custom;
+    return "";
 }
 
 const char *nc_foreign_name(const char *prefix, const struct nc_parameter *row,

@@ -332,11 +332,11 @@ static int read_model(const char *path, const cJSON *model, bool text_only,
     static const char *const read[] = {"embed_dim", "quick_gelu", "vision_cfg", "text_cfg", NULL};
     static const char *const idle[] = {"init_logit_scale", "custom_text", NULL};
     char where[PATH_MAX + 32];
-    const cJSON *vision, *text;
+    const cJSON *vision = NULL, *text;
     bool quick = false;
-    int status = nc_json_object(path, model, "text_cfg", &text);
-    if (status == NC_OK && !text_only)
-        status = nc_json_object(path, model, "vision_cfg", &vision);
+    int status = text_only ? NC_OK : nc_json_object(path, model, "vision_cfg", &vision);
+    if (status == NC_OK)
+        status = nc_json_object(path, model, "text_cfg", &text);
     if (status == NC_OK)
         status = check_keys(path, model, read, idle);
     if (status == NC_OK)

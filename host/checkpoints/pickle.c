@@ -11,8 +11,9 @@ typedef struct nc_pickle_value value;
 
 /* ---- Numbers and texts of the pickle ---- */
 
-static int take(struct nc_pickle_machine *m, size_t count, const uint8_t **bytes)
+static int take(struct nc_pickle_machine *m, uint64_t count, const uint8_t **bytes)
 {
+    *bytes = m->bytes;
     if (count > m->size - m->at)
         return nc_pickle_damaged(m, "it ends in the middle of a value");
     *bytes = m->bytes + m->at;
@@ -34,6 +35,8 @@ static int take_number(struct nc_pickle_machine *m, size_t count, uint64_t *numb
 static int take_line(struct nc_pickle_machine *m, const char **text, size_t *length)
 {
     const uint8_t *start = m->bytes + m->at, *end = memchr(start, '\n', m->size - m->at);
+    *text = "";
+    *length = 0;
     if (!end)
         return nc_pickle_damaged(m, "it ends in the middle of a line");
     *text = (const char *)start;
@@ -57,8 +60,7 @@ static int push_number(struct nc_pickle_machine *m, long long number)
 static int push_long(struct nc_pickle_machine *m, uint64_t count)
 {
     const uint8_t *bytes;
-    int status = count > m->size ? nc_pickle_damaged(m, "a number longer than the file")
-                                 : take(m, (size_t)count, &bytes);
+    int status = take(m, count, &bytes);
     if (status != NC_OK)
         return status;
     if (count > 8)
@@ -73,12 +75,11 @@ static int push_long(struct nc_pickle_machine *m, uint64_t count)
 static int push_text(struct nc_pickle_machine *m, size_t width, enum nc_pickle_kind kind)
 {
     uint64_t length;
-    const uint8_t *bytes;
+    const uint8_t *bytes = NULL;
     value *item;
     int status = take_number(m, width, &length);
     if (status == NC_OK)
-        status = length > m->size ? nc_pickle_damaged(m, "a text longer than the file")
-                                  : take(m, (size_t)length, &bytes);
+        status = take(m, length, &bytes);
     if (status == NC_OK && kind == NC_PICKLE_OTHER)
         return nc_pickle_push(m, &m->pickle->none);
     if (status == NC_OK)

@@ -148,7 +148,7 @@ state_dict() { # file, tensor's name
 }
 for case in 'conv1.weight:"token_embedding.weight" is missing' 'visual.layer1.0.conv1.weight:a ResNet' \
     'visual.trunk.stem.0.weight:tower of timm' 'text.transformer.embeddings.word:text tower of transformers' \
-    'text.positional_embedding:custom text tower' 'text_decoder.ln_final.weight:a CoCa' \
+    'text.positional_embedding:"text.token_embedding.weight" is missing' 'text_decoder.ln_final.weight:a CoCa' \
     'logit_bias:a SigLIP' 'text_model.final_layer_norm.bias:needs no import'; do
     state_dict other.safetensors "${case%%:*}"
     refused 3 "${case#*:}" import other.safetensors --from openai --out x
