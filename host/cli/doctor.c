@@ -138,6 +138,7 @@ static void print_text(const struct machine *machine, const struct nc_cpu_suppor
         printf("memory     %.1f GiB, %.1f GiB of it free\n", (double)machine->memory / 0x1p30,
                (double)machine->memory_available / 0x1p30);
     printf("threads    %d (OpenMP; set OMP_NUM_THREADS to change)\n", omp_get_max_threads());
+    printf("kernels    for %s, of those for %s (set NCLIP_CPU to choose)\n", cpu->level, cpu->levels);
     printf("oneDNN     %s, using %s\n", cpu->onednn, cpu->isa);
     for (size_t i = 0; i < 2; i++)
         printf("%-10s %s%s%s: %s\n", precisions[i].name, precisions[i].support,
@@ -207,6 +208,8 @@ static int print_json(const struct machine *machine, const struct nc_cpu_support
     cJSON *flags = cJSON_AddObjectToObject(cpu, "features");
     for (size_t i = 0; i < FEATURES; i++)
         cJSON_AddBoolToObject(flags, features[i].flag, has_feature(machine, features[i].flag));
+    cJSON_AddStringToObject(cpu, "level", support->level);
+    cJSON_AddStringToObject(cpu, "levels", support->levels);
     cJSON_AddNumberToObject(root, "memory", (double)machine->memory);
     cJSON_AddNumberToObject(root, "memory_available", (double)machine->memory_available);
     cJSON *onednn = cJSON_AddObjectToObject(root, "onednn");
@@ -247,7 +250,9 @@ static int run(int argc, char **argv)
     struct precision precisions[2];
     struct nc_gpu_support gpus;
     look_at_machine(&machine);
-    nc_cpu_describe(&cpu);
+    status = nc_cpu_describe(&cpu);
+    if (status != NC_OK)
+        goto out;
     judge_precisions(&cpu, precisions);
     nc_gpus_describe(&gpus);
     if (json) {
@@ -257,6 +262,7 @@ static int run(int argc, char **argv)
         print_gpus(&gpus);
     }
 
+out:
     nc_arguments_free(&arguments, options);
     return status;
 }

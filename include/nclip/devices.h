@@ -13,13 +13,16 @@ extern "C" {
 enum { NC_MOST_GPUS = 16, NC_VERSION_SIZE = 32, NC_KERNEL_NAME_SIZE = 64 };
 
 struct nc_cpu_support {
+    const char *level;            /* of processor: whose kernels are taken here */
+    char levels[64];              /* that this program has kernels for, from the least to the most */
     char onednn[NC_VERSION_SIZE]; /* the release of the library that multiplies matrices */
     const char *isa;              /* the instructions that it uses here, by its own name */
     char fp32_kernel[NC_KERNEL_NAME_SIZE], bf16_kernel[NC_KERNEL_NAME_SIZE]; /* its names of them */
     bool multiplies_bf16; /* if not, bf16 is widened in passing and multiplied as fp32 */
 };
 
-void nc_cpu_describe(struct nc_cpu_support *support);
+/* NC_USAGE where NCLIP_CPU names a level that there is not; the rest is filled in any case. */
+int nc_cpu_describe(struct nc_cpu_support *support);
 
 struct nc_gpu {
     char name[256];

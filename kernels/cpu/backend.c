@@ -1,4 +1,4 @@
-/* The CPU's table of operations. */
+/* The table of operations of one level of processor. */
 #include "cpu.h"
 #include "widened.h"
 
@@ -59,21 +59,19 @@ float *nc_cpu_thread_workspace(struct nc_backend *backend)
                      (size_t)omp_get_thread_num() * backend->workspace_bytes);
 }
 
-void nc_cpu_destroy(struct nc_backend *backend)
+void nc_cpu_close(struct nc_backend *backend)
 {
-    if (!backend)
-        return;
     nc_cpu_gemm_destroy(backend->gemm);
     free(backend->workspace);
     free(backend);
 }
 
-int nc_cpu_create(int device, struct nc_ops *ops)
+int nc_cpu_open(struct nc_ops *ops)
 {
-    (void)device;
     struct nc_backend *backend = calloc(1, sizeof *backend);
     if (!backend)
         return nc_error(NC_FAILED, "cpu: no memory");
+    backend->close = nc_cpu_close;
     backend->threads = omp_get_max_threads();
     size_t attention = nc_cpu_attention_workspace(), widened = nc_cpu_widened_workspace();
     backend->workspace_bytes = attention > widened ? attention : widened;
@@ -86,7 +84,7 @@ int nc_cpu_create(int device, struct nc_ops *ops)
                               backend->threads);
     }
     if (status != NC_OK) {
-        nc_cpu_destroy(backend);
+        nc_cpu_close(backend);
         return status;
     }
     *ops = cpu_operations;

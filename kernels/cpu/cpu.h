@@ -7,7 +7,8 @@
 #ifndef NCLIP_KERNELS_CPU_H
 #define NCLIP_KERNELS_CPU_H
 
-#include "../backends.h"
+#include "level.h"
+
 #include "nclip/ops.h"
 
 #include <time.h>
@@ -18,6 +19,7 @@ int nc_cpu_gemm_create(struct nc_cpu_gemm **gemm);
 void nc_cpu_gemm_destroy(struct nc_cpu_gemm *gemm);
 
 struct nc_backend {
+    void (*close)(struct nc_backend *backend); /* of the level that opened it */
     int threads;
     struct nc_cpu_gemm *gemm;
     char *workspace; /* threads * workspace_bytes: each thread's own, for tiles */
@@ -25,6 +27,9 @@ struct nc_backend {
     struct timespec marks[NC_MARKS];
 };
 
+/* backend.c: fills the level's operations, and opens the backend behind them. */
+int nc_cpu_open(struct nc_ops *ops);
+void nc_cpu_close(struct nc_backend *backend);
 float *nc_cpu_thread_workspace(struct nc_backend *backend); /* the calling thread's part of it */
 
 /* memory.c */

@@ -2,8 +2,6 @@
  * library only one with the same major number is ever loaded. */
 #include "onednn.h"
 
-#include "nclip/devices.h"
-
 #include <oneapi/dnnl/dnnl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -485,13 +483,13 @@ static void name_kernel(dnnl_data_type_t type, char name[NC_KERNEL_NAME_SIZE])
         dnnl_engine_destroy(engine);
 }
 
-void nc_cpu_describe(struct nc_cpu_support *support)
+void nc_onednn_describe(struct nc_cpu_support *support)
 {
     const dnnl_version_t *version = dnnl_version();
-    *support = (struct nc_cpu_support){.isa = isa_name(dnnl_get_effective_cpu_isa()),
-                                       .multiplies_bf16 = nc_onednn_multiplies_bf16()};
     snprintf(support->onednn, sizeof support->onednn, "%d.%d.%d", version->major, version->minor,
              version->patch);
+    support->isa = isa_name(dnnl_get_effective_cpu_isa());
+    support->multiplies_bf16 = nc_onednn_multiplies_bf16();
     name_kernel(dnnl_f32, support->fp32_kernel);
     name_kernel(support->multiplies_bf16 ? dnnl_bf16 : dnnl_f32, support->bf16_kernel);
 }

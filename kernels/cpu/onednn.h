@@ -6,6 +6,7 @@
 #ifndef NCLIP_KERNELS_CPU_ONEDNN_H
 #define NCLIP_KERNELS_CPU_ONEDNN_H
 
+#include "nclip/devices.h"
 #include "nclip/ops.h"
 
 struct nc_onednn;         /* its engine for this processor, and a stream */
@@ -17,6 +18,9 @@ void nc_onednn_destroy(struct nc_onednn *onednn); /* NULL: nothing */
 /* Whether the processor multiplies bf16 and oneDNN has it do so. What oneDNN has beside that for
  * older processors is slower than fp32. */
 bool nc_onednn_multiplies_bf16(void);
+
+/* The fields of `support` that oneDNN decides. */
+void nc_onednn_describe(struct nc_cpu_support *support);
 
 /* A residual that is y itself must be a sum: long products lay partial sums into y, and
  * whatever else reads y there reads those. */

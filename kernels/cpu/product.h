@@ -2,6 +2,7 @@
 #ifndef NCLIP_KERNELS_CPU_PRODUCT_H
 #define NCLIP_KERNELS_CPU_PRODUCT_H
 
+#include "level.h"
 #include "vector.h"
 
 #include <stdbool.h>

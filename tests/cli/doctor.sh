@@ -1,6 +1,7 @@
 # What doctor tells agrees with the kernel, in text and as JSON.
 set -eu
 nclip=$1
+rm -rf "$2" && mkdir -p "$2" && cd "$2"
 
 fail() {
     echo "doctor.sh: $*" >&2
@@ -20,10 +21,10 @@ for flag in avx2 fma avx512f avx512_bf16 amx_bf16; do
     *) fail "$flag is $(has $flag) in /proc/cpuinfo, but: $json" ;;
     esac
 done
-for key in version cpu model cores threads memory onednn isa precisions fp32 bf16 cuda built gpus problem; do
+for key in version cpu model cores threads level levels memory onednn isa precisions fp32 bf16 cuda built gpus problem; do
     case $json in *"\"$key\":"*) ;; *) fail "no \"$key\" in: $json" ;; esac
 done
-for line in processor features memory threads oneDNN fp32 bf16 cuda advice; do
+for line in processor features memory threads kernels oneDNN fp32 bf16 cuda advice; do
     echo "$text" | grep -q "^$line  *[^ ]" || fail "no line \"$line\" in: $text"
 done
 OMP_NUM_THREADS=1 "$nclip" doctor --json | grep -q '"threads":1' || fail "OMP_NUM_THREADS is not shown"
@@ -33,3 +34,21 @@ for isa in SSE41 AVX2 AVX512_CORE; do
     ONEDNN_MAX_CPU_ISA=$isa "$nclip" doctor --json | grep -q '"bf16":{"support":"widened"' ||
         fail "bf16 is not called widened with no more than $isa"
 done
+
+# Levels of processor: each that this one has can be forced, others are refused in a sentence.
+levels=$(echo "$json" | sed 's/.*"levels":"\([^"]*\)".*/\1/; s/,//g')
+chosen=$(echo "$json" | sed 's/.*"level":"\([^"]*\)".*/\1/')
+forced=true
+for level in $levels; do
+    if "$forced"; then
+        NCLIP_CPU=$level "$nclip" doctor --json | grep -q "\"level\":\"$level\"" || fail "$level cannot be forced"
+    elif NCLIP_CPU=$level "$nclip" doctor >/dev/null 2>refused; then
+        fail "$level is taken, although $chosen is the most that this processor has"
+    else
+        grep -q "NCLIP_CPU asks for $level, but this processor has no more than $chosen" refused ||
+            fail "no sentence about $level: $(cat refused)"
+    fi
+    [ "$level" = "$chosen" ] && forced=false
+done
+if NCLIP_CPU=v9 "$nclip" doctor >/dev/null 2>refused; then fail "there is a level v9"; fi
+grep -q "the kernels of this program are for: " refused || fail "no sentence about v9: $(cat refused)"
