@@ -102,6 +102,8 @@ static int print_json(const struct nc_scan_result *result, const struct nc_negat
                               result->captions) &&
                     add_counts(root, "denials_by_word", words, result->denials_by_word) &&
                     cJSON_AddNumberToObject(root, "unread", (double)result->unread) &&
+               (!result->unread ||
+                cJSON_AddStringToObject(root, "unread_first", result->unread_first)) &&
                     cJSON_AddNumberToObject(root, "files", (double)result->files) &&
                     cJSON_AddNumberToObject(root, "bytes", (double)result->bytes) &&
                     cJSON_AddNumberToObject(root, "peak_memory", (double)nc_process_peak_bytes()) &&

@@ -314,6 +314,8 @@ static enum nc_json_event plain_value(struct nc_json_reader *reader)
     if (is_word(reader, "null") || is_word(reader, "NaN") || is_word(reader, "Infinity") ||
         is_word(reader, "-Infinity"))
         return NC_JSON_NULL;
+    if (reader->text == start && reader->at < reader->end) /* the place is where the value begins */
+        reader->at = start;
     return wrong(reader, "no value");
 }
 

@@ -54,7 +54,7 @@ static bool is_end(const uint8_t block[NC_TAR_BLOCK])
 /* What extension headers say of the member behind them. */
 struct next {
     char *name, *link; /* owned; NULL: in the member's own header */
-    bool has_size, sparse;
+    bool has_size, sparse, sparse_name;
     uint64_t size;
 };
 
@@ -88,11 +88,12 @@ static bool read_pax(const char *text, size_t size, struct next *next)
             return false;
         const char *value = equals + 1;
         size_t key_size = (size_t)(equals - key), value_size = (size_t)(end - value);
-        if (is_key(key, key_size, "path") && !next->sparse) {
-            if (!set(&next->name, value, value_size))
+        if (is_key(key, key_size, "path")) {
+            if (!next->sparse_name && !set(&next->name, value, value_size))
                 return false;
         } else if (is_key(key, key_size, "GNU.sparse.name")) {
-            if (!set(&next->name, value, value_size)) /* before it, "path" is a made-up one */
+            next->sparse_name = true; /* "path" is then a made-up one */
+            if (!set(&next->name, value, value_size))
                 return false;
         } else if (is_key(key, key_size, "linkpath")) {
             if (!set(&next->link, value, value_size))

@@ -109,6 +109,8 @@ static int load_tokenizer_json(struct nc_tokenizer *tokenizer, const char *where
                           "\"%.40s\", not BPE and \"</w>\"",
                           where, type, suffix);
     if (status == NC_OK)
+        status = nc_tokenizer_check_pipeline(where, root);
+    if (status == NC_OK)
         status = nc_json_object(where, model, "vocab", &vocab);
     if (status == NC_OK)
         status = nc_json_array(where, model, "merges", &merges);

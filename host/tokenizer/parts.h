@@ -239,10 +239,14 @@ struct nc_tokenizer {
     bool added_first[2][256]; /* [normalized][first byte of such a token] */
 };
 
+struct cJSON;
+
+/* Refuses a tokenizer.json whose normalizer or pre_tokenizer is not CLIP's. */
+int nc_tokenizer_check_pipeline(const char *where, const struct cJSON *root);
+
 /* Fills start, end, the unknown id and the added tokens. `folder` holds
  * tokenizer_config.json and its like (NULL: none); `root` is the parsed
  * tokenizer.json (NULL: none), `where` names the vocabulary's file. */
-struct cJSON;
 int nc_added_tokens_load(struct nc_tokenizer *tokenizer, const char *where, const char *folder,
                          const struct cJSON *root);
 void nc_added_tokens_free(struct nc_tokenizer *tokenizer);

@@ -67,7 +67,10 @@ static void refuses(void **state)
         {"a,b\n1,2\n\n1,2,3\n", "line 4: has 3 fields", 0},
         {"a,b\n1,\"2\n3\n", "line 2: a quote is never closed", 0},
         {"a,b\n1,\"2\"\"", "line 2: a quote is never closed", 0},
-        {"a,b\n1,\0\n", "zero byte", 8},
+        {"a,b\n1,\0\n", "zero byte at 6 (line 2)", 8},
+        {"a,b\n\"1\" x,2\n", "line 2: text behind a closing quote", 0},
+        {"a\0,\0b\0\n\0", "UTF-16", 8},
+        {"version https://git-lfs.github.com/spec/v1\n", "git lfs pull", 0},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct nc_csv csv;
@@ -123,9 +126,122 @@ static void python_lists(void **state)
     }
 }
 
+/* The records of a text, each as its fields between bars, "!" before a wrong one. */
+static void record_all(const struct nc_csv_form *given, const char *text, size_t size, size_t step,
+                       char *out)
+{
+    struct nc_csv_form form = *given;
+    struct nc_csv_field fields[8];
+    struct nc_csv_record record;
+    size_t at = 0;
+    *out = 0;
+    /* As a stream gives it: ever more, until a record's end is there. */
+    for (size_t end = step < size ? step : size; at < size;) {
+        if (!nc_csv_next(&form, text + at, text + end, end == size, 0, fields, 8, &record)) {
+            end = end + step < size ? end + step : size;
+            continue;
+        }
+        if (!form.columns)
+            form.columns = record.fields;
+        out += sprintf(out, "%s", record.wrong ? "!" : "");
+        for (size_t i = 0; i < record.fields; i++) {
+            char cell[256];
+            cell[nc_csv_unquote(&fields[i], cell)] = 0;
+            out += sprintf(out, "%s|", cell);
+        }
+        out += sprintf(out, ";");
+        at = (size_t)(record.end - text);
+    }
+}
+
+static void records_end_where_they_should(void **state)
+{
+    (void)state;
+    static const struct nc_csv_form csv = {',', NC_CSV_QUOTED, 0}, tsv = {'\t', NC_CSV_FITTING, 0},
+                                    plain = {'\t', NC_CSV_UNQUOTED, 0};
+    static const struct {
+        const struct nc_csv_form *form;
+        const char *text, *records;
+    } cases[] = {
+        {&csv, "a,b\r\n1,2\r3,4\n", "a|b|;1|2|;3|4|;"},
+        {&csv, "a,b\n\"x\n,\"\"y\",2\n", "a|b|;x\n,\"y|2|;"},
+        {&csv, "a,b\n1,house, no cat\n2\n3,4", "a|b|;!1|house| no cat|;!2|;3|4|;"},
+        /* A lone quote costs its line, not those behind it. */
+        {&csv, "a,b\n1,\"x\n2,y\n3,\"z\n4,w\n", "a|b|;!;2|y|;!;4|w|;"},
+        {&csv, "a,b\n1,\"x\n2,y\n", "a|b|;!;2|y|;"},
+        {&csv, "a,b\n\"x\" y,2\n3,4\n", "a|b|;!;3|4|;"},
+        {&csv, "a,b\n1,\n,\n", "a|b|;1||;||;"},
+        {&tsv, "u1\t\"A house\" red\nu2\t\"An old car\nu3\ta dog\nu4\tthe \"big\" one\n",
+         "u1|\"A house\" red|;u2|\"An old car|;u3|a dog|;u4|the \"big\" one|;"},
+        {&tsv, "\"no dog\tu1\na cat\"\tu2\n", "\"no dog|u1|;a cat\"|u2|;"},
+        /* As pandas writes it. */
+        {&tsv, "id\tc\n1\t\"x\ny \"\"z\"\"\"\n2\t\"w\"\n", "id|c|;1|x\ny \"z\"|;2|w|;"},
+        {&tsv, "id\tc\td\n1\t\"x\ny\"\t3\n4\t5\t6\n", "id|c|d|;1|x\ny|3|;4|5|6|;"},
+        {&tsv, "id\tc\n1\t\"a\tb\"\n", "id|c|;1|a\tb|;"},
+        {&tsv, "id\tc\n1\t\"x\ny\n", "id|c|;1|\"x|;!y|;"},
+        {&tsv, "c\n\"x\ny\"\n", "c|;\"x|;y\"|;"},
+        {&tsv, "a\tb\n1\t2\t3\n", "a|b|;!1|2|3|;"},
+        {&plain, "a\tb\n\"1\"\t\"2\n", "a|b|;\"1\"|\"2|;"},
+    };
+    char out[512];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        size_t size = strlen(cases[i].text);
+        for (size_t step = 1; step <= size; step++) {
+            char *copy = malloc(size); /* the sanitizer sees each byte too many */
+            memcpy(copy, cases[i].text, size);
+            record_all(cases[i].form, copy, size, step, out);
+            free(copy);
+            if (strcmp(out, cases[i].records) != 0)
+                fail_msg("case %zu in steps of %zu: %s", i, step, out);
+        }
+    }
+}
+
+static void tsv_and_returns_are_read(void **state)
+{
+    (void)state;
+    struct nc_csv csv;
+    assert_int_equal(load("a\tb\r1\tx \"y\r2\tz\r", 15, &csv), NC_OK);
+    assert_int_equal(csv.columns, 2);
+    assert_int_equal(csv.rows, 2);
+    assert_string_equal(nc_csv_cell(&csv, 0, 1), "x \"y");
+    assert_int_equal(csv.lines[2], 3);
+    nc_csv_free(&csv);
+}
+
+/* Many columns take as long as many rows. */
+static void wide_tables_are_read(void **state)
+{
+    (void)state;
+    enum { COLUMNS = 300000 };
+    char *text = malloc(4 * COLUMNS + 2);
+    size_t used = 0, index;
+    for (int row = 0; row < 2; row++) {
+        for (int i = 0; i < COLUMNS; i++) {
+            text[used++] = (char)('a' + row);
+            text[used++] = ',';
+        }
+        text[used - 1] = '\n';
+    }
+    text[used - 2] = 'z';
+    struct nc_csv csv;
+    assert_int_equal(load(text, used, &csv), NC_OK);
+    free(text);
+    assert_int_equal(csv.columns, COLUMNS);
+    assert_string_equal(nc_csv_cell(&csv, 0, COLUMNS - 1), "z");
+    assert_false(nc_csv_find(&csv, "z", &index));
+    nc_csv_free(&csv);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(reads), cmocka_unit_test(refuses),
-                                       cmocka_unit_test(python_lists)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(reads),
+        cmocka_unit_test(refuses),
+        cmocka_unit_test(records_end_where_they_should),
+        cmocka_unit_test(tsv_and_returns_are_read),
+        cmocka_unit_test(wide_tables_are_read),
+        cmocka_unit_test(python_lists),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

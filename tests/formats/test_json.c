@@ -189,6 +189,143 @@ static void optional_members_keep_their_defaults(void **state)
     cJSON_Delete(root);
 }
 
+static void what_python_writes_is_read(void **state)
+{
+    (void)state;
+    cJSON *root = parse("\xef\xbb\xbf{\"a\": NaN, \"b\": -Infinity, \"c\": \"x\\ud83d y\", \"d\": "
+                        "\"\\ud83d\\ude00\\ude00\", \"e\": \"first\", \"e\": \"last\"}");
+    const char *string = NULL;
+    double number;
+    assert_int_equal(nc_json_optional_string("here", root, "a", &string), NC_OK);
+    assert_null(string);
+    assert_int_equal(nc_json_optional_number("here", root, "b", &number), NC_BAD_INPUT);
+    says("\"b\" is not a number");
+    assert_int_equal(nc_json_string("here", root, "c", &string), NC_OK);
+    assert_string_equal(string, "x\xef\xbf\xbd y");
+    assert_int_equal(nc_json_string("here", root, "d", &string), NC_OK);
+    assert_string_equal(string, "\xf0\x9f\x98\x80\xef\xbf\xbd");
+    assert_int_equal(nc_json_string("here", root, "e", &string), NC_OK);
+    assert_string_equal(string, "last");
+    cJSON_Delete(root);
+}
+
+static void errors_name_their_place(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *message;
+    } cases[] = {
+        {"{\"a\": [{}, {\"b\": [1, x]}]}", "in a[1].b[1] at line 1, byte 21: no value"},
+        {"{\"a\": {\"b\": \"\t\"}}", "in a.b at line 1, byte 13: a control character"},
+        {"[1, 02]", "in [1] at line 1, byte 4: no value"},
+        {"[1, +2]", "no value"},
+        {"[1.]", "no value"},
+        {"[1e]", "no value"},
+        {"[nan]", "no value"},
+        {"[1,]", "no value"},
+        {"{\"a\": 1,}", "no member's name"},
+        {"{\"a\": \"x\\u0000y\"}", "here: holds a zero character (\\u0000) in a: remove it"},
+        {"{\"a\\u0000\": 1}", "zero character"},
+        {"[1] [2]", "nothing behind the first"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        cJSON *root;
+        assert_int_equal(nc_json_parse("here", cases[i].text, strlen(cases[i].text), &root),
+                         NC_BAD_INPUT);
+        assert_null(root);
+        says(cases[i].message);
+    }
+}
+
+static void ids_are_texts(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {
+        {"42", "42"},
+        {"\"42\"", "42"},
+        {"42.0", "42"},
+        {"-7", "-7"},
+        {"9007199254740993", "9007199254740993"},
+        {"12345678901234567890123", "12345678901234567890123"},
+        {"\"a b\"", "a b"},
+    };
+    char text[64], number[NC_JSON_ID];
+    const char *id;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        snprintf(text, sizeof text, "{\"id\": %s}", cases[i][0]);
+        cJSON *root = parse(text);
+        assert_int_equal(nc_json_id("here", root, "id", number, &id), NC_OK);
+        assert_string_equal(id, cases[i][1]);
+        cJSON_Delete(root);
+    }
+    cJSON *root = parse("{\"id\": 1e30, \"b\": null}");
+    assert_int_equal(nc_json_id("here", root, "id", number, &id), NC_BAD_INPUT);
+    says("too large");
+    assert_int_equal(nc_json_id("here", root, "b", number, &id), NC_BAD_INPUT);
+    says("\"b\" is neither a number nor a string");
+    assert_int_equal(nc_json_id("here", root, "c", number, &id), NC_BAD_INPUT);
+    says("\"c\" is missing");
+    cJSON_Delete(root);
+}
+
+static int note(void *context, size_t index, const cJSON *element)
+{
+    char *out = context;
+    sprintf(out + strlen(out), "%zu:%g ", index, element->valuedouble);
+    return index < 5 ? NC_OK : nc_error(NC_FAILED, "enough");
+}
+
+static void arrays_element_by_element(void **state)
+{
+    (void)state;
+    static const char text[] = "{\"x\": [{\"a\": [9]}], \"b\": [7, 8], \"y\": null, \"a\": [5]}";
+    struct nc_json_array arrays[] = {{"a", note, false}, {"b", note, false}, {"c", note, false}};
+    char out[128] = "";
+    assert_int_equal(nc_json_arrays("here", text, strlen(text), arrays, 3, out), NC_OK);
+    assert_string_equal(out, "0:7 1:8 0:5 ");
+    assert_true(arrays[0].found && arrays[1].found && !arrays[2].found);
+    static const struct {
+        const char *text, *message;
+    } cases[] = {
+        {"{\"a\": [1, 2, 3x]}", "in a[2] at line 1, byte 13"},
+        {"{\"a\": [1], \"a\": [2]}", "\"a\" stands there twice"},
+        {"{\"a\": {}}", "\"a\" is not an array"},
+        {"{\"b\": []}", "the array \"a\" is missing"},
+        {"{\"b\": [[[}", "in b at"},
+        {"{\"a\": [1]} 2", "nothing behind"},
+        {"[1]", "not an object"},
+        {"", "breaks off"},
+        {"{\"a\": [0,1,2,3,4,5]}", "enough"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        *out = 0;
+        assert_int_not_equal(
+            nc_json_each("here", cases[i].text, strlen(cases[i].text), "a", note, out), NC_OK);
+        says(cases[i].message);
+    }
+}
+
+static int note_line(void *context, const char *where, const cJSON *value)
+{
+    char *out = context;
+    sprintf(out + strlen(out), "%s=%g ", strrchr(where, ' ') + 1, value->valuedouble);
+    return NC_OK;
+}
+
+static void lines_of_values(void **state)
+{
+    (void)state;
+    static const char text[] = "1\r\n\n 2\r3\n4";
+    char out[128] = "";
+    assert_int_equal(nc_json_lines("a.jsonl", text, strlen(text), false, note_line, out), NC_OK);
+    assert_string_equal(out, "1=1 3=2 4=3 5=4 ");
+    *out = 0;
+    assert_int_equal(nc_json_lines("a.jsonl", text, strlen(text), true, note_line, out), NC_OK);
+    assert_string_equal(out, "1=1 3=2 4=3 ");
+    assert_int_equal(nc_json_lines("a.jsonl", "1\n{\n", 4, false, note_line, out), NC_BAD_INPUT);
+    says("a.jsonl line 2: not valid JSON");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -198,6 +335,11 @@ int main(void)
         cmocka_unit_test(members_have_their_types),
         cmocka_unit_test(sizes_are_whole_and_in_range),
         cmocka_unit_test(optional_members_keep_their_defaults),
+        cmocka_unit_test(what_python_writes_is_read),
+        cmocka_unit_test(errors_name_their_place),
+        cmocka_unit_test(ids_are_texts),
+        cmocka_unit_test(arrays_element_by_element),
+        cmocka_unit_test(lines_of_values),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -449,6 +449,23 @@ static void test_hostile_json(void **state)
     put_text("tokenizer.json", "{\"added_tokens\":[{\"id\":1}],\"model\":{\"vocab\":" VOCAB
                                ",\"merges\":[[\"a\",\"b</w>\"]]}}");
     refuse("\"content\" is missing");
+    /* What another normalizer or splitter would make of a text is not what is made here. */
+    static const char *const stages[][2] = {
+        {"\"normalizer\":{\"type\":\"NFC\"}", "its normalizer (NFC) is not CLIP's"},
+        {"\"normalizer\":null", "its normalizer (none) is not CLIP's"},
+        {"\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"NFC\"},{\"type\":"
+         "\"StripAccents\"},{\"type\":\"Lowercase\"}]}",
+         "its normalizer (NFC, StripAccents, Lowercase)"},
+        {"\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false}",
+         "its pre_tokenizer (ByteLevel) is not CLIP's"},
+    };
+    for (size_t i = 0; i < sizeof stages / sizeof *stages; i++) {
+        char text[4096];
+        snprintf(text, sizeof text, "{%s,\"model\":{\"vocab\":" VOCAB ",\"merges\":[]}}",
+                 stages[i][0]);
+        put_text("tokenizer.json", text);
+        refuse(stages[i][1]);
+    }
     drop("tokenizer.json");
     drop("vocab.json");
     drop("merges.txt");
