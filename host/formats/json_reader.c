@@ -200,12 +200,29 @@ static inline bool special(char byte)
     return byte == '"' || byte == '\\' || (uint8_t)byte < 0x20;
 }
 
+/* The first such byte in [at, end), else `end`. Eight bytes are looked at at once: the sum tells
+ * whether one of them is a quote, a backslash or below a blank. */
+static const char *find_special(const char *at, const char *end)
+{
+    const uint64_t each = 0x0101010101010101u;
+    while (end - at >= 8) {
+        uint64_t bytes;
+        memcpy(&bytes, at, sizeof bytes);
+        uint64_t quote = bytes ^ each * '"', slash = bytes ^ each * '\\';
+        if ((((quote - each) & ~quote) | ((slash - each) & ~slash) |
+             ((bytes - each * 0x20) & ~bytes)) & each << 7)
+            break;
+        at += 8;
+    }
+    while (at < end && !special(*at))
+        at++;
+    return at;
+}
+
 /* At its quote. Most strings lie whole in the window. */
 static bool string(struct nc_json_reader *reader)
 {
-    const char *start = ++reader->at, *at = start, *end = reader->end;
-    while (at < end && !special(*at))
-        at++;
+    const char *start = ++reader->at, *end = reader->end, *at = find_special(start, end);
     if (at < end && *at == '"') {
         reader->text = start;
         reader->length = (size_t)(at - start);
@@ -218,10 +235,9 @@ static bool string(struct nc_json_reader *reader)
             wrong(reader, "it breaks off");
             return false;
         }
-        start = at = reader->at;
+        start = reader->at;
         end = reader->end;
-        while (at < end && !special(*at))
-            at++;
+        at = find_special(start, end);
         reader->at = at;
         if (!append(reader, start, (size_t)(at - start)))
             return false;
