@@ -3,7 +3,9 @@
 
 #include "samples.h"
 
+#include "nclip/formats/text.h"
 #include "nclip/support/error.h"
+#include "nclip/support/files.h"
 #include "nclip/support/string_map.h"
 
 #include <stdlib.h>
@@ -153,6 +155,17 @@ int choice_items_keep(struct nc_choice_items *items, void *data, void (*release)
     *kept = (struct kept){owned->kept, data, release};
     owned->kept = kept;
     return NC_OK;
+}
+
+int choice_items_is_table(const char *path, bool *table)
+{
+    enum nc_kind kind = NC_KIND_JSON; /* of standard input, which is read once */
+    int status = strcmp(path, "-") == 0 ? NC_OK : nc_text_kind_of_file(path, &kind);
+    /* A table that is not well-formed is told by its name, and its reader says what is wrong. */
+    *table = kind == NC_KIND_CSV || kind == NC_KIND_TSV ||
+             (kind == NC_KIND_TEXT && nc_path_ends(path, ".csv")) ||
+             (kind == NC_KIND_EMPTY && nc_path_ends(path, ".csv"));
+    return status;
 }
 
 static void release_json(void *root)

@@ -12,6 +12,9 @@ int choice_items_begin(struct nc_choice_items *items);
  * once when this fails). */
 int choice_items_keep(struct nc_choice_items *items, void *data, void (*release)(void *));
 
+/* Whether the file holds a table (CSV, TSV) or not (JSON), by its first lines. */
+int choice_items_is_table(const char *path, bool *table);
+
 /* A file whose strings are phrases and names: it lives as long as the items. */
 int choice_items_load_json(struct nc_choice_items *items, const char *path, cJSON **root);
 int choice_items_load_csv(struct nc_choice_items *items, const char *path, struct nc_csv **csv);

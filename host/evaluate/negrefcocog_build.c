@@ -49,7 +49,7 @@ struct instances {
 
 static int read_picture(const char *where, const cJSON *entry, struct picture *picture)
 {
-    int status = nc_json_size(where, entry, "id", &picture->id);
+    int status = nc_json_id_number(where, entry, "id", &picture->id);
     if (status == NC_OK)
         status = nc_json_string(where, entry, "file_name", &picture->name);
     if (status == NC_OK)
@@ -63,11 +63,11 @@ static int read_object(const char *where, const cJSON *entry, struct object *obj
 {
     const cJSON *box, *number;
     size_t crowd = 0, i = 0;
-    int status = nc_json_size(where, entry, "id", &object->id);
+    int status = nc_json_id_number(where, entry, "id", &object->id);
     if (status == NC_OK)
-        status = nc_json_size(where, entry, "image_id", &object->picture_id);
+        status = nc_json_id_number(where, entry, "image_id", &object->picture_id);
     if (status == NC_OK)
-        status = nc_json_size(where, entry, "category_id", &object->category);
+        status = nc_json_id_number(where, entry, "category_id", &object->category);
     if (status == NC_OK)
         status = nc_json_optional_size(where, entry, "iscrowd", &crowd);
     if (status == NC_OK)
@@ -222,7 +222,7 @@ static int read_ref(const char *where, const cJSON *ref, const struct instances 
     const cJSON *sentences, *sentence;
     const char *phrase;
     struct object key = {0};
-    int status = nc_json_size(where, ref, "ann_id", &key.id);
+    int status = nc_json_id_number(where, ref, "ann_id", &key.id);
     if (status == NC_OK)
         status = nc_json_array(where, ref, "sentences", &sentences);
     if (status != NC_OK)

@@ -2,6 +2,7 @@
 
 #include "known_files.h"
 #include "nclip/captions/captions.h"
+#include "nclip/formats/text.h"
 #include "nclip/support/error.h"
 
 #include <stdlib.h>
@@ -166,10 +167,16 @@ int retrieval_load(const char *path, const char *split, struct retrieval *retrie
     if (status != NC_OK)
         return status;
     cJSON *root = NULL;
-    bool karpathy = false;
-    if (nc_path_ends(path, ".csv")) {
+    bool karpathy = false, table;
+    enum nc_kind kind = NC_KIND_UNKNOWN;
+    status = choice_items_is_table(path, &table);
+    if (status == NC_OK && !table && strcmp(path, "-") != 0)
+        status = nc_text_kind_of_file(path, &kind);
+    if (status != NC_OK) {
+        /* it cannot be read */
+    } else if (table) {
         status = read_negbench(path, retrieval);
-    } else if (nc_path_ends(path, ".json")) {
+    } else if (kind == NC_KIND_JSON) {
         status = choice_items_load_json(&retrieval->set, path, &root);
         if (status == NC_OK) {
             const cJSON *images = nc_json_member(root, "images");

@@ -120,6 +120,17 @@ int nc_json_id(const char *where, const cJSON *object, const char *key, char num
     return NC_OK;
 }
 
+int nc_json_id_number(const char *where, const cJSON *object, const char *key, size_t *value)
+{
+    const cJSON *item = nc_json_member(object, key);
+    const char *text = cJSON_IsString(item) ? item->valuestring : "";
+    size_t length = strlen(text);
+    if (!length || length > 15 || strspn(text, "0123456789") != length)
+        return nc_json_size(where, object, key, value);
+    *value = (size_t)strtoull(text, NULL, 10);
+    return NC_OK;
+}
+
 static bool absent(const cJSON *object, const char *key)
 {
     const cJSON *item = nc_json_member(object, key);

@@ -1,7 +1,6 @@
 #include "nclip/formats/text.h"
 
 #include "nclip/formats/byte_stream.h"
-#include "nclip/formats/kind.h"
 #include "nclip/support/error.h"
 
 #include <stdlib.h>
@@ -24,6 +23,23 @@ int nc_text_check(const char *where, const char **text, size_t *size)
     *text += mark;
     *size -= mark;
     return NC_OK;
+}
+
+int nc_text_kind_of_file(const char *path, enum nc_kind *kind)
+{
+    struct nc_byte_stream *stream;
+    const void *head;
+    size_t size;
+    bool whole;
+    *kind = NC_KIND_UNKNOWN;
+    int status = nc_byte_stream_open(path, &stream);
+    if (status != NC_OK)
+        return status;
+    status = nc_byte_stream_peek(stream, &head, &size, &whole);
+    if (status == NC_OK)
+        *kind = nc_kind_of(head, size, whole);
+    nc_byte_stream_close(stream);
+    return status;
 }
 
 /* All of the stream, with a zero behind it. */

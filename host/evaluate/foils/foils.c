@@ -65,10 +65,13 @@ static int read_file(const char *path, struct nc_choice_items *items, const stru
     *format = NULL;
     if (!piece)
         return nc_error(NC_FAILED, "evaluate: no memory");
+    bool table;
     int status = choice_items_keep(items, piece, free);
     if (status == NC_OK)
-        status = nc_path_ends(path, ".csv") ? choice_items_load_csv(items, path, &file.csv)
-                                            : choice_items_load_json(items, path, &file.root);
+        status = choice_items_is_table(path, &table);
+    if (status == NC_OK)
+        status = table ? choice_items_load_csv(items, path, &file.csv)
+                       : choice_items_load_json(items, path, &file.root);
     if (status != NC_OK)
         return status;
     file.piece = piece;

@@ -32,9 +32,9 @@ static int read_question(void *context, size_t index, const cJSON *element)
     size_t id, image;
     const char *text;
     snprintf(where, sizeof where, "%s: questions[%zu]", reader->path, index);
-    int status = nc_json_size(where, element, "question_id", &id);
+    int status = nc_json_id_number(where, element, "question_id", &id);
     if (status == NC_OK)
-        status = nc_json_size(where, element, "image_id", &image);
+        status = nc_json_id_number(where, element, "image_id", &image);
     if (status == NC_OK)
         status = nc_json_string(where, element, "question", &text);
     if (status != NC_OK)
@@ -100,9 +100,9 @@ static int read_annotation(void *context, size_t index, const cJSON *element)
     const char *answer;
     bool enough;
     snprintf(where, sizeof where, "%s: annotations[%zu]", reader->path, index);
-    int status = nc_json_size(where, element, "question_id", &id);
+    int status = nc_json_id_number(where, element, "question_id", &id);
     if (status == NC_OK)
-        status = nc_json_size(where, element, "image_id", &image);
+        status = nc_json_id_number(where, element, "image_id", &image);
     if (status == NC_OK)
         status = nc_json_string(where, element, "multiple_choice_answer", &answer);
     if (status == NC_OK)

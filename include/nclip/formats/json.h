@@ -51,6 +51,9 @@ enum { NC_JSON_ID = 32 };
 int nc_json_id(const char *where, const cJSON *object, const char *key, char number[NC_JSON_ID],
                const char **id);
 
+/* An id that is a whole number 0 .. 2^53, also written as a string: "42". */
+int nc_json_id_number(const char *where, const cJSON *object, const char *key, size_t *value);
+
 /* The same for optional members: *value is left alone when the key is absent
  * or null, and a wrong type is still an error. */
 int nc_json_optional_size(const char *where, const cJSON *object, const char *key, size_t *value);

@@ -6,6 +6,8 @@
 #ifndef NCLIP_FORMATS_TEXT_H
 #define NCLIP_FORMATS_TEXT_H
 
+#include "nclip/formats/kind.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
@@ -18,6 +20,10 @@ int nc_text_read(const char *path, size_t limit, char **text, size_t *size);
 
 /* The same of bytes in memory: checks them, and moves *text behind a byte order mark. */
 int nc_text_check(const char *where, const char **text, size_t *size);
+
+/* What the text is, by its first lines: the kind (nclip/formats/kind.h) of what a file holds,
+ * unpacked. NC_BAD_INPUT when it cannot be read. */
+int nc_text_kind_of_file(const char *path, enum nc_kind *kind);
 
 /* Bytes of the byte order mark at the start, 0 or 3. */
 static inline size_t nc_text_mark(const char *text, size_t size)
