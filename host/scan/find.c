@@ -65,9 +65,23 @@ static int by_name(const FTSENT **a, const FTSENT **b)
     return strcmp((*a)->fts_name, (*b)->fts_name);
 }
 
+/* Files that people keep captions in, and that are not read. */
+static bool is_other_table(const char *path)
+{
+    static const char *const endings[] = {".parquet", ".arrow", ".feather", ".xlsx", ".xls",
+                                          ".zip",     ".xz",    ".bz2",     ".7z"};
+    size_t length = strlen(path);
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
+        if (ends_in(path, &length, endings[i]))
+            return true;
+    return false;
+}
+
 /* Why an entry of a folder that may hold captions is not read; NULL: it is, or holds none. */
 static const char *why_passed_over(const FTSENT *entry)
 {
+    if (entry->fts_info == FTS_F && is_other_table(entry->fts_path))
+        return "of a kind that is not read";
     bool other = strchr(entry->fts_name, '.') && format_of(entry->fts_path) == NC_SCAN_BY_NAME;
     switch (entry->fts_info) {
     case FTS_DC:

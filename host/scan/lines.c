@@ -177,6 +177,8 @@ static int count_records(const struct scan_file *file, size_t index, bool zeros,
             wrong = "too few columns";
         if (!wrong && zeros && memchr(at, 0, size))
             wrong = zero_byte;
+        if (!wrong && nc_is_blank(field.text, field.length))
+            wrong = "an empty cell";
         if (wrong) {
             scan_tally_unread(tally, index, offset, wrong);
             continue;

@@ -44,6 +44,11 @@ has out 'a.csv byte 30: too many columns'
 printf 'image_path,correct_answer,caption_0,caption_1\na.jpg,0,a house, with no cat,x\n' >n.csv
 refused 'line 2: has 5 fields, but the first line names 4 columns' \
     evaluate foils --model "$model" --annotations n.csv --images .
+printf 'id,caption\n1,no dog\n2,\n3,""\n' >e.csv
+ok scan e.csv --json
+has out '"captions":1,"negated":1'
+has out '"unread":2'
+has out 'e.csv byte 20: an empty cell'
 # A lone quote costs its line and no other.
 printf 'id,caption\n1,"no dog\n2,no cat\n3,a "bird"\n' >q.csv
 ok scan q.csv --json

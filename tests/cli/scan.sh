@@ -100,7 +100,13 @@ mkdir links && cp a.txt links/a.txt && ln -s nowhere.txt links/b.txt && ln -s . 
 "$nclip" scan links --json >other 2>err
 has other '"captions":4'
 has err 'warning: passed over: links/b.txt: a link that leads nowhere (and 1 more)'
-rm links/b.txt
+touch links/e.parquet
+"$nclip" scan links --json >other 2>err
+has err 'warning: passed over: links/b.txt: a link that leads nowhere (and 2 more)'
+rm links/b.txt links/c
+"$nclip" scan links --json >other 2>err
+has err 'warning: passed over: links/e.parquet: of a kind that is not read'
+rm links/e.parquet && ln -s . links/c
 "$nclip" scan links --json >other 2>err
 has err 'warning: passed over: links/c: a link back to a folder that it lies in'
 wanted=2
