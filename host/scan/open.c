@@ -21,19 +21,32 @@ void scan_file_close(struct scan_file *file)
     file->stream = NULL;
 }
 
-/* A table of one column looks like lines of text, but for its name. */
-static bool names_one_column(const struct nc_scan_options *options, const char *head, size_t size)
+/* Whether the first record names a column of captions. */
+static bool names_column(const struct nc_scan_options *options, const char *head, size_t size,
+                         char delimiter)
 {
-    size_t mark = nc_text_mark(head, size), length;
-    struct nc_lines lines = nc_lines_of(head + mark, size - mark);
-    const char *line;
-    if (!nc_lines_next(&lines, &line, &length))
+    enum { MOST = 64 };
+    const struct nc_csv_form form = {delimiter, NC_CSV_QUOTED, 0};
+    struct nc_csv_field fields[MOST];
+    struct nc_csv_record record;
+    size_t mark = nc_text_mark(head, size);
+    if (mark == size)
         return false;
-    if (length > 2 && line[0] == '"' && line[length - 1] == '"') {
-        line++;
-        length -= 2;
-    }
-    return scan_field_rank(options, line, length) != SCAN_NO_FIELD;
+    nc_csv_next(&form, head + mark, head + size, true, 0, fields, MOST, &record);
+    for (size_t i = 0; i < record.fields && i < MOST; i++)
+        if (scan_field_rank(options, fields[i].text, fields[i].length) != SCAN_NO_FIELD)
+            return true;
+    return false;
+}
+
+/* A table of one column, or with records that are wrong, looks like lines of text but for the names
+ * of its columns. */
+static enum nc_scan_format table_or_text(const struct nc_scan_options *options, const char *head,
+                                         size_t size)
+{
+    return names_column(options, head, size, ',')    ? NC_SCAN_CSV
+           : names_column(options, head, size, '\t') ? NC_SCAN_TSV
+                                                     : NC_SCAN_TEXT;
 }
 
 static int refuse(const struct scan_file *file, enum nc_kind kind)
@@ -84,7 +97,7 @@ static int tell_format(struct scan_file *file, const struct nc_scan_options *opt
         break;
     case NC_KIND_EMPTY:
     case NC_KIND_TEXT:
-        file->format = names_one_column(options, head, size) ? NC_SCAN_CSV : NC_SCAN_TEXT;
+        file->format = table_or_text(options, head, size);
         break;
     default:
         return refuse(file, kind);

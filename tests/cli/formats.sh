@@ -41,6 +41,15 @@ ok scan a.csv --json
 has out '"captions":1,"negated":0'
 has out '"unread":1'
 has out 'a.csv byte 30: too many columns'
+ok scan - --json <a.csv
+has out '"captions":1,"negated":0'
+printf 'caption\nno dog\n' | "$nclip" scan - --json >out
+has out '"captions":1,"negated":1'
+printf 'a dog, no cat\nno dog, a cat\n' | "$nclip" scan - --json >out
+has out '"captions":2,"negated":2'
+printf 'url\tcaption\nu\tno dog\nu\ta cat\tx\n' | "$nclip" scan - --json >out
+has out '"captions":1,"negated":1'
+has out 'too many columns'
 printf 'image_path,correct_answer,caption_0,caption_1\na.jpg,0,a house, with no cat,x\n' >n.csv
 refused 'line 2: has 5 fields, but the first line names 4 columns' \
     evaluate foils --model "$model" --annotations n.csv --images .
