@@ -1,6 +1,7 @@
 /* Server-sent events: some servers answer so although no stream was asked for, and some models can
  * be had in no other way. Source: the HTML standard, 9.2.6; the pieces are OpenAI's
  * chat.completion.chunk. */
+#include "nclip/formats/text.h"
 #include "parts.h"
 
 #include <stdio.h>
@@ -24,7 +25,7 @@ static const cJSON *member(const cJSON *object, const char *name)
 bool chat_stream_is(const char *bytes, size_t size)
 {
     static const char *const fields[] = {"data:", "event:", "id:", "retry:", "error:", ":"};
-    if (size >= 3 && memcmp(bytes, "\xef\xbb\xbf", 3) == 0) {
+    if (nc_text_mark(bytes, size)) {
         bytes += 3;
         size -= 3;
     }
@@ -186,7 +187,7 @@ cJSON *chat_stream_read(const char *bytes, size_t size, bool *whole)
         .refusal = open_memstream(&refusal, &refusal_size),
     };
     const char *end = bytes + size;
-    bytes += size >= 3 && memcmp(bytes, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+    bytes += nc_text_mark(bytes, size);
     while (bytes < end && stream.content && stream.refusal && !stream.no_memory) {
         size_t length = 0;
         while (bytes + length < end && bytes[length] != '\n' && bytes[length] != '\r')
