@@ -7,6 +7,7 @@ find_package(Threads REQUIRED)
 find_package(OpenMP REQUIRED COMPONENTS C)
 find_package(ZLIB REQUIRED)
 pkg_check_modules(JPEG REQUIRED IMPORTED_TARGET libjpeg)
+pkg_check_modules(WEBP REQUIRED IMPORTED_TARGET libwebp libwebpdemux)
 pkg_check_modules(CJSON REQUIRED IMPORTED_TARGET libcjson)
 pkg_check_modules(CURL REQUIRED IMPORTED_TARGET libcurl)
 pkg_check_modules(YAML REQUIRED IMPORTED_TARGET yaml-0.1) # libcyaml asks for it, but its package may not
@@ -33,7 +34,7 @@ nclip_find(STB stb/stb_image.h stb)
 add_library(nclip_dependencies INTERFACE)
 target_link_libraries(nclip_dependencies INTERFACE
     nclip_DNNL nclip_MSGPACK nclip_STB OpenMP::OpenMP_C ZLIB::ZLIB Threads::Threads
-    PkgConfig::JPEG PkgConfig::CURL PkgConfig::CJSON PkgConfig::CYAML PkgConfig::YAML
+    PkgConfig::JPEG PkgConfig::WEBP PkgConfig::CURL PkgConfig::CJSON PkgConfig::CYAML PkgConfig::YAML
     PkgConfig::XXHASH PkgConfig::ZSTD PkgConfig::UTF8PROC m)
 
 # Many ranks. FindMPI makes its target also where it found nothing, and what it found may lack the

@@ -8,7 +8,7 @@ set -eu
 # Where names differ between Debian and Ubuntu, or between their releases, a|b: any will do, and the first
 # that there is gets installed. (From Debian 13 on libmsgpack-dev is the C++ library too, and all of Boost.)
 packages="cmake pkg-config libdnnl-dev libcjson-dev libcyaml-dev libyaml-dev libmsgpack-c-dev|libmsgpack-dev
-libstb-dev libxxhash-dev libutf8proc-dev libcmocka-dev zlib1g-dev libzstd-dev libcurl4-openssl-dev
+libstb-dev libxxhash-dev libutf8proc-dev libcmocka-dev zlib1g-dev libzstd-dev libcurl4-openssl-dev libwebp-dev
 libjpeg62-turbo-dev|libjpeg-turbo8-dev|libjpeg-dev"
 
 installed() { # names: the one that is installed

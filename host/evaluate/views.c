@@ -63,7 +63,7 @@ static int prepare_image(const struct nc_views *views, const char *folder,
     char *path;
     int status = views_path(folder, views->images[order[0].image], &path);
     if (status == NC_OK)
-        status = nc_image_load(path, &image);
+        status = nc_image_load(path, &preprocess->reading, &image);
     for (size_t i = 0; i < count && status == NC_OK; i++) {
         const struct nc_view *view = &views->items[order[i].view];
         status = nc_image_preprocess(preprocess, &image, view->has_box ? view->box : NULL,

@@ -159,7 +159,7 @@ int nc_clip_encode_image_files(nc_clip *clip, const char *const *paths, size_t c
         size_t part = count - first < BATCH ? count - first : BATCH;
         for (size_t i = 0; i < part && status == NC_OK; i++) {
             struct nc_image image;
-            status = nc_image_load(paths[first + i], &image);
+            status = nc_image_load(paths[first + i], &clip->preprocess.reading, &image);
             if (status != NC_OK)
                 break;
             status =

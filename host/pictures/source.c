@@ -287,7 +287,7 @@ int nc_image_source_preprocess(const struct nc_image_source *source, size_t inde
     struct nc_image image = {0};
     int status = nc_image_source_read(source, index, &bytes, &size);
     if (status == NC_OK)
-        status = nc_image_decode(key, bytes, size, &image);
+        status = nc_image_decode(key, bytes, size, &preprocess->reading, &image);
     if (status == NC_OK) {
         status = nc_image_preprocess(preprocess, &image, NULL, out);
         if (status != NC_OK)

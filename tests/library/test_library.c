@@ -97,7 +97,7 @@ static void pixels_give_what_a_file_gives(void **state)
     const char *const paths[] = {"pictures/images/rgb.png", "pictures/images/420.jpg"};
     done(nc_clip_encode_image_files(*state, paths, 2, by_file));
     for (int i = 0; i < 2; i++) {
-        assert_int_equal(nc_image_load(paths[i], &image), NC_OK);
+        assert_int_equal(nc_image_load(paths[i], NULL, &image), NC_OK);
         size_t stride = 3 * image.width + 5;
         uint8_t *wide = malloc(stride * image.height);
         memset(wide, 255, stride * image.height);

@@ -1,8 +1,8 @@
 /* Pictures against PIL and transformers, value by value (make_image_golden.py). */
+#include "nclip/formats/json.h"
+#include "nclip/pictures/image.h"
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
-#include "nclip/pictures/image.h"
-#include "nclip/formats/json.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -55,12 +55,18 @@ static size_t number(const cJSON *object, const char *key)
     return value;
 }
 
-static void load(const cJSON *item, struct nc_image *image)
+static void load_as(const cJSON *item, const struct nc_image_reading *reading,
+                    struct nc_image *image)
 {
     char path[128];
     snprintf(path, sizeof path, "pictures/images/%s", text(item, "file"));
-    if (nc_image_load(path, image) != NC_OK)
+    if (nc_image_load(path, reading, image) != NC_OK)
         fail_msg("%s", nc_error_message());
+}
+
+static void load(const cJSON *item, struct nc_image *image)
+{
+    load_as(item, NULL, image);
 }
 
 static void same_pixels(const cJSON *item, const struct nc_image *image, const uint8_t *expected)
@@ -78,8 +84,24 @@ static void same_pixels(const cJSON *item, const struct nc_image *image, const u
 static void check_decode(const cJSON *item, const uint8_t *expected)
 {
     struct nc_image image;
-    load(item, &image);
+    bool white = cJSON_HasObjectItem(item, "transparency");
+    const cJSON *damage = cJSON_GetObjectItemCaseSensitive(item, "damage");
+    struct nc_image_reading reading = {white ? NC_TRANSPARENCY_WHITE : NC_TRANSPARENCY_DROP, false};
+    load_as(item, &reading, &image);
     same_pixels(item, &image, expected);
+    if (damage ? !strstr(image.damage, damage->valuestring) : image.damage[0])
+        fail_msg("%s: the damage is \"%s\"", text(item, "file"), image.damage);
+    nc_image_free(&image);
+
+    /* Strict, what is damaged is refused in the same words, and all else is the same. */
+    char path[128];
+    reading.strict = true;
+    snprintf(path, sizeof path, "pictures/images/%s", text(item, "file"));
+    assert_int_equal(nc_image_load(path, &reading, &image), damage ? NC_BAD_INPUT : NC_OK);
+    if (damage)
+        assert_non_null(strstr(nc_error_message(), damage->valuestring));
+    else
+        same_pixels(item, &image, expected);
     nc_image_free(&image);
 }
 
@@ -99,11 +121,11 @@ static void check_preprocess(const cJSON *item, const uint8_t *expected)
 {
     struct nc_image image;
     struct nc_preprocess preprocess;
-    load(item, &image);
     size_t size = number(item, "size"), count = 3 * size * size;
     const cJSON *config = cJSON_GetObjectItemCaseSensitive(item, "config");
     if (nc_preprocess_parse("golden.json", config, size, &preprocess) != NC_OK)
         fail_msg("%s", nc_error_message());
+    load_as(item, &preprocess.reading, &image);
     double box[4];
     const cJSON *numbers = cJSON_GetObjectItemCaseSensitive(item, "box");
     for (int i = 0; i < 4 && cJSON_IsArray(numbers); i++)
@@ -145,7 +167,7 @@ static void run(const char *kind, void (*check)(const cJSON *, const uint8_t *),
 static void decodes_as_pil(void **state)
 {
     (void)state;
-    run("decode", check_decode, 33);
+    run("decode", check_decode, 67);
 }
 
 static void resizes_as_pil(void **state)
@@ -157,7 +179,7 @@ static void resizes_as_pil(void **state)
 static void preprocesses_as_transformers(void **state)
 {
     (void)state;
-    run("preprocess", check_preprocess, 20);
+    run("preprocess", check_preprocess, 25);
 }
 
 int main(void)

@@ -5,7 +5,9 @@ make of them. Needs numpy, Pillow and transformers; run it in tests/data:
 
 images/golden.json lists the cases; images/golden.bin.gz holds the expected bytes, case
 after case: 8-bit RGB [height, width, 3] for "decode" and "resize", fp32 [3, size, size]
-for "preprocess". Made with Pillow 13.0.0 (libjpeg-turbo 3.2.0) and transformers 5.23.0.
+for "preprocess". A "decode" with "damage" is of a file that PIL reads although that is wrong with
+it; one with "transparency" is put on white as transformers 5 does it. Made with Pillow 13.0.0
+(libjpeg-turbo 3.2.0, libwebp 1.6.0) and transformers 5.23.0.
 """
 
 import gzip
@@ -51,9 +53,10 @@ def opened(name):
     return image
 
 
-def decode(name):
+def decode(name, damage=None):
     image = np.array(opened(name))
-    expect({"kind": "decode", "file": name, "width": image.shape[1], "height": image.shape[0]}, image)
+    case = {"kind": "decode", "file": name, "width": image.shape[1], "height": image.shape[0]}
+    expect(case | {"damage": damage} if damage else case, image)
 
 
 def jpeg(name, image, sampling=None, **options):
@@ -176,10 +179,128 @@ def make_preprocessed():
                         "size": values.shape[1]}, np.ascontiguousarray(values, np.float32))
 
 
+def damaged(name, data, damage):
+    write(name, bytes(data))
+    decode(name, damage)
+
+
+def make_damaged():
+    """What PIL reads without a word."""
+    jpeg_bytes = open(f"{OUT}/420.jpg", "rb").read()
+    scan = jpeg_bytes.find(b"\xff\xda")
+    middle = (scan + len(jpeg_bytes)) // 2
+    damaged("damaged_premature_end.jpg", jpeg_bytes[:middle] + b"\xff\xd9", "premature end")
+    damaged("damaged_extraneous.jpg", jpeg_bytes[:-2] + b"abc" + jpeg_bytes[-2:], "extraneous bytes")
+    damaged("damaged_codes.jpg", jpeg_bytes[:middle] + 4 * b"\xff\0" + jpeg_bytes[middle + 8 :],
+            "bad Huffman code")
+    restart = open(f"{OUT}/restart.jpg", "rb").read()
+    marker = restart.find(b"\xff\xd1")
+    damaged("damaged_restart_lost.jpg", restart[:marker] + restart[marker + 2:], "Corrupt JPEG data")
+    damaged("damaged_restart_swapped.jpg", restart[: marker + 1] + b"\xd3" + restart[marker + 2:],
+            "Corrupt JPEG data")
+    progressive = open(f"{OUT}/progressive.jpg", "rb").read()
+    damaged("damaged_last_scan.jpg", progressive[: progressive.rfind(b"\xff\xda")] + b"\xff\xd9",
+            "scans are missing")
+
+    png_data = open(f"{OUT}/rgb.png", "rb").read()
+    end, data = len(png_data) - 12, png_data.find(b"IDAT")
+    pixels = png_data[data + 4 : end - 4]
+    header = png_data[: data - 4]
+    damaged("damaged_crc.png", png_data[: end - 4] + b"\0\0\0\0" + png_data[end:], "checksum at byte 33")
+    damaged("damaged_no_end.png", png_data[:end], "end part is missing")
+    damaged("damaged_cut_checksum.png", png_data[: end - 7], "do not end")
+    damaged("damaged_text_crc.png", png_data[:end] + chunk(b"tEXt", b"a\0b")[:-1] + b"?" + png_data[end:],
+            "checksum at byte 1361")
+    rows = zlib.decompress(pixels)
+    stride = 1 + 3 * 27
+    damaged("damaged_few_rows.png", header + chunk(b"IDAT", zlib.compress(rows[: 9 * stride]))
+            + chunk(b"IEND", b""), "pixels are missing")
+    damaged("damaged_surplus.png", header + chunk(b"IDAT", zlib.compress(rows + b"more"))
+            + chunk(b"IEND", b""), "bytes behind")
+    # The end of the compressed stream in a part of its own: PIL does not come to its wrong checksum.
+    damaged("damaged_late_checksum.png", header + chunk(b"IDAT", pixels[:-4])
+            + chunk(b"IDAT", b"abcd") + chunk(b"IEND", b""), "pixels' checksum")
+    unknown = header + chunk(b"ABCD", b"?") + png_data[data - 4 :]
+    write("unknown_part.png", unknown)
+    decode("unknown_part.png")
+    indices = b"".join(b"\0" + bytes(range(9)) for _ in range(4))
+    damaged("damaged_no_palette.png", b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(
+        ">IIBBBBB", 9, 4, 8, 3, 0, 0, 0)) + chunk(b"IDAT", zlib.compress(indices))
+        + chunk(b"IEND", b""), "no palette")
+
+
+def webp(name, image, **options):
+    image.save(os.path.join(OUT, name), "WEBP", **options)
+    decode(name)
+
+
+def make_webp():
+    def rgba(height, width):
+        image = picture(height, width)
+        image.putalpha(picture(height, width).convert("L"))
+        return image
+
+    webp("lossy.webp", picture(37, 50), quality=70)
+    webp("lossless.webp", picture(21, 27), lossless=True)
+    webp("lossy_alpha.webp", rgba(33, 17), quality=60, alpha_quality=50)
+    webp("lossless_alpha.webp", rgba(9, 14), lossless=True, exact=True)
+    webp("animated.webp", rgba(15, 20), save_all=True, append_images=[rgba(15, 20)], duration=50)
+    webp("1x1.webp", picture(1, 1))
+
+
+def on_white(name):
+    image = Image.open(os.path.join(OUT, name))
+    if "A" in image.getbands() or image.info.get("transparency") is not None:
+        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        image = Image.alpha_composite(white, image.convert("RGBA"))
+    image = np.array(image.convert("RGB"))
+    expect({"kind": "decode", "file": name, "transparency": "white", "width": image.shape[1],
+            "height": image.shape[0]}, image)
+
+
+def make_white():
+    rgb = open(f"{OUT}/rgb.png", "rb").read()
+    first = np.array(Image.open(f"{OUT}/rgb.png"))[3, 4]
+    header = rgb.find(b"IDAT") - 4
+    write("rgb_key.png", rgb[:header] + chunk(b"tRNS", b"".join(b"\0" + bytes([v]) for v in first))
+          + rgb[header:])
+    grey = open(f"{OUT}/grey16.png", "rb").read()
+    value = int(np.array(Image.open(f"{OUT}/grey16.png"))[2, 2])
+    header = grey.find(b"IDAT") - 4
+    write("grey16_key.png", grey[:header] + chunk(b"tRNS", struct.pack(">H", value)) + grey[header:])
+    deep = rng.integers(0, 65536, (7, 11, 4), dtype=np.uint16)
+    write("rgba16.png", png_bytes(11, 7, 16, 6, [row.astype(">u2").tobytes() for row in deep]))
+    Image.fromarray(rng.integers(0, 2, (9, 13), dtype=np.uint8) * 255).convert("1").save(
+        f"{OUT}/bit_key.png", transparency=1)
+    for name in ("rgba.png", "grey_alpha.png", "palette_alpha.png", "grey_key.png", "rgb_key.png",
+                 "grey16_key.png", "rgba16.png", "bit_key.png", "rgb.png", "444.jpg",
+                 "lossy_alpha.webp", "lossless_alpha.webp", "animated.webp", "lossy.webp"):
+        on_white(name)
+
+
+def make_more_preprocessed():
+    """Squares, and transparent pictures as transformers 5 takes them."""
+    for name, config in (
+        ("444.jpg", {"size": 16, "default_to_square": True, "crop_size": 16}),
+        ("444.jpg", {"size": 16, "default_to_square": False, "crop_size": 16}),
+        ("444.jpg", {"size": [13, 17], "crop_size": {"height": 13, "width": 13}}),
+        ("rgba.png", {"size": {"shortest_edge": 12}, "crop_size": 12}),
+        ("lossy_alpha.webp", {"size": 14, "crop_size": 14}),
+    ):
+        values = CLIPImageProcessorPil(**config)(images=Image.open(os.path.join(OUT, name)),
+                                                 return_tensors="np")["pixel_values"][0]
+        expect({"kind": "preprocess", "file": name, "config": config | {"transparency": "white"},
+                "box": None, "size": values.shape[1]}, np.ascontiguousarray(values, np.float32))
+
+
 os.makedirs(OUT, exist_ok=True)
 make_pictures()
 make_resizes()
 make_preprocessed()
+make_damaged()
+make_webp()
+make_white()
+make_more_preprocessed()
 with open(os.path.join(OUT, "golden.json"), "w") as file:
     file.write("[\n" + ",\n".join(json.dumps(case) for case in cases) + "\n]\n")
 with open(os.path.join(OUT, "golden.bin.gz"), "wb") as file:

@@ -1,8 +1,8 @@
 /* What preprocessor_config.json may say, and boxes. Values: golden_image.c. */
+#include "nclip/formats/json.h"
+#include "nclip/pictures/image.h"
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
-#include "nclip/pictures/image.h"
-#include "nclip/formats/json.h"
 #include "support/temporary_folder.h"
 
 #include <math.h>
@@ -66,6 +66,15 @@ static void other_settings_are_read(void **state)
     same("{\"do_resize\": false, \"crop_size\": [8, 8], \"do_rescale\": false,"
          " \"do_normalize\": false, \"image_std\": 0}",
          8, "rgb, not resized, centre 8x8, not rescaled, not normalised");
+    const char *square =
+        "rgb, resized to 64x64 bicubic, centre 64x64, times 0.0039215686274509803, " COLORS;
+    same("{\"size\": 64, \"default_to_square\": true}", 64, square);
+    same("{\"size\": {\"shortest_edge\": 64}, \"use_square_size\": true}", 64, square);
+    same("{\"size\": {\"shortest_edge\": 64}, \"default_to_square\": true, \"do_pad\": false,"
+         " \"transparency\": \"white\"}",
+         64,
+         "rgb on white, shortest edge 64 bicubic, centre 64x64, times "
+         "0.0039215686274509803, " COLORS);
     same("{\"size\": 100, \"resample\": 1}", 96,
          "rgb, shortest edge 100 lanczos, centre 96x96, times 0.0039215686274509803, " COLORS);
 }
@@ -88,6 +97,14 @@ static void wrong_settings_are_named(void **state)
     refuses("{\"resample\": \"bicubic\"}", "\"resample\"");
     refuses("{\"do_resize\": 1}", "\"do_resize\"");
     refuses("{\"do_pad\": true}", "do_pad");
+    refuses("{\"do_convert_rgb\": false}", "do_convert_rgb");
+    refuses("{\"transparency\": \"black\"}", "\"transparency\"");
+    refuses("{\"default_to_square\": 1}", "default_to_square");
+    refuses("{\"use_square_size\": \"yes\"}", "use_square_size");
+    refuses("{\"crop_pct\": 0.9}", "\"crop_pct\" may change pixels");
+    refuses("{\"do_flip_channel_order\": true}", "\"do_flip_channel_order\" may change pixels");
+    refuses("{\"size_divisor\": 32}", "\"size_divisor\" may change pixels");
+    refuses("{\"size\": {\"max_height\": 3, \"max_width\": 3}}", "max_height");
     refuses("{\"image_mean\": [0.5, 0.5]}", "\"image_mean\"");
     refuses("{\"image_std\": [0.5, 0, 0.5]}", "\"image_std\"");
     refuses("{\"image_std\": [0.5, \"x\", 0.5]}", "\"image_std\"");
@@ -125,6 +142,12 @@ static void files_are_found(void **state)
         "{\"image_processor\": {\"size\": 50, \"crop_size\": 32}}");
     assert_int_equal(nc_preprocess_load(folder, 32, &preprocess), NC_OK);
     assert_int_equal(preprocess.shortest_edge, 50);
+    assert_int_equal(preprocess.reading.transparency,
+                     NC_TRANSPARENCY_WHITE); /* as transformers 5 */
+    assert_true(nc_preprocess_choose(&preprocess, "drop", true));
+    assert_int_equal(preprocess.reading.transparency, NC_TRANSPARENCY_DROP);
+    assert_true(preprocess.reading.strict);
+    assert_false(nc_preprocess_choose(&preprocess, "black", false));
 
     put(folder, "processor_config.json", "{\"image_processor\": ");
     assert_int_equal(nc_preprocess_load(folder, 32, &preprocess), NC_BAD_INPUT);
@@ -161,6 +184,7 @@ static void settings_survive_a_file(void **state)
         "{\"resample\": 2, \"image_std\": [0.1, 0.2, 0.3]}",
         "{\"size\": {\"shortest_edge\": 10}, \"do_normalize\": false, \"rescale_factor\": 0.1}",
         "{\"do_resize\": false, \"do_rescale\": false, \"resample\": 1}",
+        "{\"transparency\": \"white\"}",
     };
     (void)state;
     char *folder = temporary_folder_create();

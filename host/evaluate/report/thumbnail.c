@@ -77,7 +77,7 @@ int thumbnail_make(const char *folder, const char *name, const double *box, uint
     char *path;
     int status = views_path(folder, name, &path);
     if (status == NC_OK)
-        status = nc_image_load(path, &image);
+        status = nc_image_load(path, NULL, &image);
     if (status == NC_OK && box)
         status = crop(&image, box);
     if (status == NC_OK)

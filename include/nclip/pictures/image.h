@@ -21,25 +21,52 @@ enum {
     NC_IMAGE_MAX_BYTES = 1 << 28,    /* of a file */
 };
 
+/* What becomes of transparent pixels. */
+enum nc_transparency {
+    NC_TRANSPARENCY_DROP,  /* alpha is left out, not blended: OpenAI's CLIP, open_clip, transformers
+                              up to 4 */
+    NC_TRANSPARENCY_WHITE, /* the picture is put on white: transformers 5 */
+};
+const char *nc_transparency_name(enum nc_transparency transparency); /* "drop", "white" */
+extern const char *const nc_transparency_names[];                    /* ends with NULL */
+
+/* Where readers of pictures differ. {0} is how PIL reads. */
+struct nc_image_reading {
+    enum nc_transparency transparency;
+    bool strict; /* damage that PIL passes over is NC_BAD_INPUT */
+};
+
+enum { NC_IMAGE_DAMAGE = 96 };
+
 struct nc_image {
     size_t width, height;
     uint8_t *pixels; /* [height, width, 3], red green blue, no padding; owned */
+    char
+        damage[NC_IMAGE_DAMAGE]; /* what was wrong with the file and passed over; "" when nothing */
 };
 
-/* Decodes a JPEG (8 bits; grey, colour or CMYK) or PNG to 8-bit RGB
- * as PIL's Image.open(...).convert("RGB") does:
+/* Decodes a JPEG (8 bits; grey, colour or CMYK), PNG or WebP to 8-bit RGB as PIL's
+ * Image.open(...).convert("RGB") does:
  *
- * - alpha is dropped and not blended (as OpenAI's CLIP and open_clip do; transformers 5.23
- *   puts transparent pictures on white);
+ * - alpha is dropped, or the picture put on white, as reading->transparency says;
  * - grey and palette are expanded; of 16-bit colour the upper byte is kept, but 16-bit
  *   grey saturates above 255;
  * - CMYK is taken as inverted (Adobe's convention);
+ * - of an animation the first picture is taken;
  * - EXIF orientation and colour profiles are not applied.
  *
- * Other kinds of file, and truncated or damaged pictures, are refused by name. JPEG is
- * libjpeg-turbo's (host/pictures/jpeg.h says why), PNG is stb_image's. The caller calls nc_image_free(); on failure *image is {0}. */
-int nc_image_decode(const char *where, const void *bytes, size_t size, struct nc_image *image);
-int nc_image_load(const char *path, struct nc_image *image);
+ * PIL reads some damaged files without a word: a JPEG whose data end before its end marker or
+ * skip a restart marker, a PNG with wrong checksums behind its header or without its end. These are
+ * read to the same pixels, and `damage` names what is wrong; where reading->strict, they are
+ * refused. What PIL refuses (a file cut short, a PNG whose pixels do not match their own
+ * checksum) is refused, and so are other kinds of file, by name.
+ *
+ * JPEG is libjpeg-turbo's (host/pictures/jpeg.c says why), WebP libwebp's; PNG is inflated by zlib
+ * and expanded by stb_image. `reading` NULL: as PIL. The caller calls nc_image_free(); on failure
+ * *image is {0}. */
+int nc_image_decode(const char *where, const void *bytes, size_t size,
+                    const struct nc_image_reading *reading, struct nc_image *image);
+int nc_image_load(const char *path, const struct nc_image_reading *reading, struct nc_image *image);
 void nc_image_free(struct nc_image *image); /* sets it to {0}; {0} is allowed */
 
 /* The numbers are PIL's, as "resample" in preprocessor_config.json has them. */
@@ -70,6 +97,7 @@ struct nc_preprocess {
     double rescale_factor;
     bool do_normalize;
     float image_mean[3], image_std[3]; /* red, green, blue, after rescaling */
+    struct nc_image_reading reading;   /* how the file is decoded before all that */
 };
 
 /* CLIP's published values: shortest edge to `image_size` by bicubic, centre crop,
@@ -78,12 +106,18 @@ void nc_preprocess_default(size_t image_size, struct nc_preprocess *preprocess);
 
 /* From the "image_processor" member of `folder`/processor_config.json (transformers 5),
  * else from `folder`/preprocessor_config.json, else the defaults. Absent keys keep their
- * defaults, unknown ones are left alone; pictures are always converted to RGB. The result
+ * defaults. A key that may change pixels is followed, or refused by name; pictures are always
+ * converted to RGB. Transparency is dropped, but put on white for processor_config.json, which
+ * only transformers 5 writes; "transparency": "drop" or "white" says otherwise. The result
  * must be image_size x image_size pictures, image_size being the vision tower's; anything
  * else is refused, naming both sizes. */
 int nc_preprocess_load(const char *folder, size_t image_size, struct nc_preprocess *preprocess);
 int nc_preprocess_parse(const char *where, const cJSON *object, size_t image_size,
                         struct nc_preprocess *preprocess);
+
+/* What the command line says beside that: --transparency (NULL: as the model has it) and --strict.
+ * False for a name that is none of nc_transparency_names. */
+bool nc_preprocess_choose(struct nc_preprocess *preprocess, const char *transparency, bool strict);
 
 /* Writes `path` so that nc_preprocess_parse() and transformers' CLIPImageProcessor read it back. */
 int nc_preprocess_write(const char *path, const struct nc_preprocess *preprocess);
