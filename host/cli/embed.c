@@ -22,7 +22,9 @@ static const struct nc_help help = {
         "captions "
         "find it, is its path relative to the folder, its line in the list, or its name in the "
         "tar.\n\nCan be stopped and started again: what is in the store stays. "
-        "Pictures that cannot be read are skipped and listed in STORE/skipped.jsonl.",
+        "Pictures that cannot be read are skipped and listed in STORE/skipped.jsonl; damaged ones "
+        "that PIL reads are read as it reads them and listed in STORE/damaged.jsonl (--strict skips "
+        "them).",
     .examples = "nclip embed --model clip-vit-large-patch14 --images coco/train2014 --out store",
 };
 
@@ -35,18 +37,39 @@ struct job {
     struct nc_preprocess preprocess;
     size_t batch, values, embedding; /* values: floats of one preprocessed picture */
     float *pixels, *features;
-    size_t *index;  /* [batch] source index of each picture of the batch */
-    char **reasons; /* [batch] why it cannot be embedded, or NULL */
-    size_t embedded;      /* by this call */
-    size_t rows, skipped; /* of the store, when it is closed */
+    struct slot *slots;            /* [batch] */
+    size_t embedded;               /* by this call */
+    size_t rows, skipped, damaged; /* of the store, when it is closed */
 };
 
-/* A picture that cannot be read, decoded or preprocessed has its reason to be skipped. */
-static void prepare(struct job *job, size_t slot)
+/* A picture of the batch at hand. */
+struct slot {
+    size_t index; /* in the source */
+    int status;   /* NC_BAD_INPUT: it is skipped; NC_FAILED, the machine's fault, ends the run */
+    char *reason; /* why */
+    char damage[NC_IMAGE_DAMAGE];
+};
+
+static void prepare(struct job *job, size_t number)
 {
-    if (nc_image_source_preprocess(job->source, job->index[slot], &job->preprocess,
-                                   job->pixels + slot * job->values) != NC_OK)
-        job->reasons[slot] = strdup(nc_error_message());
+    struct slot *slot = &job->slots[number];
+    slot->status = nc_image_source_preprocess(job->source, slot->index, &job->preprocess,
+                                              job->pixels + number * job->values, slot->damage);
+    slot->reason = slot->status != NC_OK ? strdup(nc_error_message()) : NULL;
+    if (slot->status != NC_OK && !slot->reason)
+        slot->status = NC_FAILED;
+}
+
+/* What is known of a picture before it is computed: skipped, damaged or neither. */
+static int note(struct job *job, const struct slot *slot)
+{
+    const char *key = nc_image_source_key(job->source, slot->index);
+    if (slot->status == NC_BAD_INPUT)
+        return nc_embedding_writer_skip(job->writer, key, slot->reason);
+    if (slot->status != NC_OK)
+        return nc_error(slot->status, "%s", slot->reason ? slot->reason : "embed: no memory");
+    return slot->damage[0] ? nc_embedding_writer_note_damage(job->writer, key, slot->damage)
+                           : NC_OK;
 }
 
 /* A row that the store's type cannot hold is the picture's failure, not the run's. */
@@ -73,25 +96,21 @@ static int embed_batch(struct job *job, size_t count)
     /* Pictures that can be embedded move together; the others are noted. */
     size_t good = 0;
     int status = NC_OK;
-    for (size_t slot = 0; slot < count && status == NC_OK; slot++) {
-        const char *key = nc_image_source_key(job->source, job->index[slot]);
-        if (job->reasons[slot]) {
-            status = nc_embedding_writer_skip(job->writer, key, job->reasons[slot]);
+    for (size_t i = 0; i < count && status == NC_OK; i++) {
+        status = note(job, &job->slots[i]);
+        if (job->slots[i].status != NC_OK)
             continue;
-        }
-        if (good != slot)
-            memcpy(job->pixels + good * job->values, job->pixels + slot * job->values,
+        if (good != i)
+            memcpy(job->pixels + good * job->values, job->pixels + i * job->values,
                    job->values * sizeof(float));
-        job->index[good++] = job->index[slot];
+        job->slots[good++].index = job->slots[i].index;
     }
-    for (size_t slot = 0; slot < count; slot++) {
-        free(job->reasons[slot]);
-        job->reasons[slot] = NULL;
-    }
+    for (size_t i = 0; i < count; i++)
+        free(job->slots[i].reason);
     if (status == NC_OK)
         status = nc_encoder_pictures(job->encoder, job->pixels, good, false, job->features);
     for (size_t i = 0; i < good && status == NC_OK; i++)
-        status = store(job, nc_image_source_key(job->source, job->index[i]),
+        status = store(job, nc_image_source_key(job->source, job->slots[i].index),
                        job->features + i * job->embedding);
     return status;
 }
@@ -116,7 +135,7 @@ static int embed_all(struct job *job)
     int status = NC_OK;
     for (size_t i = 0; i < total && status == NC_OK && !nc_signals_stop(); i++) {
         if (wanted(job, i))
-            job->index[count++] = i;
+            job->slots[count++].index = i;
         if (!count || (count < job->batch && i + 1 < total))
             continue;
         char note[48] = "";
@@ -141,9 +160,8 @@ static int allocate(struct job *job, const struct nc_model_shape *shape)
     job->values = shape->channels * shape->image_size * shape->image_size;
     job->pixels = malloc(job->batch * job->values * sizeof(float));
     job->features = malloc(job->batch * job->embedding * sizeof(float));
-    job->index = calloc(job->batch, sizeof *job->index);
-    job->reasons = calloc(job->batch, sizeof *job->reasons);
-    return job->pixels && job->features && job->index && job->reasons
+    job->slots = calloc(job->batch, sizeof *job->slots);
+    return job->pixels && job->features && job->slots
                ? NC_OK
                : nc_error(NC_FAILED, "embed: no memory for %zu pictures at once", job->batch);
 }
@@ -156,6 +174,8 @@ static int report(const struct job *job, const char *folder, double seconds, boo
                seconds, rate, folder, job->rows);
         if (job->skipped)
             printf("; %zu skipped, see %s/skipped.jsonl", job->skipped, folder);
+        if (job->damaged)
+            printf("; %zu damaged, see %s/damaged.jsonl", job->damaged, folder);
         printf("\n");
         return NC_OK;
     }
@@ -163,6 +183,7 @@ static int report(const struct job *job, const char *folder, double seconds, boo
     cJSON_AddNumberToObject(root, "embedded", (double)job->embedded);
     cJSON_AddNumberToObject(root, "rows", (double)job->rows);
     cJSON_AddNumberToObject(root, "skipped", (double)job->skipped);
+    cJSON_AddNumberToObject(root, "damaged", (double)job->damaged);
     cJSON_AddNumberToObject(root, "seconds", seconds);
     cJSON_AddNumberToObject(root, "pictures_per_second", rate);
     return nc_json_print(stdout, root, true);
@@ -170,9 +191,9 @@ static int report(const struct job *job, const char *folder, double seconds, boo
 
 /* What the command line asks for. */
 struct request {
-    const char *model, *images, *out, *device, *precision, *type;
+    const char *model, *images, *out, *device, *precision, *type, *transparency;
     size_t batch, device_number;
-    bool json;
+    bool strict, json;
 };
 
 static int open_store(struct job *job, const struct request *r)
@@ -201,6 +222,8 @@ static int open_job(struct job *job, const struct request *r)
         status =
             nc_preprocess_load(r->model, nc_model_shape(job->model)->image_size, &job->preprocess);
     if (status == NC_OK)
+        (void)nc_preprocess_choose(&job->preprocess, r->transparency, r->strict);
+    if (status == NC_OK)
         status = nc_image_source_open(r->images, &job->source);
     if (status == NC_OK)
         status = open_store(job, r);
@@ -222,8 +245,7 @@ static void close_job(struct job *job)
     nc_model_close(job->model);
     free(job->pixels);
     free(job->features);
-    free(job->index);
-    free(job->reasons);
+    free(job->slots);
 }
 
 /* What is embedded is kept, whatever happened after it: `status` and its message pass through. */
@@ -234,6 +256,7 @@ static int close_store(struct job *job, int status)
     char *message = status != NC_OK ? strdup(nc_error_message()) : NULL;
     job->rows = nc_embedding_writer_count(job->writer);
     job->skipped = nc_embedding_writer_skipped(job->writer);
+    job->damaged = nc_embedding_writer_damaged(job->writer);
     int closed = nc_embedding_writer_close(job->writer);
     if (message)
         nc_error(status, "%s", message);
@@ -276,6 +299,11 @@ static int run(int argc, char **argv)
          &r.precision, .choices = precisions},
         {"--store-type", "TYPE", "of the stored numbers (default: fp32)", NC_OPTION_STRING, &r.type,
          .choices = types},
+        {"--transparency", "RULE",
+         "drop (open_clip, OpenAI) or white (transformers 5); default: the model's, mostly drop",
+         NC_OPTION_STRING, &r.transparency, .choices = nc_transparency_names},
+        {"--strict", NULL, "skip damaged pictures, also those that PIL reads", NC_OPTION_FLAG,
+         &r.strict},
         {"--batch", "N", "pictures at once (default: 64)", NC_OPTION_SIZE, &r.batch},
         {"--device", "NAME", "backend to compute on (default: cpu)", NC_OPTION_STRING, &r.device,
          .choices = nc_ops_names()},

@@ -7,6 +7,7 @@
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
 #include "nclip/pictures/image.h"
+#include "nclip/pictures/damage.h"
 #include "nclip/pictures/source.h"
 #include "nclip/formats/npy.h"
 
@@ -69,10 +70,16 @@ static int encode_texts(struct nc_encoder *encoder, const char *path, size_t emb
     return status;
 }
 
-static int encode_images(struct nc_encoder *encoder, const struct nc_model *model, const char *path,
-                         bool raw, const char *out)
+struct pictures {
+    const char *path, *transparency;
+    bool strict;
+};
+
+static int encode_images(struct nc_encoder *encoder, const struct nc_model *model,
+                         const struct pictures *pictures, bool raw, const char *out)
 {
     enum { BATCH = 64 };
+    struct nc_damage damaged = {0};
     const struct nc_model_shape *shape = nc_model_shape(model);
     size_t values = shape->channels * shape->image_size * shape->image_size, count = 0;
     struct nc_image_source *source = NULL;
@@ -82,7 +89,9 @@ static int encode_images(struct nc_encoder *encoder, const struct nc_model *mode
     if (status == NC_OK)
         status = nc_preprocess_load(nc_model_folder(model), shape->image_size, &preprocess);
     if (status == NC_OK)
-        status = nc_image_source_open(path, &source);
+        (void)nc_preprocess_choose(&preprocess, pictures->transparency, pictures->strict);
+    if (status == NC_OK)
+        status = nc_image_source_open(pictures->path, &source);
     if (status == NC_OK) {
         count = nc_image_source_count(source);
         features = malloc(count * shape->embedding * sizeof *features);
@@ -91,14 +100,21 @@ static int encode_images(struct nc_encoder *encoder, const struct nc_model *mode
     }
     for (size_t i = 0; i < count && status == NC_OK; i += BATCH) {
         size_t part = count - i < BATCH ? count - i : BATCH;
-        for (size_t k = 0; k < part && status == NC_OK; k++)
-            status = nc_image_source_preprocess(source, i + k, &preprocess, pixels + k * values);
+        for (size_t k = 0; k < part && status == NC_OK; k++) {
+            char damage[NC_IMAGE_DAMAGE];
+            status = nc_image_source_preprocess(source, i + k, &preprocess, pixels + k * values,
+                                                damage);
+            if (status == NC_OK && damage[0])
+                nc_damage_note(&damaged, nc_image_source_key(source, i + k), damage);
+        }
         if (status == NC_OK)
             status =
                 nc_encoder_pictures(encoder, pixels, part, raw, features + i * shape->embedding);
     }
     if (status == NC_OK)
         status = nc_npy_write(out, features, count, shape->embedding);
+    nc_damage_tell(&damaged, NC_DAMAGED_READ);
+    nc_damage_free(&damaged);
     nc_image_source_close(source);
     free(features);
     free(pixels);
@@ -107,8 +123,9 @@ static int encode_images(struct nc_encoder *encoder, const struct nc_model *mode
 
 static int run(int argc, char **argv)
 {
-    const char *folder = NULL, *text = NULL, *ids = NULL, *images = NULL, *out = NULL, *device = "cpu";
+    const char *folder = NULL, *text = NULL, *ids = NULL, *out = NULL, *device = "cpu";
     const char *precision = "fp32", *rules = "transformers", *too_long = "truncate";
+    struct pictures pictures = {0};
     bool raw = false;
     size_t device_number = 0;
     static const char *const precisions[] = {"fp32", "bf16", NULL};
@@ -120,7 +137,12 @@ static int run(int argc, char **argv)
         {"--ids", "FILE", "token ids, one JSON array a line (- for standard input)",
          NC_OPTION_STRING, &ids},
         {"--text", "FILE", "texts, one a line (- for standard input)", NC_OPTION_STRING, &text},
-        {"--images", "DIR|LIST|TAR", "pictures", NC_OPTION_STRING, &images},
+        {"--images", "DIR|LIST|TAR", "pictures", NC_OPTION_STRING, &pictures.path},
+        {"--transparency", "RULE",
+         "drop (open_clip, OpenAI) or white (transformers 5); default: the model's, mostly drop",
+         NC_OPTION_STRING, &pictures.transparency, .choices = nc_transparency_names},
+        {"--strict", NULL, "refuse damaged pictures, also those that PIL reads", NC_OPTION_FLAG,
+         &pictures.strict},
         {"--out", "X.npy", "file to write", NC_OPTION_STRING, &out, .required = true},
         {"--raw", NULL, "as projected, not normalised", NC_OPTION_FLAG, &raw},
         {"--precision", "TYPE", "of the computation (default: fp32)", NC_OPTION_STRING, &precision,
@@ -145,8 +167,8 @@ static int run(int argc, char **argv)
         return status;
     struct nc_encoder_options options = {
         .precision = nc_type_named(precision),
-        .text = text || ids, .ids = ids != NULL, .vision = images != NULL};
-    if ((text != NULL) + (ids != NULL) + (images != NULL) != 1)
+        .text = text || ids, .ids = ids != NULL, .vision = pictures.path != NULL};
+    if ((text != NULL) + (ids != NULL) + (pictures.path != NULL) != 1)
         status = nc_error(NC_USAGE, "encode: give one of --text, --ids and --images");
     if (status == NC_OK)
         status = nc_tokenizer_rules_parse(rules, &options.rules);
@@ -161,7 +183,7 @@ static int run(int argc, char **argv)
     if (status == NC_OK)
         status = text  ? encode_texts(encoder, text, nc_model_shape(model)->embedding, raw, out)
                  : ids ? encode_ids(encoder, ids, nc_model_shape(model)->embedding, raw, out)
-                       : encode_images(encoder, model, images, raw, out);
+                       : encode_images(encoder, model, &pictures, raw, out);
     nc_encoder_destroy(encoder);
     nc_ops_destroy(ops);
     nc_model_close(model);

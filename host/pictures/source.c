@@ -277,23 +277,3 @@ int nc_image_source_read(const struct nc_image_source *source, size_t index, uin
     free(path);
     return status;
 }
-
-int nc_image_source_preprocess(const struct nc_image_source *source, size_t index,
-                               const struct nc_preprocess *preprocess, float *out)
-{
-    const char *key = nc_image_source_key(source, index);
-    uint8_t *bytes;
-    size_t size;
-    struct nc_image image = {0};
-    int status = nc_image_source_read(source, index, &bytes, &size);
-    if (status == NC_OK)
-        status = nc_image_decode(key, bytes, size, &preprocess->reading, &image);
-    if (status == NC_OK) {
-        status = nc_image_preprocess(preprocess, &image, NULL, out);
-        if (status != NC_OK)
-            status = nc_error_prefix(status, "%s", key);
-    }
-    nc_image_free(&image);
-    free(bytes);
-    return status;
-}

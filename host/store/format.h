@@ -37,8 +37,12 @@ int nc_shard_parse_keys(const char *path, const uint8_t *bytes, size_t size, siz
 /* "shard-000012.embeddings" is number 12; false for any other name. */
 bool nc_shard_number(const char *name, size_t *number);
 
-/* ---- skipped.jsonl ---- */
+/* ---- skipped.jsonl, damaged.jsonl ---- */
 
+#define NC_SKIPPED_FILE "skipped.jsonl"
+#define NC_DAMAGED_FILE "damaged.jsonl"
+
+/* Notes on pictures, one each: {"key", "reason"} a line of a file of such a name. */
 struct nc_skipped {
     size_t count, capacity;
     char **keys;                   /* [count], owned */
@@ -47,8 +51,9 @@ struct nc_skipped {
     struct nc_string_map *numbers; /* key -> its place */
 };
 
-int nc_skipped_load(const char *folder, struct nc_skipped *skipped); /* a missing file is empty */
-int nc_skipped_save(const char *folder, const struct nc_skipped *skipped);
+/* A missing file is empty. */
+int nc_skipped_load(const char *folder, const char *name, struct nc_skipped *skipped);
+int nc_skipped_save(const char *folder, const char *name, const struct nc_skipped *skipped);
 int nc_skipped_note(struct nc_skipped *skipped, const char *key, const char *reason);
 bool nc_skipped_take_back(struct nc_skipped *skipped, const char *key); /* true: it was noted */
 void nc_skipped_free(struct nc_skipped *skipped);

@@ -1,4 +1,5 @@
-/* skipped.jsonl: the pictures without an embedding, and why. */
+/* skipped.jsonl: the pictures without an embedding, and why. damaged.jsonl: those that were embedded
+ * although their files are damaged. */
 #include "format.h"
 
 #include "nclip/support/error.h"
@@ -9,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char skipped_name[] = "skipped.jsonl";
 
 /* Room for one entry more. */
 static bool grow(struct nc_skipped *s)
@@ -87,10 +87,10 @@ static int load_line(void *context, const char *where, const cJSON *object)
     return status == NC_OK ? nc_skipped_note(context, key, reason) : status;
 }
 
-int nc_skipped_load(const char *folder, struct nc_skipped *s)
+int nc_skipped_load(const char *folder, const char *name, struct nc_skipped *s)
 {
     *s = (struct nc_skipped){0};
-    char *path = nc_path_join(folder, skipped_name);
+    char *path = nc_path_join(folder, name);
     int status = path ? NC_OK : nc_error(NC_FAILED, "%s: no memory", folder);
     if (status == NC_OK && nc_file_exists(path))
         status = nc_json_lines_load(path, false, load_line, s);
@@ -111,10 +111,10 @@ static char *line_of(const char *key, const char *reason)
     return line;
 }
 
-int nc_skipped_save(const char *folder, const struct nc_skipped *s)
+int nc_skipped_save(const char *folder, const char *name, const struct nc_skipped *s)
 {
     struct nc_writer *writer = NULL;
-    char *path = nc_path_join(folder, skipped_name);
+    char *path = nc_path_join(folder, name);
     int status =
         path ? nc_writer_create(path, &writer) : nc_error(NC_FAILED, "%s: no memory", folder);
     for (size_t i = 0; status == NC_OK && i < s->count; i++) {

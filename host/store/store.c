@@ -202,7 +202,7 @@ int nc_embedding_store_open(const char *folder, struct nc_embedding_store **out)
     if (status == NC_OK)
         status = index_keys(store);
     if (status == NC_OK)
-        status = nc_skipped_load(folder, &skipped);
+        status = nc_skipped_load(folder, NC_SKIPPED_FILE, &skipped);
     store->skipped = skipped.noted;
     nc_skipped_free(&skipped);
     if (status != NC_OK) {

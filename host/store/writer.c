@@ -29,8 +29,8 @@ struct nc_embedding_writer {
     struct nc_string_map *numbers; /* key -> place in keys */
     size_t flushed;                /* of `count`; the rest is in `rows` */
     uint8_t *rows;                 /* [shard_rows, dimension] */
-    struct nc_skipped skipped;
-    bool skipped_changed;
+    struct nc_skipped skipped, damaged;
+    bool skipped_changed, damaged_changed;
 };
 
 /* ---- opening ---- */
@@ -46,7 +46,8 @@ static int scan_folder(struct nc_embedding_writer *w, bool *has_shards)
     struct dirent *entry;
     while ((entry = readdir(directory))) {
         const char *name = entry->d_name;
-        bool ours = strncmp(name, "shard-", 6) == 0 || strncmp(name, "skipped.jsonl.", 14) == 0;
+        bool ours = strncmp(name, "shard-", 6) == 0 || strncmp(name, NC_SKIPPED_FILE ".", 14) == 0 ||
+                    strncmp(name, NC_DAMAGED_FILE ".", 14) == 0;
         size_t number;
         if (ours && strstr(name, ".partial-")) {
             (void)unlinkat(dirfd(directory), name, 0);
@@ -117,7 +118,9 @@ static int start(struct nc_embedding_writer *w, const struct nc_embedding_info *
             status = check_info(w);
     }
     if (status == NC_OK)
-        status = nc_skipped_load(w->folder, &w->skipped);
+        status = nc_skipped_load(w->folder, NC_SKIPPED_FILE, &w->skipped);
+    if (status == NC_OK)
+        status = nc_skipped_load(w->folder, NC_DAMAGED_FILE, &w->damaged);
     return status;
 }
 
@@ -224,6 +227,20 @@ int nc_embedding_writer_skip(struct nc_embedding_writer *w, const char *key, con
     if (status == NC_OK)
         w->skipped_changed = true;
     return status;
+}
+
+int nc_embedding_writer_note_damage(struct nc_embedding_writer *w, const char *key,
+                                    const char *damage)
+{
+    int status = nc_skipped_note(&w->damaged, key, damage);
+    if (status == NC_OK)
+        w->damaged_changed = true;
+    return status;
+}
+
+size_t nc_embedding_writer_damaged(const struct nc_embedding_writer *w)
+{
+    return w->damaged.noted;
 }
 
 size_t nc_embedding_writer_skipped(const struct nc_embedding_writer *w)
@@ -334,8 +351,12 @@ int nc_embedding_writer_flush(struct nc_embedding_writer *w)
         w->next_shard++;
     }
     if (w->skipped_changed) {
-        status = nc_skipped_save(w->folder, &w->skipped);
+        status = nc_skipped_save(w->folder, NC_SKIPPED_FILE, &w->skipped);
         w->skipped_changed = status != NC_OK;
+    }
+    if (status == NC_OK && w->damaged_changed) {
+        status = nc_skipped_save(w->folder, NC_DAMAGED_FILE, &w->damaged);
+        w->damaged_changed = status != NC_OK;
     }
     return status;
 }
@@ -356,6 +377,7 @@ void nc_embedding_writer_abandon(struct nc_embedding_writer *w)
     free(w->keys);
     nc_string_map_destroy(w->numbers);
     nc_skipped_free(&w->skipped);
+    nc_skipped_free(&w->damaged);
     nc_embedding_store_close(w->before);
     if (w->lock >= 0)
         close(w->lock);

@@ -52,8 +52,9 @@ int nc_image_source_read(const struct nc_image_source *source, size_t index, uin
                          size_t *size);
 
 /* Reads, decodes and preprocesses picture `index`: what nc_image_preprocess() makes of all of
- * it. Messages name the picture. As thread-safe as reading. */
+ * it; `damage` is nc_image's. Messages name the picture. As thread-safe as reading. */
 int nc_image_source_preprocess(const struct nc_image_source *source, size_t index,
-                               const struct nc_preprocess *preprocess, float *out);
+                               const struct nc_preprocess *preprocess, float *out,
+                               char damage[NC_IMAGE_DAMAGE]);
 
 #endif

@@ -71,7 +71,12 @@ int nc_embedding_writer_skip(struct nc_embedding_writer *writer, const char *key
                              const char *reason);
 size_t nc_embedding_writer_skipped(const struct nc_embedding_writer *writer);
 
-/* Writes what is in memory as one shard, and skipped.jsonl when it changed. */
+/* Notes what is wrong with the file of a picture that has an embedding all the same. */
+int nc_embedding_writer_note_damage(struct nc_embedding_writer *writer, const char *key,
+                                    const char *damage);
+size_t nc_embedding_writer_damaged(const struct nc_embedding_writer *writer);
+
+/* Writes what is in memory as one shard, skipped.jsonl and damaged.jsonl when they changed. */
 int nc_embedding_writer_flush(struct nc_embedding_writer *writer);
 
 /* Flushes; frees the writer also when that fails. */
