@@ -4,6 +4,7 @@
 #include "nclip/cli/command.h"
 #include "nclip/support/error.h"
 #include "nclip/evaluate/evaluate.h"
+#include "nclip/pictures/image.h"
 #include "nclip/support/files.h"
 
 #include <stdio.h>
@@ -98,6 +99,14 @@ static int run(int argc, char **argv)
         {"--prompts", "FILE",
          "attributes: ATTRIBUTE<tab>PROMPT<tab>DENIAL a line (default: configs/celeba.txt)",
          NC_OPTION_STRING, &request.prompts},
+        {"--transparency", "RULE",
+         "drop (open_clip, OpenAI) or white (transformers 5); default: the model's, mostly drop",
+         NC_OPTION_STRING, &options.transparency, .choices = nc_transparency_names},
+        {"--strict", NULL, "refuse damaged pictures, also those that PIL reads", NC_OPTION_FLAG,
+         &options.strict},
+        {"--skip-unreadable", NULL,
+         "pass over pictures that cannot be read, and say how many; the score is of the others",
+         NC_OPTION_FLAG, &options.skip_unreadable},
         {"--items", "FILE", "write each item's choice and scores, one JSON object a line",
          NC_OPTION_STRING, &items},
         {"--precision", "TYPE", "of the computation (default: fp32)", NC_OPTION_STRING, &precision,

@@ -3,6 +3,7 @@
 
 #include "nclip/cli/command.h"
 #include "nclip/evaluate/comparison.h"
+#include "nclip/pictures/image.h"
 #include "nclip/support/error.h"
 
 #include <stdlib.h>
@@ -82,6 +83,14 @@ int evaluate_report(int argc, char **argv)
          NC_OPTION_STRING, &suite},
         {"--out", "FILE", "the page", NC_OPTION_STRING, &out, .required = true},
         {"--title", "TEXT", "heading of the page", NC_OPTION_STRING, &title},
+        {"--transparency", "RULE",
+         "drop (open_clip, OpenAI) or white (transformers 5); default: the model's, mostly drop",
+         NC_OPTION_STRING, &options.transparency, .choices = nc_transparency_names},
+        {"--strict", NULL, "refuse damaged pictures, also those that PIL reads", NC_OPTION_FLAG,
+         &options.strict},
+        {"--skip-unreadable", NULL,
+         "pass over pictures that cannot be read, and say how many; scores are of the others",
+         NC_OPTION_FLAG, &options.skip_unreadable},
         {"--precision", "TYPE", "of the computation (default: fp32)", NC_OPTION_STRING, &precision,
          .choices = precisions},
         {"--device", "NAME", "backend to compute on (default: cpu)", NC_OPTION_STRING,

@@ -14,6 +14,7 @@
 #include "nclip/support/error.h"
 #include "samples.h"
 #include "built_in_files.h"
+#include "views.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -44,6 +45,8 @@ struct work {
     struct nc_view *views;
     const char **prompts;
     float *prompt_features, *features;
+    size_t *number; /* where a picture stands among all of them, unreadable ones included */
+    bool *missing;
     float *scores;     /* [pictures, attributes, 2] */
     bool *right;       /* [pictures, attributes] */
     double *resampled; /* [attributes + 1, NC_RESAMPLES]; the last is the mean */
@@ -55,6 +58,8 @@ static void work_free(struct work *work)
     free(work->prompts);
     free(work->prompt_features);
     free(work->features);
+    free(work->number);
+    free(work->missing);
     free(work->scores);
     free(work->right);
     free(work->resampled);
@@ -67,13 +72,32 @@ static int allocate(const struct faces *faces, size_t embedding, struct work *wo
     work->prompts = malloc(2 * attributes * sizeof *work->prompts);
     work->prompt_features = malloc(2 * attributes * embedding * sizeof(float));
     work->features = malloc(n * embedding * sizeof(float));
+    work->number = malloc(n * sizeof *work->number);
+    work->missing = malloc(n);
     work->scores = malloc(2 * n * attributes * sizeof(float));
     work->right = malloc(n * attributes);
     work->resampled = malloc((attributes + 1) * NC_RESAMPLES * sizeof *work->resampled);
-    return work->views && work->prompts && work->prompt_features && work->features &&
-                   work->scores && work->right && work->resampled
+    return work->views && work->prompts && work->number && work->missing && work->prompt_features &&
+                   work->features && work->scores && work->right && work->resampled
                ? NC_OK
                : nc_error(NC_FAILED, "evaluate: no memory for %zu pictures", n);
+}
+
+/* What could be read moves together. */
+static void leave_out(struct faces *faces, size_t embedding, struct work *work,
+                      struct nc_result *result)
+{
+    size_t attributes = faces->attribute_count;
+    size_t kept = views_keep(work->missing, faces->count, work->number);
+    for (size_t i = 0; i < kept; i++) {
+        size_t from = work->number[i];
+        faces->pictures[i] = faces->pictures[from];
+        memmove(faces->labels + i * attributes, faces->labels + from * attributes, attributes);
+        memmove(work->features + i * embedding, work->features + from * embedding,
+                embedding * sizeof(float));
+    }
+    result->left_out = (faces->count - kept) * attributes;
+    faces->count = kept;
 }
 
 static void decide(const struct faces *faces, size_t embedding, struct work *work)
@@ -154,7 +178,9 @@ static int write_items(const struct faces *faces, const struct work *work, struc
     int status = NC_OK;
     for (size_t i = 0; i < count && status == NC_OK; i++) {
         const float *pair = work->scores + 2 * i;
-        status = item_write(writer, i, pair[0] < pair[1], !faces->labels[i], pair, NULL, 2);
+        size_t picture = work->number[i / faces->attribute_count];
+        size_t index = picture * faces->attribute_count + i % faces->attribute_count;
+        status = item_write(writer, index, pair[0] < pair[1], !faces->labels[i], pair, NULL, 2);
     }
     return status;
 }
@@ -199,8 +225,10 @@ static int run(const struct nc_benchmark *benchmark, struct nc_evaluator *evalua
         status = nc_evaluator_texts(evaluator, work.prompts, 2 * faces.attribute_count,
                                     work.prompt_features);
     if (status == NC_OK)
-        status = nc_evaluator_views(evaluator, &views, request->images, work.features);
+        status =
+            nc_evaluator_views(evaluator, &views, request->images, work.features, work.missing);
     if (status == NC_OK) {
+        leave_out(&faces, embedding, &work, result);
         decide(&faces, embedding, &work);
         status = score(&faces, &work, result);
     }

@@ -40,5 +40,9 @@ int nc_benchmark_run(const struct nc_benchmark *benchmark, struct nc_evaluator *
     if (benchmark->annotations && !request->annotations)
         return nc_error(NC_USAGE, "evaluate %s: needs --annotations: %s", benchmark->name,
                         benchmark->annotations_help);
-    return benchmark->run(benchmark, evaluator, request, result);
+    int status = benchmark->run(benchmark, evaluator, request, result);
+    result->skipped = nc_evaluator_options(evaluator)->skip_unreadable;
+    result->unreadable = nc_evaluator_unreadable(evaluator);
+    nc_evaluator_tell(evaluator);
+    return status;
 }

@@ -300,7 +300,10 @@ int item_write(struct nc_writer *writer, size_t index, size_t choice, size_t ans
 
 struct decisions {
     float *phrases, *views, *scores;
-    size_t *choices, *group;
+    size_t *choices;
+    bool *missing; /* [views] */
+    size_t count,
+        *group; /* items whose pictures could all be read; the group and outcome of each */
     bool *right, *part;
 };
 
@@ -313,6 +316,7 @@ static void decisions_free(struct decisions *made)
     free(made->group);
     free(made->right);
     free(made->part);
+    free(made->missing);
 }
 
 static struct sample_side side_of(const struct nc_choice_items *items, bool phrase, size_t index)
@@ -320,11 +324,11 @@ static struct sample_side side_of(const struct nc_choice_items *items, bool phra
     const struct nc_view *view = phrase ? NULL : &items->views.items[index];
     return phrase ? (struct sample_side){.text = items->phrases[index]}
                   : (struct sample_side){.picture = items->views.images[view->image],
-                                          .box = view->has_box ? view->box : NULL};
+                                         .box = view->has_box ? view->box : NULL};
 }
 
 static int add_sample(const struct nc_choice_items *items, size_t index, size_t choice,
-                       struct nc_samples *samples)
+                      struct nc_samples *samples)
 {
     const struct nc_choice_item *item = &items->items[index];
     const size_t *options = items->option + item->first;
@@ -332,6 +336,16 @@ static int add_sample(const struct nc_choice_items *items, size_t index, size_t 
                        side_of(items, item->phrases_vary, options[item->answer]),
                        side_of(items, item->phrases_vary, options[item->answer == 0]),
                        side_of(items, item->phrases_vary, options[choice]), choice == item->answer);
+}
+
+/* Whether all its pictures could be read. */
+static bool readable(const struct nc_choice_items *items, const struct nc_choice_item *item,
+                     const bool *missing)
+{
+    bool all = item->phrases_vary ? !missing[item->fixed] : true;
+    for (size_t k = 0; k < item->count && !item->phrases_vary; k++)
+        all &= !missing[items->option[item->first + k]];
+    return all;
 }
 
 static int decide(const struct nc_choice_items *items, struct nc_evaluator *evaluator,
@@ -345,19 +359,23 @@ static int decide(const struct nc_choice_items *items, struct nc_evaluator *eval
     made->group = malloc(count * sizeof *made->group);
     made->right = malloc(count * sizeof *made->right);
     made->part = malloc(count * sizeof *made->part);
+    made->missing = malloc(items->views.count + 1);
     if (!made->phrases || !made->views || !made->scores || !made->choices || !made->group ||
-        !made->right || !made->part)
+        !made->right || !made->part || !made->missing)
         return nc_error(NC_FAILED, "evaluate: no memory for %zu items", count);
     int status = nc_evaluator_texts(evaluator, items->phrases, items->phrase_count, made->phrases);
     if (status == NC_OK)
-        status = nc_evaluator_views(evaluator, &items->views, request->images, made->views);
+        status = nc_evaluator_views(evaluator, &items->views, request->images, made->views,
+                                    made->missing);
     if (status != NC_OK)
         return status;
     nc_choices_decide(items, made->phrases, made->views, embedding, made->scores, made->choices);
     for (size_t i = 0; i < count && status == NC_OK; i++) {
         const struct nc_choice_item *item = &items->items[i];
-        made->right[i] = made->choices[i] == item->answer;
-        made->group[i] = item->group;
+        if (!readable(items, item, made->missing))
+            continue;
+        made->right[made->count] = made->choices[i] == item->answer;
+        made->group[made->count++] = item->group;
         if (request->items)
             status = item_write(request->items, i, made->choices[i], item->answer,
                                 made->scores + item->first, NULL, item->count);
@@ -373,18 +391,23 @@ int choice_items_evaluate(const struct nc_choice_items *items, struct nc_evaluat
     struct decisions made = {0};
     struct nc_share share;
     int status = decide(items, evaluator, request, &made);
+    if (status == NC_OK && !made.count)
+        status = nc_error(NC_BAD_INPUT, "of no item could all pictures be read");
+    result->left_out = items->count - made.count;
     if (status == NC_OK)
         status = items->mean_over_groups
-                     ? nc_mean_bootstrap(made.right, made.group, items->count, items->group_count,
+                     ? nc_mean_bootstrap(made.right, made.group, made.count, items->group_count,
                                          NC_RESAMPLES, &result->score)
-                     : nc_share_bootstrap(made.right, items->count, NC_RESAMPLES, &result->score);
+                     : nc_share_bootstrap(made.right, made.count, NC_RESAMPLES, &result->score);
     if (items->mean_over_groups && items->group_count == 2)
         goto done; /* the one piece is all there is */
     for (size_t g = 1; g < items->group_count && status == NC_OK; g++) {
         size_t n = 0;
-        for (size_t i = 0; i < items->count; i++)
+        for (size_t i = 0; i < made.count; i++)
             if (made.group[i] == g)
                 made.part[n++] = made.right[i];
+        if (!n)
+            continue;
         status = nc_share_bootstrap(made.part, n, NC_RESAMPLES, &share);
         if (status == NC_OK)
             status = nc_result_add(result, items->groups[g], &share);

@@ -1,10 +1,11 @@
 /* A model that embeds what benchmarks name. */
 #include "nclip/evaluate/evaluate.h"
 
-#include "nclip/store/store.h"
 #include "nclip/encoder/encoder.h"
-#include "nclip/support/error.h"
+#include "nclip/pictures/damage.h"
 #include "nclip/pictures/source.h"
+#include "nclip/store/store.h"
+#include "nclip/support/error.h"
 #include "nclip/support/progress.h"
 #include "views.h"
 
@@ -22,6 +23,7 @@ struct nc_evaluator {
     struct nc_image_source *source;   /* of nc_evaluator_pictures() without a store */
     struct nc_picture_cache *cache;
     size_t slot;
+    struct nc_damage damaged, unreadable; /* pictures */
 };
 
 int nc_evaluator_open(const struct nc_evaluator_options *options, struct nc_evaluator **out)
@@ -63,7 +65,25 @@ void nc_evaluator_close(struct nc_evaluator *evaluator)
     nc_image_source_close(evaluator->source);
     nc_ops_destroy(evaluator->ops);
     nc_model_close(evaluator->model);
+    nc_damage_free(&evaluator->damaged);
+    nc_damage_free(&evaluator->unreadable);
     free(evaluator);
+}
+
+size_t nc_evaluator_unreadable(const struct nc_evaluator *evaluator)
+{
+    return evaluator->unreadable.count;
+}
+
+void nc_evaluator_tell(const struct nc_evaluator *evaluator)
+{
+    nc_damage_tell(&evaluator->damaged, NC_DAMAGED_READ);
+    nc_damage_tell(&evaluator->unreadable, "pictures could not be read and were passed over");
+}
+
+const struct nc_evaluator_options *nc_evaluator_options(const struct nc_evaluator *evaluator)
+{
+    return &evaluator->options;
 }
 
 size_t nc_evaluator_embedding(const struct nc_evaluator *evaluator)
@@ -102,9 +122,10 @@ static bool in_store(const void *store, const char *name)
     return nc_embedding_store_find(store, name, &row);
 }
 
-/* Whole pictures from the store; wanted[views->count]: which views are not. */
+/* Whole pictures from the store; wanted[views->count]: which views are not. What embed could not
+ * read is in no store. */
 static int from_store(struct nc_evaluator *evaluator, const struct nc_views *views,
-                      const char *folder, bool *wanted, float *features)
+                      const char *folder, bool *wanted, float *features, bool *missing)
 {
     const struct nc_embedding_store *store = evaluator->store;
     size_t embedding = nc_evaluator_embedding(evaluator);
@@ -113,6 +134,12 @@ static int from_store(struct nc_evaluator *evaluator, const struct nc_views *vie
         const char *name = views_known_name(views->images[view->image], in_store, store);
         size_t row;
         wanted[i] = view->has_box || !nc_embedding_store_find(store, name, &row);
+        if (wanted[i] && !folder && !view->has_box && evaluator->options.skip_unreadable) {
+            wanted[i] = false;
+            missing[i] = true;
+            nc_damage_note(&evaluator->unreadable, name, "not in the store");
+            continue;
+        }
         if (wanted[i] && !folder)
             return nc_error(NC_BAD_INPUT,
                             view->has_box ? "%s: a store holds whole pictures, but this benchmark "
@@ -126,26 +153,51 @@ static int from_store(struct nc_evaluator *evaluator, const struct nc_views *vie
     return NC_OK;
 }
 
-static int encode_views(struct nc_evaluator *evaluator, const struct nc_views *views,
-                        const char *folder, float *features)
+/* Where pictures are decoded; a store needs none of it. */
+static int load_preprocessing(struct nc_evaluator *evaluator, struct nc_preprocess *preprocess)
 {
+    const struct nc_evaluator_options *options = &evaluator->options;
+    int status = nc_preprocess_load(options->model, nc_model_shape(evaluator->model)->image_size,
+                                    preprocess);
+    if (status == NC_OK)
+        (void)nc_preprocess_choose(preprocess, options->transparency, options->strict);
+    return status;
+}
+
+static int encode_views(struct nc_evaluator *evaluator, const struct nc_views *views,
+                        const char *folder, float *features, bool *missing)
+{
+    struct views_reading reading = {.skip = evaluator->options.skip_unreadable,
+                                    .missing = missing,
+                                    .damaged = &evaluator->damaged,
+                                    .unreadable = &evaluator->unreadable};
     bool *wanted = malloc(views->count + 1);
     if (!wanted)
         return nc_error(NC_FAILED, "evaluate: no memory");
     memset(wanted, true, views->count + 1);
     int status = NC_OK;
     if (evaluator->store)
-        status = from_store(evaluator, views, folder, wanted, features);
+        status = from_store(evaluator, views, folder, wanted, features, missing);
     else if (!folder)
         status =
             nc_error(NC_USAGE, "evaluate: needs --images, or --embeddings with a store of them");
     bool any = status == NC_OK && memchr(wanted, true, views->count);
     struct nc_encoder_options vision = {.precision = evaluator->options.precision, .vision = true};
-    if (any && !evaluator->vision)
+    if (any)
+        status = load_preprocessing(evaluator, &reading.preprocess);
+    if (any && status == NC_OK && !evaluator->vision)
         status = nc_encoder_create(evaluator->ops, evaluator->model, &vision, &evaluator->vision);
     if (any && status == NC_OK)
-        status = views_encode(evaluator->vision, evaluator->model, views, wanted, folder, features);
+        status = views_encode(evaluator->vision, evaluator->model, views, wanted, folder, &reading,
+                              features);
     free(wanted);
+    size_t embedding = nc_evaluator_embedding(evaluator);
+    for (size_t i = 0; i < views->count && status == NC_OK; i++)
+        if (missing[i])
+            memset(features + i * embedding, 0, embedding * sizeof *features);
+    if (status == NC_OK && views->count && !memchr(missing, false, views->count))
+        status = nc_error(NC_BAD_INPUT, "no picture could be read; of the first: %s",
+                          evaluator->unreadable.named[0] ? evaluator->unreadable.named[0] : "?");
     return status;
 }
 
@@ -178,9 +230,11 @@ int nc_evaluator_pictures(struct nc_evaluator *evaluator, const char *folder, co
 /* ---- One model's features for the next ------------------------------------------------------ */
 
 struct nc_picture_cache {
-    char hash[17]; /* of the vision tower */
-    size_t slot, values;
+    char hash[17];       /* of the vision tower */
+    char *preprocessing; /* what it saw */
+    size_t slot, values, unreadable;
     float *features;
+    bool *missing;
 };
 
 int nc_picture_cache_create(struct nc_picture_cache **cache)
@@ -191,8 +245,11 @@ int nc_picture_cache_create(struct nc_picture_cache **cache)
 
 void nc_picture_cache_destroy(struct nc_picture_cache *cache)
 {
-    if (cache)
+    if (cache) {
+        free(cache->preprocessing);
         free(cache->features);
+        free(cache->missing);
+    }
     free(cache);
 }
 
@@ -203,30 +260,68 @@ void nc_evaluator_use_cache(struct nc_evaluator *evaluator, struct nc_picture_ca
     evaluator->slot = slot;
 }
 
+static bool cached(const struct nc_picture_cache *cache, size_t slot, size_t values,
+                   const char *hash, const char *preprocessing)
+{
+    return cache->features && cache->slot == slot && cache->values == values &&
+           strcmp(cache->hash, hash) == 0 && strcmp(cache->preprocessing, preprocessing) == 0;
+}
+
+/* Takes over `preprocessing`. Without memory nothing is kept. */
+static void keep(const struct nc_evaluator *evaluator, size_t values, const char *hash,
+                 char *preprocessing, const float *features, const bool *missing, size_t count)
+{
+    struct nc_picture_cache *cache = evaluator->cache;
+    free(cache->preprocessing);
+    free(cache->features);
+    free(cache->missing);
+    *cache = (struct nc_picture_cache){.slot = evaluator->slot,
+                                       .values = values,
+                                       .unreadable = evaluator->unreadable.count,
+                                       .preprocessing = preprocessing,
+                                       .features = malloc((values + 1) * sizeof *features),
+                                       .missing = malloc(count + 1)};
+    strcpy(cache->hash, hash);
+    if (cache->features && cache->missing) {
+        memcpy(cache->features, features, values * sizeof *features);
+        memcpy(cache->missing, missing, count);
+        return;
+    }
+    free(cache->features);
+    cache->features = NULL;
+}
+
 int nc_evaluator_views(struct nc_evaluator *evaluator, const struct nc_views *views,
-                       const char *folder, float *features)
+                       const char *folder, float *features, bool *missing)
 {
     struct nc_picture_cache *cache = evaluator->cache;
     size_t values = views->count * nc_evaluator_embedding(evaluator);
     char hash[17];
+    memset(missing, false, views->count);
     if (!cache)
-        return encode_views(evaluator, views, folder, features);
+        return encode_views(evaluator, views, folder, features, missing);
     int status = nc_model_vision_hash(evaluator->model, hash);
     if (status != NC_OK)
         return status;
-    if (cache->features && cache->slot == evaluator->slot && cache->values == values &&
-        strcmp(cache->hash, hash) == 0) {
+    struct nc_preprocess preprocess = {0};
+    bool store_only = evaluator->store && !folder;
+    status = store_only ? NC_OK : load_preprocessing(evaluator, &preprocess);
+    if (status != NC_OK)
+        return status;
+    char *preprocessing = nc_preprocess_describe(&preprocess);
+    if (!preprocessing)
+        return nc_error(NC_FAILED, "evaluate: no memory");
+    if (cached(cache, evaluator->slot, values, hash, preprocessing)) {
         memcpy(features, cache->features, values * sizeof *features);
+        memcpy(missing, cache->missing, views->count);
+        evaluator->unreadable.count = cache->unreadable;
+        free(preprocessing);
         return NC_OK;
     }
-    status = encode_views(evaluator, views, folder, features);
-    float *kept = status == NC_OK ? realloc(cache->features, (values + 1) * sizeof *kept) : NULL;
-    if (!kept)
-        return status;
-    memcpy(kept, features, values * sizeof *kept);
-    cache->features = kept;
-    cache->slot = evaluator->slot;
-    cache->values = values;
-    strcpy(cache->hash, hash);
-    return NC_OK;
+    status = encode_views(evaluator, views, folder, features, missing);
+    if (status == NC_OK)
+        keep(evaluator, values, hash, preprocessing, features, missing, views->count);
+    else
+        free(preprocessing);
+    return status;
 }

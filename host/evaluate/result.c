@@ -50,6 +50,10 @@ static int print_json(const struct nc_result *result, FILE *out)
             add_share(cJSON_AddObjectToObject(object, result->parts[i].name),
                       &result->parts[i].share);
     }
+    if (result->skipped) {
+        cJSON_AddNumberToObject(root, "unreadable", (double)result->unreadable);
+        cJSON_AddNumberToObject(root, "left_out", (double)result->left_out);
+    }
     return nc_json_print(out, root, true);
 }
 
@@ -68,6 +72,9 @@ int nc_result_print(const struct nc_result *result, bool json, FILE *out)
     print_line(result->benchmark, &result->score, out);
     for (size_t i = 0; i < result->part_count; i++)
         print_line(result->parts[i].name, &result->parts[i].share, out);
+    if (result->unreadable)
+        fprintf(out, "%zu pictures could not be read: %zu items that need them are left out.\n",
+                result->unreadable, result->left_out);
     fprintf(out, "Score: %s. The interval is a bootstrap.\n", result->definition);
     return NC_OK;
 }

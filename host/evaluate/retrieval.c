@@ -15,6 +15,7 @@
 #include "nclip/support/error.h"
 #include "ranking.h"
 #include "samples.h"
+#include "views.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -25,8 +26,10 @@ enum { DEPTHS = sizeof depths / sizeof *depths, SCORE = 1 };
 struct work {
     float *texts, *captions, *pictures; /* features; texts: each once */
     struct ranking *by_caption, *by_picture;
-    size_t *caption_count, *hits, *first; /* [pictures] */
-    bool *right;                          /* [pictures] */
+    size_t *caption_count, *hits, *first;    /* [pictures] */
+    bool *right, *missing;                   /* [pictures] */
+    size_t *picture_number, *caption_number; /* where each stands among all, also the left out */
+    size_t all_captions;
 };
 
 static void work_free(struct work *work)
@@ -40,6 +43,9 @@ static void work_free(struct work *work)
     free(work->hits);
     free(work->first);
     free(work->right);
+    free(work->missing);
+    free(work->picture_number);
+    free(work->caption_number);
 }
 
 static int allocate(const struct retrieval *r, size_t embedding, struct work *work)
@@ -54,20 +60,54 @@ static int allocate(const struct retrieval *r, size_t embedding, struct work *wo
     work->hits = calloc(pictures, sizeof *work->hits);
     work->first = calloc(pictures, sizeof *work->first);
     work->right = calloc(pictures, sizeof *work->right);
+    work->missing = malloc(pictures + 1);
+    work->picture_number = malloc((pictures + 1) * sizeof *work->picture_number);
+    work->caption_number = malloc((r->count + 1) * sizeof *work->caption_number);
     return work->texts && work->captions && work->pictures && work->by_caption &&
                    work->by_picture && work->caption_count && work->hits && work->first &&
-                   work->right
+                   work->right && work->missing && work->picture_number && work->caption_number
                ? NC_OK
                : nc_error(NC_FAILED, "evaluate: no memory for %zu captions", r->count);
 }
 
+/* What could be read moves together, and captions of other pictures leave. */
+static void leave_out(struct retrieval *r, size_t embedding, struct work *work,
+                      struct nc_result *result)
+{
+    struct nc_views *views = &r->set.views;
+    size_t pictures = views_keep(work->missing, views->count, work->picture_number), captions = 0;
+    work->all_captions = r->count;
+    for (size_t i = 0; i < pictures; i++) {
+        size_t from = work->picture_number[i];
+        work->first[from] = i; /* for now: its new number */
+        views->images[i] = views->images[from];
+        memmove(work->pictures + i * embedding, work->pictures + from * embedding,
+                embedding * sizeof(float));
+    }
+    for (size_t i = 0; i < r->count; i++) {
+        size_t picture = r->captions[i].picture;
+        if (work->missing[picture])
+            continue;
+        r->captions[captions] =
+            (struct retrieval_caption){r->captions[i].text, work->first[picture]};
+        work->caption_number[captions++] = i;
+    }
+    memset(work->first, 0, views->count * sizeof *work->first);
+    result->left_out = r->count - captions + views->count - pictures;
+    r->count = captions;
+    views->count = pictures;
+}
+
 static int embed(struct nc_evaluator *evaluator, const struct nc_request *request,
-                 const struct retrieval *r, struct work *work)
+                 struct retrieval *r, struct work *work, struct nc_result *result)
 {
     size_t embedding = nc_evaluator_embedding(evaluator);
     int status = nc_evaluator_texts(evaluator, r->set.phrases, r->set.phrase_count, work->texts);
     if (status == NC_OK)
-        status = nc_evaluator_views(evaluator, &r->set.views, request->images, work->pictures);
+        status = nc_evaluator_views(evaluator, &r->set.views, request->images, work->pictures,
+                                    work->missing);
+    if (status == NC_OK)
+        leave_out(r, embedding, work, result);
     for (size_t i = 0; i < r->count && status == NC_OK; i++)
         memcpy(work->captions + i * embedding, work->texts + r->captions[i].text * embedding,
                embedding * sizeof(float));
@@ -137,6 +177,16 @@ static int score(const struct retrieval *r, struct work *work, struct nc_result 
 
 /* Captions first, then pictures, numbered on; a picture's answer is the chosen caption when that is
  * its own, else its first one. */
+static int write_item(struct nc_writer *writer, size_t index, size_t answer,
+                      const struct ranking *ranking, const size_t *number)
+{
+    size_t options[RANKED];
+    for (size_t k = 0; k < ranking->count; k++)
+        options[k] = number[ranking->index[k]];
+    return item_write(writer, index, options[0], number[answer], ranking->score, options,
+                      ranking->count);
+}
+
 static int write_items(const struct retrieval *r, const struct work *work, struct nc_writer *writer)
 {
     int status = NC_OK;
@@ -144,15 +194,15 @@ static int write_items(const struct retrieval *r, const struct work *work, struc
         work->first[r->captions[i - 1].picture] = i - 1;
     for (size_t i = 0; i < r->count && status == NC_OK; i++) {
         const struct ranking *ranking = &work->by_caption[i];
-        status = item_write(writer, i, ranking->index[0], r->captions[i].picture, ranking->score,
-                            ranking->index, ranking->count);
+        status = write_item(writer, work->caption_number[i], r->captions[i].picture, ranking,
+                            work->picture_number);
     }
     for (size_t p = 0; p < r->set.views.count && status == NC_OK; p++) {
         const struct ranking *ranking = &work->by_picture[p];
         bool right = picture_right(r, ranking, p, 1);
-        status = item_write(writer, r->count + p, ranking->index[0],
-                            right ? ranking->index[0] : work->first[p], ranking->score,
-                            ranking->index, ranking->count);
+        status =
+            write_item(writer, work->all_captions + work->picture_number[p],
+                       right ? ranking->index[0] : work->first[p], ranking, work->caption_number);
     }
     return status;
 }
@@ -185,7 +235,9 @@ static int run(const struct nc_benchmark *benchmark, struct nc_evaluator *evalua
     size_t embedding = nc_evaluator_embedding(evaluator);
     status = allocate(&r, embedding, &work);
     if (status == NC_OK)
-        status = embed(evaluator, request, &r, &work);
+        status = embed(evaluator, request, &r, &work, result);
+    if (status == NC_OK && !r.count)
+        status = nc_error(NC_BAD_INPUT, "no picture with a caption could be read");
     if (status == NC_OK)
         status = ranking_compute(nc_evaluator_ops(evaluator), work.captions, r.count, work.pictures,
                                  r.set.views.count, embedding, work.by_caption, work.by_picture);

@@ -4,11 +4,24 @@
 
 #include "nclip/encoder/encoder.h"
 #include "nclip/evaluate/evaluate.h"
+#include "nclip/pictures/damage.h"
+#include "nclip/pictures/image.h"
+
+/* How the pictures are read, and what was wrong with them. */
+struct views_reading {
+    struct nc_preprocess preprocess;
+    bool skip;      /* an unreadable picture is passed over */
+    bool *missing;  /* [views->count] which views are of such pictures; only set, never cleared */
+    struct nc_damage *damaged, *unreadable;
+};
 
 /* The rows of features[views->count, embedding] that `wanted` names (NULL: all). */
 int views_encode(struct nc_encoder *encoder, const struct nc_model *model,
                  const struct nc_views *views, const bool *wanted, const char *folder,
-                 float *features);
+                 const struct views_reading *reading, float *features);
+
+/* Numbers of the views that are not missing, in order; returns how many. */
+size_t views_keep(const bool *missing, size_t count, size_t *number);
 
 /* Published files name pictures by paths on their makers' machines: the longest end of `name`, cut
  * at a slash, that `exists` knows; `name` itself when it knows none. */

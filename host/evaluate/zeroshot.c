@@ -12,6 +12,7 @@
 #include "nclip/support/error.h"
 #include "ranking.h"
 #include "samples.h"
+#include "views.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,8 @@ enum { TOP = 5 };
 struct work {
     const char **pictures;
     size_t count, *of; /* the class of each picture */
+    size_t *number;    /* where it stands among all of them, unreadable ones included */
+    bool *missing;
     struct nc_view *views;
     float *features, *weights;
     struct ranking *rankings;
@@ -32,6 +35,8 @@ static void work_free(struct work *work)
 {
     free(work->pictures);
     free(work->of);
+    free(work->number);
+    free(work->missing);
     free(work->views);
     free(work->features);
     free(work->weights);
@@ -43,15 +48,32 @@ static void work_free(struct work *work)
 static int allocate(struct work *work, size_t embedding)
 {
     work->of = malloc(work->count * sizeof *work->of);
+    work->number = malloc(work->count * sizeof *work->number);
+    work->missing = malloc(work->count);
     work->views = calloc(work->count, sizeof *work->views);
     work->features = malloc(work->count * embedding * sizeof(float));
     work->weights = malloc(work->classes.count * embedding * sizeof(float));
     work->rankings = malloc(work->count * sizeof *work->rankings);
     work->right = malloc(work->count * sizeof *work->right);
-    return work->of && work->views && work->features && work->weights && work->rankings &&
-                   work->right
+    return work->of && work->number && work->missing && work->views && work->features &&
+                   work->weights && work->rankings && work->right
                ? NC_OK
                : nc_error(NC_FAILED, "evaluate: no memory for %zu pictures", work->count);
+}
+
+/* What could be read moves together. */
+static void leave_out(struct work *work, size_t embedding, struct nc_result *result)
+{
+    size_t kept = views_keep(work->missing, work->count, work->number);
+    for (size_t i = 0; i < kept; i++) {
+        size_t from = work->number[i];
+        work->pictures[i] = work->pictures[from];
+        work->of[i] = work->of[from];
+        memmove(work->features + i * embedding, work->features + from * embedding,
+                embedding * sizeof(float));
+    }
+    result->left_out = work->count - kept;
+    work->count = kept;
 }
 
 static int score(struct work *work, struct nc_result *result)
@@ -82,11 +104,10 @@ static int add_samples(const struct work *work, struct nc_samples *samples)
     for (size_t i = 0; i < work->count && status == NC_OK; i++) {
         size_t chosen = work->rankings[i].index[0], right = work->of[i];
         if (samples_want(samples, i, work->count))
-            status = samples_add(samples, i, (struct sample_side){.picture = work->pictures[i]},
-                                 (struct sample_side){.text = work->classes.names[right]},
-                                 (struct sample_side){0},
-                                 (struct sample_side){.text = work->classes.names[chosen]},
-                                 chosen == right);
+            status = samples_add(
+                samples, i, (struct sample_side){.picture = work->pictures[i]},
+                (struct sample_side){.text = work->classes.names[right]}, (struct sample_side){0},
+                (struct sample_side){.text = work->classes.names[chosen]}, chosen == right);
     }
     return status;
 }
@@ -108,7 +129,10 @@ static int evaluate(struct nc_evaluator *evaluator, const struct nc_request *req
     if (status == NC_OK)
         status = classes_embed(&work->classes, request->templates, evaluator, work->weights);
     if (status == NC_OK)
-        status = nc_evaluator_views(evaluator, &views, request->images, work->features);
+        status =
+            nc_evaluator_views(evaluator, &views, request->images, work->features, work->missing);
+    if (status == NC_OK)
+        leave_out(work, embedding, result);
     if (status == NC_OK)
         status =
             ranking_compute(nc_evaluator_ops(evaluator), work->features, work->count, work->weights,
@@ -117,8 +141,9 @@ static int evaluate(struct nc_evaluator *evaluator, const struct nc_request *req
         status = score(work, result);
     for (size_t i = 0; i < work->count && status == NC_OK && request->items; i++) {
         const struct ranking *ranking = &work->rankings[i];
-        status = item_write(request->items, i, ranking->index[0], work->of[i], ranking->score,
-                            ranking->index, ranking->count < TOP ? ranking->count : TOP);
+        status =
+            item_write(request->items, work->number[i], ranking->index[0], work->of[i],
+                       ranking->score, ranking->index, ranking->count < TOP ? ranking->count : TOP);
     }
     return status == NC_OK ? add_samples(work, request->samples) : status;
 }

@@ -23,7 +23,7 @@ embed() { # pictures, store, arguments
     [ "$(wc -l <result)" = 1 ] || fail "--json prints more than one line: $(cat result)"
 }
 counts() { # pictures that were embedded now, rows of the store, skipped ones
-    grep -q "^{\"embedded\":$1,\"rows\":$2,\"skipped\":$3,\"seconds\":[0-9.e-]*,\"pictures_per_second\":[0-9.e+]*}\$" \
+    grep -q "^{\"embedded\":$1,\"rows\":$2,\"skipped\":$3,\"damaged\":0,\"seconds\":[0-9.e-]*,\"pictures_per_second\":[0-9.e+]*}\$" \
         result || fail "not $1 embedded, $2 rows, $3 skipped: $(cat result)"
 }
 # A shard is a header of a page, rows of 64 numbers of 4 bytes, keys, and 8 bytes of checksum. These

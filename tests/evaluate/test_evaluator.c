@@ -60,19 +60,28 @@ static void from_a_store(void **state)
     struct nc_view items[] = {{.image = 1}, {.image = 0}, {.image = 2}};
     struct nc_views views = {items, 2, names, 3};
     float features[3 * MOST_DIMENSION];
+    bool missing[3];
     write_store(folder, hash, count);
     check(nc_evaluator_open(&options, &evaluator));
-    check(nc_evaluator_views(evaluator, &views, NULL, features));
+    check(nc_evaluator_views(evaluator, &views, NULL, features, missing));
     assert_true(fabsf(features[1] + 1) < 1e-6f && features[0] == 0);
     assert_true(fabsf(features[count] - 1) < 1e-6f && features[count + 1] == 0);
 
     views.count = 3;
-    assert_int_equal(nc_evaluator_views(evaluator, &views, NULL, features), NC_BAD_INPUT);
+    assert_int_equal(nc_evaluator_views(evaluator, &views, NULL, features, missing), NC_BAD_INPUT);
     assert_non_null(
         strstr(nc_error_message(), "does not hold val/c.jpg: embed it, or give --images too"));
+    /* Asked for, what embed left out is passed over, and told. */
+    struct nc_evaluator *lenient;
+    options.skip_unreadable = true;
+    check(nc_evaluator_open(&options, &lenient));
+    check(nc_evaluator_views(lenient, &views, NULL, features, missing));
+    assert_true(!missing[0] && !missing[1] && missing[2]);
+    assert_true(nc_evaluator_unreadable(lenient) == 1 && features[2 * count] == 0);
+    nc_evaluator_close(lenient);
     views.count = 1;
     items[0].has_box = true;
-    assert_int_equal(nc_evaluator_views(evaluator, &views, NULL, features), NC_BAD_INPUT);
+    assert_int_equal(nc_evaluator_views(evaluator, &views, NULL, features, missing), NC_BAD_INPUT);
     assert_non_null(strstr(nc_error_message(), "looks at a part of b.jpg: give --images"));
     nc_evaluator_close(evaluator);
     temporary_folder_remove(folder);

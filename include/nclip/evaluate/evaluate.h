@@ -55,12 +55,15 @@ struct nc_result {
     struct nc_share score;
     struct nc_part *parts;
     size_t part_count;
+    bool skipped;                /* pictures that cannot be read are passed over */
+    size_t unreadable, left_out; /* such pictures, and the items that need one */
 };
 
 int nc_result_add(struct nc_result *result, const char *name, const struct nc_share *share);
 void nc_result_free(struct nc_result *result); /* {0} is allowed */
 /* A table with the definition beneath, or one object with "benchmark", "score", "n", "interval",
- * "definition" and, where there are parts, "groups": {name: {"score", "n", "interval"}}. */
+ * "definition" and, where there are parts, "groups": {name: {"score", "n", "interval"}}, and where
+ * unreadable pictures are passed over, "unreadable" and "left_out". */
 int nc_result_print(const struct nc_result *result, bool json, FILE *out);
 
 /* ---- What is evaluated ----------------------------------------------------------------------- */
@@ -87,10 +90,14 @@ struct nc_evaluator_options {
     const char *device;
     size_t device_number;
     enum nc_type precision;
+    const char *transparency; /* of nc_transparency_names; NULL: as the model has it */
+    bool strict;              /* damaged pictures are refused, also those that PIL reads */
+    bool skip_unreadable;     /* pictures that cannot be read are passed over */
 };
 struct nc_evaluator;
 int nc_evaluator_open(const struct nc_evaluator_options *options, struct nc_evaluator **evaluator);
 void nc_evaluator_close(struct nc_evaluator *evaluator); /* NULL is allowed */
+const struct nc_evaluator_options *nc_evaluator_options(const struct nc_evaluator *evaluator);
 size_t nc_evaluator_embedding(const struct nc_evaluator *evaluator);
 struct nc_ops *nc_evaluator_ops(struct nc_evaluator *evaluator);
 
@@ -102,10 +109,15 @@ int nc_evaluator_texts(struct nc_evaluator *evaluator, const char *const *texts,
  * one (the key is the name), everything else from the picture files in `folder`; a picture is
  * decoded once for all its boxes. Where a name is not found, its end behind a slash is tried: files
  * name pictures by paths on their makers' machines. Nothing outside `folder` is read: a name with
- * ".." in it is NC_BAD_INPUT. So is a missing or broken picture: leaving it out would change the
- * score. */
+ * ".." in it is NC_BAD_INPUT. So is a missing or broken picture, as leaving it out changes the score;
+ * where the options say that such are passed over, missing[views->count] tells which views are of
+ * them (features: zeros), unless nothing could be read. */
 int nc_evaluator_views(struct nc_evaluator *evaluator, const struct nc_views *views,
-                       const char *folder, float *features);
+                       const char *folder, float *features, bool *missing);
+
+/* Pictures that were passed over, and damaged ones: how many, and on standard error which. */
+size_t nc_evaluator_unreadable(const struct nc_evaluator *evaluator);
+void nc_evaluator_tell(const struct nc_evaluator *evaluator);
 
 /* Names of all pictures: the store's keys, or without a store those below `folder`. The strings
  * are valid until the evaluator is closed; the caller frees the array. */
