@@ -55,19 +55,19 @@ echo 'no picture' >mixed/broken.png
 head -c 90 mixed/red-circle.png >mixed/cut.png
 printf 'GIF89a' >mixed/moving.gif
 echo notes >mixed/notes.txt
-head -c 100 mixed/red-circle.png >damaged
+head -c 25 mixed/red-circle.png >damaged # the last byte of the header
 printf x >>damaged
-tail -c +102 mixed/red-circle.png >>damaged
+tail -c +27 mixed/red-circle.png >>damaged
 mv damaged mixed/damaged.png
 embed mixed mixed.store --batch 4
 counts 25 25 5
 sed 's/{"key":"\([^"]*\)","reason":"\([^"]*\)"}/\1 \2/' mixed.store/skipped.jsonl | sort >skipped
 cat >wanted <<'END_OF_SKIPPED'
-broken.png broken.png: not a JPEG or PNG picture
+broken.png broken.png: not a picture (JPEG, PNG and WebP are read)
 cut.png cut.png: truncated PNG
 damaged.png damaged.png: damaged PNG: a wrong checksum
 deep/empty.jpg deep/empty.jpg: an empty file, not a picture
-moving.gif moving.gif: a GIF, not a JPEG or PNG; convert it to one
+moving.gif moving.gif: a GIF; JPEG, PNG and WebP are read: convert it to one
 END_OF_SKIPPED
 [ "$(wc -l <skipped)" = 5 ] || fail "not 5 lines: $(cat skipped)"
 paste -d '\n' wanted skipped | while read -r piece && read -r line; do
