@@ -125,8 +125,8 @@ int nc_image_preprocess(const struct nc_preprocess *p, const struct nc_image *im
 
     float levels[3][256];
     make_levels(p, levels);
-    for (size_t i = 0; i < count; i++)
-        for (size_t c = 0; c < 3; c++)
+    for (size_t c = 0; c < 3; c++)
+        for (size_t i = 0; i < count; i++)
             out[c * count + i] = levels[c][pixels[3 * i + c]];
 done:
     if (window_pixels != pixels)

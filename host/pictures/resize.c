@@ -8,14 +8,13 @@
  * Compile with -ffp-contract=off: a fused multiply-add rounds a weight differently.
  */
 #include "resize.h"
+#include "passes.h"
 
 #include "nclip/support/error.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { WEIGHT_BITS = 32 - 8 - 2 }; /* 2 bits: weights may be negative, sums exceed 1 */
 
 /* ---- filters ---- */
 
@@ -52,15 +51,7 @@ static double lanczos(double x)
 
 /* ---- weights of one axis ---- */
 
-struct axis {
-    size_t count;     /* output pixels that are wanted */
-    size_t taps;      /* room for the weights of one */
-    size_t *start;    /* [count] first input pixel */
-    size_t *used;     /* [count] how many */
-    int32_t *weights; /* [count, taps] */
-};
-
-static void axis_free(struct axis *axis)
+static void axis_free(struct nc_axis *axis)
 {
     free(axis->start);
     free(axis->used);
@@ -68,7 +59,7 @@ static void axis_free(struct axis *axis)
 }
 
 /* Weights that take `from` pixels to `to`, of the output pixels [first, first + count). */
-static bool axis_create(struct axis *axis, enum nc_resample resample, size_t from, size_t to,
+static bool axis_create(struct nc_axis *axis, enum nc_resample resample, size_t from, size_t to,
                         size_t first, size_t count)
 {
     double (*filter)(double) = resample == NC_RESAMPLE_LANCZOS    ? lanczos
@@ -82,7 +73,7 @@ static bool axis_create(struct axis *axis, enum nc_resample resample, size_t fro
     double inverse = 1.0 / filter_scale;
     double support = reach * filter_scale;
 
-    *axis = (struct axis){.count = count, .taps = (size_t)ceil(support) * 2 + 1};
+    *axis = (struct nc_axis){.count = count, .taps = (size_t)ceil(support) * 2 + 1};
     axis->start = malloc(count * sizeof *axis->start);
     axis->used = malloc(count * sizeof *axis->used);
     axis->weights = malloc(count * axis->taps * sizeof *axis->weights);
@@ -105,7 +96,7 @@ static bool axis_create(struct axis *axis, enum nc_resample resample, size_t fro
         int32_t *weights = axis->weights + i * axis->taps;
         for (size_t j = 0; j < end - start; j++) {
             double weight = sum != 0 ? exact[j] / sum : exact[j];
-            weight *= 1 << WEIGHT_BITS;
+            weight *= 1 << NC_WEIGHT_BITS;
             weights[j] = (int32_t)(weight < 0 ? weight - 0.5 : weight + 0.5);
         }
         axis->start[i] = start;
@@ -115,143 +106,11 @@ static bool axis_create(struct axis *axis, enum nc_resample resample, size_t fro
     return true;
 }
 
-/* ---- the two passes ---- */
-
-static inline uint8_t round_and_clip(int32_t sum)
-{
-    sum >>= WEIGHT_BITS;
-    return (uint8_t)(sum < 0 ? 0 : sum > 255 ? 255 : sum);
-}
-
-/* out[axis->count, in->width, 3]: each row a mix of rows of `in`. */
-static void mix_rows(const struct axis *axis, const struct nc_image_view *in, uint8_t *out)
-{
-    enum { BLOCK = 256 };
-    int32_t sums[BLOCK];
-    size_t bytes = in->width * 3;
-    for (size_t i = 0; i < axis->count; i++) {
-        const int32_t *weights = axis->weights + i * axis->taps;
-        for (size_t x = 0; x < bytes; x += BLOCK) {
-            size_t block = bytes - x < BLOCK ? bytes - x : BLOCK;
-            for (size_t b = 0; b < block; b++)
-                sums[b] = 1 << (WEIGHT_BITS - 1);
-            const uint8_t *row = in->pixels + axis->start[i] * in->stride + x;
-            for (size_t t = 0; t < axis->used[i]; t++, row += in->stride)
-                for (size_t b = 0; b < block; b++)
-                    sums[b] += weights[t] * row[b];
-            for (size_t b = 0; b < block; b++)
-                out[i * bytes + x + b] = round_and_clip(sums[b]);
-        }
-    }
-}
-
-/* Columns are mixed sixteen rows at a time: these lie side by side, so that a weight
- * meets a vector. */
-enum { LANES = 16, VECTOR = 8, VECTORS = 3 * LANES / VECTOR /* of a pixel column */ };
-typedef int32_t lane_vector __attribute__((vector_size(VECTOR * sizeof(int32_t))));
-
-/* 8 rows of 8 bytes become 8 columns: word j holds byte j of every row (which of its
- * ends comes first does not matter, as the way back is the same). Swaps blocks of
- * 4 x 4, 2 x 2, then 1 byte across the diagonal. */
-static inline void transpose8(uint64_t w[8])
-{
-#define SWAP(i, j, shift, mask)                                                                    \
-    do {                                                                                           \
-        uint64_t t = ((w[i] >> (shift)) ^ w[j]) & (mask);                                          \
-        w[j] ^= t;                                                                                 \
-        w[i] ^= t << (shift);                                                                      \
-    } while (0)
-    for (int i = 0; i < 4; i++)
-        SWAP(i, i + 4, 32, 0x00000000ffffffffu);
-    for (int i = 0; i < 8; i += i % 4 == 1 ? 3 : 1)
-        SWAP(i, i + 2, 16, 0x0000ffff0000ffffu);
-    for (int i = 0; i < 8; i += 2)
-        SWAP(i, i + 1, 8, 0x00ff00ff00ff00ffu);
-#undef SWAP
-}
-
-/* lanes[bytes, LANES] from LANES rows. */
-static void rows_to_lanes(const uint8_t *const rows[LANES], size_t bytes, int32_t *lanes)
-{
-    size_t x = 0;
-    for (; x + 8 <= bytes; x += 8) {
-        for (size_t half = 0; half < LANES; half += 8) {
-            uint64_t words[8];
-            for (size_t r = 0; r < 8; r++)
-                memcpy(&words[r], rows[half + r] + x, 8);
-            transpose8(words);
-            for (size_t b = 0; b < 8; b++) {
-                uint8_t column[8];
-                memcpy(column, &words[b], 8);
-                for (size_t r = 0; r < 8; r++)
-                    lanes[(x + b) * LANES + half + r] = column[r];
-            }
-        }
-    }
-    for (; x < bytes; x++)
-        for (size_t r = 0; r < LANES; r++)
-            lanes[x * LANES + r] = rows[r][x];
-}
-
-/* The first `count` of LANES rows, `stride` apart, from lanes[bytes, LANES]. */
-static void lanes_to_rows(const uint8_t *lanes, size_t bytes, size_t count, size_t stride,
-                          uint8_t *rows)
-{
-    size_t x = 0;
-    for (; x + 8 <= bytes; x += 8) {
-        for (size_t half = 0; half < count; half += 8) {
-            uint64_t words[8];
-            for (size_t b = 0; b < 8; b++)
-                memcpy(&words[b], lanes + (x + b) * LANES + half, 8);
-            transpose8(words);
-            for (size_t r = 0; r < 8 && half + r < count; r++)
-                memcpy(rows + (half + r) * stride + x, &words[r], 8);
-        }
-    }
-    for (; x < bytes; x++)
-        for (size_t r = 0; r < count; r++)
-            rows[r * stride + x] = lanes[x * LANES + r];
-}
-
-/* out[in->height, axis->count, 3]: each pixel a mix of pixels of its row. */
-static bool mix_columns(const struct axis *axis, const struct nc_image_view *in, uint8_t *out)
-{
-    size_t in_bytes = in->width * 3, out_bytes = axis->count * 3;
-    int32_t *lanes = aligned_alloc(64, in_bytes * LANES * sizeof *lanes);
-    uint8_t *mixed = malloc(out_bytes * LANES);
-    bool good = lanes && mixed;
-    for (size_t y = 0; good && y < in->height; y += LANES) {
-        size_t count = in->height - y < LANES ? in->height - y : LANES;
-        const uint8_t *rows[LANES];
-        for (size_t r = 0; r < LANES; r++)
-            rows[r] = in->pixels + (y + (r < count ? r : 0)) * in->stride;
-        rows_to_lanes(rows, in_bytes, lanes);
-        for (size_t i = 0; i < axis->count; i++) {
-            const int32_t *weights = axis->weights + i * axis->taps;
-            const lane_vector *lane = (const lane_vector *)lanes + axis->start[i] * VECTORS;
-            lane_vector sums[VECTORS];
-            for (size_t v = 0; v < VECTORS; v++)
-                sums[v] = (lane_vector){0} + (1 << (WEIGHT_BITS - 1));
-            for (size_t t = 0; t < axis->used[i]; t++, lane += VECTORS)
-                for (size_t v = 0; v < VECTORS; v++)
-                    sums[v] += weights[t] * lane[v];
-            int32_t flat[3 * LANES];
-            memcpy(flat, sums, sizeof flat);
-            for (size_t j = 0; j < 3 * LANES; j++)
-                mixed[i * 3 * LANES + j] = round_and_clip(flat[j]);
-        }
-        lanes_to_rows(mixed, out_bytes, count, out_bytes, out + y * out_bytes);
-    }
-    free(lanes);
-    free(mixed);
-    return good;
-}
-
 /* ---- both ---- */
 
 /* Leaves away what no wanted output touches: `axis` then counts from *first, and
  * *count input pixels from there are enough. */
-static void narrow(struct axis *axis, size_t *first, size_t *count)
+static void narrow(struct nc_axis *axis, size_t *first, size_t *count)
 {
     size_t end = 0;
     *first = SIZE_MAX;
@@ -274,7 +133,7 @@ int nc_resize_window(const struct nc_image_view *view, size_t width, size_t heig
     bool rows_first =
         down_needed && view->height > height &&
         (ptrdiff_t)(view->height - height) > 2 * ((ptrdiff_t)view->width - (ptrdiff_t)width);
-    struct axis across = {0}, down = {0};
+    struct nc_axis across = {0}, down = {0};
     uint8_t *between = NULL;
     bool good = true;
 
@@ -302,18 +161,18 @@ int nc_resize_window(const struct nc_image_view *view, size_t width, size_t heig
         for (size_t y = 0; y < rows; y++)
             memcpy(out + y * columns * 3, in.pixels + y * in.stride, columns * 3);
     } else if (!across_needed) {
-        mix_rows(&down, &in, out);
+        nc_mix_rows(&down, &in, out);
     } else if (!down_needed) {
-        good = mix_columns(&across, &in, out);
+        good = nc_mix_columns(&across, &in, out);
     } else if (rows_first) {
-        mix_rows(&down, &in, between);
+        nc_mix_rows(&down, &in, between);
         struct nc_image_view mixed = {between, columns, window->height, columns * 3};
-        good = mix_columns(&across, &mixed, out);
+        good = nc_mix_columns(&across, &mixed, out);
     } else {
-        good = mix_columns(&across, &in, between);
+        good = nc_mix_columns(&across, &in, between);
         struct nc_image_view mixed = {between, window->width, rows, window->width * 3};
         if (good)
-            mix_rows(&down, &mixed, out);
+            nc_mix_rows(&down, &mixed, out);
     }
     free(between);
     axis_free(&across);

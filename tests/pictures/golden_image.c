@@ -170,16 +170,59 @@ static void decodes_as_pil(void **state)
     run("decode", check_decode, 67);
 }
 
+/* On each level of processor, as far as this one goes. */
+static void on_all_levels(const char *kind, void (*check)(const cJSON *, const uint8_t *),
+                          size_t at_least)
+{
+    static const char *const levels[] = {"v2", "v3", "v4"};
+    for (size_t i = 0; i < sizeof levels / sizeof *levels; i++) {
+        assert_int_equal(setenv("NCLIP_CPU", levels[i], 1), 0);
+        run(kind, check, at_least);
+    }
+    unsetenv("NCLIP_CPU");
+}
+
 static void resizes_as_pil(void **state)
 {
     (void)state;
-    run("resize", check_resize, 20);
+    on_all_levels("resize", check_resize, 20);
+}
+
+/* Sizes that no file of PIL's answers holds: the levels agree. */
+static void levels_agree(void **state)
+{
+    (void)state;
+    uint32_t random = 1;
+    for (int round = 0; round < 300; round++) {
+        size_t size[4]; /* width and height, before and after */
+        for (int i = 0; i < 4; i++) {
+            random = random * 1664525 + 1013904223;
+            size[i] = 1 + (random >> 16) % (round % 10 == i ? 700 : 60);
+        }
+        struct nc_image image = {size[0], size[1], malloc(3 * size[0] * size[1])}, first, other;
+        for (size_t i = 0; i < 3 * size[0] * size[1]; i++) {
+            random = random * 1664525 + 1013904223;
+            image.pixels[i] = round % 3 ? (uint8_t)(random >> 24) : (random >> 31 ? 255 : 0);
+        }
+        enum nc_resample resample = (enum nc_resample)(1 + round % 3);
+        setenv("NCLIP_CPU", "v2", 1);
+        assert_int_equal(nc_image_resize(&image, size[2], size[3], resample, &first), NC_OK);
+        for (int level = 3; level <= 4; level++) {
+            setenv("NCLIP_CPU", level == 3 ? "v3" : "v4", 1);
+            assert_int_equal(nc_image_resize(&image, size[2], size[3], resample, &other), NC_OK);
+            assert_memory_equal(first.pixels, other.pixels, 3 * size[2] * size[3]);
+            nc_image_free(&other);
+        }
+        nc_image_free(&first);
+        nc_image_free(&image);
+    }
+    unsetenv("NCLIP_CPU");
 }
 
 static void preprocesses_as_transformers(void **state)
 {
     (void)state;
-    run("preprocess", check_preprocess, 25);
+    on_all_levels("preprocess", check_preprocess, 25);
 }
 
 int main(void)
@@ -187,6 +230,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(decodes_as_pil),
         cmocka_unit_test(resizes_as_pil),
+        cmocka_unit_test(levels_agree),
         cmocka_unit_test(preprocesses_as_transformers),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
