@@ -133,9 +133,15 @@ chat)
     printf '{"id": "x", "choices": [{"index": 0, "message": {"role": "assistant", "content": "a dog"}, "finish_reason": "stop"}], "usage": {"prompt_tokens": 5, "completion_tokens": 2}}' | seed 000
     printf '{"choices": [{"message": {"content": null, "reasoning_content": "hm"}, "finish_reason": "length"}]}' | seed 000
     printf '{"choices": [{"message": {"content": "<think>hm</think>yes"}}]}' | seed 000
-    printf '{"error": {"message": "max_tokens is too large", "type": "invalid_request_error"}}' | seed 001
-    printf '<html><body>502 Bad Gateway</body></html>' | seed 001
-    printf 'data: {"choices": [{"delta": {"content": "a"}}]}\n\ndata: [DONE]\n\n' | seed 000
+    printf '{"error": {"message": "Unsupported parameter: max_tokens is not supported with this model. Use max_completion_tokens instead.", "param": "max_tokens"}}' | seed 002
+    printf '{"error": {"message": "temperature must be within [0, 0.5]", "code": 400}}' | seed 002
+    printf '{"detail": [{"loc": ["body", "seed"], "msg": "extra fields not permitted"}]}' | seed 002
+    printf '<html><body>502 Bad Gateway</body></html>' | seed 002
+    printf '<think>hm</think>yes' | seed 003
+    printf '<|channel|>analysis<|message|>hm<|end|><answer>yes</answer>' | seed 003
+    for byte in 000 004; do
+        printf 'data: {"choices": [{"delta": {"content": "a"}}]}\n\ndata: {"choices": [{"delta": {"reasoning": "b"}, "finish_reason": "stop"}]}\n\ndata: [DONE]\n\n' | seed $byte
+    done
     ;;
 vqa)
     printf '[["is there a red shape?", "no", 0], ["what color is the circle?", "red", 1]]' | seed 000
