@@ -9,6 +9,7 @@
 #include "nclip/support/progress.h"
 #include "views.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -164,6 +165,19 @@ static int load_preprocessing(struct nc_evaluator *evaluator, struct nc_preproce
     return status;
 }
 
+/* Pictures of a store and pictures of files in one score should have been prepared alike. */
+static void compare_preprocessing(const struct nc_evaluator *evaluator,
+                                  const struct nc_preprocess *preprocess)
+{
+    char *here = nc_preprocess_describe(preprocess);
+    const char *there = nc_embedding_store_info(evaluator->store)->preprocessing;
+    if (here && strcmp(here, there) != 0)
+        fprintf(stderr,
+                "warning: %s: its pictures were preprocessed as \"%s\", the others now as \"%s\"\n",
+                evaluator->options.embeddings, there, here);
+    free(here);
+}
+
 static int encode_views(struct nc_evaluator *evaluator, const struct nc_views *views,
                         const char *folder, float *features, bool *missing)
 {
@@ -185,6 +199,8 @@ static int encode_views(struct nc_evaluator *evaluator, const struct nc_views *v
     struct nc_encoder_options vision = {.precision = evaluator->options.precision, .vision = true};
     if (any)
         status = load_preprocessing(evaluator, &reading.preprocess);
+    if (any && status == NC_OK && evaluator->store)
+        compare_preprocessing(evaluator, &reading.preprocess);
     if (any && status == NC_OK && !evaluator->vision)
         status = nc_encoder_create(evaluator->ops, evaluator->model, &vision, &evaluator->vision);
     if (any && status == NC_OK)

@@ -154,10 +154,37 @@ static int check_keys(const char *where, const cJSON *object)
     return NC_OK;
 }
 
+/* CLIP's processors crop, and have CLIP's values where a key is absent. Others do not crop unless
+ * they say so, and have values of their own: what they leave out is not known here. */
+static int read_type(const char *where, const cJSON *object, struct nc_preprocess *p)
+{
+    static const char *const needed[] = {"size",         "resample",   "rescale_factor",
+                                         "do_normalize", "image_mean", "image_std",
+                                         "do_resize",    "do_rescale", NULL};
+    const char *type = NULL;
+    int status = nc_json_optional_string(where, object, "feature_extractor_type", &type);
+    if (status == NC_OK)
+        status = nc_json_optional_string(where, object, "image_processor_type", &type);
+    if (status != NC_OK || !type || strncmp(type, "CLIP", 4) == 0)
+        return status;
+    p->do_center_crop = false;
+    for (size_t i = 0; needed[i]; i++) {
+        const cJSON *item = nc_json_member(object, needed[i]);
+        if (!item || cJSON_IsNull(item))
+            return nc_error(
+                NC_BAD_INPUT,
+                "%s: leaves \"%s\" to the defaults of %.60s, which are not CLIP's; write "
+                "it out",
+                where, needed[i], type);
+    }
+    return NC_OK;
+}
+
 static int read_resizing(const char *where, const cJSON *object, struct nc_preprocess *p)
 {
     const cJSON *size = nc_json_member(object, "size");
-    bool square_number = false, square = false; /* KOSMOS-2's names */
+    bool square_number = !p->do_center_crop; /* of CLIP's processors false, of the others true */
+    bool square = false;                     /* KOSMOS-2's name */
     int status = nc_json_optional_bool(where, object, "do_resize", &p->do_resize);
     if (status == NC_OK)
         status = nc_json_optional_bool(where, object, "default_to_square", &square_number);
@@ -248,6 +275,8 @@ int nc_preprocess_parse(const char *where, const cJSON *object, size_t image_siz
     if (!cJSON_IsObject(object))
         return nc_error(NC_BAD_INPUT, "%s: not an object of preprocessing settings", where);
     int status = check_keys(where, object);
+    if (status == NC_OK)
+        status = read_type(where, object, &p);
     if (status == NC_OK)
         status = read_resizing(where, object, &p);
     if (status == NC_OK)

@@ -75,6 +75,16 @@ static void other_settings_are_read(void **state)
          64,
          "rgb on white, shortest edge 64 bicubic, centre 64x64, times "
          "0.0039215686274509803, " COLORS);
+#define SIGLIP                                                                                     \
+    "{\"image_processor_type\": \"SiglipImageProcessor\", \"do_resize\": true, \"do_rescale\": "   \
+    "true,"                                                                                        \
+    " \"rescale_factor\": 0.00392156862745098, \"do_normalize\": true, \"image_mean\": [0.5, "     \
+    "0.5, 0.5],"                                                                                   \
+    " \"image_std\": [0.5, 0.5, 0.5], \"resample\": 3, \"size\": "
+    const char *siglip = "rgb, resized to 64x64 bicubic, not cropped, times 0.0039215686274509803, "
+                         "mean 0.5 0.5 0.5, std 0.5 0.5 0.5";
+    same(SIGLIP "{\"height\": 64, \"width\": 64}}", 64, siglip);
+    same(SIGLIP "64}", 64, siglip);
     same("{\"size\": 100, \"resample\": 1}", 96,
          "rgb, shortest edge 100 lanczos, centre 96x96, times 0.0039215686274509803, " COLORS);
 }
@@ -97,6 +107,8 @@ static void wrong_settings_are_named(void **state)
     refuses("{\"resample\": \"bicubic\"}", "\"resample\"");
     refuses("{\"do_resize\": 1}", "\"do_resize\"");
     refuses("{\"do_pad\": true}", "do_pad");
+    refuses("{\"image_processor_type\": \"ViTImageProcessor\", \"size\": 224}",
+            "leaves \"resample\" to the defaults of ViTImageProcessor");
     refuses("{\"do_convert_rgb\": false}", "do_convert_rgb");
     refuses("{\"transparency\": \"black\"}", "\"transparency\"");
     refuses("{\"default_to_square\": 1}", "default_to_square");

@@ -105,8 +105,8 @@ struct nc_preprocess {
 void nc_preprocess_default(size_t image_size, struct nc_preprocess *preprocess);
 
 /* From the "image_processor" member of `folder`/processor_config.json (transformers 5),
- * else from `folder`/preprocessor_config.json, else the defaults. Absent keys keep their
- * defaults. A key that may change pixels is followed, or refused by name; pictures are always
+ * else from `folder`/preprocessor_config.json, else the defaults. Absent keys keep CLIP's
+ * defaults; a processor of another type must leave none of them out. A key that may change pixels is followed, or refused by name; pictures are always
  * converted to RGB. Transparency is dropped, but put on white for processor_config.json, which
  * only transformers 5 writes; "transparency": "drop" or "white" says otherwise. The result
  * must be image_size x image_size pictures, image_size being the vision tower's; anything
