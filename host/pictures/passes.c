@@ -239,23 +239,17 @@ static inline plain_sums multiply_plain(plain_words a, plain_words b)
 DEFINE_PASSES(v2, , 16, 1, multiply_plain)
 #endif
 
+#if ON_X86
 /* 2, 3 or 4: what the processor has, or less where the environment asks for it. */
 static int level_here(void)
 {
-    int level = 2;
-#if ON_X86
     const char *wanted = getenv("NCLIP_CPU");
     int most = wanted && wanted[0] == 'v' ? wanted[1] - '0' : 4;
-    if (most >= 3 && __builtin_cpu_supports("avx2"))
-        level = 3;
     if (most >= 4 && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
         __builtin_cpu_supports("avx512dq"))
-        level = 4;
-#endif
-    return level;
+        return 4;
+    return most >= 3 && __builtin_cpu_supports("avx2") ? 3 : 2;
 }
-
-#if ON_X86
 #define HERE(NAME) (level_here() == 4 ? NAME##_v4 : level_here() == 3 ? NAME##_v3 : NAME##_v2)
 #else
 #define HERE(NAME) NAME##_v2
