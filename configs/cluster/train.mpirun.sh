@@ -5,6 +5,10 @@
 set -eu
 model=$1 captions=$2 store=$3 run=$4
 shift 4
+resume= # the first time there is nothing to go on from
+for there in "$run"/last "$run"/last.old; do
+    [ ! -e "$there" ] || resume=--resume
+done
 here=$(dirname "$0")
 slots=$(sed -n 's/^[^#].*slots=\([0-9]*\).*/\1/p' "$here/hosts" | awk '{ n += $1 } END { print n }')
 # The keepalive lets mpirun notice a host that is cut off: between rank_timeout (15 s), so that nclip
@@ -14,4 +18,4 @@ exec mpirun --hostfile "$here/hosts" -n "$slots" --bind-to none \
     --mca odls_base_sigkill_timeout 20 \
     -x OMP_NUM_THREADS -x NCCL_DEBUG -x NCCL_SOCKET_IFNAME -x NCCL_IB_HCA \
     nclip train --model "$model" --captions "$captions" --embeddings "$store" --out "$run" \
-    --device "${DEVICE:-cuda}" --resume "$@"
+    --device "${DEVICE:-cuda}" $resume "$@"

@@ -109,7 +109,7 @@ static int read_all(struct nc_journal *journal, FILE *file)
         journal->end += size;
     }
     if (status == NC_OK && ferror(file))
-        status = nc_error(NC_BAD_INPUT, "%s: cannot read: %s", journal->path, strerror(errno));
+        status = nc_error_read(journal->path);
     free(line);
     return status;
 }

@@ -284,5 +284,5 @@ int nc_model_load(const struct nc_model *model, enum nc_tower tower, float *para
         filled = row->offset + row->count;
     }
     memset(parameters + filled, 0, (table->tower_elements[tower] - filled) * sizeof *parameters);
-    return NC_OK;
+    return nc_tensors_check(model->file);
 }

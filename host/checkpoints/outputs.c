@@ -175,14 +175,35 @@ static size_t *writing_order(const struct nc_outputs *outputs)
     return order;
 }
 
+/* None of the files that values come from was written to since it was opened. */
+static int check_sources(const struct nc_outputs *outputs)
+{
+    const struct nc_tensors *checked[2] = {NULL, NULL}; /* the pieces of an output repeat them */
+    int status = NC_OK;
+    for (size_t i = 0; i < outputs->count; i++) {
+        for (size_t k = 0; k < outputs->items[i].piece_count && status == NC_OK; k++) {
+            const struct nc_piece *piece = &outputs->items[i].pieces[k];
+            const struct nc_tensors *files[2] = {piece->file, piece->other_file};
+            for (int f = 0; f < 2 && status == NC_OK; f++) {
+                if (files[f] && files[f] != checked[f])
+                    status = nc_tensors_check(files[f]);
+                checked[f] = files[f] ? files[f] : checked[f];
+            }
+        }
+    }
+    return status;
+}
+
 int nc_outputs_write(const struct nc_outputs *outputs, const char *path)
 {
     size_t *order = writing_order(outputs);
     float *memory = malloc(4 * CHUNK * sizeof *memory);
     struct buffers buffers = {memory, memory + CHUNK, memory + 2 * CHUNK, memory + 3 * CHUNK};
     struct nc_safetensors_writer *writer = NULL;
-    int status = order && memory ? nc_safetensors_writer_create(path, "pt", &writer)
+    int status = order && memory ? check_sources(outputs)
                                  : nc_error(NC_FAILED, "%s: no memory", path);
+    if (status == NC_OK)
+        status = nc_safetensors_writer_create(path, "pt", &writer);
     for (size_t i = 0; i < outputs->count && status == NC_OK; i++) {
         const struct nc_output *output = &outputs->items[order[i]];
         status = nc_safetensors_writer_declare(writer, output->name, output->type_name,
@@ -194,8 +215,10 @@ int nc_outputs_write(const struct nc_outputs *outputs, const char *path)
             status = write_piece(path, writer, output, &output->pieces[k], &buffers);
     }
     if (status == NC_OK)
+        status = check_sources(outputs);
+    if (status == NC_OK)
         status = nc_safetensors_writer_commit(writer);
-    else
+    else if (writer)
         nc_safetensors_writer_abort(writer);
     free(memory);
     free(order);

@@ -50,7 +50,7 @@ enum nc_type nc_outputs_type(const struct nc_outputs *outputs);
 /* Writes them: in their order, but wider types first, so that each lies at a multiple of its own
  * size. Bytes whose type does not change are copied as they are. Memory: a few MiB, and twice a
  * tensor that is transposed. A value that is not finite in the output's type is NC_FAILED and
- * names the tensor. */
+ * names the tensor; so is a source that is written to meanwhile, or was since it was opened. */
 int nc_outputs_write(const struct nc_outputs *outputs, const char *path);
 
 #endif

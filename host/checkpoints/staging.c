@@ -43,14 +43,16 @@ static int check_free(const char *folder)
 
 static void staging_free(struct nc_staging *staging)
 {
+    if (staging->lock >= 0)
+        close(staging->lock);
     free(staging->staged);
     free(staging->final);
-    *staging = (struct nc_staging){0};
+    *staging = (struct nc_staging){.lock = -1};
 }
 
 int nc_staging_begin(const char *folder, struct nc_staging *staging)
 {
-    *staging = (struct nc_staging){0};
+    *staging = (struct nc_staging){.lock = -1};
     size_t length = strlen(folder);
     while (length > 1 && folder[length - 1] == '/')
         length--;
@@ -64,9 +66,12 @@ int nc_staging_begin(const char *folder, struct nc_staging *staging)
         staging_free(staging);
         return nc_error(NC_FAILED, "%s: no memory", folder);
     }
+    nc_partials_clear(staging->final);
     status = nc_folder_remove(staging->staged);
     if (status == NC_OK)
         status = nc_folder_create(staging->staged);
+    if (status == NC_OK)
+        status = nc_folder_lock(staging->staged, "writing", &staging->lock);
     return status == NC_OK ? NC_OK : nc_staging_end(staging, status);
 }
 

@@ -10,9 +10,10 @@
 
 struct nc_staging {
     char *staged, *final;
+    int lock; /* on the staged folder: another process does not take it for one left over */
 };
 
-/* NC_USAGE unless `folder` is missing or empty. nc_staging_end() must follow a success. */
+/* What a killed process left staged is removed. NC_USAGE unless `folder` is missing or empty. nc_staging_end() must follow a success. */
 int nc_staging_begin(const char *folder, struct nc_staging *staging);
 
 /* The path of a file in it; NULL without memory. The caller frees it. */

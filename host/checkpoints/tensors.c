@@ -155,3 +155,11 @@ void nc_tensors_release(const struct nc_tensors *tensors, const struct nc_tensor
     if (bytes)
         (void)madvise((void *)(mapping->data + begin), end - begin, MADV_DONTNEED);
 }
+
+int nc_tensors_check(const struct nc_tensors *tensors)
+{
+    int status = NC_OK;
+    for (size_t i = 0; i < tensors->shard_count && status == NC_OK; i++)
+        status = nc_mapping_check(&tensors->shards[i].mapping);
+    return status;
+}

@@ -1,8 +1,10 @@
 #include "nclip/cli/command.h"
 #include "nclip/ranks/communicator.h"
 #include "nclip/support/error.h"
+#include "nclip/support/files.h"
 #include "nclip/support/nearest.h"
 #include "nclip/support/process.h"
+#include "nclip/support/signals.h"
 #include "nclip/support/terminal.h"
 #include "nclip/support/threads.h"
 
@@ -94,6 +96,8 @@ int main(int argc, char **argv)
     if (!nc_process_hold_standard_streams())
         return NC_FAILED; /* there is nowhere to say it */
     nc_threads_wait_passively(argv);
+    nc_signals_leave_errors();
+    nc_mappings_guard();
     int status = dispatch(argc, argv);
 
     /* Results on a full disk must not look like success. */

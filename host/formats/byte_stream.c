@@ -48,7 +48,7 @@ static int read_file(struct nc_byte_stream *stream, void *buffer, size_t size, s
         if (count < 0 && errno == EINTR)
             continue;
         if (count < 0)
-            return nc_error(NC_BAD_INPUT, "%s: cannot read: %s", stream->name, strerror(errno));
+            return nc_error_read(stream->name);
         stream->ended = count == 0;
         *got = (size_t)count;
         break;
@@ -232,7 +232,7 @@ int nc_byte_stream_skip(struct nc_byte_stream *stream, uint64_t size)
         if (size - held > left)
             return damaged(stream, "it ends too early: what begins");
         if (lseek(stream->descriptor, (off_t)(size - held), SEEK_CUR) < 0)
-            return nc_error(NC_BAD_INPUT, "%s: cannot read: %s", stream->name, strerror(errno));
+            return nc_error_read(stream->name);
         stream->start = stream->end = 0;
         stream->consumed += size;
         return NC_OK;
@@ -297,7 +297,7 @@ int nc_byte_stream_open(const char *path, struct nc_byte_stream **out)
     if (!stream->name)
         status = nc_error(NC_FAILED, "%s: no memory", path);
     else if (stream->descriptor < 0)
-        status = nc_error(NC_BAD_INPUT, "%s: cannot read: %s", path, strerror(errno));
+        status = nc_error_read(path);
     else if (fstat(stream->descriptor, &information) == 0 && S_ISREG(information.st_mode)) {
         stream->seekable = true;
         stream->file_size = (size_t)information.st_size;

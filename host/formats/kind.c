@@ -308,5 +308,6 @@ int nc_kind_of_file(const char *path, enum nc_kind *kind)
         close(descriptor);
     *kind = nc_kind_of(head, used, count == 0);
     free(head);
-    return count < 0 ? nc_error(NC_BAD_INPUT, "%s: cannot read: %s", path, strerror(cause)) : NC_OK;
+    errno = cause;
+    return count < 0 ? nc_error_read(path) : NC_OK;
 }

@@ -17,6 +17,7 @@ struct nc_image_source {
     char *path;   /* as given */
     char *folder; /* that keys are relative to; "" for the current one */
     int tar;      /* descriptor; -1 when it is no tar */
+    bool walked;  /* a folder, each of whose pictures was there when it was opened */
     struct nc_image_entry *entries;
     size_t count, capacity;
     struct nc_string_map *numbers; /* key -> index of its first entry */

@@ -38,7 +38,7 @@ static int walk(struct nc_image_source *source, const char *relative, const stru
         goto done;
     }
     if (!directory || fstat(dirfd(directory), &information) != 0) {
-        status = nc_error(NC_BAD_INPUT, "%s: cannot read the folder: %s", path, strerror(errno));
+        status = nc_error_read(path);
         goto done;
     }
     struct ancestor here = {information.st_dev, information.st_ino, parent};
@@ -85,6 +85,7 @@ static int index_folder(struct nc_image_source *source)
     source->folder = strdup(source->path);
     if (!source->folder)
         return nc_error(NC_FAILED, "%s: no memory", source->path);
+    source->walked = true;
     int status = walk(source, "", NULL);
     if (status == NC_OK && source->count)
         qsort(source->entries, source->count, sizeof *source->entries, compare_entries);
@@ -176,7 +177,7 @@ int nc_image_source_open(const char *path, struct nc_image_source **out)
     else if (strcmp(path, "-") == 0)
         status = index_list(source);
     else if (stat(path, &information) != 0)
-        status = nc_error(NC_BAD_INPUT, "%s: cannot read: %s", path, strerror(errno));
+        status = nc_error_read(path);
     else if (S_ISDIR(information.st_mode))
         status = index_folder(source);
     else if (S_ISREG(information.st_mode))
@@ -248,9 +249,10 @@ static int read_member(const struct nc_image_source *source, const struct nc_ima
         if (count < 0 && errno == EINTR)
             continue;
         if (count <= 0) {
+            int cause = errno; /* the whole tar is at fault, not this picture */
             free(buffer);
-            return nc_error(NC_BAD_INPUT, "%s: %s: cannot read: %s", source->path, entry->key,
-                            count < 0 ? strerror(errno) : "the file became shorter");
+            return nc_error(NC_FAILED, "%s: %s: cannot read: %s", source->path, entry->key,
+                            count < 0 ? strerror(cause) : "the file became shorter");
         }
         used += (size_t)count;
     }
@@ -274,6 +276,11 @@ int nc_image_source_read(const struct nc_image_source *source, size_t index, uin
     int status = nc_file_read(path, NC_IMAGE_MAX_BYTES, &text, size);
     if (status == NC_OK)
         *bytes = (uint8_t *)text;
+    else if (status == NC_BAD_INPUT && source->walked && access(path, F_OK) != 0)
+        status = nc_error(NC_FAILED,
+                          "%s: is gone since its folder was listed: is the disk still there? The "
+                          "same command lists it anew",
+                          path);
     free(path);
     return status;
 }

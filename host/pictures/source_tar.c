@@ -109,8 +109,7 @@ int nc_tar_index(struct nc_image_source *source)
     struct links links = {0};
     bool more = true;
     source->tar = open(source->path, O_RDONLY | O_CLOEXEC);
-    int status = source->tar < 0 ? nc_error(NC_BAD_INPUT, "%s: cannot read: %s", source->path,
-                                            strerror(errno))
+    int status = source->tar < 0 ? nc_error_read(source->path)
                                  : nc_byte_stream_open(source->path, &stream);
     if (status == NC_OK)
         status = nc_tar_open(stream, &tar);

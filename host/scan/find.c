@@ -142,7 +142,7 @@ static int add_path(struct scan_files *files, const char *path, enum nc_scan_for
     if (strcmp(path, "-") == 0)
         return add(files, path, format, 0);
     if (stat(path, &information) != 0)
-        return nc_error(NC_BAD_INPUT, "%s: cannot read: %s", path, strerror(errno));
+        return nc_error_read(path);
     if (S_ISDIR(information.st_mode))
         return add_folder(files, path, format);
     if (!format)

@@ -32,13 +32,16 @@ static int next(void *context, struct nc_chat *chat, bool *more)
         return NC_OK;
     asking->begun++;
     const struct nc_misalignment_question *question = &asking->questions[number];
-    if (!nc_image_source_find(judge->images, question->image, &index) ||
-        nc_image_source_read(judge->images, index, &bytes, &size) != NC_OK ||
-        !nc_chat_can_show(bytes, size)) {
+    int status = nc_image_source_find(judge->images, question->image, &index)
+                     ? nc_image_source_read(judge->images, index, &bytes, &size)
+                     : NC_BAD_INPUT;
+    if (status != NC_OK && status != NC_BAD_INPUT) /* the machine's fault, not the picture's */
+        return status;
+    if (status != NC_OK || !nc_chat_can_show(bytes, size)) {
         free(bytes);
         return end(asking);
     }
-    int status = nc_prompt_ask(chat, judge->prompt,
+    status = nc_prompt_ask(chat, judge->prompt,
                                &(struct nc_prompt_question){
                                    .server = NC_CHAT_VISION,
                                    .step = "check",

@@ -315,3 +315,11 @@ int nc_embedding_store_expect(const struct nc_embedding_store *store, const char
                         store->folder, info->dimension, dimension);
     return NC_OK;
 }
+
+int nc_embedding_store_check(const struct nc_embedding_store *store)
+{
+    int status = NC_OK;
+    for (size_t i = 0; i < store->shard_count && status == NC_OK; i++)
+        status = nc_mapping_check(&store->shards[i].mapping);
+    return status;
+}

@@ -1,5 +1,6 @@
 #include "nclip/support/error.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -31,6 +32,22 @@ int nc_error_prefix(int status, const char *format, ...)
     memcpy(message, text, sizeof message - 1);
     message[sizeof message - 1] = 0;
     return status;
+}
+
+int nc_error_kind(int cause)
+{
+    static const int of_files[] = {ENOENT,       EACCES, EPERM, ENOTDIR, EISDIR, ELOOP,
+                                   ENAMETOOLONG, EINVAL, ENXIO, ENODEV,  EILSEQ, EBADF};
+    for (size_t i = 0; i < sizeof of_files / sizeof *of_files; i++)
+        if (cause == of_files[i])
+            return NC_BAD_INPUT;
+    return NC_FAILED;
+}
+
+int nc_error_read(const char *path)
+{
+    int cause = errno;
+    return nc_error(nc_error_kind(cause), "%s: cannot read: %s", path, strerror(cause));
 }
 
 static _Thread_local int silenced;

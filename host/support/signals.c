@@ -5,7 +5,7 @@
 /* A handler has no other way to speak: it only sets this. */
 static volatile sig_atomic_t stop;
 
-static struct sigaction before_interrupt, before_terminate, before_user;
+static struct sigaction before_interrupt, before_terminate, before_hangup, before_user;
 
 static void note(int number)
 {
@@ -25,6 +25,14 @@ void nc_signals_catch(void)
     sigaction(SIGINT, &action, &before_interrupt);
     sigaction(SIGTERM, &action, &before_terminate);
     sigaction(SIGUSR1, &action, &before_user);
+    sigaction(SIGHUP, NULL, &before_hangup);
+    if (before_hangup.sa_handler != SIG_IGN) /* nohup */
+        sigaction(SIGHUP, &action, NULL);
+}
+
+void nc_signals_leave_errors(void)
+{
+    signal(SIGXFSZ, SIG_IGN);
 }
 
 bool nc_signals_stop(void)
@@ -37,4 +45,5 @@ void nc_signals_release(void)
     sigaction(SIGINT, &before_interrupt, NULL);
     sigaction(SIGTERM, &before_terminate, NULL);
     sigaction(SIGUSR1, &before_user, NULL);
+    sigaction(SIGHUP, &before_hangup, NULL);
 }

@@ -86,19 +86,19 @@ static int write_position(const char *path, const struct nc_examples *examples,
 {
     char text[64];
     cJSON *root = cJSON_CreateObject();
-    cJSON_AddNumberToObject(root, "version", 1);
-    cJSON_AddNumberToObject(root, "step", (double)position->step);
-    cJSON_AddNumberToObject(root, "epoch", (double)position->epoch);
-    cJSON_AddNumberToObject(root, "batch", (double)position->batch);
-    cJSON_AddNumberToObject(root, "best_epoch", (double)position->best_epoch);
+    bool made = root && cJSON_AddNumberToObject(root, "version", 1) &&
+                cJSON_AddNumberToObject(root, "step", (double)position->step) &&
+                cJSON_AddNumberToObject(root, "epoch", (double)position->epoch) &&
+                cJSON_AddNumberToObject(root, "batch", (double)position->batch) &&
+                cJSON_AddNumberToObject(root, "best_epoch", (double)position->best_epoch);
     snprintf(text, sizeof text, "%.17g", position->best_validation_loss);
-    cJSON_AddStringToObject(root, "best_validation_loss", text);
+    made = made && cJSON_AddStringToObject(root, "best_validation_loss", text);
     snprintf(text, sizeof text, "%.17g", position->epoch_loss);
-    cJSON_AddStringToObject(root, "epoch_loss", text);
+    made = made && cJSON_AddStringToObject(root, "epoch_loss", text);
     snprintf(text, sizeof text, "%016llx", (unsigned long long)examples->fingerprint);
-    cJSON_AddStringToObject(root, "examples", text);
-    cJSON_AddStringToObject(root, "config", config_text);
-    return nc_json_write(path, root, true);
+    made = made && cJSON_AddStringToObject(root, "examples", text) &&
+           cJSON_AddStringToObject(root, "config", config_text);
+    return nc_json_write(path, root, made);
 }
 
 static char *path_in(const char *folder, const char *sub, const char *name)
@@ -214,24 +214,65 @@ int nc_checkpoint_promote(const char *run_folder)
     return status;
 }
 
-int nc_checkpoint_clear(const char *run_folder)
+/* Calls `use` with each folder of the run that was being staged as `name`. */
+static int each_staged(const char *run_folder, const char *name,
+                       int (*use)(const char *path, const char *final), const char *final)
 {
-    static const char *const staged[] = {"last.partial-", "best.partial-"};
+    char start[32];
     DIR *directory = opendir(run_folder);
     if (!directory)
         return nc_error(NC_FAILED, "%s: cannot read: %s", run_folder, strerror(errno));
+    snprintf(start, sizeof start, "%s.partial-", name);
     int status = NC_OK;
     struct dirent *entry;
     while (status == NC_OK && (entry = readdir(directory))) {
-        if (strncmp(entry->d_name, staged[0], strlen(staged[0])) != 0 &&
-            strncmp(entry->d_name, staged[1], strlen(staged[1])) != 0)
+        if (strncmp(entry->d_name, start, strlen(start)) != 0)
             continue;
         char *path = nc_path_join(run_folder, entry->d_name);
-        status = path ? nc_folder_remove(path) : no_memory();
+        status = path ? use(path, final) : no_memory();
         free(path);
     }
     closedir(directory);
     return status;
+}
+
+static int remove_staged(const char *path, const char *final)
+{
+    (void)final;
+    return nc_folder_remove(path);
+}
+
+/* training.json is written last: with it the checkpoint is complete, and only its name was missing. */
+static int publish_complete(const char *path, const char *final)
+{
+    char *where = nc_path_join(path, "training.json");
+    int status = where ? NC_OK : no_memory();
+    if (status == NC_OK && nc_file_exists(where) && !nc_folder_exists(final))
+        status = nc_folder_publish(path, final);
+    free(where);
+    return status;
+}
+
+int nc_checkpoint_recover(const char *run_folder)
+{
+    char *last = path_in(run_folder, "last", ""), *best = path_in(run_folder, "best", "");
+    int status = last && best ? NC_OK : no_memory();
+    /* The complete one is newer than the one that stepped aside for it. */
+    if (status == NC_OK && !nc_folder_exists(last))
+        status = each_staged(run_folder, "last", publish_complete, last);
+    if (status == NC_OK)
+        status = nc_folder_recover(last);
+    if (status == NC_OK)
+        status = nc_folder_recover(best);
+    free(last);
+    free(best);
+    return status;
+}
+
+int nc_checkpoint_clear(const char *run_folder)
+{
+    int status = each_staged(run_folder, "last", remove_staged, NULL);
+    return status == NC_OK ? each_staged(run_folder, "best", remove_staged, NULL) : status;
 }
 
 /* ---- Loading -------------------------------------------------------------------------- */

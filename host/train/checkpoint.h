@@ -29,6 +29,10 @@ int nc_checkpoint_save(const char *run_folder, const struct nc_model *model, str
  * system has hard links. */
 int nc_checkpoint_promote(const char *run_folder);
 
+/* Where the file system cannot exchange folders, a kill while a checkpoint was published leaves none
+ * under its name: a complete one that was staged takes it, else the one that stepped aside. */
+int nc_checkpoint_recover(const char *run_folder);
+
 /* Removes the half-written checkpoints of a run that was killed. */
 int nc_checkpoint_clear(const char *run_folder);
 

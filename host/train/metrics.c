@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct nc_metrics {
@@ -27,14 +28,29 @@ struct nc_metrics {
 
 /* Whether the line belongs to the part of the run that is kept; false in *good: not a line of
  * ours (torn by a crash). */
-static bool belongs(const char *line, size_t length, uint64_t resume_step, bool *good)
+static bool belongs(const char *line, size_t length, uint64_t resume_step, bool *good,
+                    uint64_t *last)
 {
     cJSON *object = nc_json_try(line, length);
     const cJSON *step = nc_json_member(object, "step");
     *good = cJSON_IsObject(object) && cJSON_IsNumber(step);
     bool kept = *good && step->valuedouble <= (double)resume_step;
+    if (kept && step->valuedouble > (double)*last)
+        *last = (uint64_t)step->valuedouble;
     cJSON_Delete(object);
     return kept;
+}
+
+/* Lines of the steps up to the checkpoint's are missing: curves and reports would be short without a
+ * word. */
+static int check_reaches(const char *path, uint64_t last, uint64_t resume_step)
+{
+    if (last >= resume_step)
+        return NC_OK;
+    return nc_error(NC_BAD_INPUT,
+                    "%s: ends at step %llu, but the checkpoint is of step %llu: put back the lines "
+                    "that are missing, or rename the file, and the run goes on with a new one",
+                    path, (unsigned long long)last, (unsigned long long)resume_step);
 }
 
 /* Rewrites the file with the lines up to `resume_step`, unless it has just these. */
@@ -42,9 +58,13 @@ static int cut(const char *path, uint64_t resume_step)
 {
     char *text;
     size_t size, kept = 0, torn_line = 0, line = 1;
+    uint64_t last = 0;
     struct nc_writer *writer = NULL;
-    if (!nc_file_exists(path))
+    if (!nc_file_exists(path)) {
+        fprintf(stderr, "%s: is not there; steps before %llu are in no file\n", path,
+                (unsigned long long)resume_step + 1);
         return NC_OK;
+    }
     int status = nc_file_read(path, SIZE_MAX, &text, &size);
     if (status != NC_OK)
         return status;
@@ -52,7 +72,7 @@ static int cut(const char *path, uint64_t resume_step)
     for (size_t start = 0; start < size && status == NC_OK; line++) {
         const char *newline = memchr(text + start, '\n', size - start);
         size_t length = newline ? (size_t)(newline - text) - start : size - start;
-        bool good, belonging = belongs(text + start, length, resume_step, &good);
+        bool good, belonging = belongs(text + start, length, resume_step, &good, &last);
         if (!good || !newline) {
             if (!torn_line)
                 torn_line = line;
@@ -66,9 +86,34 @@ static int cut(const char *path, uint64_t resume_step)
         start += length + 1;
     }
     free(text);
+    if (status == NC_OK)
+        status = check_reaches(path, last, resume_step);
     if (status == NC_OK && kept != size)
         return nc_writer_commit(writer);
     nc_writer_abort(writer);
+    return status;
+}
+
+/* A run that ended before its first checkpoint: it begins anew, and what it wrote is kept aside. */
+static int set_aside(const char *path)
+{
+    struct stat information;
+    char *aside = NULL;
+    int status = NC_OK;
+    if (stat(path, &information) != 0 || information.st_size == 0)
+        return NC_OK;
+    for (int number = 1; status == NC_OK && (!aside || nc_file_exists(aside)); number++) {
+        free(aside);
+        if (asprintf(&aside, "%s.before-%d", path, number) < 0) {
+            aside = NULL;
+            status = nc_error(NC_FAILED, "%s: no memory", path);
+        }
+    }
+    if (status == NC_OK && rename(path, aside) != 0)
+        status = nc_error(NC_FAILED, "%s: cannot rename: %s", path, strerror(errno));
+    if (status == NC_OK)
+        fprintf(stderr, "%s: of a run that left no checkpoint; it is now %s\n", path, aside);
+    free(aside);
     return status;
 }
 
@@ -84,7 +129,7 @@ int nc_metrics_open(const char *run_folder, uint64_t resume_step, struct nc_metr
         free(metrics);
         return nc_error(NC_FAILED, "%s: no memory", run_folder);
     }
-    int status = resume_step ? cut(metrics->path, resume_step) : NC_OK;
+    int status = resume_step ? cut(metrics->path, resume_step) : set_aside(metrics->path);
     if (status == NC_OK) {
         metrics->file = fopen(metrics->path, resume_step ? "ae" : "we");
         if (!metrics->file)

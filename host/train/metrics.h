@@ -19,8 +19,8 @@ struct nc_metrics;
 /* Opens (appends to) RUN/metrics.jsonl and starts a new RUN/events.out.tfevents.* file.
  * When resuming, lines with "step" above `resume_step` are cut away first (by rename), and so
  * is a torn end: the file reads as if the run had never stopped, and TensorBoard forgets those
- * steps as well. 0 starts afresh: an older metrics.jsonl is emptied. A damaged line with good
- * ones behind it is NC_BAD_INPUT. */
+ * steps as well. 0 starts afresh: an older metrics.jsonl is renamed, which is said. A damaged line
+ * with good ones behind it is NC_BAD_INPUT, and so is a file that ends before `resume_step`. */
 int nc_metrics_open(const char *run_folder, uint64_t resume_step, struct nc_metrics **metrics);
 /* One line {"step": step, name: value, ...}; scalars "<group>/<name>" in TensorBoard, where
  * "<group>_" at the start of a name is left out ("validation_loss": "validation/loss"). Names

@@ -4,6 +4,7 @@
 
 #include "nclip/support/error.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -207,13 +208,29 @@ static int append_head(struct nc_events *events, uint64_t first_step)
     return append(events, record, size);
 }
 
+/* TensorBoard reads the files of a folder in the order of their names: behind those that are there,
+ * though the clock was set back since. */
+static int64_t name_seconds(const char *folder, int64_t now)
+{
+    DIR *directory = opendir(folder);
+    struct dirent *entry;
+    while (directory && (entry = readdir(directory))) {
+        long long seconds;
+        if (sscanf(entry->d_name, "events.out.tfevents.%lld.", &seconds) == 1 && seconds >= now &&
+            seconds < INT64_MAX)
+            now = seconds + 1;
+    }
+    if (directory)
+        closedir(directory);
+    return now;
+}
+
 int nc_events_create(const char *folder, uint64_t first_step, struct nc_events **out)
 {
     *out = NULL;
     struct nc_events *events = calloc(1, sizeof *events);
     if (!events)
         return nc_error(NC_FAILED, "%s: no memory", folder);
-    /* TensorBoard reads the files of a folder in the order of their names. */
     struct timespec now;
     char host[64] = "";
     clock_gettime(CLOCK_REALTIME, &now);
@@ -222,7 +239,7 @@ int nc_events_create(const char *folder, uint64_t first_step, struct nc_events *
         *at = *at == '/' ? '_' : *at;
     int descriptor = -1;
     if (asprintf(&events->path, "%s/events.out.tfevents.%010lld.%09ld.%s.%ld", folder,
-                 (long long)now.tv_sec, now.tv_nsec, *host ? host : "host", (long)getpid()) < 0)
+                 (long long)name_seconds(folder, now.tv_sec), now.tv_nsec, *host ? host : "host", (long)getpid()) < 0)
         events->path = NULL;
     else
         descriptor = open(events->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);

@@ -181,15 +181,24 @@ static int open_folder(struct run *run, bool *there)
     const char *folder = run->options->run_folder;
     char *last = nc_path_join(folder, "last");
     int status = last ? NC_OK : nc_error(NC_FAILED, "train: no memory");
+    /* What a kill left half-published is recovered before it is asked for. */
+    if (status == NC_OK && !run->options->resume)
+        status = nc_folder_create(folder);
+    if (status == NC_OK && nc_folder_exists(folder)) {
+        status = nc_folder_lock(folder, "training", &run->lock);
+        if (status == NC_OK)
+            status = nc_checkpoint_recover(folder);
+    }
     *there = status == NC_OK && nc_folder_exists(last);
     if (status == NC_OK && *there && !run->options->resume)
         status = nc_error(NC_BAD_INPUT,
                           "%s: holds a run already; --resume continues it, or choose another --out",
                           folder);
-    if (status == NC_OK)
-        status = nc_folder_create(folder);
-    if (status == NC_OK)
-        status = nc_folder_lock(folder, "training", &run->lock);
+    if (status == NC_OK && !*there && run->options->resume)
+        status = nc_error(NC_BAD_INPUT,
+                          "%s: nothing to resume: it holds no checkpoint (last/); the same command "
+                          "without --resume begins a run there",
+                          folder);
     if (status == NC_OK)
         status = nc_checkpoint_clear(folder);
     free(last);
@@ -232,6 +241,9 @@ static int start(struct run *run)
 static int save(struct run *run)
 {
     int status = run->first ? nc_metrics_flush(run->metrics) : NC_OK;
+    /* Weights that were trained on other rows than those of the start are not kept. */
+    if (status == NC_OK)
+        status = nc_embedding_store_check(run->examples.store);
     return status == NC_OK ? nc_checkpoint_save(run->options->run_folder, run->model, run->step,
                                                 &run->examples, run->config_text, &run->at)
                            : status;

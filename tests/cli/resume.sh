@@ -143,11 +143,15 @@ interrupt INT killed --resume
 train killed --resume --quiet >killed.json
 check_same killed
 
-# --resume of a run that is done changes nothing; of one that never began, begins it.
+# --resume of a run that is done changes nothing; of one that never began is an error.
 train stopped --resume --quiet >stopped.json
 check_same stopped
-train begun --resume --quiet --set epochs=1 >begun.json
-grep -q '"steps":36,"epochs":1,' begun.json || fail "--resume of nothing: $(cat begun.json)"
+status=0
+train begun --resume --quiet --set epochs=1 >begun.json 2>message || status=$?
+[ $status = 3 ] || fail "--resume of nothing: exit code $status"
+grep -q '^nclip: begun: nothing to resume: it holds no checkpoint' message || fail "$(cat message)"
+[ ! -e begun ] || fail "--resume of nothing leaves a folder"
+train begun --quiet --set epochs=1 >begun.json
 # A kill between writing last/ and making it best/ does not lose the best.
 rm -r begun/best
 train begun --resume --quiet --set epochs=1 >begun.json

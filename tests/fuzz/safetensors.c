@@ -1,7 +1,7 @@
 /* A safetensors file, or (first byte) an index of shards with one shard. */
 #include "fuzz.h"
 
-#include "nclip/checkpoints/safetensors.h"
+#include "nclip/checkpoints/tensors.h"
 #include "nclip/support/error.h"
 
 #include <stdlib.h>
@@ -10,7 +10,7 @@ static volatile uint8_t touched;
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct nc_safetensors *file;
+    struct nc_tensors *file;
     struct fuzz_part parts[2] = {{data, size}};
     fuzz_remove("model.safetensors");
     fuzz_remove("model.safetensors.index.json");
@@ -22,18 +22,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     } else {
         fuzz_file("model.safetensors", data, size);
     }
-    int status = nc_safetensors_open(fuzz_folder(), &file);
+    int status = nc_tensors_open(fuzz_folder(), &file);
     fuzz_expect_sentence(status);
     if (status != NC_OK)
         return 0;
-    for (size_t i = 0; i < nc_safetensors_count(file); i++) {
-        const struct nc_safetensor *tensor = nc_safetensors_at(file, i);
+    for (size_t i = 0; i < nc_tensors_count(file); i++) {
+        const struct nc_tensor *tensor = nc_tensors_at(file, i);
         for (size_t b = 0; b < tensor->bytes; b++)
             touched ^= tensor->data[b];
-        if (nc_safetensors_find(file, tensor->name) != tensor)
+        if (nc_tensors_find(file, tensor->name) != tensor)
             abort();
-        (void)nc_safetensors_path(file, tensor);
+        (void)nc_tensors_path(file, tensor);
     }
-    nc_safetensors_close(file);
+    nc_tensors_close(file);
     return 0;
 }

@@ -92,13 +92,16 @@ static int ask_check(struct absence *a, size_t number)
     size_t index, size = 0;
     if (!a->options->vision_check)
         return ask_rewrite(a, number);
-    if (!nc_image_source_find(a->images, name, &index) ||
-        nc_image_source_read(a->images, index, &bytes, &size) != NC_OK ||
-        !nc_chat_can_show(bytes, size)) {
+    int status = nc_image_source_find(a->images, name, &index)
+                     ? nc_image_source_read(a->images, index, &bytes, &size)
+                     : NC_BAD_INPUT;
+    if (status != NC_OK && status != NC_BAD_INPUT) /* the machine's fault, not the picture's */
+        return status;
+    if (status != NC_OK || !nc_chat_can_show(bytes, size)) {
         free(bytes);
         return reject(a, number, NC_QUALITY_NO_PICTURE, "");
     }
-    int status = ask(a, number, ABSENCE_CHECK, a->check_prompt, bytes, size);
+    status = ask(a, number, ABSENCE_CHECK, a->check_prompt, bytes, size);
     free(bytes);
     return status;
 }

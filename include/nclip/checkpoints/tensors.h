@@ -47,6 +47,9 @@ const char *nc_tensors_path(const struct nc_tensors *file, const struct nc_tenso
 void nc_tensors_release(const struct nc_tensors *file, const struct nc_tensor *tensor,
                         size_t offset, size_t bytes);
 
+/* NC_FAILED when one of its files was written to since it was opened (nc_mapping_check()). */
+int nc_tensors_check(const struct nc_tensors *file);
+
 /* Bytes of an element of that type ("F32", "I64", ...); 0 for an unknown name. */
 size_t nc_tensor_type_size(const char *type_name);
 /* "F32", "BF16" or "F16". */

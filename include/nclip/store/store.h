@@ -122,4 +122,7 @@ void nc_embedding_store_gather(const struct nc_embedding_store *store, const siz
 int nc_embedding_store_expect(const struct nc_embedding_store *store, const char *model_hash,
                               size_t dimension);
 
+/* NC_FAILED when one of its files was written to since it was opened (nc_mapping_check()). */
+int nc_embedding_store_check(const struct nc_embedding_store *store);
+
 #endif

@@ -25,6 +25,14 @@ enum nc_status {
  * reads in one line. Messages are cut at 2047 bytes. */
 int nc_error(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Whose fault a failed call of the system is: NC_BAD_INPUT where the path or the file is wrong (not
+ * there, not allowed, of another kind), NC_FAILED where the machine is (no handles, no memory, a disk
+ * or server that fails): what skips a bad file must not skip a good one that could not be read. */
+int nc_error_kind(int cause);
+
+/* "PATH: cannot read: ..." of errno, with the status of nc_error_kind(). */
+int nc_error_read(const char *path);
+
 /* Puts "<prefix>: " before the recorded message; returns `status` unchanged.
  * For a caller that knows the file or the item the callee could not name. */
 int nc_error_prefix(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -20,9 +20,19 @@ int nc_file_read(const char *path, size_t limit, char **data, size_t *size);
 struct nc_mapping {
     const uint8_t *data;
     size_t size;
+    struct nc_mapped *mapped; /* what the file was */
 };
 int nc_file_map(const char *path, struct nc_mapping *mapping);
 void nc_file_unmap(struct nc_mapping *mapping); /* sets it to {0}; {0} is allowed */
+
+/* NC_FAILED when the file was written to since it was mapped (its size or time is another): to be
+ * asked before and after what is copied from it counts. One that was replaced by a rename is as it
+ * was. */
+int nc_mapping_check(const struct nc_mapping *mapping);
+
+/* For a program's main(): a mapped file that became shorter, or whose disk fails, ends it with one
+ * sentence and NC_FAILED, where the system would end it without a word. */
+void nc_mappings_guard(void);
 
 /* A file that appears under its name by rename, when complete. Until commit
  * its bytes are in "<path>.partial-<pid>" beside it. What is there and is no file (a
@@ -39,6 +49,10 @@ uint64_t nc_writer_position(const struct nc_writer *writer); /* bytes so far */
 int nc_writer_commit(struct nc_writer *writer);
 void nc_writer_abort(struct nc_writer *writer); /* removes the partial file; NULL is allowed */
 
+/* Removes what killed processes left of "<path>": "<path>.partial-<pid>", files or folders, of
+ * processes that are no more and hold no lock on it. Writers do it before they begin. */
+void nc_partials_clear(const char *path);
+
 /* Whole content at once, through a writer. */
 int nc_file_write(const char *path, const void *data, size_t size);
 
@@ -46,6 +60,9 @@ int nc_file_write(const char *path, const void *data, size_t size);
  * (an older `final` is exchanged and then removed). Both must be on one file
  * system. */
 int nc_folder_publish(const char *staged, const char *final);
+/* Where the file system cannot exchange, a kill in the middle of publishing leaves the older
+ * folder at "<final>.old" and none at `final`: puts it back. Else removes what is left there. */
+int nc_folder_recover(const char *final);
 int nc_folder_create(const char *path); /* with parents; existing is fine */
 int nc_folder_remove(const char *path); /* with content; missing is fine */
 
