@@ -29,6 +29,8 @@ static const struct example examples[] = {
     {"are there no clouds in the picture?",
      "yes",
      {.thing = "clouds", .plural = true, .bare = true}},
+    {"Are there an even number of people?", "no", {NC_VQA_STATEMENT}},
+    {"Is there somewhere to sit?", "no", {NC_VQA_STATEMENT}},
     {"is there a cat on the old couch?", "No.", {.thing = "cat on the old couch"}},
     {"is the dog black?", "no", {NC_VQA_QUALITY, .subject = "dog", .quality = "black"}},
     {"is the shape not a circle?",

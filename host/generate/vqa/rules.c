@@ -233,6 +233,9 @@ static bool confirmed(const struct form *form, struct nc_vqa_claim *claim, bool 
     if (!restated)
         return false;
     if (form->kind == NC_VQA_EXISTENCE) {
+        const char *denial = strstr(claim->statement.denied, "there ");
+        if (denial && strstr(denial, " not ") && !strstr(denial, " no "))
+            return false; /* "there are not an even number of people": no thing that is missing */
         claim->plural |= strncmp(claim->statement.denied, "there are ", 10) == 0;
         claim->bare |= claim->plural;
         return true;
