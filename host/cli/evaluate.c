@@ -2,12 +2,13 @@
 #include "evaluate_report.h"
 
 #include "nclip/cli/command.h"
-#include "nclip/support/error.h"
 #include "nclip/evaluate/evaluate.h"
 #include "nclip/pictures/image.h"
+#include "nclip/support/error.h"
 #include "nclip/support/files.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static const struct nc_help help = {
     .usage =
@@ -26,6 +27,9 @@ static const struct nc_help help = {
         "choices: your own items: a JSON array of {\"phrase\", \"images\", \"answer\"}, "
         "{\"phrase\", \"image\", \"boxes\", \"answer\"} or {\"image\", \"phrases\", \"answer\"}; "
         "answer counts from 0, and a \"group\" is scored on its own too.\n"
+        "--method composes captions (negrefcocog, foils, retrieval, choices) without training, of "
+        "the features of what they affirm and what they deny: their difference, or SpaceVLM's "
+        "closed form (space).\n"
         "report: several models side by side; see `nclip evaluate report --help`.\n\n"
         "--embeddings takes the pictures from a store of `nclip embed` (all but boxes), so that "
         "they are not encoded again. Names in a benchmark's file are looked for below these "
@@ -77,8 +81,8 @@ static int evaluate(const struct nc_benchmark *benchmark,
 static int run(int argc, char **argv)
 {
     struct nc_evaluator_options options = {.device = "cpu"};
-    struct nc_request request = {0};
-    const char *items = NULL, *precision = "fp32";
+    struct nc_request request = {.composition = {.weight = 1, .threshold = 0.92}};
+    const char *items = NULL, *precision = "fp32", *method = nc_method_names[NC_METHOD_PLAIN];
     bool json = false;
     static const char *const precisions[] = {"fp32", "bf16", NULL};
     const struct nc_option table[] = {
@@ -107,6 +111,16 @@ static int run(int argc, char **argv)
         {"--skip-unreadable", NULL,
          "pass over pictures that cannot be read, and say how many; the score is of the others",
          NC_OPTION_FLAG, &options.skip_unreadable},
+        {"--method", "NAME",
+         "how captions are encoded: plain, or composed without training of what they affirm and "
+         "deny (default: plain)",
+         NC_OPTION_STRING, &method, .choices = nc_method_names},
+        {"--splits", "FILE", "affirmed and denied parts, JSONL or CSV (default: split by rules)",
+         NC_OPTION_STRING, &request.composition.splits},
+        {"--threshold", "COSINE", "of --method space (default: 0.92)", NC_OPTION_NUMBER,
+         &request.composition.threshold},
+        {"--denied-weight", "W", "of --method difference (default: 1)", NC_OPTION_NUMBER,
+         &request.composition.weight},
         {"--items", "FILE", "write each item's choice and scores, one JSON object a line",
          NC_OPTION_STRING, &items},
         {"--precision", "TYPE", "of the computation (default: fp32)", NC_OPTION_STRING, &precision,
@@ -126,7 +140,12 @@ static int run(int argc, char **argv)
     if (status != NC_OK || arguments.help_shown)
         return status;
     options.precision = nc_type_named(precision);
-    status = nc_benchmark_find(arguments.positional[0], &benchmark);
+    for (int i = 0; i < NC_METHODS; i++)
+        if (strcmp(nc_method_names[i], method) == 0)
+            request.composition.method = (enum nc_method)i;
+    status = nc_composition_check(&request.composition);
+    if (status == NC_OK)
+        status = nc_benchmark_find(arguments.positional[0], &benchmark);
     if (status == NC_OK)
         status = evaluate(benchmark, &options, &request, items, json);
     nc_arguments_free(&arguments, table);

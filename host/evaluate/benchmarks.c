@@ -1,6 +1,6 @@
 /* The benchmarks there are. */
-#include "nclip/support/error.h"
 #include "nclip/evaluate/evaluate.h"
+#include "nclip/support/error.h"
 
 #include <string.h>
 
@@ -40,7 +40,16 @@ int nc_benchmark_run(const struct nc_benchmark *benchmark, struct nc_evaluator *
     if (benchmark->annotations && !request->annotations)
         return nc_error(NC_USAGE, "evaluate %s: needs --annotations: %s", benchmark->name,
                         benchmark->annotations_help);
-    int status = benchmark->run(benchmark, evaluator, request, result);
+    if (request->composition.method != NC_METHOD_PLAIN && !benchmark->composes)
+        return nc_error(NC_USAGE,
+                        "evaluate %s: --method composes captions; there are none here, only names "
+                        "and prompts",
+                        benchmark->name);
+    int status = nc_composition_check(&request->composition);
+    if (status != NC_OK)
+        return status;
+    result->method = request->composition.method;
+    status = benchmark->run(benchmark, evaluator, request, result);
     result->skipped = nc_evaluator_options(evaluator)->skip_unreadable;
     result->unreadable = nc_evaluator_unreadable(evaluator);
     nc_evaluator_tell(evaluator);

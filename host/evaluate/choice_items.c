@@ -349,7 +349,8 @@ static bool readable(const struct nc_choice_items *items, const struct nc_choice
 }
 
 static int decide(const struct nc_choice_items *items, struct nc_evaluator *evaluator,
-                  const struct nc_request *request, struct decisions *made)
+                  const struct nc_request *request, struct nc_result *result,
+                  struct decisions *made)
 {
     size_t embedding = nc_evaluator_embedding(evaluator), count = items->count;
     made->phrases = malloc(items->phrase_count * embedding * sizeof(float));
@@ -363,7 +364,9 @@ static int decide(const struct nc_choice_items *items, struct nc_evaluator *eval
     if (!made->phrases || !made->views || !made->scores || !made->choices || !made->group ||
         !made->right || !made->part || !made->missing)
         return nc_error(NC_FAILED, "evaluate: no memory for %zu items", count);
-    int status = nc_evaluator_texts(evaluator, items->phrases, items->phrase_count, made->phrases);
+    result->texts = items->phrase_count;
+    int status = nc_composed_texts(evaluator, &request->composition, items->phrases,
+                                   items->phrase_count, made->phrases, &result->composed);
     if (status == NC_OK)
         status = nc_evaluator_views(evaluator, &items->views, request->images, made->views,
                                     made->missing);
@@ -390,7 +393,7 @@ int choice_items_evaluate(const struct nc_choice_items *items, struct nc_evaluat
 {
     struct decisions made = {0};
     struct nc_share share;
-    int status = decide(items, evaluator, request, &made);
+    int status = decide(items, evaluator, request, result, &made);
     if (status == NC_OK && !made.count)
         status = nc_error(NC_BAD_INPUT, "of no item could all pictures be read");
     result->left_out = items->count - made.count;

@@ -157,6 +157,7 @@ const struct nc_benchmark nc_benchmark_choices = {
     .name = "choices",
     .definition = "share of items whose right option has the highest cosine",
     .annotations = true,
+    .composes = true,
     .annotations_help =
         "a JSON array of items: {\"phrase\", \"images\", \"answer\"}, "
         "{\"phrase\", \"image\", \"boxes\", \"answer\"} or {\"image\", \"phrases\", \"answer\"}",
@@ -168,6 +169,7 @@ const struct nc_benchmark nc_benchmark_negrefcocog = {
     .definition = "share of items whose referred box, cropped out of the picture, has the highest "
                   "cosine with the phrase, of two boxes (Park et al. 2025)",
     .annotations = true,
+    .composes = true,
     .annotations_help = "NegRefCOCOg.json, whose pictures are COCO's train2014",
     .run = run,
 };

@@ -1,8 +1,8 @@
 /* What an evaluation found, for people and for scripts. */
 #include "nclip/evaluate/evaluate.h"
 
-#include "nclip/support/error.h"
 #include "nclip/formats/json.h"
+#include "nclip/support/error.h"
 #include "nclip/support/terminal.h"
 
 #include <stdlib.h>
@@ -44,6 +44,12 @@ static int print_json(const struct nc_result *result, FILE *out)
     cJSON_AddStringToObject(root, "benchmark", result->benchmark);
     add_share(root, &result->score);
     cJSON_AddStringToObject(root, "definition", result->definition);
+    if (result->method != NC_METHOD_PLAIN) {
+        cJSON *method = cJSON_AddObjectToObject(root, "method");
+        cJSON_AddStringToObject(method, "name", nc_method_names[result->method]);
+        cJSON_AddNumberToObject(method, "texts", (double)result->texts);
+        cJSON_AddNumberToObject(method, "composed", (double)result->composed);
+    }
     if (result->part_count) {
         cJSON *object = cJSON_AddObjectToObject(root, "groups");
         for (size_t i = 0; i < result->part_count; i++)
@@ -75,6 +81,9 @@ int nc_result_print(const struct nc_result *result, bool json, FILE *out)
     if (result->unreadable)
         fprintf(out, "%zu pictures could not be read: %zu items that need them are left out.\n",
                 result->unreadable, result->left_out);
+    if (result->method != NC_METHOD_PLAIN)
+        fprintf(out, "Method: %s, of what %zu of %zu captions affirm and deny.\n",
+                nc_method_names[result->method], result->composed, result->texts);
     fprintf(out, "Score: %s. The interval is a bootstrap.\n", result->definition);
     return NC_OK;
 }

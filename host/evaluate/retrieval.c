@@ -102,7 +102,9 @@ static int embed(struct nc_evaluator *evaluator, const struct nc_request *reques
                  struct retrieval *r, struct work *work, struct nc_result *result)
 {
     size_t embedding = nc_evaluator_embedding(evaluator);
-    int status = nc_evaluator_texts(evaluator, r->set.phrases, r->set.phrase_count, work->texts);
+    result->texts = r->set.phrase_count;
+    int status = nc_composed_texts(evaluator, &request->composition, r->set.phrases,
+                                   r->set.phrase_count, work->texts, &result->composed);
     if (status == NC_OK)
         status = nc_evaluator_views(evaluator, &r->set.views, request->images, work->pictures,
                                     work->missing);
@@ -257,6 +259,7 @@ const struct nc_benchmark nc_benchmark_retrieval = {
     .definition = "share of captions whose picture is among the 5 highest cosines (text to image, "
                   "recall at 5)",
     .annotations = true,
+    .composes = true,
     .annotations_help =
         "dataset_coco.json, dataset_flickr30k.json, NegBench's retrieval CSV, or captions",
     .run = run,

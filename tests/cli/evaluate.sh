@@ -63,6 +63,44 @@ evaluate choices pictures.json --precision bf16 --json
 chosen "1 0 2 0 " "0 1 2 3 "
 cmp -s chosen.jsonl fp32.jsonl && fail "bf16 computes in fp32"
 
+# ---- captions composed of what they affirm and deny ----
+
+cat >denied.json <<'END_OF_ITEMS'
+[{"phrase": "a shape that is not red", "images": ["red-circle.png", "blue-circle.png"], "answer": 1},
+ {"phrase": "a circle that is not blue", "images": ["blue-circle.png", "red-circle.png"], "answer": 1},
+ {"phrase": "a picture of a red circle", "images": ["blue-circle.png", "red-circle.png"], "answer": 1}]
+END_OF_ITEMS
+evaluate choices denied.json --json
+chosen "0 0 1 " "0 1 2 "
+grep -q '"method"' result && fail "a method without one: $(cat result)"
+evaluate choices denied.json --method difference --json
+chosen "1 1 1 " "0 1 2 "
+has '"method":{"name":"difference","texts":3,"composed":2}'
+evaluate choices denied.json --method difference
+grep -qF 'Method: difference, of what 2 of 3 captions affirm and deny.' result || fail "$(cat result)"
+evaluate choices denied.json --method space --threshold 0.8 --json
+has '"method":{"name":"space","texts":3,"composed":2}'
+cat >splits.jsonl <<'END_OF_SPLITS'
+{"caption": "a shape that is not red", "affirmed": "a shape", "denied": "a red shape"}
+{"caption": "a circle that is not blue", "affirmed": "a circle", "denied": "a blue circle"}
+END_OF_SPLITS
+evaluate choices denied.json --method difference --splits splits.jsonl --json
+chosen "1 1 1 " "0 1 2 "
+refused() { # exit code, part of the message, arguments
+    wanted=$1 part=$2 status=0
+    shift 2
+    "$nclip" evaluate "$@" --model "$model" --images pictures >/dev/null 2>message || status=$?
+    [ "$status" -eq "$wanted" ] || fail "evaluate $*: exit code $status: $(cat message)"
+    grep -qF -e "$part" message || fail "\"$part\" is not in: $(cat message)"
+}
+head -n 1 splits.jsonl >short.jsonl
+refused 3 'does not tell how "a circle that is not blue" is split' choices \
+    --annotations denied.json --method space --splits short.jsonl
+refused 2 '--threshold: 1 is no cosine' choices --annotations denied.json --method space --threshold 1
+refused 2 'give --method difference or space too' choices --annotations denied.json --splits splits.jsonl
+refused 2 '--method composes captions' zeroshot --method space
+refused 2 'takes plain, difference' choices --annotations denied.json --method sum
+
 # ---- one picture, several phrases ----
 
 cat >phrases.json <<'END_OF_ITEMS'

@@ -164,6 +164,7 @@ const struct nc_benchmark nc_benchmark_foils = {
     .name = "foils",
     .definition = strictly_above, /* until the file's format is known */
     .annotations = true,
+    .composes = true,
     .annotations_help = "a file or a folder of VALSE, SugarCrepe, CREPE, CC-Neg or NegBench",
     .run = run,
 };

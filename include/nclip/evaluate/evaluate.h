@@ -13,9 +13,10 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "nclip/support/files.h"
 #include "nclip/checkpoints/folder.h"
+#include "nclip/evaluate/composition.h"
 #include "nclip/ops.h"
+#include "nclip/support/files.h"
 
 /* ---- Scores ---------------------------------------------------------------------------------- */
 
@@ -57,13 +58,16 @@ struct nc_result {
     size_t part_count;
     bool skipped;                /* pictures that cannot be read are passed over */
     size_t unreadable, left_out; /* such pictures, and the items that need one */
+    enum nc_method method; /* by which texts were encoded; NC_METHOD_PLAIN: nothing is said of it */
+    size_t texts, composed; /* of the texts, how many had a denied part */
 };
 
 int nc_result_add(struct nc_result *result, const char *name, const struct nc_share *share);
 void nc_result_free(struct nc_result *result); /* {0} is allowed */
 /* A table with the definition beneath, or one object with "benchmark", "score", "n", "interval",
- * "definition" and, where there are parts, "groups": {name: {"score", "n", "interval"}}, and where
- * unreadable pictures are passed over, "unreadable" and "left_out". */
+ * "definition" and, where there are parts, "groups": {name: {"score", "n", "interval"}}; where
+ * unreadable pictures are passed over, "unreadable" and "left_out"; where a method composed the texts,
+ * "method": {"name", "texts", "composed"}. */
 int nc_result_print(const struct nc_result *result, bool json, FILE *out);
 
 /* ---- What is evaluated ----------------------------------------------------------------------- */
@@ -136,18 +140,20 @@ void nc_evaluator_use_cache(struct nc_evaluator *evaluator, struct nc_picture_ca
 /* ---- Benchmarks ------------------------------------------------------------------------------ */
 
 struct nc_request {
-    const char *annotations;         /* the benchmark's file, or a folder of them */
-    const char *images;              /* folder; NULL with a store */
-    const char *classes, *templates; /* zeroshot: files; NULL: the folders' names, CLIP's 80 */
-    const char *prompts;             /* attributes: a file; NULL: configs/celeba.txt */
-    const char *split;               /* retrieval, attributes; NULL: "test" */
-    struct nc_writer *items;         /* one JSON object a line; or NULL */
-    struct nc_samples *samples;      /* filled with some of the items; or NULL */
+    const char *annotations;           /* the benchmark's file, or a folder of them */
+    const char *images;                /* folder; NULL with a store */
+    const char *classes, *templates;   /* zeroshot: files; NULL: the folders' names, CLIP's 80 */
+    const char *prompts;               /* attributes: a file; NULL: configs/celeba.txt */
+    const char *split;                 /* retrieval, attributes; NULL: "test" */
+    struct nc_composition composition; /* of benchmarks that compose; {0}: plain */
+    struct nc_writer *items;           /* one JSON object a line; or NULL */
+    struct nc_samples *samples;        /* filled with some of the items; or NULL */
 };
 
 struct nc_benchmark {
     const char *name, *definition;
     bool annotations;             /* it needs them */
+    bool composes;                /* its captions' features may be composed of their parts */
     const char *annotations_help; /* which files those are */
     int (*run)(const struct nc_benchmark *, struct nc_evaluator *, const struct nc_request *,
                struct nc_result *);
@@ -184,7 +190,7 @@ struct nc_choice_items {
     struct nc_views views;
     const char **groups; /* groups[0] is "" */
     size_t group_count;
-    bool mean_over_groups; /* the score is the mean of the groups' shares, not the share of all */
+    bool mean_over_groups;  /* the score is the mean of the groups' shares, not the share of all */
     const char *definition; /* static; of the score, where the benchmark's own says less; or NULL */
     void *owned;
 };
