@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 enum { MOST_TOKENS = 256, TOKEN = 40, NONE = -1 };
 
@@ -141,6 +142,38 @@ static bool is_auxiliary(const char *word)
 
 /* ---- One denial ---- */
 
+static bool is_picture(const char *word)
+{
+    return in(word, "image picture photo photograph scene frame shot");
+}
+
+/* "visible in the picture", "in sight", "included": says only that something is there. */
+static bool says_seen(const struct sentence *s, int k)
+{
+    const char *word = low(s, k), *next = low(s, k + 1), *noun = low(s, k + 2);
+    if (in(word, "visible present included shown seen featured depicted anywhere nearby"))
+        return true;
+    if (in(word, "in within from") &&
+        (in(next, "sight view") ||
+         (in(next, "the this that") && (is_picture(noun) || in(noun, "background")))))
+        return true;
+    return in(word, "to") && in(next, "be") && in(noun, "seen found");
+}
+
+/* Behind "the presence of", "any sign of", "a single": what there is none of. */
+static int thing_start(const struct sentence *s, int k)
+{
+    int at = k;
+    while (in(low(s, at), "of any the a an single") && at - k < 3)
+        at++;
+    if (in(low(s, at), "presence sign signs indication trace traces evidence hint") &&
+        in(low(s, at + 1), "of"))
+        return thing_start(s, at + 2);
+    if (in(low(s, k), "of any") || (in(low(s, k + 1), "single") && at > k + 1))
+        return in(low(s, k), "of any") ? thing_start(s, k + 1) : at;
+    return k;
+}
+
 /* Takes the end off that says no more than that nothing is to be seen. */
 static int without_tail(const struct sentence *s, int first, int end)
 {
@@ -190,11 +223,16 @@ static int without_tail(const struct sentence *s, int first, int end)
 static void deny_thing(const struct sentence *s, int k, int from, struct output *denied, int *start,
                        int *end)
 {
-    int thing = k + 1;
+    int thing = thing_start(s, k + 1), behind = thing + 1;
     bool without = in(low(s, k), "without");
-    while (in(low(s, thing), "of any"))
-        thing++;
     *end = clause_end(s, thing, without);
+    for (int at = thing + 1; at < *end; at++)
+        if (in(low(s, at), "as where which while although instead"))
+            *end = at;
+    /* "no car can be seen", "no cup is here": the thing ends at its verb. */
+    behind = behind < *end ? behind : *end;
+    while (behind < *end && !is_auxiliary(low(s, behind)) && !says_seen(s, behind))
+        behind++;
     *start = k;
     while (*start > from && in(low(s, *start - 1), "a an the"))
         --*start; /* "the absence of" */
@@ -210,7 +248,7 @@ static void deny_thing(const struct sentence *s, int k, int from, struct output 
     put(denied, s, verb, verb < k && verb != k && vqa_is_ing(low(s, verb)) ? verb + 1 : verb,
         denied->used ? " and " : "");
     bool ing = verb < k && vqa_is_ing(low(s, verb));
-    put(denied, s, thing, without_tail(s, thing, *end), ing ? " " : " and ");
+    put(denied, s, thing, without_tail(s, thing, behind), ing ? " " : " and ");
 }
 
 /* "a red shape" of "a shape" and "red"; "a picture of a red shape" of "a picture of a shape". */
@@ -268,6 +306,18 @@ static void deny_predicate(const struct sentence *s, int k, int behind, int from
     bool head = subject < head_end;
     if (denied->used)
         put_word(denied, "and");
+    if (be && head && (behind >= *end || says_seen(s, behind))) { /* "a chair is not included" */
+        put(denied, s, subject, head_end, " ");
+        *start = subject;
+        return;
+    }
+    if (!be && in(first, "include contain show feature depict display") &&
+        (!head || is_picture(low(s, head_end - 1)))) { /* "the picture does not show a dog" */
+        while (in(low(s, behind + 1), "any") && behind + 2 < last)
+            behind++;
+        put(denied, s, behind + 1, last, " ");
+        return;
+    }
     if (be && head && last == behind + 1 && vqa_is_adjective(first)) {
         put_quality(denied, s, subject, head_end, behind);
         return;
@@ -311,8 +361,14 @@ static int deny_clause(const struct sentence *s, int k, int from, struct output 
     free(clause);
     if (stripped && denied->used)
         put_word(denied, "and");
+    char *who = stripped;
+    if (stripped &&
+        (strncasecmp(stripped, "someone ", 8) == 0 || strncasecmp(stripped, "somebody ", 9) == 0)) {
+        put_word(denied, "a person");
+        who = strchr(stripped, ' ') + 1;
+    }
     if (stripped)
-        put_word(denied, stripped);
+        put_word(denied, who);
     free(stripped);
     return memory ? NC_OK : nc_error(NC_FAILED, "no memory to split a caption");
 }
@@ -320,14 +376,17 @@ static int deny_clause(const struct sentence *s, int k, int from, struct output 
 /* ---- All of them ---- */
 
 /* Takes marks and words that join two parts off both ends. */
-static char *tidy(char *text)
+static char *tidy(char *text, bool affirmed)
 {
-    static const char joining[] = "and but with that which who while although though is are there";
+    static const char joining[] =
+        "and but with that which who while although though is are there there's "
+        "as where";
     char *start = text + strspn(text, " \t\r\n,;:.!?"), word[TOKEN];
     for (;;) {
         size_t length = strcspn(start, " ,;");
         snprintf(word, sizeof word, "%.*s", (int)length, start);
-        if (!in(word, "and but while although though") || length >= sizeof word)
+        if (!in(word, "and but while although though as where which instead however just") ||
+            length >= sizeof word)
             break;
         start += length;
         start += strspn(start, " ,;");
@@ -354,6 +413,15 @@ static char *tidy(char *text)
         text[used++] = start[i];
     }
     text[size = used] = 0;
+    /* "the picture", "this image": affirms nothing. */
+    const char *noun = strrchr(text, ' ');
+    char article[8];
+    snprintf(article, sizeof article, "%.*s", noun ? (int)(noun - text) : 0, text);
+    for (char *at = article; *at; at++)
+        *at = (char)tolower((unsigned char)*at);
+    if (affirmed && noun && noun - text < 5 && in(article, "a an the this that") &&
+        is_picture(noun + 1))
+        return NULL;
     bool letters = false;
     for (size_t i = 0; i < size; i++)
         letters |= isalnum((unsigned char)text[i]) || (unsigned char)text[i] >= 0x80;
@@ -411,8 +479,8 @@ int nc_negation_split(const char *caption, struct nc_negation_split *split)
         status = split_parts(s, &affirmed, &denied);
     }
     if (status == NC_OK && denied.used) {
-        split->affirmed = tidy(affirmed.text);
-        split->denied = tidy(denied.text);
+        split->affirmed = tidy(affirmed.text, true);
+        split->denied = tidy(denied.text, false);
     } else if (status == NC_OK) {
         split->affirmed = strcpy(affirmed.text, caption);
     }
