@@ -55,6 +55,8 @@ static int told_to_stop(const struct run *run, bool *stop)
     double told = nc_signals_stop();
     int status = run->ranks ? nc_communicator_sum(run->ranks, &told, 1) : NC_OK;
     *stop = told > 0;
+    if (*stop)
+        nc_signals_pass_on();
     return status;
 }
 
