@@ -20,6 +20,7 @@ static const struct nc_help help = {
                 "    --out NegRefCOCOg.json",
     .positional_least = 1,
     .positional_most = 1,
+    .choices = (const char *const[]){"negrefcocog", NULL},
 };
 
 static void print_counts(const struct nc_negrefcocog_counts *counts, bool json)

@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { MOST_BENCHMARKS = 32 };
+
 static const struct nc_help help = {
     .usage =
         "nclip evaluate BENCHMARK --model DIR --annotations FILE|DIR (--images DIR | "
@@ -132,11 +134,14 @@ static int run(int argc, char **argv)
         {"--json", NULL, "print the result as one JSON object", NC_OPTION_FLAG, &json},
         {0},
     };
-    if (argc > 1 && strcmp(argv[1], "report") == 0)
-        return evaluate_report(argc - 1, argv + 1);
+    const char *names[MOST_BENCHMARKS + 1] = {NULL};
+    for (size_t i = 0; nc_benchmarks[i] && i < MOST_BENCHMARKS; i++)
+        names[i] = nc_benchmarks[i]->name;
+    struct nc_help with_names = help;
+    with_names.choices = names;
     struct nc_arguments arguments;
     const struct nc_benchmark *benchmark;
-    int status = nc_options_parse(&help, table, argc, argv, &arguments);
+    int status = nc_options_parse(&with_names, table, argc, argv, &arguments);
     if (status != NC_OK || arguments.help_shown)
         return status;
     options.precision = nc_type_named(precision);
@@ -152,4 +157,6 @@ static int run(int argc, char **argv)
     return status;
 }
 
-const struct nc_command nc_command_evaluate = {"evaluate", "measure a model on a benchmark", run};
+static const struct nc_command *const kinds[] = {&evaluate_report, NULL};
+const struct nc_command nc_command_evaluate = {"evaluate", "measure a model on a benchmark", run,
+                                               kinds};

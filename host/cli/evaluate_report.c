@@ -65,7 +65,7 @@ static int report(const struct nc_string_list *list, const char *suite_path, con
     return status;
 }
 
-int evaluate_report(int argc, char **argv)
+static int run(int argc, char **argv)
 {
     struct nc_evaluator_options options = {.device = "cpu"};
     struct nc_string_list models = {0};
@@ -109,3 +109,6 @@ int evaluate_report(int argc, char **argv)
     nc_arguments_free(&arguments, table);
     return status;
 }
+
+const struct nc_command evaluate_report = {
+    "evaluate report", "several models over all benchmarks whose files are there", run};

@@ -1,7 +1,8 @@
 #ifndef NCLIP_HOST_CLI_EVALUATE_REPORT_H
 #define NCLIP_HOST_CLI_EVALUATE_REPORT_H
 
-/* `nclip evaluate report`; argv[0] is "report". */
-int evaluate_report(int argc, char **argv);
+#include "nclip/cli/command.h"
+
+extern const struct nc_command evaluate_report;
 
 #endif

@@ -140,7 +140,7 @@ static int check(struct request *r)
     return generate_models_check(&r->models, r->out, absence->vision_check, r->seed);
 }
 
-int generate_absence(int argc, char **argv)
+static int run(int argc, char **argv)
 {
     static const char *const objects[] = {"model", "random", NULL};
     struct request r = {.objects = "model", .seed = 42};
@@ -202,3 +202,6 @@ int generate_absence(int argc, char **argv)
     nc_arguments_free(&arguments, table);
     return status;
 }
+
+const struct nc_command generate_absence = {
+    "generate absence", "captions that say what models find absent from a picture", run};

@@ -2,7 +2,8 @@
 #ifndef NCLIP_HOST_CLI_GENERATE_KINDS_H
 #define NCLIP_HOST_CLI_GENERATE_KINDS_H
 
-int generate_absence(int argc, char **argv);
-int generate_vqa(int argc, char **argv);
+#include "nclip/cli/command.h"
+
+extern const struct nc_command generate_absence, generate_vqa;
 
 #endif

@@ -174,7 +174,7 @@ static int generate(struct request *r)
     return status;
 }
 
-int generate_vqa(int argc, char **argv)
+static int run(int argc, char **argv)
 {
     static const char *const rewriters[] = {"rules", "llm", NULL};
     struct request r = {.rewriter = "rules", .agreement = 0.8, .seed = 42};
@@ -250,3 +250,6 @@ int generate_vqa(int argc, char **argv)
     nc_arguments_free(&arguments, options);
     return status;
 }
+
+const struct nc_command generate_vqa = {
+    "generate vqa", "captions from questions about pictures that were answered \"no\"", run};

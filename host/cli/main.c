@@ -1,3 +1,7 @@
+#include "completion.h"
+#include "help.h"
+#include "manual.h"
+
 #include "nclip/cli/command.h"
 #include "nclip/ranks/communicator.h"
 #include "nclip/support/error.h"
@@ -14,38 +18,31 @@
 
 enum { MOST_COMMANDS = 32 };
 
+static const struct nc_help program = {
+    .usage = "nclip COMMAND [options]        nclip COMMAND --help tells more",
+    .purpose = "nclip teaches CLIP to understand \"no\": it fine-tunes the text encoder on "
+               "captions that deny something, against image embeddings computed once.",
+    .examples = "nclip embed    --model CLIP --images pictures --out store\n"
+                "nclip generate vqa --questions questions.json --image-name '{id}.png' \\\n"
+                "               --out captions.json\n"
+                "nclip train    --model CLIP --captions captions.json --embeddings store \\\n"
+                "               --out run\n"
+                "nclip evaluate choices --model run/best --annotations items.json \\\n"
+                "               --images pictures\n",
+};
+
 static void print_help(FILE *out)
 {
-    fputs("nclip teaches CLIP to understand \"no\": it fine-tunes the text encoder on\n"
-          "captions that deny something, against image embeddings computed once.\n"
-          "\n"
-          "Usage: nclip COMMAND [options]        nclip COMMAND --help tells more\n"
-          "\n"
-          "Commands:\n",
-          out);
+    nc_help_wrap(out, program.purpose, 0, 0);
+    fprintf(out, "\nUsage: %s\n\nCommands:\n", program.usage);
     for (size_t i = 0; nc_commands[i]; i++)
         fprintf(out, "  %-10s %s\n", nc_commands[i]->name, nc_commands[i]->summary);
-    fputs("\n"
-          "A typical sequence, from pictures and questions to an encoder that knows \"no\":\n"
-          "  nclip embed    --model CLIP --images pictures --out store\n"
-          "  nclip generate vqa --questions questions.json --image-name '{id}.png' \\\n"
-          "                 --out captions.json\n"
-          "  nclip train    --model CLIP --captions captions.json --embeddings store \\\n"
-          "                 --out run\n"
-          "  nclip evaluate choices --model run/best --annotations items.json \\\n"
-          "                 --images pictures\n"
-          "\n"
+    fputs("\nA typical sequence, from pictures and questions to an encoder that knows \"no\":\n",
+          out);
+    nc_help_print_examples(out, program.examples);
+    fputs("\nTo complete words in bash (zsh, fish): source <(nclip completion bash)\n"
           "Exit code: 0 done, 1 failed, 2 wrong usage, 3 bad input.\n",
           out);
-}
-
-static const struct nc_command *find_command(const char *name)
-{
-    for (size_t i = 0; nc_commands[i]; i++) {
-        if (strcmp(nc_commands[i]->name, name) == 0)
-            return nc_commands[i];
-    }
-    return NULL;
 }
 
 static int unknown_command(const char *name)
@@ -66,6 +63,38 @@ static int unknown_command(const char *name)
     return nc_error(NC_USAGE, "there is no command \"%s\": `nclip --help` lists them", name);
 }
 
+static void list(const struct nc_command *const *commands)
+{
+    for (size_t i = 0; commands && commands[i]; i++) {
+        puts(commands[i]->name);
+        list(commands[i]->kinds);
+    }
+}
+
+/* What follows `nclip help`: nothing, a command, "generate vqa"; --list, --man, --man train. */
+static int help(int argc, char **argv)
+{
+    bool man = argc > 0 && strcmp(argv[0], "--man") == 0;
+    if (argc == 0) {
+        print_help(stdout);
+        return NC_OK;
+    }
+    if (strcmp(argv[0], "--list") == 0 && argc == 1) {
+        list(nc_commands);
+        return NC_OK;
+    }
+    if (man && argc == 1)
+        return nc_manual_print_program(&program);
+    const struct nc_command *command = nc_command_find(argv[man]);
+    if (!command)
+        return unknown_command(argv[man]);
+    const struct nc_command *kind = argc > man + 1 ? nc_command_kind(command, argv[man + 1]) : NULL;
+    if (kind)
+        command = kind;
+    char form[] = "--help", *arguments[] = {(char *)command->name, form, NULL};
+    return man ? nc_manual_print(command) : command->run(2, arguments);
+}
+
 static int dispatch(int argc, char **argv)
 {
     if (argc < 2) {
@@ -73,22 +102,19 @@ static int dispatch(int argc, char **argv)
         return nc_error(NC_USAGE, "a command is missing");
     }
     const char *name = argv[1];
-    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 ||
-        (strcmp(name, "help") == 0 && argc == 2)) {
-        print_help(stdout);
-        return NC_OK;
-    }
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
+        return help(0, NULL);
     if (strcmp(name, "--version") == 0) {
         puts("nclip " NCLIP_VERSION);
         return NC_OK;
     }
-    if (strcmp(name, "help") == 0) { /* nclip help train */
-        const struct nc_command *command = find_command(argv[2]);
-        char help[] = "--help", *arguments[] = {argv[2], help, NULL};
-        return command ? command->run(2, arguments) : unknown_command(argv[2]);
-    }
-    const struct nc_command *command = find_command(name);
-    return command ? command->run(argc - 1, argv + 1) : unknown_command(name);
+    if (strcmp(name, "help") == 0)
+        return help(argc - 2, argv + 2);
+    if (strcmp(name, "completion") == 0)
+        return argc == 3 ? nc_completion_print(argv[2])
+                         : nc_error(NC_USAGE, "completion takes bash, zsh or fish");
+    const struct nc_command *command = nc_command_find(name);
+    return command ? nc_command_run(command, argc - 1, argv + 1) : unknown_command(name);
 }
 
 int main(int argc, char **argv)
@@ -111,8 +137,8 @@ int main(int argc, char **argv)
         nc_error_silenced() || (status == NC_USAGE && nc_communicator_launched_rank() > 0);
     if (status != NC_OK && !silent) { /* messages quote files, which strangers wrote */
         fputs("nclip: ", stderr);
-        nc_terminal_print(stderr, *nc_error_message() ? nc_error_message()
-                                                      : "failed without saying why");
+        nc_terminal_print(stderr,
+                          *nc_error_message() ? nc_error_message() : "failed without saying why");
         fputs("\n", stderr);
     }
     return status;

@@ -1,3 +1,5 @@
+#include "help.h"
+
 #include "nclip/cli/command.h"
 #include "nclip/support/error.h"
 #include "nclip/support/nearest.h"
@@ -9,92 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    HELP_WIDTH = 80,
-    HELP_COLUMN = 24, /* where the explanation of an option starts */
-    MOST_OPTIONS = 64,
-};
-
-/* ---- Help ------------------------------------------------------------------------ */
-
-/* Prints `text` word by word. The cursor stands at `column`; further lines start at `indent`.
- * A newline in the text is kept. */
-static void print_wrapped(const char *text, size_t indent, size_t column)
-{
-    while (*text) {
-        if (*text == '\n') {
-            printf("\n%*s", text[1] && text[1] != '\n' ? (int)indent : 0, "");
-            column = indent;
-            text++;
-            continue;
-        }
-        size_t spaces = strspn(text, " ");
-        size_t word = strcspn(text + spaces, " \n");
-        if (column > indent && column + spaces + word > HELP_WIDTH) {
-            printf("\n%*s", (int)indent, "");
-            column = indent;
-            spaces = 0;
-            text += strspn(text, " ");
-        }
-        printf("%.*s", (int)(spaces + word), text);
-        column += spaces + word;
-        text += spaces + word;
-    }
-    putchar('\n');
-}
-
-static void print_option(const struct nc_option *option)
-{
-    int length = printf("  %s%s%s", option->name, option->value ? " " : "",
-                        option->value ? option->value : "");
-    size_t column = length < 0 ? 0 : (size_t)length;
-    if (column + 2 > HELP_COLUMN) {
-        putchar('\n');
-        column = 0;
-    }
-    printf("%*s", (int)(HELP_COLUMN - column), "");
-
-    char *choices = NULL;
-    size_t size = 0;
-    FILE *list = option->choices ? open_memstream(&choices, &size) : NULL;
-    if (list) {
-        for (size_t i = 0; option->choices[i]; i++)
-            fprintf(list, "%s%s", i ? ", " : " [", option->choices[i]);
-        fputc(']', list);
-        fclose(list);
-    }
-    char *text = NULL;
-    if (asprintf(&text, "%s%s%s%s", option->help, choices ? choices : "",
-                 option->required ? " (required)" : "",
-                 option->kind == NC_OPTION_LIST ? " (may be given several times)" : "") >= 0)
-        print_wrapped(text, HELP_COLUMN, HELP_COLUMN);
-    free(text);
-    free(choices);
-}
-
-static void print_help(const struct nc_help *help, const struct nc_option *options)
-{
-    printf("Usage: ");
-    print_wrapped(help->usage, 7, 7);
-    if (help->purpose) {
-        putchar('\n');
-        print_wrapped(help->purpose, 0, 0);
-    }
-    static const struct nc_option show_help = {
-        .name = "--help", .help = "show this", .kind = NC_OPTION_FLAG};
-    printf("\nOptions:\n");
-    for (; options->name; options++)
-        print_option(options);
-    print_option(&show_help);
-    if (help->examples) {
-        printf("\nExamples:\n");
-        for (const char *line = help->examples; *line;) {
-            size_t length = strcspn(line, "\n");
-            printf("%s%.*s\n", length ? "  " : "", (int)length, line);
-            line += length + (line[length] == '\n');
-        }
-    }
-}
+enum { MOST_OPTIONS = 64 };
 
 /* ---- Parser ---------------------------------------------------------------------- */
 
@@ -241,13 +158,16 @@ static int check_complete(const char *command, const struct nc_help *help,
     return status;
 }
 
-static bool asks_for_help(int argc, char **argv)
+/* In which form: "--help", or "--help=man" and the like. */
+static nc_help_printer *asks_for_help(int argc, char **argv)
 {
     for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
-        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
-            return true;
+        if (strcmp(argv[i], "-h") == 0 || strcmp(argv[i], "--help") == 0)
+            return nc_help_print_text;
+        if (strncmp(argv[i], "--help=", 7) == 0)
+            return nc_help_in_form(argv[i] + 7);
     }
-    return false;
+    return NULL;
 }
 
 int nc_options_parse(const struct nc_help *help, const struct nc_option *options, int argc,
@@ -255,8 +175,9 @@ int nc_options_parse(const struct nc_help *help, const struct nc_option *options
 {
     *arguments = (struct nc_arguments){0};
     const char *command = argc > 0 ? argv[0] : "nclip";
-    if (asks_for_help(argc, argv)) {
-        print_help(help, options);
+    nc_help_printer *print_help = asks_for_help(argc, argv);
+    if (print_help) {
+        print_help(command, help, options);
         arguments->help_shown = true;
         return NC_OK;
     }

@@ -174,7 +174,7 @@ static int run(int argc, char **argv)
 {
     for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
         if (strcmp(argv[i], "--misalignment") == 0)
-            return scan_misalignment(argc, argv);
+            return nc_command_run(&scan_misalignment, argc, argv);
     struct nc_scan_options scan = {.progress = true};
     static const char *const quotes[] = {"csv", "none", NULL};
     const char *words_path = NULL, *format = NULL;
@@ -226,4 +226,5 @@ static int run(int argc, char **argv)
     return status;
 }
 
-const struct nc_command nc_command_scan = {"scan", "how rare negation is in captions", run};
+static const struct nc_command *const kinds[] = {&scan_misalignment, NULL};
+const struct nc_command nc_command_scan = {"scan", "how rare negation is in captions", run, kinds};

@@ -207,7 +207,7 @@ static int measure(struct request *r, bool asks)
     return status;
 }
 
-int scan_misalignment(int argc, char **argv)
+static int run(int argc, char **argv)
 {
     struct request r = {.device = "cpu", .seed = 42};
     nc_chat_defaults(&r.chat);
@@ -258,3 +258,6 @@ int scan_misalignment(int argc, char **argv)
     nc_arguments_free(&arguments, options);
     return status;
 }
+
+const struct nc_command scan_misalignment = {
+    "scan --misalignment", "whether pictures prefer captions without their negation", run};

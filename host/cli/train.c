@@ -93,7 +93,8 @@ static int run(int argc, char **argv)
     size_t device_number = SIZE_MAX;
     bool json = false;
     const struct nc_option table[] = {
-        {"--config", "FILE|PRESET", "the recipe (default: default)", NC_OPTION_STRING, &source},
+        {"--config", "FILE|PRESET", "the recipe (default: default)", NC_OPTION_STRING, &source,
+         .offered = nc_config_presets()},
         {"--model", "DIR", "Hugging Face folder of the CLIP to start from", NC_OPTION_STRING,
          &options.model_folder, .required = true},
         {"--captions", "FILE", "COCO caption JSON, or JSONL with image and caption",

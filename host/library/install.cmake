@@ -27,6 +27,11 @@ if(NCLIP_WITH_CUDA)
 endif()
 configure_file(host/library/nclip.pc.in ${CMAKE_CURRENT_BINARY_DIR}/nclip.pc @ONLY)
 
-install(TARGETS nclip nclip_core nclip_shared)
-install(FILES include/public/nclip/nclip.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/nclip)
-install(FILES ${CMAKE_CURRENT_BINARY_DIR}/nclip.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+# Which package of third_party/package.cmake a file is in.
+install(TARGETS nclip RUNTIME COMPONENT program)
+install(TARGETS nclip_shared LIBRARY COMPONENT library NAMELINK_COMPONENT development)
+install(TARGETS nclip_core ARCHIVE COMPONENT development)
+install(FILES include/public/nclip/nclip.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/nclip
+    COMPONENT development)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/nclip.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig
+    COMPONENT development)

@@ -27,13 +27,25 @@
 #include <stddef.h>
 
 struct nc_command {
-    const char *name;
+    const char *name;                  /* of a kind its whole name: "generate vqa" */
     const char *summary;               /* one line of `nclip --help` */
     int (*run)(int argc, char **argv); /* returns an enum nc_status */
+    /* What may follow the name and has options of its own, as in `nclip generate vqa`; NULL, or
+     * ends with NULL. */
+    const struct nc_command *const *kinds;
 };
 
 /* Every command, in the order of `nclip --help`; ends with NULL (host/cli/commands.c). */
 extern const struct nc_command *const nc_commands[];
+
+const struct nc_command *nc_command_find(const char *name); /* NULL: there is none */
+
+/* argv[1] may name a kind, which then runs with what follows. argv[0] is replaced by the name of
+ * what runs. */
+int nc_command_run(const struct nc_command *command, int argc, char **argv);
+
+const struct nc_command *nc_command_kind(const struct nc_command *command, const char *word);
+const char *nc_command_last_word(const struct nc_command *command); /* "vqa" of "generate vqa" */
 
 enum nc_option_kind {
     NC_OPTION_STRING, /* target: const char ** */
@@ -49,7 +61,11 @@ struct nc_string_list {
 };
 
 /* --help adds the choices in brackets and "(required)" to `help`; a default belongs into `help`:
- * "captions computed at once (default: all)". At most 64 options a command. */
+ * "captions computed at once (default: all)". At most 64 options a command.
+ *
+ * A shell completes a value from its choices or by the words of `value`, which "|" or "=" part:
+ * FILE, JSON, LIST, TAR and X.npy stand for files, DIR, STORE and RUN for folders
+ * (host/cli/help_shells.c). */
 struct nc_option {
     const char *name;  /* "--model" */
     const char *value; /* what stands for the value in help: "DIR"; NULL for a flag */
@@ -58,6 +74,7 @@ struct nc_option {
     void *target; /* keeps its default when the option is absent */
     bool required;
     const char *const *choices; /* NULL, or the allowed strings, ending with NULL */
+    const char *const *offered; /* NULL, or what a shell offers beside other values, as a preset */
 };
 
 struct nc_help {
@@ -65,6 +82,9 @@ struct nc_help {
     const char *purpose;  /* a paragraph; is wrapped at 80 columns, newlines are kept */
     const char *examples; /* lines to copy, or NULL */
     size_t positional_least, positional_most;
+    const char *const
+        *choices; /* what the first positional may be, ending with NULL; or NULL: a file */
+    const struct nc_command *const *kinds; /* that the help lists, or NULL */
 };
 
 struct nc_arguments {
@@ -76,7 +96,8 @@ struct nc_arguments {
 
 /* Accepts "--name value" and "--name=value"; "--" ends the options; "-" is a positional; a value
  * that starts with "--" must be joined by "=". The last of a repeated option counts. --help (or
- * -h) anywhere prints the help and looks at nothing else. All errors are NC_USAGE, one sentence
+ * -h) anywhere prints the help and looks at nothing else; --help=man, =bash, =zsh and =fish print
+ * it for a manual page or a shell (host/cli/help.h). All errors are NC_USAGE, one sentence
  * each: an unknown option names the nearest known one. When it fails or shows the help, nothing
  * needs to be freed (nc_arguments_free is then harmless). */
 int nc_options_parse(const struct nc_help *help, const struct nc_option *options, int argc,

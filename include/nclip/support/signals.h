@@ -5,10 +5,10 @@
  *     while (... && !nc_signals_stop()) ...
  *     nc_signals_release();
  *
- * A second SIGINT does what it does by default: someone sits there and does not want to wait. SIGTERM
- * and SIGUSR1 may come as often as they like: SLURM sends SIGTERM twice for one scancel, and once
- * more to the ranks that are left when the first has ended, and where the end must not wait there is
- * SIGKILL. One catch at a time. */
+ * A second SIGINT does what it does by default: someone sits there and does not want to wait.
+ * SIGTERM and SIGUSR1 may come as often as they like: SLURM sends SIGTERM twice for one scancel,
+ * and once more to the ranks that are left when the first has ended, and where the end must not
+ * wait there is SIGKILL. One catch at a time. */
 #ifndef NCLIP_SUPPORT_SIGNALS_H
 #define NCLIP_SUPPORT_SIGNALS_H
 
