@@ -14,7 +14,7 @@ mpi_packages=
 sh third_party/install.sh dpkg-dev $mpi_packages
 cmake -S . -B build-package -DCMAKE_BUILD_TYPE=Release -DCMAKE_INSTALL_PREFIX=/usr \
     -DNCLIP_NATIVE=OFF -DNCLIP_TESTS=OFF -DNCLIP_CUDA="${NCLIP_CUDA:-OFF}" -DNCLIP_MPI="$mpi"
-cmake --build build-package --parallel "$(nproc)" --target nclip nclip_shared nclip_core pages
+cmake --build build-package --parallel "$(sh third_party/jobs.sh)" --target nclip nclip_shared nclip_core pages
 (cd build-package && cpack -B "$target")
 rm -rf "$target/_CPack_Packages"
 ls -l "$target"/*.deb
