@@ -1,5 +1,7 @@
 #include "completion.h"
 
+#include "help.h"
+
 #include "nclip/cli/command.h"
 #include "nclip/support/error.h"
 
@@ -47,17 +49,6 @@ static void print_names(void)
 {
     for (size_t i = 0; nc_commands[i]; i++)
         printf("%s ", nc_commands[i]->name);
-}
-
-/* In single quotes; `escaped` stands for one, and `special` get a backslash. */
-static void print_quoted(const char *text, const char *escaped, char special)
-{
-    for (; *text; text++) {
-        if (*text == '\'')
-            fputs(escaped, stdout);
-        else
-            printf(*text == special ? "\\%c" : "%c", *text);
-    }
 }
 
 static int print_bash(void)
@@ -120,7 +111,7 @@ static int print_bash(void)
 static void print_zsh_entry(const char *name, const char *summary)
 {
     printf("'%s:", name);
-    print_quoted(summary, "'\\''", '\\');
+    nc_help_print_quoted(summary, "'\\''", "\\");
     fputs("' ", stdout);
 }
 
@@ -190,7 +181,7 @@ static int print_zsh(void)
 static void print_fish_entry(const char *condition, const char *name, const char *summary)
 {
     printf("complete -c nclip -n '%s' -a '%s' -d '", condition, name);
-    print_quoted(summary, "\\'", '\\');
+    nc_help_print_quoted(summary, "\\'", "\\");
     puts("'");
 }
 

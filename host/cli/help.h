@@ -33,6 +33,10 @@ void nc_help_wrap(FILE *out, const char *text, size_t indent, size_t column);
 /* Lines to copy, two spaces before each. */
 void nc_help_print_examples(FILE *out, const char *examples);
 
+/* A shell's string between single quotes: `quote` stands for one of these, `special` are the bytes
+ * that get a backslash, and a newline becomes a space. */
+void nc_help_print_quoted(const char *text, const char *quote, const char *special);
+
 /* roff: sets `text` so that nothing in it is taken for a request, and every - can be copied. */
 void nc_man_text(const char *text, size_t length);
 void nc_man_prose(const char *text);   /* paragraphs; indented lines are kept as they are */

@@ -48,12 +48,11 @@ static void print_words(const char *const *words, const char *separator)
         printf("%s%s", i ? separator : "", words[i]);
 }
 
-/* Inside single quotes, where `end` stands for a single quote; `special` get a backslash. */
-static void print_quoted(const char *text, const char *end, const char *special)
+void nc_help_print_quoted(const char *text, const char *quote, const char *special)
 {
     for (; *text; text++) {
         if (*text == '\'')
-            fputs(end, stdout);
+            fputs(quote, stdout);
         else if (*text == '\n')
             putchar(' ');
         else
@@ -96,7 +95,7 @@ static void print_zsh_value(const struct nc_option *option)
 {
     enum value value = value_of(option);
     putchar(':');
-    print_quoted(option->value, "'\\''", ":\\");
+    nc_help_print_quoted(option->value, "'\\''", ":\\");
     if (value == VALUE_WORDS) {
         printf(":(");
         print_words(option->choices, " ");
@@ -120,7 +119,7 @@ void nc_help_print_zsh(const char *command, const struct nc_help *help,
         bool takes = value_of(option) != VALUE_NONE;
         printf("            '%s%s%s[", option->kind == NC_OPTION_LIST ? "*" : "", option->name,
                takes ? "=" : "");
-        print_quoted(option->help, "'\\''", "[]:\\");
+        nc_help_print_quoted(option->help, "'\\''", "[]:\\");
         putchar(']');
         if (takes)
             print_zsh_value(option);
@@ -170,7 +169,7 @@ void nc_help_print_fish(const char *command, const struct nc_help *help,
             break;
         }
         printf(" -d '");
-        print_quoted(option->help, "\\'", "\\");
+        nc_help_print_quoted(option->help, "\\'", "\\");
         printf("'\n");
         if (option == &nc_help_option)
             break;
