@@ -1,7 +1,7 @@
 #!/bin/sh
-# nclip on every kind of machine that can be had here: README's two commands in bare roots of Debian, all
-# tests with the processor held down to what older ones have, and unit and golden tests for aarch64.
-#   sh tests/fresh/all.sh [bookworm] [trixie] [v3] [v2] [aarch64]        (all, when none is named)
+# nclip on every kind of machine that can be had here: README's two commands in bare roots of Debian, its
+# packages made and used there, all tests with the processor held down to what older ones have, and unit and golden tests for aarch64.
+#   sh tests/fresh/all.sh [bookworm] [trixie] [packages] [v3] [v2] [aarch64]        (all, when none is named)
 # Ends with the rows of README's table. Takes an hour or more on two cores; exit code 0 when nothing failed.
 set -eu
 cd "$(dirname "$0")/../.."
@@ -33,13 +33,17 @@ held_down() { # level, oneDNN's name of it
     [ $result = ok ] || { echo "$log ends with:" && tail -n 60 "$log" && return 1; }
 }
 
-[ $# -gt 0 ] || set -- bookworm trixie v3 v2 aarch64
+[ $# -gt 0 ] || set -- bookworm trixie packages v3 v2 aarch64
 for part in "$@"; do
     case $part in
     aarch64) try sh tests/fresh/aarch64.sh ;;
     v4) try held_down v4 AVX512_CORE ;;
     v3) try held_down v3 AVX2 ;;
     v2) try held_down v2 SSE41 ;;
+    packages)
+        try sh tests/fresh/package.sh bookworm
+        try sh tests/fresh/package.sh trixie
+        ;;
     *) try sh tests/fresh/run.sh "$part" ;;
     esac
 done
@@ -51,7 +55,8 @@ awk -v when="$(date +%Y-%m-%d)" '
         where["bookworm"] = "bare Debian 12"; where["trixie"] = "bare Debian 13"
         where["v3"] = "held down to AVX2"; where["v2"] = "held down to SSE4.1"
         where["aarch64"] = "aarch64 under qemu"
-        what["quickstart"] = "quick start"; what["rights"] = "what a user without rights is told"
+        what["quickstart"] = "quick start"; what["package"] = "packages, made in one and used in another"
+         what["rights"] = "what a user without rights is told"
     }
     /^SKIPPED/ { sub(/^SKIPPED: /, ""); place = $0; sub(/:.*/, "", place); sub(/^[^:]*: /, "")
         printf "| %s | | skipped: %s | %s |\n", place in where ? where[place] : place, $0, when; next }
