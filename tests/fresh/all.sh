@@ -1,6 +1,7 @@
 #!/bin/sh
 # nclip on every kind of machine that can be had here: README's two commands in bare roots of Debian, its
-# packages made and used there, all tests with the processor held down to what older ones have, and unit and golden tests for aarch64.
+# packages made and used there, all tests with the processor held down to what older ones have, and unit and
+# golden tests for aarch64.
 #   sh tests/fresh/all.sh [bookworm] [trixie] [packages] [v3] [v2] [aarch64]        (all, when none is named)
 # Ends with the rows of README's table. Takes an hour or more on two cores; exit code 0 when nothing failed.
 set -eu
