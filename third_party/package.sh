@@ -11,7 +11,7 @@ mpi=${NCLIP_MPI:-ON}
 mpi_packages=
 [ "$mpi" = OFF ] || mpi_packages="libopenmpi-dev"
 # shellcheck disable=SC2086
-sh third_party/install.sh dpkg-dev $mpi_packages
+sh third_party/install.sh dpkg-dev file $mpi_packages
 cmake -S . -B build-package -DCMAKE_BUILD_TYPE=Release -DCMAKE_INSTALL_PREFIX=/usr \
     -DNCLIP_NATIVE=OFF -DNCLIP_TESTS=OFF -DNCLIP_CUDA="${NCLIP_CUDA:-OFF}" -DNCLIP_MPI="$mpi"
 cmake --build build-package --parallel "$(sh third_party/jobs.sh)" --target nclip nclip_shared nclip_core pages

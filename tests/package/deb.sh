@@ -4,8 +4,8 @@
 set -eu
 folder=$2
 build=$3
-for program in cpack dpkg-deb dpkg-shlibdeps objdump; do
-    command -v $program >/dev/null || { echo "SKIPPED: $program is not here (Debian: cmake, dpkg-dev)" && exit 77; }
+for program in cpack dpkg-deb dpkg-shlibdeps file objdump; do
+    command -v $program >/dev/null || { echo "SKIPPED: $program is not here (Debian: cmake, dpkg-dev, file)" && exit 77; }
 done
 dpkg-query --search "$(command -v cpack)" >/dev/null 2>&1 ||
     { echo "SKIPPED: the packages of this machine are not Debian's" && exit 77; }
