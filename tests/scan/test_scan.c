@@ -1,7 +1,9 @@
-#include "../support/temporary_folder.h"
+/* Scanning files of every format, plain and packed, cut anywhere and hostile. */
+#include "scanning.h"
+
 #include "nclip/support/error.h"
-#include "nclip/support/interval.h"
-#include "nclip/scan/scan.h"
+#include "nclip/support/files.h"
+#include "support/temporary_folder.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -27,31 +29,6 @@ static const struct {
      "a face \xf0\x9f\x98\x80 without a smile"},
 };
 enum { CAPTIONS = sizeof captions / sizeof *captions, NEGATED = 5 };
-
-static struct nc_negation_list *words;
-
-static char *path_of(const char *folder, const char *name)
-{
-    char *path = nc_path_join(folder, name);
-    assert_non_null(path);
-    return path;
-}
-
-/* Without nc_file_write()'s wait for the disk: there are thousands. */
-static void rewrite(const char *path, const char *bytes, size_t size)
-{
-    FILE *file = fopen(path, "wb");
-    assert_non_null(file);
-    assert_int_equal(fwrite(bytes, 1, size, file), size);
-    assert_int_equal(fclose(file), 0);
-}
-
-static char *write_bytes(const char *folder, const char *name, const char *bytes, size_t size)
-{
-    char *path = path_of(folder, name);
-    rewrite(path, bytes, size);
-    return path;
-}
 
 struct buffer {
     char *bytes;
@@ -142,17 +119,6 @@ static void write_format(int format, struct buffer *buffer)
     fclose(out);
 }
 
-static struct nc_scan_result scan(const char *path, const struct nc_scan_options *given)
-{
-    struct nc_scan_options options = *given;
-    struct nc_scan_result result;
-    if (!options.words)
-        options.words = words;
-    if (nc_scan(&path, 1, &options, &result) != NC_OK)
-        fail_msg("%s", nc_error_message());
-    return result;
-}
-
 static uint64_t count_of(const struct nc_scan_result *result, const char *word)
 {
     for (size_t i = 0; i < nc_negation_list_count(words); i++)
@@ -241,18 +207,6 @@ static char *write_packed(const char *folder, const char *name, bool zstd, const
     free(packed);
     *packed_size = used;
     return path;
-}
-
-static void refuses(const char *path, const struct nc_scan_options *given, int expected,
-                    const char *part)
-{
-    struct nc_scan_options options = *given;
-    struct nc_scan_result result;
-    options.words = words;
-    int status = nc_scan(&path, 1, &options, &result);
-    if (status != expected || !strstr(nc_error_message(), part))
-        fail_msg("%s: status %d, not %d; \"%s\" is not in: %s", path, status, expected, part,
-                 nc_error_message());
 }
 
 static void reads_packed_files_and_refuses_cut_ones(void **state)
@@ -473,81 +427,6 @@ static void refuses_hostile_files(void **state)
     temporary_folder_remove(folder);
 }
 
-/* The first file at fault is named, and a folder is read in the order of names. */
-static void folders_and_many_files(void **state)
-{
-    (void)state;
-    char *folder = temporary_folder_create(), name[64];
-    for (int i = 0; i < 40; i++) {
-        snprintf(name, sizeof name, "%02d.txt", i);
-        free(write_bytes(folder, name, "no dog\na cat\n", 13));
-    }
-    free(write_bytes(folder, "picture.jpg", "no", 2));
-    free(write_bytes(folder, ".hidden.txt", "no", 2));
-    char *first = NULL;
-    for (size_t threads = 1; threads < 9; threads++) {
-        struct nc_scan_options options = {.threads = threads, .examples = 4, .seed = 7};
-        struct nc_scan_result result = scan(folder, &options);
-        assert_int_equal(result.captions, 80);
-        assert_int_equal(result.negated, 40);
-        assert_int_equal(result.files, 40);
-        char found[256];
-        snprintf(found, sizeof found, "%s %s %s %s", result.examples[0].file,
-                 result.examples[1].file, result.examples[2].file, result.examples[3].file);
-        if (!first)
-            first = strdup(found);
-        assert_string_equal(found, first);
-        nc_scan_result_free(&result);
-    }
-    struct nc_scan_options other = {.examples = 4, .seed = 8};
-    struct nc_scan_result result = scan(folder, &other);
-    char found[256];
-    snprintf(found, sizeof found, "%s %s %s %s", result.examples[0].file, result.examples[1].file,
-             result.examples[2].file, result.examples[3].file);
-    assert_string_not_equal(found, first);
-    nc_scan_result_free(&result);
-    free(first);
-    /* The first one takes longest to fail. */
-    char *slow = malloc(1 << 22);
-    memset(slow, ' ', 1 << 22);
-    slow[0] = '{';
-    free(write_bytes(folder, "03.json", slow, 1 << 22));
-    free(slow);
-    free(write_bytes(folder, "17.json", "{", 1));
-    free(write_bytes(folder, "35.json", "{", 1));
-    for (size_t threads = 1; threads < 9; threads++)
-        refuses(folder, &(struct nc_scan_options){.threads = threads}, NC_BAD_INPUT, "03.json");
-    temporary_folder_remove(folder);
-}
-
-/* From all of a file, each caption as likely as any other: the mean place of many is the middle. */
-static void examples_come_from_everywhere(void **state)
-{
-    (void)state;
-    char *folder = temporary_folder_create();
-    struct buffer buffer;
-    begin(&buffer);
-    for (int i = 0; i < 4000; i++)
-        fprintf(buffer.file, "no dog %06d\n", i);
-    fclose(buffer.file);
-    char *path = write_bytes(folder, "a.txt", buffer.bytes, buffer.size);
-    double sum = 0;
-    for (uint64_t seed = 0; seed < 10; seed++) {
-        struct nc_scan_options options = {.examples = 40, .seed = seed};
-        struct nc_scan_result result = scan(path, &options);
-        assert_int_equal(result.example_count, 40);
-        for (size_t i = 0; i < 40; i++) {
-            sum += (double)result.examples[i].offset / (double)buffer.size / 400;
-            assert_true(!i || result.examples[i].offset > result.examples[i - 1].offset);
-        }
-        nc_scan_result_free(&result);
-    }
-    assert_float_equal(sum, 0.5, 0.06); /* four standard deviations */
-    free(path);
-    free(buffer.bytes);
-    temporary_folder_remove(folder);
-}
-
 static void lists_of_words_are_replaced(void **state)
 {
     (void)state;
@@ -621,39 +500,6 @@ static void both_searches_agree(void **state)
     assert_true(found > 1000);
 }
 
-/* Values of R's prop.test(correct = FALSE). */
-static void intervals(void **state)
-{
-    (void)state;
-    static const struct {
-        uint64_t count, n;
-        double low, high;
-    } cases[] = {{0, 10, 0, 0.2775328},
-                 {5, 10, 0.2365931, 0.7634069},
-                 {10, 10, 0.7224672, 1},
-                 {0, 0, 0, 1},
-                 {704, 100000, 0.006539856, 0.007578109}};
-    for (size_t i = 0; i < 5; i++) {
-        double low, high;
-        nc_interval_wilson(cases[i].count, cases[i].n, &low, &high);
-        assert_float_equal(low, cases[i].low, 1e-6);
-        assert_float_equal(high, cases[i].high, 1e-6);
-    }
-}
-
-static int load_words(void **state)
-{
-    (void)state;
-    return nc_negation_list_load(NULL, &words);
-}
-
-static int free_words(void **state)
-{
-    (void)state;
-    nc_negation_list_free(words);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -662,11 +508,8 @@ int main(void)
         cmocka_unit_test(refuses_json_and_tars_that_break_off),
         cmocka_unit_test(looks_into_the_right_member),
         cmocka_unit_test(refuses_hostile_files),
-        cmocka_unit_test(folders_and_many_files),
-        cmocka_unit_test(examples_come_from_everywhere),
         cmocka_unit_test(lists_of_words_are_replaced),
         cmocka_unit_test(both_searches_agree),
-        cmocka_unit_test(intervals),
     };
-    return cmocka_run_group_tests(tests, load_words, free_words);
+    return cmocka_run_group_tests(tests, scanning_begin, scanning_end);
 }
