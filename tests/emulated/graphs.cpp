@@ -1,0 +1,99 @@
+/* CUDA graphs on the emulated GPU: a capture keeps the work that is enqueued meanwhile. */
+#include "emulated/queues.h"
+
+#include <algorithm>
+
+using namespace nc_emulated;
+
+struct nc_emulated_graph_exec {
+    std::shared_ptr<std::vector<work>> nodes;
+};
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode)
+{
+    locked hold(lock);
+    (void)mode;
+    if (!stream || stream->queue_of->captured_in)
+        return failed(cudaErrorStreamCaptureUnsupported);
+    nc_emulated_graph *graph = new nc_emulated_graph{{}, stream, false};
+    stream->queue_of->captured_in = graph;
+    captures.push_back(graph);
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *out)
+{
+    locked hold(lock);
+    *out = nullptr;
+    nc_emulated_graph *graph = stream ? stream->queue_of->captured_in : nullptr;
+    if (!graph || graph->origin != stream)
+        return failed(cudaErrorInvalidValue);
+    cudaError_t error = graph->invalid ? cudaErrorStreamCaptureInvalidated : cudaSuccess;
+    for (const auto &q : queues)
+        if (q->captured_in == graph) {
+            if (!q->joined && error == cudaSuccess)
+                error = cudaErrorStreamCaptureUnjoined;
+            q->captured_in = nullptr;
+            q->joined = true;
+        }
+    captures.erase(std::find(captures.begin(), captures.end(), graph));
+    if (error != cudaSuccess) {
+        delete graph;
+        return failed(error);
+    }
+    *out = graph;
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus *status)
+{
+    locked hold(lock);
+    nc_emulated_graph *graph = queue_of(stream)->captured_in;
+    *status = !graph           ? cudaStreamCaptureStatusNone
+              : graph->invalid ? cudaStreamCaptureStatusInvalidated
+                               : cudaStreamCaptureStatusActive;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t *nodes, size_t *count)
+{
+    if (nodes)
+        return failed(cudaErrorInvalidValue);
+    *count = graph->nodes.size();
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t *exec, cudaGraph_t graph, unsigned long long flags)
+{
+    (void)flags;
+    *exec = new nc_emulated_graph_exec{std::make_shared<std::vector<work>>(graph->nodes)};
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphUpload(cudaGraphExec_t exec, cudaStream_t stream)
+{
+    (void)exec;
+    (void)stream;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream)
+{
+    std::shared_ptr<std::vector<work>> nodes = exec->nodes;
+    return nc_emulated_enqueue(stream, [nodes] {
+        for (const work &node : *nodes)
+            node();
+    });
+}
+
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec)
+{
+    delete exec;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphDestroy(cudaGraph_t graph)
+{
+    delete graph;
+    return cudaSuccess;
+}
