@@ -7,22 +7,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct caption_output {
+struct nc_caption_output {
     struct nc_writer *writer;
     size_t annotations, pictures;
 };
 
-int caption_output_create(const char *path, struct caption_output **out)
+int nc_caption_output_create(const char *path, struct nc_caption_output **out)
 {
     *out = NULL;
-    struct caption_output *output = calloc(1, sizeof *output);
+    struct nc_caption_output *output = calloc(1, sizeof *output);
     if (!output)
         return nc_error(NC_FAILED, "%s: no memory", path);
     int status = nc_writer_create(path, &output->writer);
     if (status == NC_OK)
         status = nc_writer_printf(output->writer, "{\"annotations\": [\n");
     if (status != NC_OK) {
-        caption_output_abort(output);
+        nc_caption_output_abort(output);
         return status;
     }
     *out = output;
@@ -60,7 +60,8 @@ static int no_memory(void)
     return nc_error(NC_FAILED, "no memory for a caption");
 }
 
-int caption_output_add(struct caption_output *output, const struct caption_annotation *annotation)
+int nc_caption_output_add(struct nc_caption_output *output,
+                          const struct nc_caption_annotation *annotation)
 {
     cJSON *root = cJSON_CreateObject();
     bool made = root && add_id(root, "id", annotation->id) &&
@@ -81,7 +82,8 @@ int caption_output_add(struct caption_output *output, const struct caption_annot
     return status;
 }
 
-int caption_output_add_picture(struct caption_output *output, const char *id, const char *file_name)
+int nc_caption_output_add_picture(struct nc_caption_output *output, const char *id,
+                                  const char *file_name)
 {
     char *number = print(make_id(id), true), *name = print(cJSON_CreateString(file_name), true);
     int status =
@@ -94,7 +96,7 @@ int caption_output_add_picture(struct caption_output *output, const char *id, co
     return status;
 }
 
-int caption_output_commit(struct caption_output *output)
+int nc_caption_output_commit(struct nc_caption_output *output)
 {
     int status = nc_writer_printf(output->writer, "%s\n]}\n",
                                   output->pictures ? "" : "\n],\n\"images\": [\n");
@@ -102,11 +104,11 @@ int caption_output_commit(struct caption_output *output)
         status = nc_writer_commit(output->writer);
         output->writer = NULL;
     }
-    caption_output_abort(output);
+    nc_caption_output_abort(output);
     return status;
 }
 
-void caption_output_abort(struct caption_output *output)
+void nc_caption_output_abort(struct nc_caption_output *output)
 {
     if (!output)
         return;

@@ -101,13 +101,13 @@ static const char *behind_label(const char *start, const char *end)
 
 static bool refuses(const char *text)
 {
-    const char *list = words_list("refusals");
+    const char *list = nc_words_list("refusals");
     while (*list) {
         size_t length = strcspn(list, "\n");
         if (length && list[0] == '^' && strncasecmp(text, list + 1, length - 1) == 0)
             return true;
-        if (length && list[0] != '^' && list[0] != '#' && length < WORD_LENGTH) {
-            char piece[WORD_LENGTH];
+        if (length && list[0] != '^' && list[0] != '#' && length < NC_WORD_LENGTH) {
+            char piece[NC_WORD_LENGTH];
             memcpy(piece, list, length);
             piece[length] = 0;
             if (strcasestr(text, piece))
@@ -179,19 +179,19 @@ static void drop_article(char *object)
 enum nc_quality nc_quality_object(const struct nc_synonyms *synonyms, const char *caption,
                                   const char *answer, bool cut, char **clean)
 {
-    struct words words;
+    struct nc_words words;
     enum nc_quality quality = clean_answer(answer, caption, cut, clean);
     if (quality != NC_QUALITY_GOOD)
         return quality;
     for (char *at = *clean; *at; at++)
         *at = (char)tolower((unsigned char)*at);
     drop_article(*clean);
-    words_split(*clean, &words);
+    nc_words_split(*clean, &words);
     if (words.count > OBJECT_WORDS || strpbrk(*clean, ",;:!?()/"))
         return NC_QUALITY_RUN_ON;
     bool thing = words.count > 0 && strpbrk(*clean, "abcdefghijklmnopqrstuvwxyz");
     for (size_t i = 0; i < words.count && thing; i++)
-        thing = !words_in(words_list("not_objects"), words.items[i].text);
+        thing = !nc_words_in(nc_words_list("not_objects"), words.items[i].text);
     if (!thing)
         return NC_QUALITY_NO_OBJECT;
     return nc_synonyms_mention(synonyms, caption, *clean) ? NC_QUALITY_MENTIONED : NC_QUALITY_GOOD;
@@ -205,7 +205,7 @@ enum nc_quality nc_quality_verdict(const char *answer, bool *absent)
                                  "possibly cannot can't unable tell but however\n";
     static const char *const denials[] = {"there is no ",  "there are no ", "there isn't ",
                                           "there aren't ", "there is not ", "there are not "};
-    struct words words;
+    struct nc_words words;
     bool yes = false, also_no = false, hedged = false;
     char *clean;
     *absent = false;
@@ -215,11 +215,11 @@ enum nc_quality nc_quality_verdict(const char *answer, bool *absent)
         free(clean);
         return quality;
     }
-    words_split(clean ? clean : "", &words);
+    nc_words_split(clean ? clean : "", &words);
     for (size_t i = 0; i < words.count; i++) {
         yes |= strcmp(words.items[i].text, "yes") == 0;
         also_no |= i > 0 && strcmp(words.items[i].text, "no") == 0;
-        hedged |= words_in(hedges, words.items[i].text);
+        hedged |= nc_words_in(hedges, words.items[i].text);
     }
     bool no = words.count && strcmp(words.items[0].text, "no") == 0;
     for (size_t i = 0; clean && i < sizeof denials / sizeof *denials; i++)
@@ -242,18 +242,18 @@ static size_t count_negations(const char *text)
     return count;
 }
 
-static bool between_all(const struct words *words, size_t first, size_t last, const char *list,
+static bool between_all(const struct nc_words *words, size_t first, size_t last, const char *list,
                         bool wanted)
 {
     for (size_t i = first; i < last; i++) {
-        if (words_in(list, words->items[i].text) != wanted)
+        if (nc_words_in(list, words->items[i].text) != wanted)
             return false;
     }
     return true;
 }
 
 /* Whether the negation word number `negation` denies the words first .. last. */
-static bool denies(const struct words *words, size_t negation, size_t first, size_t last)
+static bool denies(const struct nc_words *words, size_t negation, size_t first, size_t last)
 {
     static const char breaks[] = "and but only just with while because or\n";
     static const char copulas[] = "is are was were be being that which there currently clearly\n";
@@ -261,15 +261,15 @@ static bool denies(const struct words *words, size_t negation, size_t first, siz
     if (negation < first)
         return first - negation <= BEFORE && between_all(words, negation + 1, first, breaks, false);
     return negation > last && negation - last <= BEHIND &&
-           words_in(behind, words->items[negation].text) &&
+           nc_words_in(behind, words->items[negation].text) &&
            between_all(words, last + 1, negation, copulas, true);
 }
 
 static bool denies_object(const struct nc_synonyms *synonyms, const char *text,
-                          const struct words *words, const struct words *object)
+                          const struct nc_words *words, const struct nc_words *object)
 {
     size_t length = strlen(text);
-    for (size_t from = 0, first, last; words_find(synonyms, words, object, from, &first, &last);
+    for (size_t from = 0, first, last; nc_words_find(synonyms, words, object, from, &first, &last);
          from = first + 1) {
         struct nc_negation_match match = {0};
         size_t negation = 0;
@@ -284,20 +284,20 @@ static bool denies_object(const struct nc_synonyms *synonyms, const char *text,
 }
 
 /* Words with content in `from` whose root is in none of the others. */
-static void count_missing(const struct words *from, const struct words *const others[],
+static void count_missing(const struct nc_words *from, const struct nc_words *const others[],
                           size_t count, size_t *content, size_t *missing)
 {
-    const char *function_words = words_list("function_words");
+    const char *function_words = nc_words_list("function_words");
     *content = *missing = 0;
     for (size_t i = 0; i < from->count; i++) {
-        char root[WORD_LENGTH], other[WORD_LENGTH];
+        char root[NC_WORD_LENGTH], other[NC_WORD_LENGTH];
         bool found = false;
-        if (words_in(function_words, from->items[i].text))
+        if (nc_words_in(function_words, from->items[i].text))
             continue;
-        words_root(&from->items[i], root);
+        nc_words_root(&from->items[i], root);
         for (size_t k = 0; k < count && !found; k++) {
             for (size_t j = 0; j < others[k]->count && !found; j++) {
-                words_root(&others[k]->items[j], other);
+                nc_words_root(&others[k]->items[j], other);
                 found = strcmp(root, other) == 0;
             }
         }
@@ -320,16 +320,16 @@ enum nc_quality nc_quality_statement(const struct nc_synonyms *synonyms, const c
                                      const char *object, const char *also, const char *answer,
                                      bool cut, const struct nc_tokenizer *tokenizer, char **clean)
 {
-    struct words words, source, thing, more;
-    const struct words *allowed[] = {&source, &thing, &more}, *kept[] = {&words};
+    struct nc_words words, source, thing, more;
+    const struct nc_words *allowed[] = {&source, &thing, &more}, *kept[] = {&words};
     size_t content, missing;
     enum nc_quality quality = clean_answer(answer, caption ? caption : "", cut, clean);
     if (quality != NC_QUALITY_GOOD)
         return quality;
-    words_split(*clean, &words);
-    words_split(caption ? caption : "", &source);
-    words_split(object ? object : "", &thing);
-    words_split(also ? also : "", &more);
+    nc_words_split(*clean, &words);
+    nc_words_split(caption ? caption : "", &source);
+    nc_words_split(object ? object : "", &thing);
+    nc_words_split(also ? also : "", &more);
     if (words.count > source.count + more.count + MORE_WORDS)
         return NC_QUALITY_RUN_ON;
     if (count_negations(*clean) <= count_negations(caption ? caption : ""))

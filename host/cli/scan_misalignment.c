@@ -186,7 +186,7 @@ static int measure(struct request *r, bool asks)
     struct nc_misalignment result = {0};
     int status = open_all(r, asks, &o);
     struct misalignment_judge judge = {.chat = o.chat, .images = o.images, .top_p = 1};
-    struct nc_misalignment_judge vision = {misalignment_judge_ask, &judge};
+    struct nc_misalignment_judge vision = {nc_misalignment_judge_ask, &judge};
     if (status == NC_OK && asks) {
         judge.prompt = nc_prompts_choose(&o.prompts, "check", NULL, 0, 0);
         judge.seed = r->seed;

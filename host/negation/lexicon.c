@@ -372,27 +372,27 @@ struct vqa_word_list {
     }
 
 static const struct vqa_word_list lists[] = {
-    [VQA_PREPOSITION] = LIST(prepositions),
-    [VQA_DETERMINER] = LIST(determiners),
-    [VQA_ADVERB] = LIST(adverbs),
-    [VQA_ADJECTIVE] = LIST(adjectives),
-    [VQA_PARTICIPLE] = LIST(participles),
-    [VQA_NOUN_IN_ING] = LIST(nominal_ing),
-    [VQA_COMPOUND_ING] = LIST(ing_of_compounds),
-    [VQA_COMPOUND_NOUN] = LIST(compound_nouns),
-    [VQA_VERB] = LIST(base_verbs),
-    [VQA_MASS_NOUN] = LIST(mass_nouns),
-    [VQA_PLURAL_NOUN] = LIST(plural_nouns),
-    [VQA_SINGULAR_IN_S] = LIST(singular_s),
-    [VQA_COMPOUND_MODIFIER] = LIST(compound_modifiers),
-    [VQA_COMPOUND_HEAD] = LIST(compound_heads),
-    [VQA_NOUN_ADJECTIVE] = LIST(noun_adjectives),
-    [VQA_NO_ADVERB] = LIST(not_adverbs),
-    [VQA_COUNT] = LIST(counts),
-    [VQA_AMOUNT] = LIST(amounts),
+    [NC_PREPOSITION] = LIST(prepositions),
+    [NC_DETERMINER] = LIST(determiners),
+    [NC_ADVERB] = LIST(adverbs),
+    [NC_ADJECTIVE] = LIST(adjectives),
+    [NC_PARTICIPLE] = LIST(participles),
+    [NC_NOUN_IN_ING] = LIST(nominal_ing),
+    [NC_COMPOUND_ING] = LIST(ing_of_compounds),
+    [NC_COMPOUND_NOUN] = LIST(compound_nouns),
+    [NC_VERB] = LIST(base_verbs),
+    [NC_MASS_NOUN] = LIST(mass_nouns),
+    [NC_PLURAL_NOUN] = LIST(plural_nouns),
+    [NC_SINGULAR_IN_S] = LIST(singular_s),
+    [NC_COMPOUND_MODIFIER] = LIST(compound_modifiers),
+    [NC_COMPOUND_HEAD] = LIST(compound_heads),
+    [NC_NOUN_ADJECTIVE] = LIST(noun_adjectives),
+    [NC_NO_ADVERB] = LIST(not_adverbs),
+    [NC_COUNT_WORD] = LIST(counts),
+    [NC_AMOUNT_WORD] = LIST(amounts),
 };
 
-const char *const *vqa_lexicon_words(enum vqa_class class, size_t *count)
+const char *const *nc_lexicon_words(enum nc_word_class class, size_t *count)
 {
     *count = lists[class].count;
     return lists[class].words;
@@ -403,7 +403,7 @@ static int compare(const void *key, const void *entry)
     return strcmp(key, *(const char *const *)entry);
 }
 
-bool vqa_is(const char *word, enum vqa_class class)
+bool nc_word_is(const char *word, enum nc_word_class class)
 {
     return bsearch(word, lists[class].words, lists[class].count, sizeof *lists[class].words,
                    compare) != NULL;
@@ -415,20 +415,20 @@ static bool ends_in(const char *word, const char *ending, size_t stem)
     return length >= stem + tail && strcmp(word + length - tail, ending) == 0;
 }
 
-bool vqa_is_ing(const char *word)
+bool nc_word_is_ing(const char *word)
 {
-    return ends_in(word, "ing", 2) && !vqa_is(word, VQA_NOUN_IN_ING) &&
-           !vqa_is(word, VQA_PREPOSITION);
+    return ends_in(word, "ing", 2) && !nc_word_is(word, NC_NOUN_IN_ING) &&
+           !nc_word_is(word, NC_PREPOSITION);
 }
 
-bool vqa_is_compound(const char *word, const char *next)
+bool nc_word_is_compound(const char *word, const char *next)
 {
-    return vqa_is(word, VQA_COMPOUND_ING) && vqa_is(next, VQA_COMPOUND_NOUN);
+    return nc_word_is(word, NC_COMPOUND_ING) && nc_word_is(next, NC_COMPOUND_NOUN);
 }
 
-bool vqa_is_participle(const char *word)
+bool nc_word_is_participle(const char *word)
 {
-    return vqa_is(word, VQA_PARTICIPLE) ||
+    return nc_word_is(word, NC_PARTICIPLE) ||
            (ends_in(word, "ed", 2) && !ends_in(word, "eed", 1) && strcmp(word, "shed") != 0);
 }
 
@@ -448,11 +448,11 @@ static bool is_comparative(const char *word)
     size_t stem = length - tail;
     memcpy(base, word, stem);
     base[stem] = 0;
-    if (vqa_is(base, VQA_ADJECTIVE))
+    if (nc_word_is(base, NC_ADJECTIVE))
         return true;
     base[stem] = 'e';
     base[stem + 1] = 0;
-    if (vqa_is(base, VQA_ADJECTIVE))
+    if (nc_word_is(base, NC_ADJECTIVE))
         return true;
     base[stem] = 0;
     if (base[stem - 1] == 'i')
@@ -461,15 +461,15 @@ static bool is_comparative(const char *word)
         base[stem - 1] = 0;
     else
         return false;
-    return vqa_is(base, VQA_ADJECTIVE);
+    return nc_word_is(base, NC_ADJECTIVE);
 }
 
-bool vqa_is_adjective(const char *word)
+bool nc_word_is_adjective(const char *word)
 {
-    return vqa_is(word, VQA_ADJECTIVE) || is_comparative(word);
+    return nc_word_is(word, NC_ADJECTIVE) || is_comparative(word);
 }
 
-bool vqa_looks_adjective(const char *word)
+bool nc_word_looks_adjective(const char *word)
 {
     static const char *const endings[] = {"ional", "ical", "ive",  "ous", "ful", "less", "ible",
                                           "able",  "onal", "ular", "ese", "ish", "like", "proof"};
@@ -485,21 +485,22 @@ bool vqa_looks_adjective(const char *word)
     return false;
 }
 
-bool vqa_is_adverb(const char *word)
+bool nc_word_is_adverb(const char *word)
 {
-    return vqa_is(word, VQA_ADVERB) ||
-           (ends_in(word, "ly", 3) && !vqa_is(word, VQA_NO_ADVERB) && !vqa_is_adjective(word));
+    return nc_word_is(word, NC_ADVERB) ||
+           (ends_in(word, "ly", 3) && !nc_word_is(word, NC_NO_ADVERB) &&
+            !nc_word_is_adjective(word));
 }
 
-bool vqa_is_plural(const char *word)
+bool nc_word_is_plural(const char *word)
 {
-    if (vqa_is(word, VQA_PLURAL_NOUN))
+    if (nc_word_is(word, NC_PLURAL_NOUN))
         return true;
     return ends_in(word, "s", 2) && !ends_in(word, "ss", 0) && !ends_in(word, "us", 0) &&
-           !ends_in(word, "'s", 0) && !vqa_is(word, VQA_SINGULAR_IN_S);
+           !ends_in(word, "'s", 0) && !nc_word_is(word, NC_SINGULAR_IN_S);
 }
 
-bool vqa_is_number(const char *word)
+bool nc_word_is_number(const char *word)
 {
     static const char *const numbers[] = {"two",   "three", "four", "five",   "six",   "seven",
                                           "eight", "nine",  "ten",  "eleven", "twelve"};

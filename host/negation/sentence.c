@@ -28,7 +28,7 @@ static bool ends(const char *word, size_t length, const char *ending)
 
 /* Maps singular and plural to the plural without its s: "puppie", "sandwiche", "potatoe", "dog".
  * What it cannot know (men, knives) is in the list of synonyms. */
-static void make_stem(const char *word, char stem[WORD_LENGTH])
+static void make_stem(const char *word, char stem[NC_WORD_LENGTH])
 {
     static const char *const with_e[] = {"ch", "sh", "ss", "us", "x", "z", "o"};
     size_t length = strlen(word);
@@ -39,7 +39,7 @@ static void make_stem(const char *word, char stem[WORD_LENGTH])
         !ends(word, length, "us") && !ends(word, length, "is"))
         stem[--length] = 0;
     if (ends(stem, length, "y") && !strchr("aeiou", stem[length - 2])) {
-        memcpy(stem + length - 1, "ie", 3); /* there is room: see words_split() */
+        memcpy(stem + length - 1, "ie", 3); /* there is room: see nc_words_split() */
         return;
     }
     for (size_t i = 0; i < sizeof with_e / sizeof *with_e; i++) {
@@ -50,7 +50,7 @@ static void make_stem(const char *word, char stem[WORD_LENGTH])
     }
 }
 
-void words_root(const struct word *word, char root[WORD_LENGTH])
+void nc_words_root(const struct nc_word *word, char root[NC_WORD_LENGTH])
 {
     static const char *const endings[] = {"ing", "ed", "e"};
     size_t length = strlen(word->stem);
@@ -66,17 +66,17 @@ void words_root(const struct word *word, char root[WORD_LENGTH])
         root[length - 1] = 0;
 }
 
-void words_split(const char *text, struct words *words)
+void nc_words_split(const char *text, struct nc_words *words)
 {
     words->count = 0;
-    for (size_t at = 0; text[at] && words->count < WORD_MOST;) {
+    for (size_t at = 0; text[at] && words->count < NC_WORD_MOST;) {
         const unsigned char *bytes = (const unsigned char *)text;
         size_t step = letter(bytes + at), length = 0;
         if (!step) {
             at++;
             continue;
         }
-        struct word *word = &words->items[words->count++];
+        struct nc_word *word = &words->items[words->count++];
         word->start = at;
         for (;;) {
             size_t quote = 0;
@@ -84,11 +84,11 @@ void words_split(const char *text, struct words *words)
                 quote = bytes[at] == '\'' ? 1 : strncmp(text + at, "\xe2\x80\x99", 3) == 0 ? 3 : 0;
                 if (!quote || !(step = letter(bytes + at + quote)))
                     break;
-                if (length < WORD_LENGTH - 4)
+                if (length < NC_WORD_LENGTH - 4)
                     word->text[length++] = '\'';
             }
             at += quote;
-            for (size_t i = 0; i < step && length < WORD_LENGTH - 3; i++)
+            for (size_t i = 0; i < step && length < NC_WORD_LENGTH - 3; i++)
                 word->text[length++] =
                     (char)(bytes[at] < 0x80 ? tolower(bytes[at + i]) : bytes[at + i]);
             at += step;
@@ -101,7 +101,7 @@ void words_split(const char *text, struct words *words)
     }
 }
 
-const char *words_list(const char *name)
+const char *nc_words_list(const char *name)
 {
     for (size_t i = 0; nc_word_list_names[i]; i++) {
         if (strcmp(nc_word_list_names[i], name) == 0)
@@ -110,7 +110,7 @@ const char *words_list(const char *name)
     return "";
 }
 
-bool words_in(const char *list, const char *word)
+bool nc_words_in(const char *list, const char *word)
 {
     size_t length = strlen(word);
     for (const char *line = list; *line;) {

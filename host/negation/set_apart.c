@@ -211,12 +211,12 @@ int negation_phrases_create(const char *word, struct negation_phrases **out)
 {
     struct phrase phrase;
     size_t count = 0;
-    for (const char *line = words_list("set_apart"); next_phrase(&line, word, &phrase);)
+    for (const char *line = nc_words_list("set_apart"); next_phrase(&line, word, &phrase);)
         count++;
     *out = calloc(1, sizeof **out + count * sizeof *(*out)->items);
     if (!*out)
         return nc_error(NC_FAILED, "no memory for %zu phrases", count);
-    for (const char *line = words_list("set_apart"); (*out)->count < count;)
+    for (const char *line = nc_words_list("set_apart"); (*out)->count < count;)
         next_phrase(&line, word, &(*out)->items[(*out)->count++]);
     return NC_OK;
 }
@@ -262,7 +262,7 @@ void negation_judge_word(const char *word, const char *text, size_t length,
     struct place place = place_of(text, length, match);
     struct phrase phrase;
     match->denies = true;
-    for (const char *line = words_list("set_apart"); next_phrase(&line, word, &phrase);) {
+    for (const char *line = nc_words_list("set_apart"); next_phrase(&line, word, &phrase);) {
         if (fits(&phrase, place)) {
             match->denies = phrase.denial;
             return;

@@ -233,7 +233,7 @@ static bool ends_thing(const char *word)
     for (size_t i = 0; words[i]; i++)
         if (strcmp(word, words[i]) == 0)
             return true;
-    return vqa_is(word, VQA_PREPOSITION) || vqa_is_ing(word);
+    return nc_word_is(word, NC_PREPOSITION) || nc_word_is_ing(word);
 }
 
 bool nc_negated_thing(const char *caption, char *thing, size_t size)
@@ -253,7 +253,7 @@ bool nc_negated_thing(const char *caption, char *thing, size_t size)
             snprintf(lower, sizeof lower, "%.*s", (int)length, next);
             for (char *letter = lower; *letter; letter++)
                 *letter = (char)tolower((unsigned char)*letter);
-            if (!words && (vqa_is(lower, VQA_DETERMINER) || strcmp(lower, "any") == 0 ||
+            if (!words && (nc_word_is(lower, NC_DETERMINER) || strcmp(lower, "any") == 0 ||
                            (of && strcmp(lower, "of") == 0)))
                 continue;
             if (ends_thing(lower) || words == MOST_WORDS || strcmp(lower, "one") == 0 ||

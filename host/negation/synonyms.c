@@ -10,7 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LARGEST_FILE = 1 << 24, PHRASE_WORDS = 3, PHRASE = PHRASE_WORDS * WORD_LENGTH, DEPTH = 4 };
+enum {
+    LARGEST_FILE = 1 << 24,
+    PHRASE_WORDS = 3,
+    PHRASE = PHRASE_WORDS * NC_WORD_LENGTH,
+    DEPTH = 4
+};
 
 struct name {
     char *phrase; /* stems with a space between them */
@@ -37,7 +42,7 @@ static size_t class_of(const struct nc_synonyms *synonyms, size_t name)
 }
 
 /* Words first .. first + count - 1; false when they do not fit. */
-static bool join(const struct words *words, size_t first, size_t count, char phrase[PHRASE])
+static bool join(const struct nc_words *words, size_t first, size_t count, char phrase[PHRASE])
 {
     size_t length = 0;
     if (!count || count > PHRASE_WORDS || first + count > words->count)
@@ -68,9 +73,9 @@ static int no_memory(void)
 static int find_or_add(struct nc_synonyms *synonyms, const char *where, const char *text,
                        size_t *index)
 {
-    struct words words;
+    struct nc_words words;
     char phrase[PHRASE];
-    words_split(text, &words);
+    nc_words_split(text, &words);
     if (!join(&words, 0, words.count, phrase))
         return nc_error(NC_BAD_INPUT, "%s: \"%s\" is no word or phrase of at most %d words", where,
                         text, PHRASE_WORDS);
@@ -144,8 +149,8 @@ int nc_synonyms_load(const char *path, struct nc_synonyms **out)
     if (status == NC_OK)
         status = nc_string_map_create(&synonyms->map);
     if (status == NC_OK)
-        status =
-            load(synonyms, path ? path : "built-in synonyms", path ? text : words_list("synonyms"));
+        status = load(synonyms, path ? path : "built-in synonyms",
+                      path ? text : nc_words_list("synonyms"));
     free(text);
     if (status != NC_OK) {
         nc_synonyms_destroy(synonyms);
@@ -189,8 +194,8 @@ static bool related(const struct nc_synonyms *synonyms, size_t a, size_t b)
     return a == b || is_kind(synonyms, a, b, DEPTH) || is_kind(synonyms, b, a, DEPTH);
 }
 
-static bool class_named(const struct nc_synonyms *synonyms, const struct words *words, size_t first,
-                        size_t count, size_t *class)
+static bool class_named(const struct nc_synonyms *synonyms, const struct nc_words *words,
+                        size_t first, size_t count, size_t *class)
 {
     char phrase[PHRASE];
     if (!join(words, first, count, phrase) || !nc_string_map_find(synonyms->map, phrase, class))
@@ -200,7 +205,8 @@ static bool class_named(const struct nc_synonyms *synonyms, const struct words *
 }
 
 /* "mailbox" and "mail box". */
-static bool same_letters(const struct words *a, size_t first, size_t count, const struct words *b)
+static bool same_letters(const struct nc_words *a, size_t first, size_t count,
+                         const struct nc_words *b)
 {
     char left[PHRASE] = "", right[PHRASE] = "";
     size_t l = 0, r = 0;
@@ -215,13 +221,13 @@ static bool same_letters(const struct words *a, size_t first, size_t count, cons
     return strcmp(left, right) == 0;
 }
 
-bool words_find(const struct nc_synonyms *synonyms, const struct words *caption,
-                const struct words *object, size_t from, size_t *first, size_t *last)
+bool nc_words_find(const struct nc_synonyms *synonyms, const struct nc_words *caption,
+                   const struct nc_words *object, size_t from, size_t *first, size_t *last)
 {
     size_t object_class = 0;
     if (!object->count)
         return false;
-    const struct word *head = &object->items[object->count - 1];
+    const struct nc_word *head = &object->items[object->count - 1];
     bool known = synonyms && (class_named(synonyms, object, 0, object->count, &object_class) ||
                               class_named(synonyms, object, object->count - 1, 1, &object_class));
     for (size_t i = from; i < caption->count; i++) {
@@ -248,9 +254,9 @@ bool words_find(const struct nc_synonyms *synonyms, const struct words *caption,
 bool nc_synonyms_mention(const struct nc_synonyms *synonyms, const char *caption,
                          const char *object)
 {
-    struct words caption_words, object_words;
+    struct nc_words caption_words, object_words;
     size_t first, last;
-    words_split(caption, &caption_words);
-    words_split(object, &object_words);
-    return words_find(synonyms, &caption_words, &object_words, 0, &first, &last);
+    nc_words_split(caption, &caption_words);
+    nc_words_split(object, &object_words);
+    return nc_words_find(synonyms, &caption_words, &object_words, 0, &first, &last);
 }

@@ -68,7 +68,8 @@ static int answered(void *context, struct nc_chat *chat, size_t number,
     return end(asking);
 }
 
-int misalignment_judge_ask(void *context, struct nc_misalignment_question *questions, size_t count)
+int nc_misalignment_judge_ask(void *context, struct nc_misalignment_question *questions,
+                              size_t count)
 {
     const struct misalignment_judge *judge = context;
     struct asking asking = {.judge = judge, .questions = questions, .count = count};

@@ -210,9 +210,9 @@ static void survives_anything(void **state)
 static void the_lexicon_is_sorted(void **state)
 {
     (void)state;
-    for (int class = 0; class < VQA_CLASSES; class ++) {
+    for (int class = 0; class < NC_WORD_CLASSES; class ++) {
         size_t count;
-        const char *const *words = vqa_lexicon_words((enum vqa_class) class, &count);
+        const char *const *words = nc_lexicon_words((enum nc_word_class) class, &count);
         for (size_t i = 1; i < count; i++)
             assert_true(strcmp(words[i - 1], words[i]) < 0);
     }

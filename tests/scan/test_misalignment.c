@@ -248,7 +248,7 @@ static void asks_a_model_that_sees(void **state)
                                                        {"rgb.png", "cloud", 0},
                                                        {"missing.png", "circle", 0}};
         if (nc_chat_create(&options, &judging.chat) != NC_OK ||
-            misalignment_judge_ask(&judging, questions, 4) != NC_OK)
+            nc_misalignment_judge_ask(&judging, questions, 4) != NC_OK)
             fail_msg("%s", nc_error_message());
         assert_int_equal(questions[0].answer, NC_MISALIGNMENT_SHOWN);
         assert_int_equal(questions[1].answer, NC_MISALIGNMENT_ABSENT);

@@ -66,7 +66,7 @@ static int read_list(struct absence *a, const char *path)
 
 /* "a dog on", "a dog.": what stands alone between an article and a preposition, a form of "to be"
  * or the end is a noun; few English words but nouns can. */
-static bool is_noun_at(const struct words *words, size_t at)
+static bool is_noun_at(const struct nc_words *words, size_t at)
 {
     static const char articles[] = "a an\n";
     static const char behind[] = "on in at of with is are near by from under over behind beside "
@@ -75,11 +75,11 @@ static bool is_noun_at(const struct words *words, size_t at)
                                 "piece part set variety few little kind type line way day night "
                                 "time background bit large small very close-up stack pile\n";
     const char *word = words->items[at].text;
-    return at > 0 && words_in(articles, words->items[at - 1].text) && strlen(word) > 2 &&
-           (at + 1 == words->count || (words_in(behind, words->items[at + 1].text) &&
+    return at > 0 && nc_words_in(articles, words->items[at - 1].text) && strlen(word) > 2 &&
+           (at + 1 == words->count || (nc_words_in(behind, words->items[at + 1].text) &&
                                        strcmp(words->items[at + 1].text, "and") != 0)) &&
-           !words_in(vague, word) && !words_in(words_list("not_objects"), word) &&
-           !words_in(words_list("function_words"), word);
+           !nc_words_in(vague, word) && !nc_words_in(nc_words_list("not_objects"), word) &&
+           !nc_words_in(nc_words_list("function_words"), word);
 }
 
 /* Nouns that stand alone at least twice, or once in a small collection. */
@@ -89,8 +89,8 @@ static int find_nouns(struct absence *a)
     size_t capacity = 0, count_capacity = 0, *counts = NULL;
     int status = nc_string_map_create(&map);
     for (size_t i = 0; i < a->captions.count && status == NC_OK; i++) {
-        struct words words;
-        words_split(a->captions.items[i].text, &words);
+        struct nc_words words;
+        nc_words_split(a->captions.items[i].text, &words);
         for (size_t k = 0; k < words.count && status == NC_OK; k++) {
             size_t index;
             if (!is_noun_at(&words, k))

@@ -48,7 +48,7 @@ static cJSON *make_source(const struct absence *a, const struct absence_item *it
     return root;
 }
 
-static int write_annotations(const struct absence *a, struct caption_output *output,
+static int write_annotations(const struct absence *a, struct nc_caption_output *output,
                              char *const *image_ids, unsigned char *used)
 {
     int status = NC_OK;
@@ -60,34 +60,35 @@ static int write_annotations(const struct absence *a, struct caption_output *out
         size_t image = a->captions.items[i].image;
         snprintf(number, sizeof number, "%zu", i);
         used[image] = 1;
-        status = caption_output_add(output, &(struct caption_annotation){
-                                                .id = a->ids.unnamed ? number : a->ids.captions[i],
-                                                .image_id = image_ids[image],
-                                                .caption = a->captions.items[i].text,
-                                                .updated = item->text,
-                                                .source = make_source(a, item),
-                                            });
+        status =
+            nc_caption_output_add(output, &(struct nc_caption_annotation){
+                                              .id = a->ids.unnamed ? number : a->ids.captions[i],
+                                              .image_id = image_ids[image],
+                                              .caption = a->captions.items[i].text,
+                                              .updated = item->text,
+                                              .source = make_source(a, item),
+                                          });
     }
     for (size_t i = 0; i < a->captions.image_count && status == NC_OK; i++) {
         if (used[i])
-            status = caption_output_add_picture(output, image_ids[i], a->captions.images[i]);
+            status = nc_caption_output_add_picture(output, image_ids[i], a->captions.images[i]);
     }
     return status;
 }
 
 int absence_write_result(const struct absence *a, const char *path)
 {
-    struct caption_output *output = NULL;
+    struct nc_caption_output *output = NULL;
     char **image_ids = absence_image_ids(a);
     unsigned char *used = calloc(a->captions.image_count + 1, 1);
-    int status = image_ids && used ? caption_output_create(path, &output)
+    int status = image_ids && used ? nc_caption_output_create(path, &output)
                                    : nc_error(NC_FAILED, "%s: no memory", path);
     if (status == NC_OK)
         status = write_annotations(a, output, image_ids, used);
     if (status == NC_OK)
-        status = caption_output_commit(output);
+        status = nc_caption_output_commit(output);
     else
-        caption_output_abort(output);
+        nc_caption_output_abort(output);
     for (size_t i = 0; image_ids && i < a->captions.image_count; i++)
         free(image_ids[i]);
     free(image_ids);

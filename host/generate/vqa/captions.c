@@ -293,7 +293,7 @@ static int write_images(struct generator *g)
         status =
             vqa_name_picture(g->options->image_name, image, g->image_name, sizeof g->image_name);
         if (status == NC_OK)
-            status = caption_output_add_picture(g->out, id, g->image_name);
+            status = nc_caption_output_add_picture(g->out, id, g->image_name);
     }
     return status;
 }
@@ -357,7 +357,7 @@ int nc_vqa_generate(const struct nc_vqa_questions *questions, const struct nc_vq
         g.order[i] = i;
     qsort_r(g.order, questions->count, sizeof *g.order, compare_questions, questions->items);
 
-    status = caption_output_create(path, &g.out);
+    status = nc_caption_output_create(path, &g.out);
     if (status == NC_OK && options->rejects)
         status = nc_writer_create(options->rejects, &g.rejects);
     if (status == NC_OK)
@@ -369,12 +369,12 @@ int nc_vqa_generate(const struct nc_vqa_questions *questions, const struct nc_vq
     if (status == NC_OK && options->rewriter && options->rewriter->conclude)
         status = options->rewriter->conclude(options->rewriter->context);
     if (status == NC_OK) {
-        status = caption_output_commit(g.out);
+        status = nc_caption_output_commit(g.out);
         g.out = NULL;
     }
 done:
     nc_writer_abort(g.rejects);
-    caption_output_abort(g.out);
+    nc_caption_output_abort(g.out);
     free(g.order);
     free(g.facts);
     free(g.caption_order);

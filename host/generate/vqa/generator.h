@@ -22,7 +22,7 @@ struct generator {
     struct named_picture *named; /* their pictures, sorted by file name */
     size_t *order;               /* questions, sorted by picture */
     unsigned char *facts;        /* of the picture at hand, one a word */
-    struct caption_output *out;
+    struct nc_caption_output *out;
     struct nc_writer *rejects;
     char image_name[4096]; /* of the picture at hand */
     struct vqa_requests *requests;

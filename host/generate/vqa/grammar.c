@@ -33,7 +33,7 @@ static bool joins_nouns(const struct vqa_asked *q, size_t first)
 {
     for (size_t i = first + 1; i + 1 < q->s.count; i++)
         if (vqa_equal(q->s.low[i], "and") &&
-            !(vqa_is_adjective(q->s.low[i - 1]) && vqa_is_adjective(q->s.low[i + 1])))
+            !(nc_word_is_adjective(q->s.low[i - 1]) && nc_word_is_adjective(q->s.low[i + 1])))
             return true;
     return false;
 }
@@ -55,14 +55,14 @@ static bool leaves_open(const struct vqa_asked *q)
 static bool names_amount(const struct vqa_asked *q, size_t first)
 {
     for (size_t i = first; i < q->s.count && vqa_is_content(q->s.low[i]); i++)
-        if (vqa_is(q->s.low[i], VQA_AMOUNT))
+        if (nc_word_is(q->s.low[i], NC_AMOUNT_WORD))
             return true;
     return false;
 }
 
 static bool names_many(const struct vqa_asked *q, size_t first)
 {
-    return vqa_is_plural(vqa_low(q, vqa_head_noun(&q->s, first, q->s.count)));
+    return nc_word_is_plural(vqa_low(q, vqa_head_noun(&q->s, first, q->s.count)));
 }
 
 static bool vqa_read_there(struct vqa_asked *q)
@@ -82,12 +82,12 @@ static bool vqa_read_there(struct vqa_asked *q)
     bool one = vqa_any_of(word, "a an"), any = vqa_any_of(word, "any some");
     if (one || any) {
         if (!*next || vqa_any_of(next, "a an any the this that") ||
-            (vqa_is(next, VQA_PREPOSITION) && !vqa_any_of(next, "of near")))
+            (nc_word_is(next, NC_PREPOSITION) && !vqa_any_of(next, "of near")))
             return vqa_refuse(q, "a word is missing or too many");
         if (vqa_any_of(next, "of"))
             return vqa_refuse(q, "asks about particular things");
         if (one && names_amount(q, 3)) {
-            if (names_amount(q, 3) && vqa_is_plural(vqa_low(q, q->s.count - 1)) &&
+            if (names_amount(q, 3) && nc_word_is_plural(vqa_low(q, q->s.count - 1)) &&
                 !vqa_any_of(next, "bunch variety bit little"))
                 vqa_agree_with_many(q);
             return vqa_write_there(q, "not", 2, "", 2);
@@ -105,17 +105,17 @@ static bool vqa_read_there(struct vqa_asked *q)
         return vqa_write_there(q, "no", 3, any && vqa_any_of(next, "more other") ? "some" : "",
                                any ? 3 : 2);
     }
-    if (vqa_is(word, VQA_COUNT) || vqa_is_number(word)) {
-        if (vqa_is_number(word) || vqa_any_of(word, "many several"))
+    if (nc_word_is(word, NC_COUNT_WORD) || nc_word_is_number(word)) {
+        if (nc_word_is_number(word) || vqa_any_of(word, "many several"))
             vqa_agree_with_many(q);
         return vqa_write_there(q, "not", 2, "", 2);
     }
-    if (vqa_is(word, VQA_DETERMINER) || vqa_any_of(word, "it he she they you"))
+    if (nc_word_is(word, NC_DETERMINER) || vqa_any_of(word, "it he she they you"))
         return vqa_refuse(q, "asks about one particular thing");
     if (joins_nouns(q, 2))
         return vqa_refuse(q, "a \"no\" to two things joined does not say which is missing");
     vqa_agree(q, 2, q->s.count);
-    if (vqa_is(word, VQA_PREPOSITION) || (vqa_any_of(q->aux, "are were") && !names_many(q, 2)))
+    if (nc_word_is(word, NC_PREPOSITION) || (vqa_any_of(q->aux, "are were") && !names_many(q, 2)))
         return vqa_refuse(q, "a word is missing, or its noun and its verb do not agree");
     return vqa_write_there(q, "no", 2, "", 2);
 }
@@ -128,7 +128,7 @@ static enum nc_vqa_form form_of(const struct vqa_asked *q, bool inner, const cha
     struct nc_negation_match match;
     static const char wh[] = "what what's which who who's whose whom where where's when why how";
     if (vqa_any_of(first, wh) ||
-        (q->s.count > 1 && vqa_is(first, VQA_PREPOSITION) && vqa_any_of(q->s.low[1], wh)))
+        (q->s.count > 1 && nc_word_is(first, NC_PREPOSITION) && vqa_any_of(q->s.low[1], wh)))
         return NC_VQA_WH;
     if (inner)
         return NC_VQA_NO_QUESTION;

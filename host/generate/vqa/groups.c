@@ -27,7 +27,7 @@ bool vqa_is_content(const char *word)
         "to",    "it",   "he",   "she",   "they", "them", "him",  "me",   "i",       "you",
         "there", "here", "if",   "while", "any",  "some", "as",   "when", "where",   "what",
         "how",   "like", "each", "every", "not",  "no",   "we",   "us",   "because", NULL};
-    return !vqa_is(word, VQA_PREPOSITION) && !vqa_is(word, VQA_DETERMINER) &&
+    return !nc_word_is(word, NC_PREPOSITION) && !nc_word_is(word, NC_DETERMINER) &&
            !is_of(word, function_words);
 }
 
@@ -40,34 +40,34 @@ static bool possessive(const char *word)
 
 bool vqa_is_verbal_ing(const struct vqa_sentence *s, size_t k)
 {
-    return vqa_is_ing(s->low[k]) &&
-           !(k + 1 < s->count && (vqa_is_compound(s->low[k], s->low[k + 1]) ||
-                                  (vqa_is(s->low[k], VQA_COMPOUND_MODIFIER) &&
-                                   vqa_is(s->low[k + 1], VQA_COMPOUND_HEAD))));
+    return nc_word_is_ing(s->low[k]) &&
+           !(k + 1 < s->count && (nc_word_is_compound(s->low[k], s->low[k + 1]) ||
+                                  (nc_word_is(s->low[k], NC_COMPOUND_MODIFIER) &&
+                                   nc_word_is(s->low[k + 1], NC_COMPOUND_HEAD))));
 }
 
 /* Could the word be the noun of a group of several words? */
 static bool may_be_noun(const struct vqa_sentence *s, size_t k)
 {
     const char *word = s->low[k];
-    if (vqa_is(word, VQA_NOUN_ADJECTIVE) || vqa_is(word, VQA_COMPOUND_HEAD))
+    if (nc_word_is(word, NC_NOUN_ADJECTIVE) || nc_word_is(word, NC_COMPOUND_HEAD))
         return true;
-    return !vqa_is_adjective(word) && !vqa_is_adverb(word) && !vqa_is_ing(word) &&
-           !vqa_is_participle(word) && !vqa_is(word, VQA_COUNT);
+    return !nc_word_is_adjective(word) && !nc_word_is_adverb(word) && !nc_word_is_ing(word) &&
+           !nc_word_is_participle(word) && !nc_word_is(word, NC_COUNT_WORD);
 }
 
 /* "red", "stuffed", "two", "man's", "running" of "running water": before a noun. */
 static bool may_stand_before(const struct vqa_sentence *s, size_t k)
 {
     const char *word = s->low[k];
-    return vqa_is_adjective(word) || vqa_is_participle(word) || vqa_is_number(word) ||
-           vqa_is_ing(word) || vqa_is_adverb(word) || possessive(word);
+    return nc_word_is_adjective(word) || nc_word_is_participle(word) || nc_word_is_number(word) ||
+           nc_word_is_ing(word) || nc_word_is_adverb(word) || possessive(word);
 }
 
 bool vqa_is_compound_at(const struct vqa_sentence *s, size_t k)
 {
-    return k > 0 && k < s->count && vqa_is(s->low[k - 1], VQA_COMPOUND_MODIFIER) &&
-           vqa_is(s->low[k], VQA_COMPOUND_HEAD);
+    return k > 0 && k < s->count && nc_word_is(s->low[k - 1], NC_COMPOUND_MODIFIER) &&
+           nc_word_is(s->low[k], NC_COMPOUND_HEAD);
 }
 
 bool vqa_noun_group(const struct vqa_sentence *s, size_t first, size_t end, bool *doubtful)
@@ -78,19 +78,20 @@ bool vqa_noun_group(const struct vqa_sentence *s, size_t first, size_t end, bool
         return false;
     for (size_t k = first; k < end; k++) {
         const char *word = s->low[k];
-        if (!vqa_is_content(word) || (vqa_is(word, VQA_COUNT) && !vqa_is_number(word)))
+        if (!vqa_is_content(word) || (nc_word_is(word, NC_COUNT_WORD) && !nc_word_is_number(word)))
             return false;
         bool before = k + 1 < end && may_stand_before(s, k);
-        if (noun && before && !may_be_noun(s, k) && !possessive(word) && !vqa_is_number(word) &&
-            !vqa_is(word, VQA_COMPOUND_MODIFIER))
+        if (noun && before && !may_be_noun(s, k) && !possessive(word) && !nc_word_is_number(word) &&
+            !nc_word_is(word, NC_COMPOUND_MODIFIER))
             return false; /* an adjective behind a noun */
-        if (noun && vqa_is_number(word))
+        if (noun && nc_word_is_number(word))
             return false;
-        if (before && !vqa_is(word, VQA_COMPOUND_MODIFIER))
+        if (before && !nc_word_is(word, NC_COMPOUND_MODIFIER))
             continue;
         if (noun && !vqa_is_compound_at(s, k)) {
             /* "bananas roses" */
-            if (vqa_is_plural(s->low[k - 1]) && !vqa_is(s->low[k - 1], VQA_COMPOUND_MODIFIER))
+            if (nc_word_is_plural(s->low[k - 1]) &&
+                !nc_word_is(s->low[k - 1], NC_COMPOUND_MODIFIER))
                 return false;
             *doubtful = true;
         }
@@ -108,7 +109,7 @@ static size_t run_end(const struct vqa_sentence *s, size_t first, size_t limit)
         bool side = k > first && is_of(s->low[k - 1], sides);
         if (k == first || (may_stand_before(s, k - 1) && !side))
             continue;
-        if (vqa_is_verbal_ing(s, k) || vqa_is_participle(s->low[k]))
+        if (vqa_is_verbal_ing(s, k) || nc_word_is_participle(s->low[k]))
             break;
     }
     return k;
@@ -116,7 +117,8 @@ static size_t run_end(const struct vqa_sentence *s, size_t first, size_t limit)
 
 size_t vqa_head_noun(const struct vqa_sentence *s, size_t first, size_t end)
 {
-    while (first + 1 < end && (vqa_is(s->low[first], VQA_COUNT) || vqa_is_number(s->low[first])))
+    while (first + 1 < end &&
+           (nc_word_is(s->low[first], NC_COUNT_WORD) || nc_word_is_number(s->low[first])))
         first++;
     size_t stop = run_end(s, first, end);
     bool doubtful;
@@ -132,9 +134,9 @@ size_t vqa_head_noun(const struct vqa_sentence *s, size_t first, size_t end)
 static size_t behind_article(const struct vqa_sentence *s, size_t k, size_t limit)
 {
     static const char *const some[] = {"any", "some", "each", "every", "all", NULL};
-    if (k < limit && (vqa_is(s->low[k], VQA_DETERMINER) || vqa_word_is(s, k, some)))
+    if (k < limit && (nc_word_is(s->low[k], NC_DETERMINER) || vqa_word_is(s, k, some)))
         k++;
-    while (k + 1 < limit && (vqa_is(s->low[k], VQA_COUNT) || vqa_is_number(s->low[k])))
+    while (k + 1 < limit && (nc_word_is(s->low[k], NC_COUNT_WORD) || nc_word_is_number(s->low[k])))
         k++;
     return k;
 }
@@ -162,7 +164,7 @@ static size_t object_end(const struct vqa_sentence *s, size_t k, size_t limit,
 
 static bool is_preposition(const struct vqa_sentence *s, size_t k)
 {
-    return vqa_is(s->low[k], VQA_PREPOSITION);
+    return nc_word_is(s->low[k], NC_PREPOSITION);
 }
 
 /* The end of "on top", "next to the old car", "out of it"; 0: none. */
@@ -207,10 +209,10 @@ static bool read_tail(const struct vqa_sentence *s, size_t k, size_t end, struct
         group->relative = true;
         if (at >= end)
             return false;
-        if (verb &&
-            (is_preposition(s, at) || vqa_is_verbal_ing(s, at) || vqa_is_participle(s->low[at])))
+        if (verb && (is_preposition(s, at) || vqa_is_verbal_ing(s, at) ||
+                     nc_word_is_participle(s->low[at])))
             return read_tail(s, at, end, group);
-        if (verb && vqa_is_adjective(s->low[at]))
+        if (verb && nc_word_is_adjective(s->low[at]))
             return at + 1 == end;
         if (verb || !vqa_is_content(s->low[at])) /* "took the picture" */
             return false;
@@ -220,7 +222,7 @@ static bool read_tail(const struct vqa_sentence *s, size_t k, size_t end, struct
         return next ? read_tail(s, next, end, group)
                     : is_preposition(s, at + 1) && read_tail(s, at + 1, end, group);
     }
-    if (vqa_is_participle(word)) {
+    if (nc_word_is_participle(word)) {
         if (k + 1 == end)
             return named_only(word) || group->relative;
         return is_preposition(s, k + 1) && read_tail(s, k + 1, end, group);
@@ -244,8 +246,9 @@ bool vqa_read_group(const struct vqa_sentence *s, size_t first, size_t end, stru
     if (first >= end)
         return false;
     size_t stop = run_end(s, first, end);
-    bool one = stop == first + 1 && !vqa_is_adverb(s->low[first]) && !vqa_is_ing(s->low[first]) &&
-               !vqa_is_participle(s->low[first]) && !vqa_is(s->low[first], VQA_COUNT);
+    bool one = stop == first + 1 && !nc_word_is_adverb(s->low[first]) &&
+               !nc_word_is_ing(s->low[first]) && !nc_word_is_participle(s->low[first]) &&
+               !nc_word_is(s->low[first], NC_COUNT_WORD);
     if (!one && !vqa_noun_group(s, first, stop, &group->doubtful))
         return false;
     group->head = stop - 1;

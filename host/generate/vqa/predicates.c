@@ -30,7 +30,7 @@ static bool opens_clause(const struct vqa_sentence *s, size_t k)
     static const char *const words[] = {"that", "who",  "which", "if",   "because", "while", "when",
                                         "than", "like", "as",    "what", "where",   "how",   NULL};
     if (equal(s->low[k], "to")) /* "ready to eat", but "next to the table" */
-        return k + 1 < s->count && vqa_is(s->low[k + 1], VQA_VERB);
+        return k + 1 < s->count && nc_word_is(s->low[k + 1], NC_VERB);
     return is_of(s->low[k], words);
 }
 
@@ -50,21 +50,21 @@ static bool verb_takes(const struct vqa_sentence *s, size_t from)
     for (size_t k = from; k < s->count; k++) {
         const char *word = s->low[k], *before = s->low[k - 1];
         bool last = k + 1 == s->count, behind_noun = noun && vqa_is_content(before) &&
-                                                     !vqa_is_adjective(before) &&
-                                                     !vqa_is_adverb(before);
+                                                     !nc_word_is_adjective(before) &&
+                                                     !nc_word_is_adverb(before);
         if (opens_clause(s, k))
             return true;
         if (is_finite(word))
             return false;
         if (behind_noun && vqa_is_verbal_ing(s, k))
             return false;
-        if (behind_noun && vqa_is_participle(word) && (last || !vqa_is_content(s->low[k + 1])))
+        if (behind_noun && nc_word_is_participle(word) && (last || !vqa_is_content(s->low[k + 1])))
             return false;
-        if (behind_noun && last && vqa_is_adjective(word) && !vqa_is(word, VQA_NOUN_ADJECTIVE) &&
-            !vqa_is_compound_at(s, k))
+        if (behind_noun && last && nc_word_is_adjective(word) &&
+            !nc_word_is(word, NC_NOUN_ADJECTIVE) && !vqa_is_compound_at(s, k))
             return false;
-        noun |= k >= from && vqa_is_content(word) && !vqa_is_adjective(word) &&
-                !vqa_is_adverb(word) && !vqa_is_participle(word) && !vqa_is_ing(word);
+        noun |= k >= from && vqa_is_content(word) && !nc_word_is_adjective(word) &&
+                !nc_word_is_adverb(word) && !nc_word_is_participle(word) && !nc_word_is_ing(word);
     }
     return true;
 }
@@ -83,15 +83,15 @@ static bool places(const struct vqa_sentence *s, size_t p, size_t *count)
         if (opens_clause(s, k) && *count)
             return true;
         if (equal(s->low[k], "and") && *count && k + 1 < s->count &&
-            vqa_is(s->low[k + 1], VQA_PREPOSITION))
+            nc_word_is(s->low[k + 1], NC_PREPOSITION))
             k++;
         struct vqa_group group = {0};
         bool of = equal(s->low[k], "of");
         size_t end = vqa_place_end(s, k, s->count, &group);
         if (!end) { /* "in black and white", "at large": of words that no group holds */
             bool known =
-                vqa_is(s->low[k], VQA_PREPOSITION) && k + 1 < s->count &&
-                (k + 2 == s->count || (vqa_is_adjective(s->low[k + 1]) && k + 4 == s->count &&
+                nc_word_is(s->low[k], NC_PREPOSITION) && k + 1 < s->count &&
+                (k + 2 == s->count || (nc_word_is_adjective(s->low[k + 1]) && k + 4 == s->count &&
                                        equal(s->low[k + 2], "and"))) &&
                 vqa_is_content(s->low[k + 1]) && vqa_is_content(s->low[s->count - 1]);
             *count += known;
@@ -101,8 +101,8 @@ static bool places(const struct vqa_sentence *s, size_t p, size_t *count)
          * one only where nothing else is known of its last word. */
         if (group.doubtful && end == s->count) {
             const char *last = s->low[end - 1];
-            if (vqa_is_adjective(last) || vqa_looks_adjective(last) ||
-                vqa_is(last, VQA_MASS_NOUN) || vqa_is_plural(last) ||
+            if (nc_word_is_adjective(last) || nc_word_looks_adjective(last) ||
+                nc_word_is(last, NC_MASS_NOUN) || nc_word_is_plural(last) ||
                 isupper((unsigned char)s->words[end - 1][0]))
                 return false;
         }
@@ -134,10 +134,10 @@ static bool bare_group(const struct vqa_sentence *s, size_t p, unsigned of)
     if (!vqa_noun_group(s, p, s->count, &doubtful))
         return false;
     /* "those pine trees": said of "those", since no pine are */
-    if (doubtful &&
-        !(of == (MANY | PRONOUN) && vqa_is_plural(last) && !vqa_is_plural(s->low[s->count - 2])))
+    if (doubtful && !(of == (MANY | PRONOUN) && nc_word_is_plural(last) &&
+                      !nc_word_is_plural(s->low[s->count - 2])))
         return false;
-    return vqa_is(last, VQA_MASS_NOUN) || ((of & MANY) && vqa_is_plural(last));
+    return nc_word_is(last, NC_MASS_NOUN) || ((of & MANY) && nc_word_is_plural(last));
 }
 
 /* "red", "black and white", "taller than ...", "full of water". */
@@ -148,8 +148,8 @@ static bool adjectives(const struct vqa_sentence *s, size_t p, unsigned of)
         bool than = k + 1 < s->count && equal(s->low[k + 1], "than") && vqa_is_content(s->low[k]);
         bool last = k + 1 == s->count;
         if (k >= s->count ||
-            !(vqa_is_adjective(s->low[k]) || than || vqa_looks_adjective(s->low[k]) ||
-              (k > p && last && vqa_is_participle(s->low[k])) ||
+            !(nc_word_is_adjective(s->low[k]) || than || nc_word_looks_adjective(s->low[k]) ||
+              (k > p && last && nc_word_is_participle(s->low[k])) ||
               (k > p && equal(s->low[k], "handed"))))
             return k > p && bare_group(s, p, of);
         k++;
@@ -159,18 +159,18 @@ static bool adjectives(const struct vqa_sentence *s, size_t p, unsigned of)
             return true;
         if (equal(s->low[k], "and")) {
             k++;
-            while (k < s->count && vqa_is_adverb(s->low[k]))
+            while (k < s->count && nc_word_is_adverb(s->low[k]))
                 k++;
             continue;
         }
-        if (darkens(s->low[k - 1]) && vqa_is_adjective(s->low[k]))
+        if (darkens(s->low[k - 1]) && nc_word_is_adjective(s->low[k]))
             continue;
         break;
     }
     size_t count;
     if (opens_clause(s, k) || equal(s->low[k], "enough"))
         return true;
-    if (vqa_is(s->low[k], VQA_PREPOSITION))
+    if (nc_word_is(s->low[k], NC_PREPOSITION))
         return places(s, k, &count);
     static const char *const ends[] = {"today",  "now",      "there", "here", "outside",
                                        "inside", "together", "yet",   NULL};
@@ -182,7 +182,7 @@ static bool adjectives(const struct vqa_sentence *s, size_t p, unsigned of)
 /* "a girl in a red dress", "the same color", "his dog". */
 static bool definite(const struct vqa_sentence *s, size_t p)
 {
-    if (p + 1 >= s->count || is_finite(s->low[p + 1]) || vqa_is(s->low[p + 1], VQA_PREPOSITION))
+    if (p + 1 >= s->count || is_finite(s->low[p + 1]) || nc_word_is(s->low[p + 1], NC_PREPOSITION))
         return false;
     size_t stop = p + 1;
     for (; stop < s->count && vqa_is_content(s->low[stop]); stop++)
@@ -190,12 +190,13 @@ static bool definite(const struct vqa_sentence *s, size_t p)
             break;
     bool doubtful;
     const char *last = s->low[stop - 1];
-    if (stop > p + 2 && vqa_is_adjective(last) && !vqa_is(last, VQA_NOUN_ADJECTIVE) &&
+    if (stop > p + 2 && nc_word_is_adjective(last) && !nc_word_is(last, NC_NOUN_ADJECTIVE) &&
         !vqa_noun_group(s, p + 1, stop, &doubtful))
         return false; /* "the wall white" */
     for (size_t k = p + 1; k < s->count && !opens_clause(s, k); k++)
-        if (is_finite(s->low[k]) || (k > p + 1 && vqa_is(s->low[k], VQA_DETERMINER) &&
-                                     vqa_is_content(s->low[k - 1]) && !vqa_is_ing(s->low[k - 1])))
+        if (is_finite(s->low[k]) ||
+            (k > p + 1 && nc_word_is(s->low[k], NC_DETERMINER) && vqa_is_content(s->low[k - 1]) &&
+             !nc_word_is_ing(s->low[k - 1])))
             return false;
     return true;
 }
@@ -221,9 +222,10 @@ static bool counted(const struct vqa_sentence *s, size_t first)
            (end == first || !vqa_is_verbal_ing(s, end)))
         end++;
     if (is_of(s->low[first], units))
-        return end == s->count || vqa_is(s->low[end], VQA_PREPOSITION);
+        return end == s->count || nc_word_is(s->low[end], NC_PREPOSITION);
     return vqa_noun_group(s, first, end, &doubtful) &&
-           (end == s->count || vqa_is(s->low[end], VQA_PREPOSITION) || equal(s->low[end], "and"));
+           (end == s->count || nc_word_is(s->low[end], NC_PREPOSITION) ||
+            equal(s->low[end], "and"));
 }
 
 /* *count: how many places it names, where it names nothing else. */
@@ -237,9 +239,9 @@ static bool predicate(const struct vqa_sentence *s, size_t p, unsigned of, size_
     const char *word = s->low[p], *next = p + 1 < s->count ? s->low[p + 1] : "";
     if (p + 1 == s->count && is_of(word, alone))
         return true;
-    if (vqa_is(word, VQA_DETERMINER) && !equal(word, "that"))
+    if (nc_word_is(word, NC_DETERMINER) && !equal(word, "that"))
         return definite(s, p);
-    if (vqa_is_number(word) || equal(word, "one")) {
+    if (nc_word_is_number(word) || equal(word, "one")) {
         if (!*next || !vqa_is_content(next) || (p > 0 && numbered(s->low[p - 1])))
             return false;
         return counted(s, p + 1);
@@ -248,18 +250,18 @@ static bool predicate(const struct vqa_sentence *s, size_t p, unsigned of, size_
         return false;
     if (equal(word, "half") && equal(next, "of"))
         return false;
-    if (vqa_is_adjective(word) && adjectives(s, p, of))
+    if (nc_word_is_adjective(word) && adjectives(s, p, of))
         return true;
     if ((equal(word, "more") || equal(word, "less")) && equal(next, "than"))
         return p + 2 < s->count;
-    if (vqa_is_adverb(word) && vqa_is(next, VQA_COUNT) && p + 2 < s->count &&
+    if (nc_word_is_adverb(word) && nc_word_is(next, NC_COUNT_WORD) && p + 2 < s->count &&
         vqa_is_content(s->low[p + 2])) /* "too much food" */
         return definite(s, p + 1);
-    if (vqa_is_adverb(word) && *next)
+    if (nc_word_is_adverb(word) && *next)
         return predicate(s, p + 1, of, count) || (equal(next, "as") && p + 2 < s->count);
     if (equal(word, "as"))
         return p + 2 < s->count;
-    if (vqa_is(word, VQA_PREPOSITION))
+    if (nc_word_is(word, NC_PREPOSITION))
         return places(s, p, count);
     if (vqa_is_verbal_ing(s, p))
         return verb_takes(s, p + 1);
@@ -267,20 +269,20 @@ static bool predicate(const struct vqa_sentence *s, size_t p, unsigned of, size_
         return false;
     if (p > 0 && (equal(word, "handed") || equal(word, "aged")))
         return false;
-    if (vqa_is_participle(word)) {
+    if (nc_word_is_participle(word)) {
         static const char *const shown[] = {"pictured", "shown",        "depicted", "displayed",
                                             "seen",     "photographed", NULL};
         static const char *const doing[] = {"done",  "finished", "caught", "seen",
                                             "shown", "stuck",    NULL};
-        bool adverb = *next && (vqa_is_adverb(next) || vqa_is(next, VQA_PREPOSITION));
+        bool adverb = *next && (nc_word_is_adverb(next) || nc_word_is(next, NC_PREPOSITION));
         if (*next && vqa_is_verbal_ing(s, p + 1))
             return is_of(word, doing) && verb_takes(s, p + 2);
-        if (*next && vqa_is_adjective(next) && !adverb)
+        if (*next && nc_word_is_adjective(next) && !adverb)
             return !is_of(word, shown) && verb_takes(s, p + 1);
         static const char *const made[] = {"made", "called",  "named", "given",
                                            "fed",  "labeled", NULL};
         if (*next && vqa_is_content(next) && !adverb && !is_of(word, made) &&
-            !vqa_is_participle(next))
+            !nc_word_is_participle(next))
             return false;
         return verb_takes(s, p + 1);
     }
@@ -293,9 +295,9 @@ static bool predicate(const struct vqa_sentence *s, size_t p, unsigned of, size_
 static bool last_word(const struct vqa_sentence *s, size_t p, const struct vqa_group *group)
 {
     return p + 1 == s->count && group->bare && group->head == p - 1 && !group->doubtful &&
-           vqa_is_content(s->low[p]) && strlen(s->low[p]) > 1 && !vqa_is_number(s->low[p]) &&
-           !vqa_is(s->low[p], VQA_COMPOUND_HEAD) && !vqa_is_compound_at(s, p) &&
-           (isupper((unsigned char)s->words[p][0]) == 0 || vqa_looks_adjective(s->low[p]));
+           vqa_is_content(s->low[p]) && strlen(s->low[p]) > 1 && !nc_word_is_number(s->low[p]) &&
+           !nc_word_is(s->low[p], NC_COMPOUND_HEAD) && !vqa_is_compound_at(s, p) &&
+           (isupper((unsigned char)s->words[p][0]) == 0 || nc_word_looks_adjective(s->low[p]));
 }
 
 static bool picture_only(const struct vqa_sentence *s, size_t p)
@@ -310,7 +312,7 @@ static bool may_darken(const struct vqa_sentence *s, size_t p)
 {
     static const char *const lights[] = {"traffic",   "street", "stop",   "brake", "head",
                                          "christmas", "signal", "police", "tail",  NULL};
-    return equal(s->low[p], "light") && p + 1 < s->count && vqa_is_adjective(s->low[p + 1]) &&
+    return equal(s->low[p], "light") && p + 1 < s->count && nc_word_is_adjective(s->low[p + 1]) &&
            !is_of(s->low[p - 1], lights);
 }
 
@@ -350,14 +352,14 @@ size_t vqa_predicate_of_be(const struct vqa_sentence *s, size_t first, bool plur
         if ((vqa_is_compound_at(s, p) && !may_darken(s, p)) || !vqa_read_group(s, first, p, &group))
             continue;
         bool whole = predicate(s, p, of, &here.places) ||
-                     (p + 1 == s->count && vqa_is_number(s->low[p]) && group.head + 1 < p &&
+                     (p + 1 == s->count && nc_word_is_number(s->low[p]) && group.head + 1 < p &&
                       numbered(s->low[group.head]));
         if (!whole && !last_word(s, p, &group))
             continue;
         /* "the man holding the door open", "the man on the bench reading": whose is it? */
         if ((group.doing && !group.relative && (group.object || vqa_is_verbal_ing(s, p))) ||
             (group.relative && group.object && !vqa_is_verbal_ing(s, p) &&
-             !vqa_is(s->low[p], VQA_DETERMINER)))
+             !nc_word_is(s->low[p], NC_DETERMINER)))
             continue;
         if ((group.doing && p + 1 == s->count && says_how(s->low[p])) || ends_with_his(s, p))
             continue;
@@ -384,7 +386,7 @@ bool vqa_predicate_of_pronoun(const struct vqa_sentence *s, size_t p, bool plura
     while (end < s->count && vqa_is_content(s->low[end]))
         end++;
     if (plural && end > p && end < s->count && equal(s->low[end], "of") &&
-        vqa_noun_group(s, p, end, &doubtful) && vqa_is_plural(s->low[end - 1]))
+        vqa_noun_group(s, p, end, &doubtful) && nc_word_is_plural(s->low[end - 1]))
         return places(s, end, &count);
     if (plural && (equal(s->low[p], "a") || equal(s->low[p], "an")) &&
         !(p + 2 < s->count && equal(s->low[p + 2], "of"))) /* "are these a dog" */
@@ -412,7 +414,7 @@ size_t vqa_predicate_of_do(const struct vqa_sentence *s, size_t first)
     size_t compound = 0;
     for (size_t k = first + 1; k < s->count; k++) {
         struct vqa_group group;
-        if (!vqa_is(s->low[k], VQA_VERB) || !vqa_read_group(s, first, k, &group) ||
+        if (!nc_word_is(s->low[k], NC_VERB) || !vqa_read_group(s, first, k, &group) ||
             (k + 1 < s->count && only_verb(s->low[k + 1]) && !is_of(s->low[k], helpers)))
             continue;
         if (!vqa_is_compound_at(s, k))
@@ -427,11 +429,11 @@ size_t vqa_predicate_of_have(const struct vqa_sentence *s, size_t first)
     size_t found = 0;
     for (size_t k = first + 1; k < s->count; k++) {
         struct vqa_group group;
-        bool adverb =
-            vqa_is_adverb(s->low[k]) && k + 1 < s->count && vqa_is_participle(s->low[k + 1]);
-        if (!(vqa_is_participle(s->low[k]) || adverb) || !vqa_read_group(s, first, k, &group))
+        bool adverb = nc_word_is_adverb(s->low[k]) && k + 1 < s->count &&
+                      nc_word_is_participle(s->low[k + 1]);
+        if (!(nc_word_is_participle(s->low[k]) || adverb) || !vqa_read_group(s, first, k, &group))
             continue;
-        if (found && !vqa_is_adverb(s->low[found]))
+        if (found && !nc_word_is_adverb(s->low[found]))
             return 0;
         found = found ? found : k;
         if (adverb)

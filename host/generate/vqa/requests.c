@@ -34,14 +34,14 @@ int vqa_write_annotation(struct generator *g, const struct nc_vqa_question *ques
     char id[24], image[24];
     snprintf(id, sizeof id, "%zu", g->annotations);
     snprintf(image, sizeof image, "%" PRIu64, question->image);
-    int status = caption_output_add(g->out, &(struct caption_annotation){
-                                                .id = id,
-                                                .image_id = image,
-                                                .caption = written->caption,
-                                                .updated = written->updated,
-                                                .contradiction = written->contradiction,
-                                                .source = make_source(g, question, written),
-                                            });
+    int status = nc_caption_output_add(g->out, &(struct nc_caption_annotation){
+                                                   .id = id,
+                                                   .image_id = image,
+                                                   .caption = written->caption,
+                                                   .updated = written->updated,
+                                                   .contradiction = written->contradiction,
+                                                   .source = make_source(g, question, written),
+                                               });
     if (status == NC_OK) {
         g->annotations++;
         g->counts->contradictions += written->contradiction != NULL;

@@ -200,8 +200,8 @@ static bool starts_vague(const char *text)
         if (strcmp(words[i], first) == 0)
             return true;
     }
-    return vqa_is(first, VQA_COUNT) || vqa_is(first, VQA_AMOUNT) ||
-           vqa_is(first, VQA_DETERMINER) || vqa_is_number(first) || strstr(text, " and ");
+    return nc_word_is(first, NC_COUNT_WORD) || nc_word_is(first, NC_AMOUNT_WORD) ||
+           nc_word_is(first, NC_DETERMINER) || nc_word_is_number(first) || strstr(text, " and ");
 }
 
 /* Fills the parts; false when one is too long. */

@@ -138,7 +138,7 @@ bool vqa_write_there(struct vqa_asked *q, const char *denial, size_t denied_from
 void vqa_agree(struct vqa_asked *q, size_t first, size_t end)
 {
     size_t head = vqa_head_noun(&q->s, first, end);
-    if (vqa_is_plural(q->s.low[head]) && !vqa_is_adjective(q->s.low[head]))
+    if (nc_word_is_plural(q->s.low[head]) && !nc_word_is_adjective(q->s.low[head]))
         vqa_agree_with_many(q);
 }
 

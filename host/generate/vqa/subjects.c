@@ -20,7 +20,7 @@ static size_t find_predicate(const struct vqa_asked *q, size_t first)
 
 static bool is_definite(const char *word)
 {
-    return vqa_is(word, VQA_DETERMINER) && !vqa_any_of(word, "a an");
+    return nc_word_is(word, NC_DETERMINER) && !vqa_any_of(word, "a an");
 }
 
 /* What "no" leaves open, or what no sentence without a question can hold. */
@@ -35,7 +35,7 @@ static bool says_too_little(const struct vqa_asked *q, size_t predicate)
             return true;
     for (size_t i = 2; i + 2 < q->s.count; i++)
         if (vqa_any_of(q->s.low[i], "going about likely supposed") &&
-            vqa_equal(q->s.low[i + 1], "to") && vqa_is(q->s.low[i + 2], VQA_VERB))
+            vqa_equal(q->s.low[i + 1], "to") && nc_word_is(q->s.low[i + 2], NC_VERB))
             return true; /* asks what happens next */
     return vqa_any_of(q->s.low[q->s.count - 1], "too either") ||
            (vqa_equal(vqa_low(q, predicate), "still") && predicate + 1 < q->s.count);
@@ -44,8 +44,8 @@ static bool says_too_little(const struct vqa_asked *q, size_t predicate)
 /* "the old man on the left": from the article on. */
 static bool read_group(struct vqa_asked *q, size_t from, struct vqa_subject *subject)
 {
-    size_t first = from + (vqa_is(vqa_low(q, from), VQA_DETERMINER) ? 1 : 0);
-    if (vqa_is_number(vqa_low(q, first)) && first + 1 < q->s.count)
+    size_t first = from + (nc_word_is(vqa_low(q, from), NC_DETERMINER) ? 1 : 0);
+    if (nc_word_is_number(vqa_low(q, first)) && first + 1 < q->s.count)
         first++;
     size_t predicate = subject->predicate ? subject->predicate : find_predicate(q, first);
     if (!predicate)
@@ -58,11 +58,11 @@ static bool read_group(struct vqa_asked *q, size_t from, struct vqa_subject *sub
     for (size_t i = first + 1; i < predicate; i++) {
         const char *before = vqa_low(q, i - 1);
         bool owner = strlen(before) > 2 && vqa_equal(before + strlen(before) - 2, "'s");
-        if (vqa_is(vqa_low(q, i), VQA_PREPOSITION))
+        if (nc_word_is(vqa_low(q, i), NC_PREPOSITION))
             break;
-        joined |= vqa_equal(vqa_low(q, i), "and") && !vqa_is_adjective(before) && !owner;
+        joined |= vqa_equal(vqa_low(q, i), "and") && !nc_word_is_adjective(before) && !owner;
     }
-    if (vqa_any_of(q->aux, "are were do have") && !vqa_is_plural(head) && !joined)
+    if (vqa_any_of(q->aux, "are were do have") && !nc_word_is_plural(head) && !joined)
         return vqa_refuse(q, "its noun and its verb do not agree");
     if (joined)
         vqa_agree_with_many(q);
@@ -96,23 +96,23 @@ static bool read_this(struct vqa_asked *q)
     }
     if (plural ? vqa_any_of(q->aux, "is was does has") : vqa_any_of(q->aux, "are were do have"))
         return vqa_refuse(q, "its noun and its verb do not agree");
-    size_t first = 2 + (vqa_is_number(next) && q->s.count > 3);
-    size_t predicate = vqa_is(next, VQA_DETERMINER) ? 0 : find_predicate(q, first);
+    size_t first = 2 + (nc_word_is_number(next) && q->s.count > 3);
+    size_t predicate = nc_word_is(next, NC_DETERMINER) ? 0 : find_predicate(q, first);
     if (predicate && vqa_read_group(&q->s, first, predicate, &group) &&
-        (vqa_is_plural(q->s.low[group.head]) != plural ||
-         (group.head == first && vqa_is_adjective(q->s.low[first]) &&
-          !vqa_is(q->s.low[first], VQA_NOUN_ADJECTIVE))))
+        (nc_word_is_plural(q->s.low[group.head]) != plural ||
+         (group.head == first && nc_word_is_adjective(q->s.low[first]) &&
+          !nc_word_is(q->s.low[first], NC_NOUN_ADJECTIVE))))
         predicate = 0;
     if (!be && vqa_any_of(next, "look seem appear taste smell feel have need mean come go require "
                                 "belong contain include represent resemble make"))
         predicate = 0;
     bool alone = be ? vqa_predicate_of_pronoun(&q->s, 2, plural)
-                    : vqa_is(next, VQA_VERB) ||
-                          (vqa_any_of(q->aux, "has have had") && vqa_is_participle(next));
+                    : nc_word_is(next, NC_VERB) ||
+                          (vqa_any_of(q->aux, "has have had") && nc_word_is_participle(next));
     static const char *const things[] = {"water", "ice",  "snow", "sky", "wind", "kite",
                                          "horse", "rock", "hang", "fly", NULL};
     if (predicate == 3 && q->s.count == 4 && vqa_word_is(&q->s, 2, things) &&
-        vqa_is_ing(vqa_low(q, 3)))
+        nc_word_is_ing(vqa_low(q, 3)))
         alone = true; /* "is this water skiing" */
     if (alone == (predicate != 0))
         return vqa_refuse(
@@ -145,12 +145,12 @@ static bool read_pronoun(struct vqa_asked *q)
         return vqa_refuse(q, "its noun and its verb do not agree");
     if ((vqa_any_of(next, "about likely possible") ||
          (vqa_equal(next, "going") && vqa_any_of(vqa_low(q, 3), "to") &&
-          vqa_is(vqa_low(q, 4), VQA_VERB))) &&
+          nc_word_is(vqa_low(q, 4), NC_VERB))) &&
         q->s.count > 3)
         return vqa_refuse(q, "asks what happens next");
-    if (vqa_any_of(q->aux, "does do did can could") && !vqa_is(next, VQA_VERB))
+    if (vqa_any_of(q->aux, "does do did can could") && !nc_word_is(next, NC_VERB))
         return vqa_refuse(q, "finds no verb");
-    if (vqa_any_of(q->aux, "has have had") && !vqa_is_participle(next))
+    if (vqa_any_of(q->aux, "has have had") && !nc_word_is_participle(next))
         return vqa_refuse(q, "finds no verb");
     return vqa_write_statement(q, &subject);
 }
@@ -214,15 +214,15 @@ static bool read_quantity(struct vqa_asked *q, bool *known)
             if (of && !is_definite(vqa_low(q, from)))
                 return vqa_refuse(q, "where its predicate starts is not clear");
             const char *aux = q->aux;
-            size_t first = from + (vqa_is(vqa_low(q, from), VQA_DETERMINER) ? 1 : 0);
-            if (vqa_is_number(vqa_low(q, first)))
+            size_t first = from + (nc_word_is(vqa_low(q, from), NC_DETERMINER) ? 1 : 0);
+            if (nc_word_is_number(vqa_low(q, first)))
                 first++;
             size_t predicate = find_predicate(q, first);
             if (!predicate)
                 return vqa_refuse(q, "where its predicate starts is not clear");
             subject.end = subject.predicate = predicate;
             q->aux = aux;
-            if (!of && vqa_is_plural(vqa_low(q, vqa_head_noun(&q->s, first, predicate))) ==
+            if (!of && nc_word_is_plural(vqa_low(q, vqa_head_noun(&q->s, first, predicate))) ==
                            vqa_any_of(q->aux, "is was does has"))
                 return vqa_refuse(q, "its noun and its verb do not agree");
         }
@@ -243,7 +243,7 @@ static bool read_quantity(struct vqa_asked *q, bool *known)
 static bool read_bare(struct vqa_asked *q)
 {
     const char *word = vqa_low(q, 1);
-    bool one = vqa_any_of(word, "a an"), number = vqa_is_number(word);
+    bool one = vqa_any_of(word, "a an"), number = nc_word_is_number(word);
     size_t first = one || number ? 2 : 1;
     bool named = !one && !number && isupper((unsigned char)q->s.words[1][0]) &&
                  islower((unsigned char)q->s.words[1][1]);
@@ -254,21 +254,23 @@ static bool read_bare(struct vqa_asked *q)
     struct vqa_subject subject = {.first = 1, .end = predicate, .predicate = predicate};
     if (number) {
         if (!vqa_any_of(q->aux, "are were") ||
-            !(vqa_is_ing(vqa_low(q, predicate)) || vqa_is(vqa_low(q, predicate), VQA_PREPOSITION) ||
-              vqa_is_participle(vqa_low(q, predicate))))
+            !(nc_word_is_ing(vqa_low(q, predicate)) ||
+              nc_word_is(vqa_low(q, predicate), NC_PREPOSITION) ||
+              nc_word_is_participle(vqa_low(q, predicate))))
             return vqa_refuse(q, "a \"no\" leaves open how many");
         return vqa_write_there(q, "not", 1, "", 1);
     }
     if (named)
         return vqa_write_statement(q, &subject);
-    if (!one && vqa_any_of(q->aux, "is was does has") && !vqa_is(head, VQA_MASS_NOUN) &&
-        !vqa_is_plural(head))
+    if (!one && vqa_any_of(q->aux, "is was does has") && !nc_word_is(head, NC_MASS_NOUN) &&
+        !nc_word_is_plural(head))
         return vqa_refuse(q, "a noun has no article");
-    if (vqa_any_of(q->aux, "are were do have") && !vqa_is_plural(head))
+    if (vqa_any_of(q->aux, "are were do have") && !nc_word_is_plural(head))
         return vqa_refuse(q, "its noun and its verb do not agree");
     vqa_agree(q, first, predicate);
-    bool happens = vqa_is_ing(vqa_low(q, predicate)) || vqa_is_participle(vqa_low(q, predicate)) ||
-                   vqa_is(vqa_low(q, predicate), VQA_PREPOSITION) ||
+    bool happens = nc_word_is_ing(vqa_low(q, predicate)) ||
+                   nc_word_is_participle(vqa_low(q, predicate)) ||
+                   nc_word_is(vqa_low(q, predicate), NC_PREPOSITION) ||
                    vqa_any_of(vqa_low(q, predicate), "visible present shown");
     if (happens && vqa_any_of(q->aux, "is are was were")) {
         subject.denied = "no";

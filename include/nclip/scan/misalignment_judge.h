@@ -16,6 +16,7 @@ struct misalignment_judge {
 
 /* A struct nc_misalignment_judge's function; `context` is a struct misalignment_judge. Pictures
  * that are not there or cannot be sent stay unsure. */
-int misalignment_judge_ask(void *context, struct nc_misalignment_question *questions, size_t count);
+int nc_misalignment_judge_ask(void *context, struct nc_misalignment_question *questions,
+                              size_t count);
 
 #endif
