@@ -4,9 +4,9 @@
 #     sh tests/layout.sh [ROOT [OBJECTS]]
 #
 # ROOT is the tree to check, this one unless it is given. OBJECTS is a file that names the build's
-# object files, one a line; without it calls between files are not checked. A room is a folder of
-# host/ with its headers in include/nclip/, or kernels/. Tests and benchmarks may look inside all.
-# tests/layout_rules.sh breaks each rule once.
+# object files, one a line; without it calls between files, and names, are not checked. A room is a
+# folder of host/ with its headers in include/nclip/, or kernels/. Tests and benchmarks may look
+# inside all of them. tests/layout_rules.sh breaks each rule once.
 set -eu
 export LC_ALL=C
 
@@ -164,9 +164,20 @@ if [ "$missing" = no ]; then
         }' "$scratch/symbols" | sort -u >"$scratch/calls"
     found=$(circle <"$scratch/calls")
     [ -z "$found" ] || { echo "files call each other in a circle: $found" >&2; failed=1; }
+    # Functions that a public header promises have the program's prefix.
+    find include/nclip -name '*.h' -exec awk '/^ *[\/ ]\*/ { next }
+        { while (match($0, /[A-Za-z_][A-Za-z_0-9]*\(/)) {
+              print substr($0, RSTART, RLENGTH - 1)
+              $0 = substr($0, RSTART + RLENGTH)
+        } }' '{}' + | sort -u >"$scratch/promised"
+    awk 'FILENAME ~ /promised$/ { promised[$1]; next }
+        $3 ~ /^[TW]$/ && ($2 in promised) && $2 !~ /^nc_/ {
+            print $1 ": " $2 " is in a public header and has no nc_ before it" }' \
+        "$scratch/promised" "$scratch/symbols" >"$scratch/names"
+    [ ! -s "$scratch/names" ] || { cat "$scratch/names" >&2; failed=1; }
     echo "layout: looked at $(wc -l <"$scratch/calls") pairs of files that call each other"
 else
-    echo "layout: calls between files SKIPPED: no $missing"
+    echo "layout: calls between files and their names SKIPPED: no $missing"
 fi
 [ "$failed" = 1 ] || echo "layout: $(echo "$files" | wc -l) files keep the rules"
 exit "$failed"

@@ -89,7 +89,14 @@ if command -v nm >/dev/null && command -v "${CC:-cc}" >/dev/null; then
     printf '%s\n' "$PWD/tree/host/model/a.c.o" "$PWD/tree/host/model/b.c.o" >objects
     refuses 'files that call each other' 'files call each other in a circle: .*host/model/a.c' \
         "$PWD/objects"
+    begin
+    echo 'int wild(void);' >>tree/include/nclip/model/model.h
+    echo 'int wild(void) { return 0; }' >tree/host/model/a.c
+    "${CC:-cc}" -c tree/host/model/a.c -o tree/host/model/a.c.o
+    echo "$PWD/tree/host/model/a.c.o" >objects
+    refuses 'a public name without its prefix' 'host/model/a.c: wild is in a public header' \
+        "$PWD/objects"
 else
-    echo 'layout_rules: SKIPPED calls between files: no compiler or no nm'
+    echo 'layout_rules: SKIPPED calls and names: no compiler or no nm'
 fi
 echo 'layout_rules: every rule is noticed where it is broken'
