@@ -1,9 +1,8 @@
 /* nclip-bench evaluate: the matrix products of zero-shot classification and retrieval, from a
  * store. */
+#include "../host/evaluate/ranking.h"
 #include "bench.h"
 #include "matrix_peak.h"
-
-#include "../host/evaluate/ranking.h"
 #include "nclip/store/store.h"
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"

@@ -2,8 +2,8 @@
 #ifndef NCLIP_BENCH_KERNEL_INPUTS_H
 #define NCLIP_BENCH_KERNEL_INPUTS_H
 
-#include "nclip/ops.h"
 #include "nclip/captions/packing.h"
+#include "nclip/ops.h"
 
 struct kernel_inputs {
     struct nc_ops *ops;

@@ -3,9 +3,8 @@
 #include "kernel_cases.h"
 #include "kernel_inputs.h"
 #include "matrix_peak.h"
-
-#include "nclip/support/error.h"
 #include "nclip/ops.h"
+#include "nclip/support/error.h"
 
 #include <cjson/cJSON.h>
 #include <stdio.h>

@@ -1,13 +1,12 @@
 /* nclip-bench scale: a training step on many ranks: what it computes, what it sends, and how much
  * of the sending is hidden; from that, what 8, 64 and 512 GPUs would do. */
-#include "bench.h"
-#include "scale_model.h"
-#include "workload.h"
-
 #include "../host/train/step/parts.h"
+#include "bench.h"
 #include "nclip/support/error.h"
 #include "nclip/support/process.h"
 #include "nclip/support/progress.h"
+#include "scale_model.h"
+#include "workload.h"
 
 #include <cjson/cJSON.h>
 #include <stdlib.h>

@@ -1,14 +1,13 @@
 /* nclip-bench train: whole training steps, and where their time goes. */
+#include "../host/train/step/step.h"
 #include "bench.h"
 #include "matrix_peak.h"
-#include "timed_ops.h"
-#include "workload.h"
-
-#include "../host/train/step/step.h"
 #include "nclip/arena.h"
 #include "nclip/support/error.h"
 #include "nclip/support/process.h"
 #include "nclip/support/progress.h"
+#include "timed_ops.h"
+#include "workload.h"
 
 #include <cjson/cJSON.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 #include "nclip/arena.h"
 
-#include "nclip/support/error.h"
 #include "nclip/ops.h"
+#include "nclip/support/error.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -3,8 +3,8 @@
 #ifndef NCLIP_TESTS_BACKENDS_H
 #define NCLIP_TESTS_BACKENDS_H
 
-#include "nclip/support/error.h"
 #include "nclip/ops.h"
+#include "nclip/support/error.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -3,12 +3,12 @@
 #ifndef NCLIP_HOST_CAPTIONS_READER_H
 #define NCLIP_HOST_CAPTIONS_READER_H
 
-#include <stddef.h>
-
 #include "nclip/captions/captions.h"
 #include "nclip/formats/json.h"
 #include "nclip/support/string_map.h"
 #include "nclip/support/text_pool.h"
+
+#include <stddef.h>
 
 struct captions_reader {
     const char *path; /* for messages */

@@ -1,7 +1,7 @@
 #include "nclip/chat/journal.h"
 
-#include "nclip/support/crc32c.h"
 #include "nclip/formats/json.h"
+#include "nclip/support/crc32c.h"
 #include "nclip/support/error.h"
 #include "nclip/support/string_map.h"
 

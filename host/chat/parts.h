@@ -2,8 +2,8 @@
 #ifndef NCLIP_HOST_CHAT_PARTS_H
 #define NCLIP_HOST_CHAT_PARTS_H
 
-#include "nclip/formats/json.h"
 #include "nclip/chat/chat.h"
+#include "nclip/formats/json.h"
 
 #include <cjson/cJSON.h>
 #include <stdbool.h>

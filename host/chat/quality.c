@@ -1,8 +1,8 @@
 #include "nclip/chat/quality.h"
 
-#include "nclip/support/error.h"
-#include "nclip/negation/words.h"
 #include "nclip/negation/sentence.h"
+#include "nclip/negation/words.h"
+#include "nclip/support/error.h"
 
 #include <ctype.h>
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 #include "folder.h"
 
+#include "nclip/formats/json.h"
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
-#include "nclip/formats/json.h"
 #include "nclip/support/terminal.h"
 
 #include <math.h>

@@ -1,8 +1,8 @@
 /* config.json, as transformers writes and reads it. */
 #include "folder.h"
 
-#include "nclip/support/error.h"
 #include "nclip/formats/json.h"
+#include "nclip/support/error.h"
 
 #include <limits.h>
 #include <string.h>

@@ -1,9 +1,8 @@
 #include "exchange.h"
-#include "staging.h"
-
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
 #include "nclip/support/number.h"
+#include "staging.h"
 
 /* Failed writes are remembered by the writer until commit. */
 

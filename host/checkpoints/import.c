@@ -1,10 +1,9 @@
 #include "exchange.h"
-#include "staging.h"
-
 #include "nclip/support/error.h"
 #include "nclip/store/store.h"
 #include "nclip/support/files.h"
 #include "nclip/tokenizer/tokenizer.h"
+#include "staging.h"
 
 #include <math.h>
 #include <stdlib.h>

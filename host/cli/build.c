@@ -1,7 +1,7 @@
 /* nclip build: benchmarks from the data that they were made of. */
 #include "nclip/cli/command.h"
-#include "nclip/support/error.h"
 #include "nclip/evaluate/evaluate.h"
+#include "nclip/support/error.h"
 
 #include <stdio.h>
 #include <string.h>

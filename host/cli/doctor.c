@@ -1,8 +1,8 @@
 /* nclip doctor: what this machine can run. Also the example of a command. */
 #include "nclip/cli/command.h"
 #include "nclip/devices.h"
-#include "nclip/support/error.h"
 #include "nclip/formats/json.h"
+#include "nclip/support/error.h"
 
 #include <omp.h>
 #include <sched.h>

@@ -1,11 +1,11 @@
 /* nclip embed: each picture through the vision tower, once, into an embedding store. */
 #include "nclip/cli/command.h"
-#include "nclip/store/store.h"
 #include "nclip/encoder/encoder.h"
-#include "nclip/support/error.h"
+#include "nclip/formats/json.h"
 #include "nclip/pictures/image.h"
 #include "nclip/pictures/source.h"
-#include "nclip/formats/json.h"
+#include "nclip/store/store.h"
+#include "nclip/support/error.h"
 #include "nclip/support/progress.h"
 #include "nclip/support/signals.h"
 

@@ -3,13 +3,13 @@
 
 #include "nclip/cli/command.h"
 #include "nclip/encoder/encoder.h"
+#include "nclip/formats/npy.h"
 #include "nclip/formats/text.h"
-#include "nclip/support/error.h"
-#include "nclip/support/files.h"
 #include "nclip/pictures/image.h"
 #include "nclip/pictures/damage.h"
 #include "nclip/pictures/source.h"
-#include "nclip/formats/npy.h"
+#include "nclip/support/error.h"
+#include "nclip/support/files.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,9 +1,9 @@
 /* nclip export: a model in the form that another program reads. */
-#include "nclip/cli/command.h"
-#include "nclip/support/error.h"
 #include "nclip/checkpoints/exchange.h"
-#include "nclip/support/files.h"
+#include "nclip/cli/command.h"
 #include "nclip/formats/json.h"
+#include "nclip/support/error.h"
+#include "nclip/support/files.h"
 
 #include <stdio.h>
 #include <stdlib.h>

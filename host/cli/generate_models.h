@@ -3,8 +3,8 @@
 #define NCLIP_HOST_CLI_GENERATE_MODELS_H
 
 #include "nclip/chat/chat.h"
-#include "nclip/cli/command.h"
 #include "nclip/chat/prompts.h"
+#include "nclip/cli/command.h"
 
 #include <stdbool.h>
 

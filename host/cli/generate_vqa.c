@@ -3,10 +3,10 @@
 
 #include "generate_models.h"
 #include "nclip/cli/command.h"
-#include "nclip/support/error.h"
-#include "nclip/support/signals.h"
 #include "nclip/generate/vqa.h"
 #include "nclip/generate/vqa_llm.h"
+#include "nclip/support/error.h"
+#include "nclip/support/signals.h"
 
 #include <stdio.h>
 #include <string.h>

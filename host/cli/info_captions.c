@@ -1,9 +1,9 @@
 #include "info_captions.h"
 
 #include "nclip/captions/captions.h"
-#include "nclip/support/error.h"
 #include "nclip/formats/json.h"
 #include "nclip/negation/words.h"
+#include "nclip/support/error.h"
 #include "nclip/support/string_map.h"
 #include "nclip/support/terminal.h"
 

@@ -1,9 +1,9 @@
 /* nclip merge: models between a base and its fine-tuned descendant, with a guard of generality. */
-#include "nclip/cli/command.h"
-#include "nclip/support/error.h"
 #include "nclip/checkpoints/exchange.h"
+#include "nclip/cli/command.h"
 #include "nclip/evaluate/guard.h"
 #include "nclip/formats/json.h"
+#include "nclip/support/error.h"
 #include "nclip/support/number.h"
 
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* nclip report: a run as one page, and its scores before against after. */
-#include "nclip/evaluate/report.h"
 #include "nclip/cli/command.h"
+#include "nclip/evaluate/report.h"
 #include "nclip/support/error.h"
 
 #include <stdio.h>

@@ -1,12 +1,12 @@
 /* nclip scan --misalignment: do captions with a negation fit their pictures? */
 #include "scan_misalignment.h"
 
-#include "nclip/scan/misalignment_judge.h"
 #include "nclip/cli/command.h"
-#include "nclip/support/error.h"
-#include "nclip/support/interval.h"
 #include "nclip/formats/json.h"
 #include "nclip/scan/misalignment.h"
+#include "nclip/scan/misalignment_judge.h"
+#include "nclip/support/error.h"
+#include "nclip/support/interval.h"
 #include "nclip/support/signals.h"
 #include "nclip/support/terminal.h"
 

@@ -1,9 +1,9 @@
 /* nclip tokenize: captions to token ids. */
-#include "nclip/cli/command.h"
-#include "nclip/support/error.h"
-#include "nclip/formats/text.h"
-#include "nclip/support/files.h"
 #include "nclip/checkpoints/folder.h"
+#include "nclip/cli/command.h"
+#include "nclip/formats/text.h"
+#include "nclip/support/error.h"
+#include "nclip/support/files.h"
 #include "nclip/tokenizer/tokenizer.h"
 
 #include <errno.h>

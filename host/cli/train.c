@@ -1,8 +1,8 @@
 /* nclip train: fine-tune the text tower on captions and cached image embeddings. */
 #include "nclip/cli/command.h"
-#include "nclip/support/error.h"
 #include "nclip/formats/json.h"
 #include "nclip/ops.h"
+#include "nclip/support/error.h"
 #include "nclip/train/train.h"
 
 #include <stdio.h>

@@ -1,8 +1,8 @@
 #include "nclip/encoder/encoder.h"
 
 #include "nclip/arena.h"
-#include "nclip/support/error.h"
 #include "nclip/model/towers.h"
+#include "nclip/support/error.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -2,8 +2,8 @@
 #ifndef NCLIP_HOST_EVALUATE_CHOICE_ITEMS_H
 #define NCLIP_HOST_EVALUATE_CHOICE_ITEMS_H
 
-#include "nclip/formats/csv.h"
 #include "nclip/evaluate/evaluate.h"
+#include "nclip/formats/csv.h"
 #include "nclip/formats/json.h"
 
 int choice_items_begin(struct nc_choice_items *items);

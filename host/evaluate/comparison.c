@@ -1,8 +1,8 @@
 /* Models times benchmarks, and the table of their scores. */
 #include "nclip/evaluate/comparison.h"
 
-#include "nclip/support/error.h"
 #include "nclip/formats/json.h"
+#include "nclip/support/error.h"
 #include "samples.h"
 
 #include <math.h>

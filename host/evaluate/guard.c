@@ -1,10 +1,10 @@
 #include "nclip/evaluate/guard.h"
 
 #include "nclip/captions/captions.h"
-#include "nclip/store/store.h"
 #include "nclip/encoder/encoder.h"
-#include "nclip/support/error.h"
 #include "nclip/negation/words.h"
+#include "nclip/store/store.h"
+#include "nclip/support/error.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -18,9 +18,9 @@
  */
 #include "nclip/evaluate/evaluate.h"
 
-#include "nclip/support/error.h"
 #include "nclip/formats/json.h"
 #include "nclip/negation/words.h"
+#include "nclip/support/error.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -2,8 +2,8 @@
 #include "nclip/evaluate/comparison.h"
 
 #include "built_in_files.h"
-#include "nclip/support/error.h"
 #include "nclip/formats/json.h"
+#include "nclip/support/error.h"
 
 #include <math.h>
 #include <stdlib.h>

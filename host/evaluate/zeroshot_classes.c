@@ -1,9 +1,9 @@
 #include "zeroshot.h"
 
+#include "built_in_files.h"
 #include "nclip/support/error.h"
 #include "nclip/support/progress.h"
 #include "nclip/support/string_map.h"
-#include "built_in_files.h"
 
 #include <math.h>
 #include <stdlib.h>

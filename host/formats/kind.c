@@ -1,7 +1,7 @@
 #include "kind.h"
 
-#include "nclip/support/error.h"
 #include "nclip/formats/tar.h"
+#include "nclip/support/error.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,9 +1,9 @@
 #include "nclip/nclip.h"
 
-#include "nclip/encoder/encoder.h"
-#include "nclip/support/error.h"
-#include "nclip/pictures/image.h"
 #include "nclip/checkpoints/folder.h"
+#include "nclip/encoder/encoder.h"
+#include "nclip/pictures/image.h"
+#include "nclip/support/error.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,10 +1,10 @@
 /* Which words name the same thing. A class holds everything that lines without a colon join;
  * lines with one put classes below another. */
 #include "nclip/formats/text.h"
+#include "nclip/negation/sentence.h"
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
 #include "nclip/support/string_map.h"
-#include "nclip/negation/sentence.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 #include "nclip/scan/misalignment.h"
 
-#include "nclip/support/error.h"
-#include "nclip/negation/words.h"
 #include "nclip/negation/strip.h"
+#include "nclip/negation/words.h"
+#include "nclip/support/error.h"
 #include "nclip/support/progress.h"
 
 #include <math.h>

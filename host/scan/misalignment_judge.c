@@ -2,9 +2,9 @@
  * of the same picture once. */
 #include "nclip/scan/misalignment_judge.h"
 
+#include "nclip/chat/quality.h"
 #include "nclip/support/error.h"
 #include "nclip/support/progress.h"
-#include "nclip/chat/quality.h"
 
 #include <stdlib.h>
 

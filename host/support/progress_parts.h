@@ -2,10 +2,10 @@
 #ifndef NCLIP_HOST_SUPPORT_PROGRESS_PARTS_H
 #define NCLIP_HOST_SUPPORT_PROGRESS_PARTS_H
 
+#include "nclip/support/progress.h"
+
 #include <stdbool.h>
 #include <stdio.h>
-
-#include "nclip/support/progress.h"
 
 struct progress_surroundings {
     FILE *out;

@@ -7,9 +7,9 @@
  */
 #include "parts.h"
 
+#include "nclip/formats/json.h"
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
-#include "nclip/formats/json.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -10,11 +10,11 @@
  */
 #include "parts.h"
 
+#include "nclip/formats/json.h"
 #include "nclip/formats/kind.h"
 #include "nclip/formats/text.h"
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
-#include "nclip/formats/json.h"
 
 #include <stdlib.h>
 #include <string.h>

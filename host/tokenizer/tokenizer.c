@@ -1,7 +1,7 @@
 #include "nclip/tokenizer/tokenizer.h"
 
-#include "nclip/support/error.h"
 #include "nclip/negation/words.h"
+#include "nclip/support/error.h"
 #include "parts.h"
 
 #include <stdlib.h>

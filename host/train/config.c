@@ -1,12 +1,11 @@
 #include "nclip/train/config.h"
 
-#include "schema.h"
-#include "presets.h"
-
 #include "nclip/formats/text.h"
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
 #include "nclip/support/nearest.h"
+#include "presets.h"
+#include "schema.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,12 +1,11 @@
 #include "metrics.h"
 
-#include "tensorboard.h"
-
+#include "nclip/formats/json.h"
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
-#include "nclip/formats/json.h"
 #include "nclip/support/number.h"
 #include "nclip/support/progress.h"
+#include "tensorboard.h"
 
 #include <errno.h>
 #include <math.h>

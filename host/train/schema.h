@@ -2,12 +2,12 @@
 #ifndef NCLIP_HOST_TRAIN_SCHEMA_H
 #define NCLIP_HOST_TRAIN_SCHEMA_H
 
+#include "nclip/train/config.h"
+
 #include <cyaml/cyaml.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
-
-#include "nclip/train/config.h"
 
 enum config_kind {
     CONFIG_COUNT,  /* uint64_t */

@@ -1,7 +1,6 @@
 #include "tensorboard.h"
 
 #include "nclip/support/crc32c.h"
-
 #include "nclip/support/error.h"
 
 #include <dirent.h>

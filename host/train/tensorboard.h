@@ -10,10 +10,10 @@
 #ifndef NCLIP_HOST_TRAIN_TENSORBOARD_H
 #define NCLIP_HOST_TRAIN_TENSORBOARD_H
 
+#include "metrics.h"
+
 #include <stddef.h>
 #include <stdint.h>
-
-#include "metrics.h"
 
 struct nc_events;
 

@@ -1,9 +1,9 @@
 #include "nclip/train/train.h"
 
 #include "checkpoint.h"
+#include "metrics.h"
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
-#include "metrics.h"
 #include "nclip/support/process.h"
 #include "nclip/support/progress.h"
 #include "nclip/support/signals.h"

@@ -27,11 +27,11 @@
 #ifndef NCLIP_OPS_H
 #define NCLIP_OPS_H
 
+#include "nclip/support/types.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#include "nclip/support/types.h"
 
 #ifdef __cplusplus
 extern "C" {

@@ -8,8 +8,8 @@
  * Bytes an element: 2 T forward, 3 T backward, 4 T when y is written again. Flops: about
  * 25 for QuickGELU, 50 for GELU: memory and arithmetic are close to balance. */
 #include "activation.h"
-#include "cpu.h"
 
+#include "cpu.h"
 #include "nclip/support/error.h"
 
 enum { PIECE = 1 << 14 }; /* elements a thread takes at a time */

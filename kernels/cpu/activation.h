@@ -2,9 +2,8 @@
 #ifndef NCLIP_KERNELS_CPU_ACTIVATION_H
 #define NCLIP_KERNELS_CPU_ACTIVATION_H
 
-#include "vector_math.h"
-
 #include "nclip/ops.h"
+#include "vector_math.h"
 
 /* What x is multiplied with to become y: sigmoid(1.702 x), or P(x). */
 NC_INLINE nc_floats nc_gate(nc_floats x, enum nc_activation activation)

@@ -12,9 +12,8 @@
  * there moving rows costs as much as the products; for pictures products decide. */
 #include "attention.h"
 
-#include "vector_math.h"
-
 #include "nclip/support/error.h"
+#include "vector_math.h"
 
 #include <math.h>
 

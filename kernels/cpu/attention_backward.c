@@ -13,9 +13,8 @@
  * in order; the sums are written at the end. */
 #include "attention.h"
 
-#include "vector_math.h"
-
 #include "nclip/support/error.h"
+#include "vector_math.h"
 
 #include <math.h>
 

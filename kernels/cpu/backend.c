@@ -1,8 +1,7 @@
 /* The table of operations of one level of processor. */
 #include "cpu.h"
-#include "widened.h"
-
 #include "nclip/support/error.h"
+#include "widened.h"
 
 #include <omp.h>
 #include <stdlib.h>

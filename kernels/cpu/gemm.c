@@ -13,11 +13,10 @@
  * multiply bf16, its products go another way (widened.c).
  */
 #include "cpu.h"
+#include "nclip/support/error.h"
 #include "onednn.h"
 #include "vector.h"
 #include "widened.h"
-
-#include "nclip/support/error.h"
 
 #include <oneapi/dnnl/dnnl.h>
 #include <stdlib.h>

@@ -19,9 +19,8 @@
 #ifndef NCLIP_KERNELS_CUDA_CUDA_H
 #define NCLIP_KERNELS_CUDA_CUDA_H
 
-#include "device.h"
-
 #include "../backends.h"
+#include "device.h"
 
 struct nc_cuda_gemm; /* gemm.cu: the products (product.h) and their scratch */
 

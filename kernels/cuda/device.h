@@ -15,12 +15,12 @@
 #ifndef NCLIP_KERNELS_CUDA_DEVICE_H
 #define NCLIP_KERNELS_CUDA_DEVICE_H
 
+#include "nclip/support/error.h"
+#include "nclip/support/types.h"
+
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#include "nclip/support/error.h"
-#include "nclip/support/types.h"
 
 enum { NC_WARP = 32 };
 

@@ -1,6 +1,6 @@
 #include "../support/temporary_folder.h"
-#include "nclip/support/error.h"
 #include "nclip/chat/journal.h"
+#include "nclip/support/error.h"
 
 #include <setjmp.h>
 #include <signal.h>

@@ -1,6 +1,6 @@
 #include "../support/temporary_folder.h"
-#include "nclip/support/error.h"
 #include "nclip/chat/prompts.h"
+#include "nclip/support/error.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -1,7 +1,7 @@
 /* Model folders against transformers: names, shapes, values, configs. */
-#include "nclip/support/error.h"
-#include "nclip/formats/json.h"
 #include "nclip/checkpoints/folder.h"
+#include "nclip/formats/json.h"
+#include "nclip/support/error.h"
 #include "support/temporary_folder.h"
 
 #include <setjmp.h>

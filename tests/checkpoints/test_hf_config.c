@@ -1,6 +1,6 @@
 /* Configs that cannot be, or that nclip does not compute, are refused by name. */
-#include "nclip/support/error.h"
 #include "nclip/checkpoints/folder.h"
+#include "nclip/support/error.h"
 #include "support/temporary_folder.h"
 
 #include <setjmp.h>

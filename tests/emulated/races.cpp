@@ -8,7 +8,6 @@
  * start and the last barriers. */
 #include "emulated/races.h"
 #include "emulated/traffic.h"
-
 #include "kernels/cuda/device.h"
 
 #include <algorithm>

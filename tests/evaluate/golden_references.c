@@ -2,9 +2,9 @@
  * start's model: the same choice for each item, the same score, the same parts.
  * Values: make_references_golden.py (PyTorch, transformers, clip_benchmark, scikit-learn). */
 #include "../support/temporary_folder.h"
-#include "nclip/support/error.h"
 #include "nclip/evaluate/evaluate.h"
 #include "nclip/formats/json.h"
+#include "nclip/support/error.h"
 
 #include <math.h>
 #include <setjmp.h>

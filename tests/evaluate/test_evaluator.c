@@ -1,8 +1,8 @@
 /* Pictures from a store: found by the ends of their names, of length one, or refused. */
 #include "../support/temporary_folder.h"
+#include "nclip/evaluate/evaluate.h"
 #include "nclip/store/store.h"
 #include "nclip/support/error.h"
-#include "nclip/evaluate/evaluate.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -3,8 +3,8 @@
 #include "../../host/evaluate/retrieval.h"
 #include "../support/temporary_folder.h"
 #include "nclip/evaluate/comparison.h"
-#include "nclip/support/error.h"
 #include "nclip/evaluate/evaluate.h"
+#include "nclip/support/error.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 #include "../support/temporary_folder.h"
-#include "nclip/support/error.h"
-#include "nclip/formats/json.h"
 #include "nclip/evaluate/report.h"
+#include "nclip/formats/json.h"
+#include "nclip/support/error.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 /* Shares, means of shares, and their intervals. */
-#include "nclip/support/error.h"
 #include "nclip/evaluate/evaluate.h"
+#include "nclip/support/error.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -1,8 +1,8 @@
 /* CSV as pandas writes it, and Python's lists of strings. */
 #include "nclip/formats/csv.h"
 
-#include "nclip/support/error.h"
 #include "../support/temporary_folder.h"
+#include "nclip/support/error.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
+#include "nclip/formats/json.h"
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
-#include "nclip/formats/json.h"
 #include "support/temporary_folder.h"
 
 #include <setjmp.h>

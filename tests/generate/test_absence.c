@@ -1,12 +1,12 @@
 /* The object-absence pipeline on a handful of captions, step by step; and questions rewritten by
  * a model. */
-#include "../support/temporary_folder.h"
 #include "../chat/chat_server.h"
-#include "nclip/generate/absence.h"
+#include "../support/temporary_folder.h"
 #include "nclip/captions/captions.h"
-#include "nclip/support/error.h"
 #include "nclip/formats/json.h"
+#include "nclip/generate/absence.h"
 #include "nclip/generate/vqa_llm.h"
+#include "nclip/support/error.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

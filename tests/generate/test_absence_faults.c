@@ -1,9 +1,9 @@
 /* A thousand captions, a server that fails in every way, and three kills: the result is that of
  * an undisturbed run, and nothing that was answered is asked again. */
+#include "../chat/rule_model.h"
 #include "../support/temporary_folder.h"
 #include "nclip/generate/absence.h"
 #include "nclip/support/error.h"
-#include "../chat/rule_model.h"
 
 #include <fcntl.h>
 #include <setjmp.h>

@@ -5,8 +5,8 @@
 #ifndef NCLIP_TESTS_KERNELS_H
 #define NCLIP_TESTS_KERNELS_H
 
-#include "nclip/support/error.h"
 #include "nclip/ops.h"
+#include "nclip/support/error.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -1,6 +1,6 @@
 #include "nclip/arena.h"
-#include "nclip/support/error.h"
 #include "nclip/ops.h"
+#include "nclip/support/error.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,8 +1,7 @@
 /* Causal attention over packed captions, against padded captions one by one. */
 #include "kernels.h"
-#include "reference.h"
-
 #include "nclip/captions/packing.h"
+#include "reference.h"
 
 static const enum nc_type types[] = {NC_FLOAT32, NC_BFLOAT16};
 

@@ -1,8 +1,8 @@
 /* libnclip's functions give what the program gives, and say what is wrong. */
 #include "nclip/encoder/encoder.h"
-#include "nclip/support/error.h"
-#include "nclip/pictures/image.h"
 #include "nclip/nclip.h"
+#include "nclip/pictures/image.h"
+#include "nclip/support/error.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -1,5 +1,5 @@
-#include "nclip/support/error.h"
 #include "nclip/model/parameters.h"
+#include "nclip/support/error.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

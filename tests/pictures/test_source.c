@@ -1,6 +1,6 @@
+#include "nclip/pictures/source.h"
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
-#include "nclip/pictures/source.h"
 #include "support/temporary_folder.h"
 
 #include <setjmp.h>

@@ -1,7 +1,7 @@
 /* Tars as tar, Python and webdataset write them, and tars that lie. */
+#include "nclip/pictures/source.h"
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
-#include "nclip/pictures/source.h"
 #include "support/temporary_folder.h"
 
 #include <setjmp.h>

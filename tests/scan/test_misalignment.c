@@ -1,10 +1,10 @@
-#include "nclip/scan/misalignment_judge.h"
-#include "../support/temporary_folder.h"
 #include "../chat/chat_server.h"
-#include "nclip/support/error.h"
-#include "nclip/scan/misalignment.h"
-#include "nclip/negation/words.h"
+#include "../support/temporary_folder.h"
 #include "nclip/negation/strip.h"
+#include "nclip/negation/words.h"
+#include "nclip/scan/misalignment.h"
+#include "nclip/scan/misalignment_judge.h"
+#include "nclip/support/error.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 /* Ids of transformers and open_clip (make_tokenizer_golden.py), from each of the
  * three forms of the same vocabulary. */
-#include "nclip/support/error.h"
 #include "nclip/formats/json.h"
+#include "nclip/support/error.h"
 #include "nclip/tokenizer/tokenizer.h"
 
 #include <setjmp.h>

@@ -6,9 +6,8 @@
 #include "../../host/train/step/step.h"
 #include "../backends.h"
 #include "../support/temporary_folder.h"
-
-#include "nclip/support/error.h"
 #include "nclip/formats/json.h"
+#include "nclip/support/error.h"
 #include "nclip/support/threads.h"
 
 #include <math.h>

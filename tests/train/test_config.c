@@ -1,8 +1,8 @@
 #include "../support/temporary_folder.h"
 
-#include "nclip/train/config.h"
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
+#include "nclip/train/config.h"
 
 #include <math.h>
 #include <setjmp.h>

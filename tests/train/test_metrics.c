@@ -1,11 +1,10 @@
-#include "nclip/support/crc32c.h"
+#include "../../host/train/metrics.h"
 #include "../../host/train/tensorboard.h"
 #include "../support/golden_events.h"
 #include "../support/temporary_folder.h"
-
+#include "nclip/support/crc32c.h"
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
-#include "../../host/train/metrics.h"
 #include "nclip/support/number.h"
 
 #include <dirent.h>

@@ -4,7 +4,6 @@
 #include "../../host/train/step/step.h"
 #include "../backends.h"
 #include "../support/temporary_folder.h"
-
 #include "nclip/support/error.h"
 
 #include <setjmp.h>

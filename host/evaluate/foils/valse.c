@@ -11,8 +11,8 @@
  */
 #include "foils.h"
 
-#include "items.h"
 #include "../known_files.h"
+#include "items.h"
 #include "nclip/support/error.h"
 
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* The loss over a run's steps, drawn as SVG. */
-#include "nclip/support/error.h"
 #include "nclip/formats/json.h"
+#include "nclip/support/error.h"
 #include "parts.h"
 
 #include <math.h>

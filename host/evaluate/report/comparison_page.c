@@ -1,9 +1,9 @@
 /* The page of several models side by side. Everything is in it: style, plots and pictures. */
 #include "nclip/evaluate/comparison.h"
 
+#include "../samples.h"
 #include "nclip/support/error.h"
 #include "parts.h"
-#include "../samples.h"
 #include "thumbnail.h"
 
 #include <math.h>

@@ -1,7 +1,7 @@
+#include "nclip/evaluate/report.h"
+#include "nclip/formats/json.h"
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
-#include "nclip/formats/json.h"
-#include "nclip/evaluate/report.h"
 #include "nclip/support/terminal.h"
 
 #include <stdint.h>

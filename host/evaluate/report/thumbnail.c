@@ -1,8 +1,8 @@
 #include "thumbnail.h"
 
-#include "nclip/support/error.h"
-#include "nclip/pictures/image.h"
 #include "../views.h"
+#include "nclip/pictures/image.h"
+#include "nclip/support/error.h"
 
 #include <math.h>
 #include <stb/stb_image_write.h>

@@ -1,8 +1,8 @@
 #include "nclip/generate/absence.h"
 
-#include "parts.h"
 #include "nclip/support/error.h"
 #include "nclip/support/progress.h"
+#include "parts.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,10 +1,10 @@
 /* Objects at random: from a list, or the nouns of all captions. */
 #include "parts.h"
 
-#include "nclip/support/error.h"
 #include "nclip/formats/text.h"
-#include "nclip/support/string_map.h"
 #include "nclip/negation/sentence.h"
+#include "nclip/support/error.h"
+#include "nclip/support/string_map.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -2,8 +2,8 @@
 #ifndef NCLIP_HOST_GENERATE_ABSENCE_PARTS_H
 #define NCLIP_HOST_GENERATE_ABSENCE_PARTS_H
 
-#include "nclip/generate/absence.h"
 #include "nclip/captions/captions.h"
+#include "nclip/generate/absence.h"
 #include "nclip/pictures/source.h"
 
 enum absence_outcome {

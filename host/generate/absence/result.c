@@ -2,9 +2,9 @@
 #include "parts.h"
 
 #include "nclip/captions/output.h"
+#include "nclip/formats/json.h"
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
-#include "nclip/formats/json.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,8 +2,8 @@
  * that one question more or less changes no other caption. */
 #include "generator.h"
 
-#include "nclip/support/error.h"
 #include "nclip/formats/json.h"
+#include "nclip/support/error.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -3,11 +3,11 @@
 #ifndef NCLIP_HOST_GENERATE_VQA_GENERATOR_H
 #define NCLIP_HOST_GENERATE_VQA_GENERATOR_H
 
-#include "nclip/captions/output.h"
-#include "nclip/captions/captions.h"
-#include "nclip/support/files.h"
-#include "nclip/generate/vqa.h"
 #include "facts.h"
+#include "nclip/captions/captions.h"
+#include "nclip/captions/output.h"
+#include "nclip/generate/vqa.h"
+#include "nclip/support/files.h"
 
 struct vqa_requests;
 

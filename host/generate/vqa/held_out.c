@@ -1,6 +1,6 @@
-#include "nclip/support/error.h"
 #include "nclip/formats/json.h"
 #include "nclip/generate/vqa.h"
+#include "nclip/support/error.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 #include "nclip/generate/vqa_llm.h"
 
-#include "nclip/support/error.h"
 #include "nclip/formats/json.h"
+#include "nclip/support/error.h"
 #include "nclip/support/progress.h"
 
 #include <stdio.h>

@@ -1,8 +1,8 @@
 /* Readers of data sets of questions. Each fills the same form; one function a data set. */
-#include "nclip/support/error.h"
-#include "nclip/formats/text.h"
 #include "nclip/formats/json.h"
+#include "nclip/formats/text.h"
 #include "nclip/generate/vqa.h"
+#include "nclip/support/error.h"
 #include "v2.h"
 
 #include <math.h>

@@ -2,8 +2,8 @@
  * rewriter than the rules makes. */
 #include "generator.h"
 
-#include "nclip/support/error.h"
 #include "nclip/formats/json.h"
+#include "nclip/support/error.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -2,9 +2,9 @@
  * and only what is used is kept: the trees of 440,000 questions would take gigabytes. */
 #include "v2.h"
 
-#include "nclip/support/error.h"
-#include "nclip/formats/text.h"
 #include "nclip/formats/json.h"
+#include "nclip/formats/text.h"
+#include "nclip/support/error.h"
 
 #include <stdio.h>
 #include <stdlib.h>

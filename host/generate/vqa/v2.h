@@ -2,8 +2,8 @@
 #ifndef NCLIP_HOST_GENERATE_VQA_V2_H
 #define NCLIP_HOST_GENERATE_VQA_V2_H
 
-#include "nclip/support/text_pool.h"
 #include "nclip/generate/vqa.h"
+#include "nclip/support/text_pool.h"
 
 /* Fills `questions` from the text of the questions' file and the file `annotations`, both as in
  * nc_vqa_questions_load(). Its strings lie in *texts, set also when it fails. */

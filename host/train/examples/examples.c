@@ -1,9 +1,9 @@
 #include "examples.h"
 
 #include "nclip/captions/captions.h"
+#include "nclip/model/towers.h"
 #include "nclip/support/error.h"
 #include "nclip/tokenizer/tokenizer.h"
-#include "nclip/model/towers.h"
 #include "random.h"
 
 #include <stdlib.h>

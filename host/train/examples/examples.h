@@ -2,9 +2,9 @@
 #ifndef NCLIP_HOST_TRAIN_EXAMPLES_EXAMPLES_H
 #define NCLIP_HOST_TRAIN_EXAMPLES_EXAMPLES_H
 
-#include "nclip/store/store.h"
-#include "nclip/checkpoints/folder.h"
 #include "nclip/captions/packing.h"
+#include "nclip/checkpoints/folder.h"
+#include "nclip/store/store.h"
 #include "nclip/train/train.h"
 
 enum { NC_NO_CONTRADICTION = UINT32_MAX };

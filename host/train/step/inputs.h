@@ -9,8 +9,8 @@
 
 #include "../examples/examples.h"
 #include "nclip/arena.h"
-#include "nclip/ops.h"
 #include "nclip/model/towers.h"
+#include "nclip/ops.h"
 
 /* The most that one piece holds. */
 struct nc_piece_capacity {

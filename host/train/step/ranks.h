@@ -3,9 +3,9 @@
 #ifndef NCLIP_HOST_TRAIN_STEP_RANKS_H
 #define NCLIP_HOST_TRAIN_STEP_RANKS_H
 
+#include "../examples/share.h"
 #include "nclip/arena.h"
 #include "nclip/ranks/communicator.h"
-#include "../examples/share.h"
 
 struct nc_step;
 struct nc_batch;

@@ -9,10 +9,10 @@
 
 #include "../examples/examples.h"
 #include "inputs.h"
-#include "ranks.h"
 #include "nclip/arena.h"
-#include "nclip/ops.h"
 #include "nclip/model/towers.h"
+#include "nclip/ops.h"
+#include "ranks.h"
 
 /* A run of neighbouring trained parameters that the optimizer updates at once. */
 struct nc_range {

@@ -7,12 +7,12 @@
 #ifndef NCLIP_CHECKPOINTS_FOLDER_H
 #define NCLIP_CHECKPOINTS_FOLDER_H
 
+#include "nclip/model/parameters.h"
+#include "nclip/support/types.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
-
-#include "nclip/model/parameters.h"
-#include "nclip/support/types.h"
 
 #ifdef __cplusplus
 extern "C" {

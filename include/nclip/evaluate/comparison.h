@@ -12,11 +12,11 @@
 #ifndef NCLIP_EVALUATE_COMPARISON_H
 #define NCLIP_EVALUATE_COMPARISON_H
 
+#include "nclip/evaluate/evaluate.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
-
-#include "nclip/evaluate/evaluate.h"
 
 struct nc_suite_entry {
     const char *name;

@@ -12,11 +12,11 @@
 #ifndef NCLIP_EVALUATE_GUARD_H
 #define NCLIP_EVALUATE_GUARD_H
 
-#include <stdbool.h>
-#include <stddef.h>
-
 #include "nclip/checkpoints/folder.h"
 #include "nclip/ops.h"
+
+#include <stdbool.h>
+#include <stddef.h>
 
 struct nc_guard;
 

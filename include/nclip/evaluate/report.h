@@ -8,10 +8,10 @@
 #ifndef NCLIP_EVALUATE_REPORT_H
 #define NCLIP_EVALUATE_REPORT_H
 
+#include "nclip/evaluate/evaluate.h"
+
 #include <stddef.h>
 #include <stdio.h>
-
-#include "nclip/evaluate/evaluate.h"
 
 enum { NC_REPORT_NAME = 128 };
 

@@ -2,10 +2,10 @@
 #ifndef NCLIP_MODEL_PARAMETERS_H
 #define NCLIP_MODEL_PARAMETERS_H
 
+#include "nclip/model/shape.h"
+
 #include <stdbool.h>
 #include <stddef.h>
-
-#include "nclip/model/shape.h"
 
 #ifdef __cplusplus
 extern "C" {

@@ -16,14 +16,14 @@
 #ifndef NCLIP_MODEL_TOWERS_H
 #define NCLIP_MODEL_TOWERS_H
 
+#include "nclip/arena.h"
+#include "nclip/captions/packing.h"
+#include "nclip/model/parameters.h"
+#include "nclip/ops.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#include "nclip/arena.h"
-#include "nclip/model/parameters.h"
-#include "nclip/ops.h"
-#include "nclip/captions/packing.h"
 
 /* Parameters in the backend's memory. */
 struct nc_weights {

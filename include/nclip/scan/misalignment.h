@@ -11,8 +11,8 @@
 #define NCLIP_SCAN_MISALIGNMENT_H
 
 #include "nclip/captions/captions.h"
-#include "nclip/store/store.h"
 #include "nclip/encoder/encoder.h"
+#include "nclip/store/store.h"
 
 #include <stdbool.h>
 #include <stddef.h>

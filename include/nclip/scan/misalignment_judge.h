@@ -2,9 +2,9 @@
 #define NCLIP_SCAN_MISALIGNMENT_JUDGE_H
 
 #include "nclip/chat/chat.h"
+#include "nclip/chat/prompts.h"
 #include "nclip/pictures/source.h"
 #include "nclip/scan/misalignment.h"
-#include "nclip/chat/prompts.h"
 
 struct misalignment_judge {
     struct nc_chat *chat;

@@ -8,11 +8,11 @@
 #ifndef NCLIP_TRAIN_CONFIG_H
 #define NCLIP_TRAIN_CONFIG_H
 
+#include "nclip/support/types.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#include "nclip/support/types.h"
 
 /* Which loss trains. NC_LOSS_CLIP: symmetric InfoNCE, contradictions as negatives of their own
  * picture. NC_LOSS_CON_CLIP: CoN-CLIP's (Singh et al. 2025) mean of three cross-entropies, over the

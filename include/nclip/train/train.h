@@ -14,14 +14,14 @@
 #ifndef NCLIP_TRAIN_TRAIN_H
 #define NCLIP_TRAIN_TRAIN_H
 
+#include "nclip/checkpoints/folder.h"
+#include "nclip/ranks/communicator.h"
+#include "nclip/train/config.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-
-#include "nclip/ranks/communicator.h"
-#include "nclip/train/config.h"
-#include "nclip/checkpoints/folder.h"
 
 /* Which rows of the parameter table train. Names: all, token_embedding, position_embedding,
  * blocks, blocks.N, blocks.N-M (both ends included), final_layer_norm, projection,
