@@ -1,5 +1,5 @@
-/* The operations between ranks, which a transport (mpi.c, nccl.c) carries out; and a rank's word to
- * the watch. */
+/* Starts, waits for and counts the operations between ranks, whichever transport (mpi.c, nccl.c)
+ * carries them out; and passes a rank's reports on to the watch. */
 #include "nclip/ranks/communicator.h"
 
 #include "nclip/support/error.h"

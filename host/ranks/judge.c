@@ -1,4 +1,5 @@
-/* Rank 0's side of the watch: it hears from all ranks, judges, and speaks. */
+/* Rank 0's side of the watch, where a rank's death is noticed: it hears the beats of all ranks,
+ * decides which rank has died or hangs, prints the one line that names it, and ends the run. */
 #include "judge.h"
 
 #include "nclip/support/error.h"

@@ -1,4 +1,4 @@
-/* Rank 0's side of the watch: it notices a rank that has died or hangs. */
+/* Rank 0's side of the watch: it notices a rank that has died or hangs, and ends the run. */
 #ifndef NCLIP_HOST_RANKS_JUDGE_H
 #define NCLIP_HOST_RANKS_JUDGE_H
 

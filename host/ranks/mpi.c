@@ -1,12 +1,12 @@
 /* Ranks over MPI, for host memory.
  *
  * One thread makes all MPI calls and carries the operations out in their order, so that they go
- * on while the caller computes; MPI_THREAD_FUNNELED is enough. It polls and sleeps
- * between the polls: on a CPU, its core belongs to the arithmetic.
+ * on while the caller computes; MPI_THREAD_FUNNELED is enough. The thread sleeps between its polls,
+ * since on a CPU the core that it would spin on belongs to the arithmetic.
  *
- * Sums: the direct algorithm, in which each rank receives its slice from all others and
- * adds in the order of the ranks, sends no byte more than a ring and gives the same bits in each
- * run; without `deterministic` an all-reduce is MPI's own. */
+ * Sums use the direct algorithm: each rank receives its slice from all others and adds in the
+ * order of the ranks. That sends no byte more than a ring does, and gives the same bits in each
+ * run. Without `deterministic` an all-reduce is MPI's own. */
 #include "transports.h"
 
 #include "nclip/support/error.h"

@@ -1,14 +1,15 @@
 /* Ranks over NCCL, for device memory.
  *
- * Operations go into a stream of their own: each starts when the backend's stream has come to the
- * point of its call, and a wait makes that stream wait, never the host. NCCL is used non-blocking:
- * no call waits for another rank, what is under way is polled, and on an error or after a deadline
- * of ours it is aborted and the run ends. A thread polls, since the host itself is mostly ahead
- * of the device. Of MPI only the id's exchange is needed.
+ * Operations go into a stream of their own. Each starts when the backend's stream has come to the
+ * point of its call; waiting for one makes the backend's stream wait, never the host. NCCL runs in
+ * its non-blocking mode: no call waits for another rank. A thread polls the operations under way,
+ * since the host is mostly ahead of the device; on an error, or when an operation takes longer
+ * than the timeout, it aborts NCCL and the run ends. MPI only carries NCCL's id to the ranks.
  *
- * Threads. The one that computes starts operations, and has the backend's GPU as its own; each other
- * one chooses it. NCCL bears one thread at a time, even one that only asks for errors: a lock
- * sees to that, except for an abort, which must not wait for what hangs. CUDA's events bear all. */
+ * Threads. The thread that computes starts the operations; the backend's GPU is its current device.
+ * Every other thread must select that GPU first. NCCL allows one thread at a time, even one that
+ * only asks for errors: a lock sees to that, except for an abort, which must not wait for a call
+ * that hangs. CUDA's events may be used by all threads. */
 #include "transports.h"
 
 #include "nccl_library.h"

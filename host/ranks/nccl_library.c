@@ -1,3 +1,4 @@
+/* Loads libnccl.so.2 and finds its functions. */
 #include "nccl_library.h"
 
 #include "nclip/support/error.h"

@@ -1,4 +1,5 @@
-/* What a process's watch knows and says of its own rank, and how it ends the process. */
+/* What a process's watch observes of its own rank (processor time, bytes read and written) and
+ * reports to rank 0, and how it ends the process. */
 #include "self.h"
 
 #include "nclip/support/error.h"

@@ -1,5 +1,5 @@
-/* A process's watch: its state, what it says of its own rank, and how it ends the process. The
- * thread of rank 0 (judge.c) and that of another rank (watch.c) work on it. */
+/* The state of a process's watch, with what both of its threads need: rank 0's (judge.c) and that
+ * of every other rank (watch.c). */
 #ifndef NCLIP_HOST_RANKS_SELF_H
 #define NCLIP_HOST_RANKS_SELF_H
 
@@ -15,7 +15,7 @@ struct peer {
     struct wire wire;
     struct wire_message last; /* its latest beat */
     char host[64];
-    bool here, left;                  /* said hello; said goodbye */
+    bool here, left;                  /* has said hello; has said goodbye */
     double heard;                     /* seconds, of its last word */
     double active, ticked, completed; /* of the last change of these counts */
     double late;                      /* since when others wait for it; 0: they do not */
@@ -44,7 +44,7 @@ struct nc_watch {
     char fail_text[WIRE_TEXT + 1];
     void (*end)(void *);
     void *end_context;
-    /* what beats are made of */
+    /* as of the last beat */
     uint64_t activity, bytes;
     long faults;
     double cpu, cpu_at, beat_at;
@@ -54,7 +54,8 @@ struct nc_watch {
 _Noreturn void nc_watch_leave(struct nc_watch *w, int status);
 /* Writes "nclip: rank R on HOST: TEXT", one line in one piece. */
 void nc_watch_speak(size_t rank, const char *host, const char *text);
-/* A beat: what this rank has to say of itself. */
+/* Fills a beat with this rank's state: what it has started, completed and waits for, and whether it
+ * has worked since the last beat. */
 void nc_watch_look_at_self(struct nc_watch *w, struct wire_message *beat);
 /* *message is the failure that this rank has reported, if any (kind WIRE_FAIL). */
 void nc_watch_take_failure(struct nc_watch *w, struct wire_message *message);

@@ -1,4 +1,4 @@
-/* What carries the operations between ranks: MPI (mpi.c) or NCCL (nccl.c). */
+/* The two transports that carry operations between ranks: MPI (mpi.c) and NCCL (nccl.c). */
 #ifndef NCLIP_HOST_RANKS_TRANSPORTS_H
 #define NCLIP_HOST_RANKS_TRANSPORTS_H
 

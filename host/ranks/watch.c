@@ -1,4 +1,5 @@
-/* One thread a process: those of other ranks than 0 report to it, and obey. */
+/* The watch's life, and the thread of every rank but 0: it reports to rank 0, ends the process
+ * when rank 0 says so, and speaks up when rank 0 itself has died. */
 #include "watch.h"
 
 #include "judge.h"

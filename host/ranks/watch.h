@@ -1,4 +1,5 @@
-/* The watch over the ranks of a run: one thread in each process, TCP to rank 0, no MPI. */
+/* The watch over the ranks of a run: one thread in each process, connected to rank 0 by TCP and not
+ * through MPI, so that it works when MPI hangs. */
 #ifndef NCLIP_HOST_RANKS_WATCH_H
 #define NCLIP_HOST_RANKS_WATCH_H
 
@@ -8,7 +9,7 @@
 
 struct nc_watch;
 
-/* How the others reach rank 0: what it listens on, to be handed to them by the bootstrap. */
+/* The addresses on which rank 0 listens; MPI hands them to the other ranks once, at the start. */
 enum { NC_WATCH_ADDRESSES = 16 };
 struct nc_watch_place {
     uint64_t token; /* tells this run's listener from a stranger's */
@@ -32,7 +33,7 @@ int nc_watch_start(struct nc_watch *watch, double timeout);
 
 void nc_watch_set_timeout(struct nc_watch *watch, double seconds);
 
-/* The rank's state, which the thread reports; all may be called from any thread. */
+/* Set the rank's state, which the watch's thread reports. May be called from any thread. */
 void nc_watch_tick(struct nc_watch *watch);
 void nc_watch_arrived(struct nc_watch *watch, uint64_t ticket, const char *what);
 void nc_watch_completed(struct nc_watch *watch, uint64_t ticket);
@@ -44,7 +45,7 @@ void nc_watch_ask_patience(struct nc_watch *watch, bool patience);
 /* Reports an error and ends the process once rank 0 has spoken. */
 _Noreturn void nc_watch_fail(struct nc_watch *watch, int status, const char *message);
 
-/* Called by the thread before it ends the process for whatever cause (to free a device). */
+/* The watch's thread calls `end` before it ends the process, for whatever cause: to free a GPU. */
 void nc_watch_on_end(struct nc_watch *watch, void (*end)(void *), void *context);
 
 /* The end of a good run: tells rank 0, or waits until all have told; frees. */

@@ -1,3 +1,4 @@
+/* Messages between the watches over TCP sockets that never block. */
 #include "wire.h"
 
 #include "nclip/support/error.h"

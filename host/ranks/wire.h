@@ -1,22 +1,23 @@
-/* Messages between the watches of a run's ranks: small, over TCP, never waited for. */
+/* The messages that the watches of a run's ranks send each other over TCP. They are small, and no
+ * call waits for the other side. */
 #ifndef NCLIP_HOST_RANKS_WIRE_H
 #define NCLIP_HOST_RANKS_WIRE_H
 
 #include "watch.h"
 
 enum wire_kind {
-    WIRE_HELLO = 0x6e636c31, /* number is the token, text the host */
-    WIRE_BEAT,               /* status is 1 to ask for patience, text what the rank waits in */
-    WIRE_FAIL,               /* status, text is the message */
-    WIRE_END,                /* status */
-    WIRE_SPOKEN,             /* an end will follow, and the message is out */
-    WIRE_BYE,
+    WIRE_HELLO = 0x6e636c31, /* `number` is the token, `text` the host */
+    WIRE_BEAT,               /* `status` is 1 to ask for patience, `text` what the rank waits in */
+    WIRE_FAIL,               /* the status, and as `text` the message */
+    WIRE_END,                /* the status with which to end */
+    WIRE_SPOKEN,             /* rank 0 has printed the message; WIRE_END will follow */
+    WIRE_BYE,                /* this rank has finished its work */
 };
 
-/* In the byte order of the machines, which is one in a cluster. */
+/* In the machines' byte order: all of a cluster have the same. */
 struct wire_head {
     uint32_t kind, rank, status, length; /* length: of the text behind */
-    uint64_t number;                     /* the token; arrived */
+    uint64_t number;                     /* a hello's token; a beat's last ticket started */
     uint64_t completed, blocked, activity, ticks;
 };
 

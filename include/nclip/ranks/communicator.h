@@ -5,19 +5,19 @@
  *     ... compute ...
  *     nc_communicator_wait(ranks, ticket);
  *
- * Over MPI for host memory, over NCCL for device memory; of MPI, NCCL needs only the
- * exchange of its id. All ranks call the same operations in the same order. An operation
- * that takes a ticket is started, works on its buffers while the caller computes, and is
- * over when nc_communicator_wait(ticket) returns; operations are carried out in the order
- * of their start, so that waiting for one waits for all before it. The caller sees to it that
- * the inputs are complete: a host-memory backend is synchronized, device memory follows the
- * backend's stream.
+ * Host memory goes over MPI, device memory over NCCL, for which MPI only exchanges an id.
+ * All ranks call the same operations in the same order. An operation that takes a ticket
+ * starts, works on its buffers while the caller computes, and is over when
+ * nc_communicator_wait(ticket) returns. Operations are carried out in the order of their
+ * start, so that waiting for one waits for all before it. The caller sees to it that the
+ * inputs are complete: a host-memory backend must be synchronized before; operations on
+ * device memory follow the backend's stream by themselves.
  *
- * When a rank fails, all end. A watch, independent of MPI, connects every rank to rank 0
- * over TCP: a rank that reports an error (nc_communicator_abort), dies, shows no sign of
- * life, or lets others wait without working, makes rank 0 print one line that names rank,
- * host and cause, and every process exits with that error's status. No wait in this header
- * outlives that.
+ * When one rank fails, all ranks end. A watch, independent of MPI, connects every rank to
+ * rank 0 over TCP. When a rank reports an error (nc_communicator_abort), dies, shows no sign
+ * of life, or lets others wait without working, rank 0 prints one line that names the rank,
+ * its host and the cause, and every process exits with that error's status. No wait in this
+ * header lasts longer than that takes.
  */
 #ifndef NCLIP_RANKS_COMMUNICATOR_H
 #define NCLIP_RANKS_COMMUNICATOR_H
@@ -79,7 +79,8 @@ struct nc_communicator {
  * one. A launcher's environment in a program that was built without MPI is NC_USAGE. */
 int nc_communicator_create(struct nc_communicator **communicator);
 
-/* The rank that the launcher's environment tells, before anything is joined; 0 without one. */
+/* The rank that the launcher's environment names, known before any rank is joined; 0 without a
+ * launcher. */
 size_t nc_communicator_launched_rank(void);
 
 /* All ranks together, after the last operation. NULL is allowed. */
@@ -91,8 +92,8 @@ void nc_communicator_destroy(struct nc_communicator *communicator);
 int nc_communicator_for(struct nc_communicator *base, struct nc_ops *ops,
                         struct nc_communicator **communicator);
 
-/* Of `count` elements that are divided among `size` ranks, those of `rank`: whole multiples
- * of 16, equally many for each rank but the last ones. */
+/* The slice of `rank` when `count` elements are divided among `size` ranks: a whole multiple of 16,
+ * the same for each rank but the last ones. */
 struct nc_slice {
     size_t first, count;
 };
@@ -121,22 +122,24 @@ int nc_communicator_add(struct nc_communicator *communicator, double *sum, size_
                         nc_ticket *ticket);
 int nc_communicator_wait(struct nc_communicator *communicator, nc_ticket ticket);
 
-/* In host memory whatever the communicator, and waited for. */
+/* values[count] += those of the other ranks, in host memory whatever the communicator; returns when
+ * it is done. */
 int nc_communicator_sum(struct nc_communicator *communicator, double *values, size_t count);
-/* Host data from rank 0 to all. */
+/* data[bytes] = as rank 0 has it, likewise. */
 int nc_communicator_share(struct nc_communicator *communicator, void *data, size_t bytes);
+/* Returns once all ranks have called it. */
 int nc_communicator_barrier(struct nc_communicator *communicator);
 
 /* ---- Failure ------------------------------------------------------------------------ */
 
-/* A sign that this rank's work goes on: to be given at least every few seconds of it. A rank
- * for which others wait and which for `timeout` seconds neither gives one, nor computes,
- * nor reads or writes files, ends the run; and so does one that only computes, after ten times
- * as long. NULL is allowed. */
+/* A sign that this rank's work goes on, to be given at least every few seconds. A rank that others
+ * wait for ends the run when for `timeout` seconds it neither gives this sign, nor uses the
+ * processor, nor reads or writes files; and also when for ten times as long it uses the processor
+ * without giving the sign. NULL is allowed. */
 void nc_communicator_tick(struct nc_communicator *communicator);
 
-/* This rank's work may for a while rest in the system's hands, as a checkpoint on its way to a slow
- * disk does: it is given ten times the time. NULL is allowed. */
+/* Grants this rank ten times the timeout while `patience` is true: for work that waits on the
+ * system, such as writing a checkpoint to a slow disk. NULL is allowed. */
 void nc_communicator_ask_patience(struct nc_communicator *communicator, bool patience);
 
 /* How long a rank may be silent; NC_COMMUNICATOR_TIMEOUT until set. */
