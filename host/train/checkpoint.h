@@ -1,4 +1,5 @@
-/* A checkpoint: a complete model folder, with what training needs to go on exactly.
+/* A checkpoint: a complete model folder, with what training needs to go on as if it had never
+ * stopped.
  *
  *     config.json, model.safetensors, tokenizer files    a Hugging Face folder
  *     optimizer.safetensors    first.<parameter>, second.<parameter> of every trained one, fp32

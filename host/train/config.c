@@ -1,3 +1,5 @@
+/* Puts a training config together: the default preset, a preset or file over it, --set over both.
+ */
 #include "nclip/train/config.h"
 
 #include "nclip/formats/text.h"

@@ -1,3 +1,5 @@
+/* Writes metrics.jsonl and passes each value on to TensorBoard's files; cuts both back on
+ * resuming. */
 #include "metrics.h"
 
 #include "nclip/formats/json.h"

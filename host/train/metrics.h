@@ -1,8 +1,6 @@
 /* A run's metrics: metrics.jsonl (one object a line) and TensorBoard event files.
  *
- * TensorBoard: TFRecord framing (length, masked CRC-32C, payload, CRC) around
- * Event protocol buffers with Summary scalars, written by hand: the few fields
- * need no protobuf library. Tags: "train/loss", "validation/loss", ...
+ * TensorBoard's files are written by tensorboard.c. Tags: "train/loss", "validation/loss", ...
  */
 #ifndef NCLIP_HOST_TRAIN_METRICS_H
 #define NCLIP_HOST_TRAIN_METRICS_H

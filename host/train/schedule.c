@@ -1,3 +1,4 @@
+/* The learning rate of each step. */
 #include "nclip/train/train.h"
 
 #include <math.h>

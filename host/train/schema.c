@@ -1,3 +1,4 @@
+/* The table of a training config's keys; reading, checking and printing single values by it. */
 #include "schema.h"
 
 #include "nclip/support/error.h"

@@ -1,4 +1,4 @@
-/* The keys of a training config: one table, from which reading, checking and writing are made. */
+/* The keys of a training config in one table, by which they are read, checked and written. */
 #ifndef NCLIP_HOST_TRAIN_SCHEMA_H
 #define NCLIP_HOST_TRAIN_SCHEMA_H
 

@@ -1,3 +1,4 @@
+/* Writes TensorBoard event files by hand: the few protocol buffer fields need no library. */
 #include "tensorboard.h"
 
 #include "nclip/support/crc32c.h"

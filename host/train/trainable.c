@@ -1,3 +1,4 @@
+/* Turns the names in the config's `trainable` into flags for the rows of the parameter table. */
 #include "nclip/train/train.h"
 
 #include "nclip/support/error.h"

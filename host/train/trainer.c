@@ -1,3 +1,4 @@
+/* A training run: opens its inputs, steps through its epochs, validates, saves and resumes. */
 #include "nclip/train/train.h"
 
 #include "checkpoint.h"

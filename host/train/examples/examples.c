@@ -1,3 +1,4 @@
+/* Loads captions and joins each with its picture's embedding; holds out the validation part. */
 #include "examples.h"
 
 #include "nclip/captions/captions.h"

@@ -1,4 +1,4 @@
-/* Orders that depend on a seed alone, on any machine. */
+/* Shuffled orders that depend on the seed alone: the same on every machine. */
 #ifndef NCLIP_HOST_TRAIN_EXAMPLES_RANDOM_H
 #define NCLIP_HOST_TRAIN_EXAMPLES_RANDOM_H
 
@@ -6,7 +6,7 @@
 
 #include <stddef.h>
 
-/* A stream of its own for each purpose and epoch of a seed. */
+/* The start of a random stream: each purpose and number (an epoch, say) of a seed has its own. */
 static inline uint64_t nc_random_stream(uint64_t seed, uint64_t purpose, uint64_t number)
 {
     uint64_t state = seed;
@@ -26,7 +26,7 @@ static inline uint64_t nc_random_below(uint64_t *state, uint64_t bound)
     }
 }
 
-/* Fisher and Yates. */
+/* A uniform shuffle (Fisher and Yates). */
 static inline void nc_random_shuffle(uint64_t *state, uint32_t *items, size_t count)
 {
     for (size_t i = count; i > 1; i--) {

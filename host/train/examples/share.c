@@ -1,3 +1,4 @@
+/* Divides a batch among the ranks, longest examples first. */
 #include "share.h"
 
 #include "nclip/support/error.h"

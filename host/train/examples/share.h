@@ -1,8 +1,9 @@
-/* How a batch is divided among the ranks: every example once, about as many tokens for each.
+/* How a batch is divided among the ranks: each example goes to one rank, and all ranks get about
+ * the same number of tokens.
  *
- * Longest first, each to the rank with the fewest tokens so far (Graham 1969): at most a caption
- * apart in practice. The result depends on the batch and the number of ranks alone, so that every
- * rank finds all shares without asking; a share may be empty. */
+ * The longest example goes first, each to the rank with the fewest tokens so far (Graham 1969): in
+ * practice the shares differ by at most a caption. The result depends on the batch and the number
+ * of ranks alone, so that every rank computes all shares without asking. A share may be empty. */
 #ifndef NCLIP_HOST_TRAIN_EXAMPLES_SHARE_H
 #define NCLIP_HOST_TRAIN_EXAMPLES_SHARE_H
 

@@ -1,3 +1,4 @@
+/* Sums gradients over the ranks while the backward pass still runs, bucket by bucket. */
 #include "parts.h"
 
 #include "nclip/support/error.h"

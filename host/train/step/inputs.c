@@ -1,3 +1,5 @@
+/* Lays out a micro batch in page-locked memory, copies it to the backend and puts its parts in
+ * place. */
 #include "inputs.h"
 
 #include "marks.h"

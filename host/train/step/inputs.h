@@ -1,9 +1,10 @@
-/* What a step reads, on its way to the backend: pieces of a batch, each in one block of memory.
+/* The inputs of a step on their way to the backend: each micro batch is a piece in one block of
+ * memory.
  *
- * A piece (a micro batch) is laid out by the host in page-locked memory, goes over in one copy of
- * the copy queue beside the step before it, and is put in place by the compute queue. There are
- * two blocks on each side, so that the host fills one while the other is on its way. A backend
- * that computes in the host's memory needs one block, and no copy over. */
+ * The host lays out a piece in page-locked memory, the copy queue copies it over in one copy while
+ * the step before is still computed, and the compute queue puts its parts in place. There are two
+ * blocks on each side, so that the host fills one while the other is being copied. A backend that
+ * computes in the host's memory needs one block and no copy. */
 #ifndef NCLIP_HOST_TRAIN_STEP_INPUTS_H
 #define NCLIP_HOST_TRAIN_STEP_INPUTS_H
 

@@ -1,4 +1,5 @@
-/* The loss of a batch and its gradients: micro batches through the tower, InfoNCE between. */
+/* The loss of a batch and its gradients: runs the micro batches through the text tower forward,
+ * computes InfoNCE over all of their features, and runs them backward. */
 #include "parts.h"
 
 #include "nclip/support/error.h"

@@ -1,4 +1,4 @@
-/* Who uses which of the backend's marks (ops.h). */
+/* The numbers of the backend's marks (ops.h) that a step uses, so that no two uses collide. */
 #ifndef NCLIP_HOST_TRAIN_STEP_MARKS_H
 #define NCLIP_HOST_TRAIN_STEP_MARKS_H
 

@@ -1,4 +1,4 @@
-/* What a step is made of: its files call each other through these. */
+/* The functions with which the files of a step call each other, from below to above. */
 #ifndef NCLIP_HOST_TRAIN_STEP_PARTS_H
 #define NCLIP_HOST_TRAIN_STEP_PARTS_H
 
@@ -11,7 +11,7 @@ static inline struct nc_weights nc_step_weights(const struct nc_step *step)
 
 /* record.c */
 
-/* What a recording's key is made of, besides which part of which step it is. */
+/* The key under which a part of a step is recorded: all that its calls depend on. */
 enum nc_step_part { NC_PART_FORWARD, NC_PART_LOSS, NC_PART_BACKWARD, NC_PART_UPDATE };
 struct nc_part_key {
     uint32_t part, flag; /* flag: kept, with gradients, accumulated */

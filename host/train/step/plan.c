@@ -1,4 +1,4 @@
-/* Planning a step: the largest sizes that training will see, and the memory for them. */
+/* Finds the largest batch that training will see, and reserves the memory of a step for it. */
 #include "parts.h"
 
 #include "nclip/support/error.h"

@@ -1,5 +1,5 @@
-/* What a step has when it is one of several ranks': its share of the batch, the ring that takes
- * text features round, the buckets in which gradients are summed. */
+/* The parts of a step that only several ranks have: the ring by which text features go round all
+ * ranks, and the buckets in which gradients are summed over them. */
 #ifndef NCLIP_HOST_TRAIN_STEP_RANKS_H
 #define NCLIP_HOST_TRAIN_STEP_RANKS_H
 
@@ -12,11 +12,12 @@ struct nc_batch;
 
 /* ---- The loss over the batch of all ranks (ring.c) ---------------------------------
  *
- * Pictures stay where they are: each rank holds the columns of its own. Captions go round: in
- * turn t a rank has the captions of rank (rank - t), and scores them against its pictures. In
- * the forward pass their running sums travel with them and are finished when they are home; in
- * the backward pass their finished sums do, and a turn behind them their gradient, which
- * grows at each rank and ends at home. While a block is computed the next is on its way. */
+ * Picture embeddings stay on their rank, which computes the columns of its own pictures. Text
+ * features go round: in turn t a rank has the captions of rank (rank - t) and scores them against
+ * its pictures. In the forward pass the captions' running sums travel with them and are complete
+ * when they are home again. In the backward pass the complete sums travel with them, and one turn
+ * later their gradient, to which each rank adds its part. While a rank computes with one block of
+ * captions it already receives the next. */
 enum { NC_GROUP_BLOCKS = 2 };
 
 struct nc_step_ring {

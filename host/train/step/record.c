@@ -1,3 +1,4 @@
+/* Records the calls of a part of a step, or replays them where the backend has recorded them. */
 #include "parts.h"
 
 #include "nclip/support/error.h"

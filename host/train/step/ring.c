@@ -1,3 +1,4 @@
+/* InfoNCE over the batch of all ranks, whose text features go round a ring (ranks.h). */
 #include "parts.h"
 
 #include "marks.h"

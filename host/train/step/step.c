@@ -1,3 +1,4 @@
+/* Submits and collects optimizer steps, and evaluates the loss alone. */
 #include "parts.h"
 
 #include "marks.h"

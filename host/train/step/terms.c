@@ -1,5 +1,5 @@
-/* What InfoNCE is computed over in a step: its inputs in their precision, and the weights of its
- * terms. */
+/* Describes a batch's InfoNCE to the backend: converts its inputs to the loss's precision and
+ * weighs its terms. */
 #include "parts.h"
 
 #include "nclip/support/error.h"

@@ -1,4 +1,5 @@
-/* The gradient's norm, clipping, the optimizer; and what to say when a number is none. */
+/* The update: the gradient's norm, clipping, AdamW; and the error that names the first tensor that
+ * is not finite. */
 #include "parts.h"
 
 #include "nclip/support/error.h"

@@ -1,4 +1,4 @@
-/* The one schema of a training run, read from YAML by libcyaml.
+/* The settings of a training run, read from YAML.
  *
  * A preset is a file in configs/ named without its ending (`negationclip`,
  * `default`) and is compiled into the program, so that it works from anywhere.

@@ -30,7 +30,7 @@
 int nc_trainable_parse(const char *const *names, size_t count,
                        const struct nc_parameter_table *table, const struct nc_model_shape *shape,
                        bool **trainable);
-/* The table of what trains, for people. */
+/* Prints a table of which parameters train, for people. */
 void nc_trainable_print(const struct nc_parameter_table *table, const bool *trainable, FILE *out);
 
 /* The learning rate of step `step` (from 0) of `total`: linear warm-up, then constant or
