@@ -1,3 +1,5 @@
+/* Takes each caption through its three questions: an object, whether the picture shows it, and the
+ * caption that denies it. */
 #include "nclip/generate/absence.h"
 
 #include "nclip/support/error.h"

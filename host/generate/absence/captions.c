@@ -1,4 +1,4 @@
-/* The captions to extend, with the ids that they and their pictures have. */
+/* Reads the captions to extend, with the ids of their annotations and pictures. */
 #include "parts.h"
 
 #include "nclip/formats/json.h"

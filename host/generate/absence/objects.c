@@ -1,4 +1,4 @@
-/* Objects at random: from a list, or the nouns of all captions. */
+/* Draws objects at random: from a list, or from the nouns of all captions. */
 #include "parts.h"
 
 #include "nclip/formats/text.h"

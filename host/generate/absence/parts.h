@@ -1,4 +1,5 @@
-/* What the parts of object absence share: captions with their ids, drawn objects, the result. */
+/* A run of object absence, and the functions with which its files call each other: captions with
+ * their ids, drawn objects, the result. */
 #ifndef NCLIP_HOST_GENERATE_ABSENCE_PARTS_H
 #define NCLIP_HOST_GENERATE_ABSENCE_PARTS_H
 
@@ -56,7 +57,8 @@ void absence_free_objects(struct absence *a);
 /* One that the caption does not mention: the same one for the same seed, caption and picture.
  * NULL when none was found. */
 const char *absence_draw_object(const struct absence *a, size_t caption);
-/* A number that hangs on the run's seed, `purpose`, the caption, its picture and `number`. */
+/* A random number that depends on the run's seed, `purpose`, the caption, its picture and `number`
+ * alone. */
 uint64_t absence_chance(const struct absence *a, const char *purpose, size_t caption,
                         uint64_t number);
 

@@ -1,4 +1,5 @@
-/* What became of each caption, in the captions' order. */
+/* Writes the captions that were made, and the list of those that were not, in the captions' order.
+ */
 #include "parts.h"
 
 #include "nclip/captions/output.h"

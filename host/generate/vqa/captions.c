@@ -1,5 +1,6 @@
-/* From questions to captions. Every choice hangs on the seed and the question's number alone, so
- * that one question more or less changes no other caption. */
+/* Makes the captions: joins what the answers say of a picture, chooses a sentence and writes the
+ * annotation. Every choice depends on the seed and the question's number alone, so that adding or
+ * removing a question changes no other caption. */
 #include "generator.h"
 
 #include "nclip/formats/json.h"

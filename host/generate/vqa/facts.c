@@ -1,3 +1,4 @@
+/* Collects what the answers say of one picture, and finds answers that contradict each other. */
 #include "facts.h"
 
 #include "nclip/support/error.h"

@@ -1,11 +1,12 @@
-/* What the answers to all questions about one picture tell together. Only for data sets whose
- * pictures show exactly one subject: there, one colour rules out the others. */
+/* What the answers to all questions about one picture say together. Used only for data sets whose
+ * pictures show exactly one subject: there one colour rules out the others. */
 #ifndef NCLIP_HOST_GENERATE_VQA_FACTS_H
 #define NCLIP_HOST_GENERATE_VQA_FACTS_H
 
 #include "nclip/generate/vqa.h"
 
-/* A word that answers: "red" to the attribute "color"; "circle" to "" (what the subject is). */
+/* A word that is an answer, and to which attribute: "red" to "color"; "circle" to "" (what the
+ * subject is). */
 struct vqa_word {
     char text[NC_VQA_TEXT];
     char attribute[NC_VQA_TEXT];

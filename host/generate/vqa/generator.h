@@ -1,5 +1,5 @@
-/* What the makers of captions share: the rules' (captions.c) and that of other rewriters
- * (requests.c). */
+/* The run that makes captions from questions, shared by its two ways: sentences by rules
+ * (captions.c), and captions by another rewriter, such as a language model (requests.c). */
 #ifndef NCLIP_HOST_GENERATE_VQA_GENERATOR_H
 #define NCLIP_HOST_GENERATE_VQA_GENERATOR_H
 

@@ -1,5 +1,7 @@
-/* Questions to statements. Subject and predicate are found first; then the auxiliary goes between
- * them, with "not", or the subject itself is denied ("no one", "not all the dogs"). */
+/* Turns a question into two statements, one that denies and one that affirms. It finds subject and
+ * predicate first; then it puts the auxiliary between them, with "not", or denies the subject
+ * itself ("no one", "not all the dogs"). This file tells the forms of questions apart and reads
+ * "is there ..."; subjects.c reads all others. */
 #include "grammar.h"
 
 #include "nclip/negation/lexicon.h"

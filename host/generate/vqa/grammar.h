@@ -1,4 +1,5 @@
-/* What the parts of the grammar share:
+/* A question while the grammar reads it, and the functions with which the grammar's files call each
+ * other:
  *
  *     grammar.c         which form a question has; "is there ..."
  *     subjects.c        every other subject
@@ -23,7 +24,7 @@ bool vqa_any_of(const char *word, const char *list);          /* "he she it" */
 const char *vqa_low(const struct vqa_asked *q, size_t index); /* "" behind the end */
 bool vqa_refuse(struct vqa_asked *q, const char *reason);     /* false */
 
-/* What stands for the subject: words of the question behind fixed ones. */
+/* The subject of a statement: fixed words, then words of the question. */
 struct vqa_subject {
     const char *denied;   /* "no one", "not all"; NULL: the verb is denied instead */
     const char *affirmed; /* "someone", "all" */

@@ -1,3 +1,4 @@
+/* Reads the file of phrasings and pairs of words that no caption may hold. */
 #include "nclip/formats/json.h"
 #include "nclip/generate/vqa.h"
 #include "nclip/support/error.h"

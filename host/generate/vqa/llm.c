@@ -1,3 +1,5 @@
+/* Has a language model join a caption and a question answered "no" into one caption, and checks
+ * what it says. */
 #include "nclip/generate/vqa_llm.h"
 
 #include "nclip/formats/json.h"

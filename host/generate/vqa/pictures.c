@@ -1,5 +1,5 @@
-/* Pictures: their names, the captions that they have already, and the chances of their questions.
- */
+/* Names pictures, loads the captions that they have already, and starts a random stream for each
+ * question. */
 #include "generator.h"
 
 #include "nclip/support/error.h"

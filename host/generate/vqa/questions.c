@@ -1,4 +1,4 @@
-/* Readers of data sets of questions. Each fills the same form; one function a data set. */
+/* Reads a data set's questions into one form; a function for each data set. */
 #include "nclip/formats/json.h"
 #include "nclip/formats/text.h"
 #include "nclip/generate/vqa.h"

@@ -1,5 +1,5 @@
-/* What becomes of questions: annotations, lists of those left alone, and the captions that another
- * rewriter than the rules makes. */
+/* Writes annotations and the list of questions left alone, and hands questions over to a rewriter
+ * other than the rules. */
 #include "generator.h"
 
 #include "nclip/formats/json.h"

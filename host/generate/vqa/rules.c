@@ -1,9 +1,9 @@
-/* What a question with its answer claims, by a table of question forms, and the sentences that
- * state or deny a claim.
+/* Reads what a question and its answer claim, by a table of question forms, and writes sentences
+ * that state or deny the claim.
  *
- * The forms are few on purpose: those whose parts can be said in many ways. A form either covers a
- * question whole or not at all, so that what comes out is true; what none covers becomes a plain
- * statement by the grammar (grammar.c), or is left to a better reader. */
+ * The forms are few on purpose: those that can be phrased in many ways. A form covers either the
+ * whole question or nothing of it, so that every sentence is true. A question that no form covers
+ * becomes a plain statement by the grammar (grammar.c), or is left alone. */
 #include "nclip/generate/vqa.h"
 #include "nclip/negation/lexicon.h"
 

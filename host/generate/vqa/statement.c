@@ -1,4 +1,4 @@
-/* The sentences: subject and predicate with the auxiliary between them. */
+/* Writes statements: subject and predicate with the auxiliary between them. */
 #include "grammar.h"
 
 #include "nclip/negation/lexicon.h"

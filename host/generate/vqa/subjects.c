@@ -1,4 +1,4 @@
-/* Subjects: what a question is about, and what "no" denies of it. */
+/* Finds the subject of a question, and whether its answer "no" denies the subject or the verb. */
 #include "grammar.h"
 
 #include "nclip/negation/lexicon.h"

@@ -1,4 +1,4 @@
-/* VQA v2's two files. */
+/* The reader of VQA v2's two files, questions and annotations. */
 #ifndef NCLIP_HOST_GENERATE_VQA_V2_H
 #define NCLIP_HOST_GENERATE_VQA_V2_H
 

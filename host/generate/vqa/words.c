@@ -1,3 +1,4 @@
+/* Splits a question into words, and finds where its predicate starts by what each word can be. */
 #include "words.h"
 
 #include "nclip/negation/lexicon.h"

@@ -1,9 +1,8 @@
-/* A question as words, the part of it that is spoken about, and what is said of that. One file a
- * concern:
+/* A question as words, its noun groups, and where its predicate starts:
  *
- *     words.c           words
+ *     words.c           splits a question into words
  *     groups.c          noun groups: "the old man on the left"
- *     predicates.c      what can be said of one, and where that starts
+ *     predicates.c      what can be said of a noun group, and where that starts
  */
 #ifndef NCLIP_HOST_GENERATE_VQA_WORDS_H
 #define NCLIP_HOST_GENERATE_VQA_WORDS_H

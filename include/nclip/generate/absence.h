@@ -5,8 +5,8 @@
  *                ->  where it is not, the caption that says so (text model)
  *
  * Source: "Know 'No' Better" (Park et al., ICCV 2025), section 4, the first of its two ways. What
- * the models say is checked (nclip/quality.h); what they are asked is in files (nclip/prompts.h);
- * every answer is kept (nclip/chat.h).
+ * the models are asked is in files (nclip/chat/prompts.h), what they answer is checked
+ * (nclip/chat/quality.h), and every answer is kept (nclip/chat/journal.h).
  */
 #ifndef NCLIP_GENERATE_ABSENCE_H
 #define NCLIP_GENERATE_ABSENCE_H

@@ -1,7 +1,7 @@
 /* Negation captions from questions about pictures that people have answered.
  *
  * A question answered "no" says what a picture does not show: "is there a red shape?" "no"
- * becomes "a picture without a red shape". Three steps, one file each in host/generate/vqa/:
+ * becomes "a picture without a red shape". One file a step in host/generate/vqa/:
  *
  *     questions.c       reads a data set's questions into one form (v2.c: VQA v2's)
  *     rules.c           what a question with its answer claims; sentences for a claim
@@ -164,10 +164,11 @@ struct nc_vqa_request {
     const char *reason;  /* out: why it was refused; static or owned by the rewriter */
 };
 
-/* Gets all requests at once, so that it may ask many at a time, in an order that depends on the
- * questions and the seed only. `name` goes into each annotation's source, and what `describe` (or
- * NULL) adds to it; that is false without memory. `conclude` (or NULL) is called once the rejects
- * are on the disk: an error of its keeps the captions from being written. */
+/* Makes captions in another way than the rules. `rewrite` gets all requests at once, so that it
+ * may ask many at a time; their order depends on the questions and the seed only. Each
+ * annotation's source holds `name` and what `describe` (may be NULL) adds; that returns false
+ * without memory. `conclude` (may be NULL) is called once the rejects are on the disk; its error
+ * keeps the captions from being written. */
 struct nc_vqa_rewriter {
     const char *name;
     bool (*describe)(void *context, cJSON *source);

@@ -1,6 +1,6 @@
-/* Questions answered "no" made captions by a language model: the other rewriter of
- * `nclip generate vqa`, as in the paper ("Know 'No' Better", section 4). Its answers pass the
- * same control as those of the object-absence pipeline. */
+/* Has a language model make captions of questions answered "no": the rewriter `llm` of
+ * `nclip generate vqa`, as in the paper ("Know 'No' Better", section 4). Its answers pass the same
+ * checks as those of object absence (nclip/chat/quality.h). */
 #ifndef NCLIP_GENERATE_VQA_LLM_H
 #define NCLIP_GENERATE_VQA_LLM_H
 
