@@ -1,3 +1,4 @@
+/* Reads CelebA's attributes and its partition into train, valid and test. */
 #include "celeba.h"
 
 #include "known_files.h"

@@ -1,4 +1,4 @@
-/* Pictures of faces and which attributes they have. */
+/* CelebA's pictures of faces, and which attributes each face has. */
 #ifndef NCLIP_HOST_EVALUATE_CELEBA_H
 #define NCLIP_HOST_EVALUATE_CELEBA_H
 

@@ -1,4 +1,5 @@
-/* Items to choose from, and choosing. */
+/* Collects a benchmark's items, encodes their pictures and phrases, chooses by the highest cosine
+ * and writes the result. */
 #include "choice_items.h"
 
 #include "samples.h"

@@ -1,4 +1,4 @@
-/* Models times benchmarks, and the table of their scores. */
+/* Runs every model on every benchmark of a suite, and prints the table of their scores. */
 #include "nclip/evaluate/comparison.h"
 
 #include "nclip/formats/json.h"

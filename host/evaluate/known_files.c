@@ -1,3 +1,4 @@
+/* Entries and hashes of the files that benchmarks have published. */
 #include "known_files.h"
 
 #include "nclip/support/error.h"

@@ -1,4 +1,4 @@
-/* The published files of benchmarks, and whether one is what it claims to be. */
+/* Whether a benchmark's file is the one that was published. */
 #ifndef NCLIP_HOST_EVALUATE_KNOWN_FILES_H
 #define NCLIP_HOST_EVALUATE_KNOWN_FILES_H
 

@@ -1,5 +1,6 @@
-/* Products in tiles of TILE rows: 2 rows columns width flops through the backend's linear layer,
- * and one pass over each tile for the rows and one for the columns while it is in the cache. */
+/* Computes the cosines in tiles of TILE rows, 2 x rows x columns x width flops by the backend's
+ * linear layer, and reads each tile twice while it is in the cache: for the best columns of its
+ * rows, and for the best rows of each column. */
 #include "ranking.h"
 
 #include "nclip/support/error.h"

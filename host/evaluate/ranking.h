@@ -1,5 +1,5 @@
-/* The best columns of each row, and the best rows of each column, of a matrix of cosines that is
- * never kept whole. */
+/* The best columns of each row and the best rows of each column of a matrix of cosines, without
+ * keeping the whole matrix. */
 #ifndef NCLIP_HOST_EVALUATE_RANKING_H
 #define NCLIP_HOST_EVALUATE_RANKING_H
 

@@ -1,4 +1,4 @@
-/* What an evaluation found, for people and for scripts. */
+/* Collects an evaluation's score and its parts, and prints them as a table or as JSON. */
 #include "nclip/evaluate/evaluate.h"
 
 #include "nclip/formats/json.h"

@@ -1,4 +1,4 @@
-/* Pictures and their captions, to be found by each other. */
+/* Reads the files of retrieval benchmarks: pictures with their captions. */
 #ifndef NCLIP_HOST_EVALUATE_RETRIEVAL_H
 #define NCLIP_HOST_EVALUATE_RETRIEVAL_H
 

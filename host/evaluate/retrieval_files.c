@@ -1,3 +1,4 @@
+/* Reads Karpathy's JSON, NegBench's CSV, and the captions that nclip trains on, for retrieval. */
 #include "retrieval.h"
 
 #include "known_files.h"

@@ -1,3 +1,4 @@
+/* Picks evenly spaced items of a benchmark and keeps what each model chose. */
 #include "samples.h"
 
 #include "nclip/support/error.h"

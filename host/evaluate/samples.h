@@ -1,4 +1,4 @@
-/* A few items of a benchmark with what several models chose, to be looked at. */
+/* A few items of a benchmark with what each of several models chose, for people to look at. */
 #ifndef NCLIP_HOST_EVALUATE_SAMPLES_H
 #define NCLIP_HOST_EVALUATE_SAMPLES_H
 

@@ -1,4 +1,4 @@
-/* Shares and how sure they are: the bootstrap (Efron 1979), with percentiles as the interval. */
+/* The 95% interval of a share by the bootstrap (Efron 1979) with percentiles. */
 #include "nclip/evaluate/evaluate.h"
 
 #include "nclip/support/error.h"

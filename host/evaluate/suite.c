@@ -1,4 +1,4 @@
-/* Which benchmarks are compared, and where their files are. */
+/* Reads a suite: which benchmarks are compared, and where their files are. */
 #include "nclip/evaluate/comparison.h"
 
 #include "built_in_files.h"

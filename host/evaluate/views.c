@@ -1,4 +1,5 @@
-/* Pictures and boxes of an evaluation through the vision tower. */
+/* Finds an evaluation's pictures below a folder, crops their boxes and puts them through the
+ * vision tower. */
 #include "views.h"
 
 #include "nclip/pictures/image.h"

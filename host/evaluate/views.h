@@ -1,4 +1,5 @@
-/* Pictures and boxes of an evaluation through the vision tower. */
+/* Finds an evaluation's pictures below a folder, crops their boxes and puts them through the
+ * vision tower. */
 #ifndef NCLIP_HOST_EVALUATE_VIEWS_H
 #define NCLIP_HOST_EVALUATE_VIEWS_H
 
@@ -23,14 +24,14 @@ int views_encode(struct nc_encoder *encoder, const struct nc_model *model,
 /* Numbers of the views that are not missing, in order; returns how many. */
 size_t views_keep(const bool *missing, size_t count, size_t *number);
 
-/* Published files name pictures by paths on their makers' machines: the longest end of `name`, cut
- * at a slash, that `exists` knows; `name` itself when it knows none. */
+/* The longest end of `name`, cut at a slash, for which `exists` is true; `name` itself when there
+ * is none. Published files name pictures by paths on their authors' machines. */
 const char *views_known_name(const char *name, bool (*exists)(const void *context, const char *),
                              const void *context);
 
-/* Where the picture file of that name lies below `folder`; the caller frees *path. Files of
- * strangers name the pictures: an absolute name is looked for below the folder too, and one with
- * ".." in it is NC_BAD_INPUT. */
+/* The path below `folder` of the picture `name`; the caller frees *path. The names come from files
+ * of strangers: an absolute name is looked for below the folder too, and one with ".." in it is
+ * NC_BAD_INPUT. */
 int views_path(const char *folder, const char *name, char **path);
 
 #endif

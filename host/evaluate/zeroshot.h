@@ -1,4 +1,5 @@
-/* Classes that are known by their names alone. */
+/* The classes of zero-shot classification: their names, which picture is of which class, and their
+ * features. */
 #ifndef NCLIP_HOST_EVALUATE_ZEROSHOT_H
 #define NCLIP_HOST_EVALUATE_ZEROSHOT_H
 

@@ -1,3 +1,4 @@
+/* Reads classes from a file or from the pictures' folders, and embeds their names in templates. */
 #include "zeroshot.h"
 
 #include "built_in_files.h"

@@ -3,8 +3,8 @@
  * CREPE's complexities) the mean over them, as their papers average. The benchmarks differ in what
  * equal cosines count: see each reader, and the definition that is printed.
  *
- * Which benchmark a file is of is seen from its keys or columns. A folder stands for all files in
- * it that are of one; a suite's pieces all lie in one folder.
+ * Which benchmark a file belongs to is recognised by its keys or columns. A folder stands for all
+ * of its files that belong to a benchmark, all to the same: VALSE's pieces lie in one folder.
  */
 #include "foils.h"
 

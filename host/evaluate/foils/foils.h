@@ -1,11 +1,12 @@
-/* One reader a benchmark; each adds the items of one file. */
+/* The readers of foil benchmarks, one file each: foils_is_X() recognises a file by its keys or
+ * columns, foils_read_X() adds its items. */
 #ifndef NCLIP_HOST_EVALUATE_FOILS_FOILS_H
 #define NCLIP_HOST_EVALUATE_FOILS_FOILS_H
 
 #include "../choice_items.h"
 
-/* A file that was recognised by its keys or columns. JSON: an object of entries (VALSE,
- * SugarCrepe), or CC-Neg's. The file's name without its ending is the group. */
+/* A file while it is read: JSON or CSV. `piece` is its name without the ending, which becomes the
+ * group of its items. */
 struct foils_file {
     const char *path, *piece;
     cJSON *root; /* one of them */

@@ -1,4 +1,4 @@
-/* An item of a benchmark of foils. */
+/* Adds an item with one right caption and its foils. */
 #include "items.h"
 
 #include "nclip/support/error.h"

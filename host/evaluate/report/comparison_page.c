@@ -1,4 +1,4 @@
-/* The page of several models side by side. Everything is in it: style, plots and pictures. */
+/* Writes the page of several models side by side. It holds its style, plots and pictures. */
 #include "nclip/evaluate/comparison.h"
 
 #include "../samples.h"

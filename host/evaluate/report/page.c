@@ -1,4 +1,4 @@
-/* What the pages have in common: the head with its style, escaped text, pictures as text. */
+/* What all pages use: the head with its style, escaped text, pictures in base64. */
 #include "parts.h"
 
 #include <string.h>

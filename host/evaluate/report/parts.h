@@ -1,4 +1,4 @@
-/* The pieces that pages are put together of. */
+/* The pieces of which report.c and comparison_page.c make their pages. */
 #ifndef NCLIP_HOST_EVALUATE_REPORT_PARTS_H
 #define NCLIP_HOST_EVALUATE_REPORT_PARTS_H
 

@@ -1,4 +1,5 @@
-/* The page. Everything is in it: style, curve and pictures, so that it can be mailed. */
+/* Writes a run's page. It holds its style, curve and pictures, so that it can be mailed as one
+ * file. */
 #include "nclip/evaluate/report.h"
 
 #include "nclip/support/error.h"

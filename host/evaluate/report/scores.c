@@ -1,3 +1,4 @@
+/* Counts the right choices before and after training, by group and part. */
 #include "nclip/evaluate/report.h"
 #include "nclip/formats/json.h"
 #include "nclip/support/error.h"

@@ -1,3 +1,4 @@
+/* Crops, shrinks and encodes a picture as a small JPEG. */
 #include "thumbnail.h"
 
 #include "../views.h"

@@ -1,4 +1,4 @@
-/* A picture, or a part of it, made small enough for a page. */
+/* Makes a small JPEG of a picture, or of a part of it, for a page. */
 #ifndef NCLIP_HOST_EVALUATE_REPORT_THUMBNAIL_H
 #define NCLIP_HOST_EVALUATE_REPORT_THUMBNAIL_H
 

@@ -1,10 +1,9 @@
-/* What a run achieved, for a person to look at: one HTML file that needs no other, and the scores
- * before against after as numbers.
+/* The report of a run: one HTML file that needs no other, and the scores before and after training
+ * as numbers.
  *
- * Items are those of `nclip evaluate choices`. A group's name may say more behind a slash:
- * "negation/held-out pair" counts for "negation" too. What was chosen comes from the evaluation's
- * --items file: {"index": 0, "choice": 2, "scores": [...]} a line.
- */
+ * The items are those of `nclip evaluate choices`. The name of a group may name a part behind a
+ * slash: "negation/held-out pair" counts for "negation" too. The choices come from the
+ * evaluation's --items file, a line each: {"index": 0, "choice": 2, "scores": [...]}. */
 #ifndef NCLIP_EVALUATE_REPORT_H
 #define NCLIP_EVALUATE_REPORT_H
 
