@@ -1,4 +1,4 @@
-/* nclip build: benchmarks from the data that they were made of. */
+/* nclip build: makes a benchmark's file anew from the data that its authors made it from. */
 #include "nclip/cli/command.h"
 #include "nclip/evaluate/evaluate.h"
 #include "nclip/support/error.h"

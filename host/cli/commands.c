@@ -1,3 +1,4 @@
+/* The table of all commands. */
 #include "nclip/cli/command.h"
 
 extern const struct nc_command nc_command_tokenize;

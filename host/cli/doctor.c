@@ -1,4 +1,4 @@
-/* nclip doctor: what this machine can run. Also the example of a command. */
+/* nclip doctor: what this machine can run. The shortest example of a command. */
 #include "nclip/cli/command.h"
 #include "nclip/devices.h"
 #include "nclip/formats/json.h"

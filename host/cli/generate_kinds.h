@@ -1,4 +1,4 @@
-/* What `nclip generate` can make, one file each. */
+/* The kinds of captions that `nclip generate` makes, one file each. */
 #ifndef NCLIP_HOST_CLI_GENERATE_KINDS_H
 #define NCLIP_HOST_CLI_GENERATE_KINDS_H
 

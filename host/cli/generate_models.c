@@ -1,3 +1,4 @@
+/* Checks and completes the options that are about model servers. */
 #include "generate_models.h"
 
 #include "nclip/support/error.h"

@@ -1,4 +1,4 @@
-/* The options of `nclip generate` that are about model servers, for every kind that asks them. */
+/* The options about model servers that several kinds of `nclip generate` have. */
 #ifndef NCLIP_HOST_CLI_GENERATE_MODELS_H
 #define NCLIP_HOST_CLI_GENERATE_MODELS_H
 

@@ -1,3 +1,4 @@
+/* nclip info on a file of captions: counts, negation words, and where the captions come from. */
 #include "info_captions.h"
 
 #include "nclip/captions/captions.h"

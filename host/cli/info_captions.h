@@ -1,4 +1,4 @@
-/* nclip info on a file of captions. */
+/* Describes a file of captions, for nclip info. */
 #ifndef NCLIP_HOST_CLI_INFO_CAPTIONS_H
 #define NCLIP_HOST_CLI_INFO_CAPTIONS_H
 

@@ -1,4 +1,5 @@
-/* nclip merge: models between a base and its fine-tuned descendant, with a guard of generality. */
+/* nclip merge: blends a base model and its fine-tuned one, and warns when the blend finds the
+ * pictures of plain captions less often. */
 #include "nclip/checkpoints/exchange.h"
 #include "nclip/cli/command.h"
 #include "nclip/evaluate/guard.h"

@@ -1,4 +1,4 @@
-/* nclip report: a run as one page, and its scores before against after. */
+/* nclip report: a run as one page, with its scores before and after training. */
 #include "nclip/cli/command.h"
 #include "nclip/evaluate/report.h"
 #include "nclip/support/error.h"

@@ -1,3 +1,4 @@
+/* Loads towers into a backend, and runs texts and pictures through them in batches. */
 #include "nclip/encoder/encoder.h"
 
 #include "nclip/arena.h"

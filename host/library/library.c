@@ -1,3 +1,4 @@
+/* libnclip: the functions of nclip.h over the encoder. */
 #include "nclip/nclip.h"
 
 #include "nclip/checkpoints/folder.h"
