@@ -1,3 +1,4 @@
+/* Copies a config.json with the type of the weights replaced in it, and nothing else. */
 #include "staging.h"
 
 #include "nclip/formats/text.h"

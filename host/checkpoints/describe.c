@@ -1,3 +1,4 @@
+/* What nclip info says of a model's folder. */
 #include "folder.h"
 
 #include "nclip/formats/json.h"

@@ -1,4 +1,4 @@
-/* What export and import share: the config files of the formats. */
+/* The config files of the formats that models are exported to and imported from. */
 #ifndef NCLIP_HOST_CHECKPOINTS_EXCHANGE_H
 #define NCLIP_HOST_CHECKPOINTS_EXCHANGE_H
 

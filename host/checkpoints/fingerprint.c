@@ -1,3 +1,4 @@
+/* The hash of a vision tower, by which a store knows the model that made it. */
 #include "folder.h"
 
 #include "nclip/support/error.h"

@@ -1,3 +1,4 @@
+/* Opens a model's folder, checks its tensors against the table of parameters, and loads a tower. */
 #include "folder.h"
 
 #include "nclip/support/error.h"

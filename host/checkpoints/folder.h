@@ -1,5 +1,4 @@
-/* What an opened model folder holds: shared by loading, saving, the fingerprint
- * and the description of a model, and by nothing else. */
+/* An opened model folder, as the files of this room see it. */
 #ifndef NCLIP_HOST_CHECKPOINTS_FOLDER_H
 #define NCLIP_HOST_CHECKPOINTS_FOLDER_H
 

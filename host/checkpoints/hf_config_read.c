@@ -1,4 +1,4 @@
-/* config.json, as transformers writes and reads it. */
+/* Reads a model's shape from config.json, with the defaults of transformers' CLIPConfig. */
 #include "folder.h"
 
 #include "nclip/formats/json.h"

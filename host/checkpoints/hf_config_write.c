@@ -1,3 +1,4 @@
+/* Writes config.json as transformers reads it. */
 #include "exchange.h"
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"

@@ -1,5 +1,5 @@
-/* open_clip_config.json. Source: open_clip 3.3, model.py (CLIPVisionCfg, CLIPTextCfg), transform.py
- * (PreprocessCfg), factory.py (create_model). */
+/* Reads and writes open_clip_config.json. Source: open_clip 3.3, model.py (CLIPVisionCfg,
+ * CLIPTextCfg), transform.py (PreprocessCfg), factory.py (create_model). */
 #include "exchange.h"
 
 #include "nclip/support/error.h"

@@ -1,3 +1,4 @@
+/* Writes a file of tensors, each put together from tensors of other files or from memory. */
 #include "outputs.h"
 
 #include "nclip/checkpoints/safetensors.h"

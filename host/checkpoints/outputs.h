@@ -1,6 +1,6 @@
-/* The tensors of a file that is to be written, each with where its values come from: tensors
- * of other files, whole, in part, end to end, transposed or blended, or numbers in memory.
- * What saving, exporting, importing and merging have in common. */
+/* The list of tensors to write to a file, each with the source of its values: tensors of other
+ * files, whole, in part, end to end, transposed or blended; or numbers in memory. Saving,
+ * exporting, importing and merging all write through it. */
 #ifndef NCLIP_HOST_CHECKPOINTS_OUTPUTS_H
 #define NCLIP_HOST_CHECKPOINTS_OUTPUTS_H
 
@@ -43,8 +43,9 @@ void nc_outputs_free(struct nc_outputs *outputs);
 void nc_output_take(struct nc_output *output, const struct nc_tensors *file,
                     const struct nc_tensor *tensor);
 
-/* What config.json is to say: the type of all, or fp32 when they differ (it holds all exactly).
- * What are no numbers with a point, such as an old checkpoint's position_ids, does not count. */
+/* The type that config.json should name: the type of all tensors, or fp32, which holds all values
+ * exactly, when their types differ. Tensors of whole numbers, such as an old checkpoint's
+ * position_ids, do not count. */
 enum nc_type nc_outputs_type(const struct nc_outputs *outputs);
 
 /* Writes them: in their order, but wider types first, so that each lies at a multiple of its own

@@ -1,3 +1,4 @@
+/* Stages a model folder beside its place, copies the files that go with it, and renames it. */
 #include "staging.h"
 
 #include "nclip/support/error.h"

@@ -1,6 +1,5 @@
-/* A model folder in the making: it is staged beside its place, as
- * "<folder>.partial-<pid>", and appears by rename when complete. Shared by all that
- * writes model folders: save.c, export.c, import.c, merge.c. */
+/* A model folder that is being written: it is staged beside its place, as
+ * "<folder>.partial-<pid>", and appears by rename when complete. */
 #ifndef NCLIP_HOST_CHECKPOINTS_STAGING_H
 #define NCLIP_HOST_CHECKPOINTS_STAGING_H
 

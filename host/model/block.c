@@ -1,3 +1,4 @@
+/* A transformer block's forward pass, for both towers. */
 #include "block.h"
 
 #include "nclip/support/error.h"

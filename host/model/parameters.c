@@ -1,3 +1,4 @@
+/* Builds the table of parameters from a model's shape. */
 #include "nclip/model/parameters.h"
 
 #include "nclip/support/error.h"

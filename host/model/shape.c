@@ -1,4 +1,4 @@
-/* Which shapes nclip computes. */
+/* Checks that nclip can compute a shape, and that no product of its sizes overflows. */
 #include "nclip/model/shape.h"
 
 #include "nclip/support/error.h"

@@ -1,4 +1,4 @@
-/* What the text tower's forward and backward passes share. */
+/* The text tower's state, shared by its forward and backward passes. */
 #ifndef NCLIP_MODEL_TEXT_TOWER_H
 #define NCLIP_MODEL_TEXT_TOWER_H
 

@@ -1,9 +1,8 @@
 /* The vision tower, forward only.
  *
- * Patches are cut on the host and embedded by one product. What the text tower's
- * embedding does with a vocabulary is done here with a table of this batch's own
- * patches, whose last row is the class embedding: so the same operation adds the
- * positions. */
+ * The host cuts the patches, and one product embeds them. The embedded patches of the batch then
+ * serve as the table of tokens for the embedding operation of the text tower, with the class
+ * embedding as the last row, so that the same operation adds the positions. */
 #include "block.h"
 
 #include "nclip/support/error.h"

@@ -1,3 +1,4 @@
+/* Packs and parses the header and the keys of a shard. */
 #include "format.h"
 
 #include "nclip/support/error.h"
