@@ -1,3 +1,4 @@
+/* A server's address, completed and checked, and the key that it wants. */
 #include "parts.h"
 
 #include "nclip/support/error.h"

@@ -1,4 +1,5 @@
-/* The loop around libcurl's multi interface: one thread, `concurrency` transfers a server. */
+/* Sends requests and receives answers in one thread by libcurl's multi interface, with
+ * `concurrency` transfers at once for each server, and decides what is sent again. */
 #include "queue.h"
 
 #include "nclip/support/error.h"

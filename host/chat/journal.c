@@ -1,3 +1,4 @@
+/* Reads and appends the journal of answers. */
 #include "nclip/chat/journal.h"
 
 #include "nclip/formats/json.h"

@@ -1,4 +1,4 @@
-/* Requests of OpenAI's /v1/chat/completions, as vLLM, llama.cpp and Ollama speak it. */
+/* Writes requests of OpenAI's /v1/chat/completions, as vLLM, llama.cpp and Ollama understand it. */
 #include "parts.h"
 
 #include "nclip/support/error.h"

@@ -1,4 +1,5 @@
-/* What the parts of the chat client share: addresses, requests on the wire, what servers answer. */
+/* What the chat client's loop (client.c) and its queue (queue.c) stand on: servers' addresses, the
+ * requests to servers, and what they answer. */
 #ifndef NCLIP_HOST_CHAT_PARTS_H
 #define NCLIP_HOST_CHAT_PARTS_H
 

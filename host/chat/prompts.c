@@ -1,3 +1,4 @@
+/* Reads prompts from files, chooses among variants and fills their slots. */
 #include "nclip/chat/prompts.h"
 
 #include "built_in.h"

@@ -1,3 +1,4 @@
+/* The rules by which a model's answer is cleaned, and accepted or rejected. */
 #include "nclip/chat/quality.h"
 
 #include "nclip/negation/sentence.h"

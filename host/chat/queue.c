@@ -1,3 +1,5 @@
+/* Takes requests in, joins equal ones, keeps them until they are answered, and hands the answers
+ * out. */
 #include "queue.h"
 
 #include "nclip/formats/json.h"

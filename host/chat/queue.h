@@ -1,5 +1,5 @@
-/* Requests on their way from nc_chat_ask() to an answer: queued, under way or waiting to be
- * tried again, and ready. */
+/* The client's state: requests between nc_chat_ask() and their answers, which are queued, under
+ * way, waiting to be tried again, or answered. */
 #ifndef NCLIP_HOST_CHAT_QUEUE_H
 #define NCLIP_HOST_CHAT_QUEUE_H
 

@@ -1,28 +1,30 @@
-/* Asking language models: any server with OpenAI's /v1/chat/completions (vLLM, llama.cpp's
- * server, Ollama, a hosted one). Two servers, one for text and one that sees pictures; many
- * questions at once; every answer is in the journal before it counts.
+/* The client of language models on any server with OpenAI's /v1/chat/completions (vLLM, llama.cpp's
+ * server, Ollama, a hosted one). It talks to two servers, one for text and one that sees pictures,
+ * with many questions at once. Every answer is in the journal before it counts.
  *
  *     nc_chat_create(&options, &chat);
  *     nc_chat_run(chat, &work);      // work.next asks, work.answered uses answers and asks more
  *     nc_chat_destroy(chat);
  *
- * What was asked is known by its key, a hash of step, model, messages, parameters and picture:
- * a question whose answer is in the journal is not sent, and one that is under way is not sent
- * twice. The key goes to the server as the header Idempotency-Key.
+ * A question's key is a hash of its step, model, messages, parameters and picture. A question whose
+ * answer is in the journal is not sent, and one that is under way is not sent twice. The key goes
+ * to the server as the header Idempotency-Key.
  *
- * Sent again with growing, jittered waits: after cut connections, time outs, answers that are no
- * chat completion, and the statuses 408, 409, 425, 429 and 5xx, as the response's or as one that
- * its body names; Retry-After is honoured, in seconds or as a date. A server that wants a key, has
- * no such model or address, whose certificate cannot be trusted or whose quota is used up stops
- * the run at once. Redirections are not followed: a key goes to no other host than the one named.
+ * A request is sent again, after growing waits with jitter, when the connection was cut, the time
+ * ran out, the answer was no chat completion, or the status was 408, 409, 425, 429 or 5xx, as the
+ * response's or as one that its body names. Retry-After is honoured, in seconds or as a date. A
+ * server stops the run at once when it wants a key, has no such model or address, has a certificate
+ * that cannot be trusted, or says that the quota is used up. Redirections are not followed: a key
+ * goes to no other host than the one named.
  *
- * What a server refuses of a request (a limit on tokens by its name, a temperature, a seed, ...) is
- * from then on sent as its own words ask for, or left out: nc_chat_refused() tells. The question,
- * and its key, stay the same.
+ * When a server refuses a part of a request (a limit on tokens by its name, a temperature, a seed,
+ * ...), that part is from then on sent as the refusal asks for, or left out; nc_chat_refused() tells
+ * which. The question and its key stay the same.
  *
- * Answers may come at once or as a stream of events, compressed, over HTTP/1.1 or HTTP/2. What a
- * model writes for itself before it answers (<think> and its kin, reasoning_content, harmony's
- * channels) is left out. Such models need more tokens than the answer has: `reasoning_tokens`.
+ * Answers may come at once or as a stream of events, compressed, over HTTP/1.1 or HTTP/2. The text
+ * that a model writes for itself before it answers (<think> and the like, reasoning_content,
+ * harmony's channels) is left out. Such models need more tokens than the answer has:
+ * `reasoning_tokens`.
  */
 #ifndef NCLIP_CHAT_CHAT_H
 #define NCLIP_CHAT_CHAT_H

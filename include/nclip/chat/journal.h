@@ -1,4 +1,4 @@
-/* Answers that were paid for, kept: an append-only file, one record a line.
+/* The journal, which keeps every answer that was paid for: an append-only file, one record a line.
  *
  *     nclip journal 1
  *     5d1f0a3c {"key":"0f3a...","step":"object", ...}
@@ -30,7 +30,7 @@ void nc_journal_close(struct nc_journal *journal); /* NULL is allowed */
  * disk is NC_FAILED, and the file ends with the record before. A key that is there already keeps
  * its first record. */
 int nc_journal_append(struct nc_journal *journal, const char *key, const cJSON *record);
-/* Everything appended is on the disk. */
+/* Returns when everything appended is on the disk. */
 int nc_journal_sync(struct nc_journal *journal);
 
 /* *record is the caller's, or NULL when the key has none. */

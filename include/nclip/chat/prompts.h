@@ -1,4 +1,4 @@
-/* Prompts: what models are asked, as files that a person can edit (configs/prompts/).
+/* Prompts: the questions to models, in files that a person can edit (configs/prompts/).
  *
  *     # Lines before the first [role] are settings or comments.
  *     most_tokens: 10

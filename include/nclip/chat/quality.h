@@ -1,5 +1,5 @@
-/* What a model's answer is worth: small models refuse, ramble, and forget half the caption.
- * All rules are of English and of single sentences. */
+/* Checks what a model answered: small models refuse, ramble, and forget half the caption. The
+ * rules are for single sentences in English. */
 #ifndef NCLIP_CHAT_QUALITY_H
 #define NCLIP_CHAT_QUALITY_H
 
