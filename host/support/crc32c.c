@@ -1,3 +1,4 @@
+/* The checksum CRC-32C. */
 #include "nclip/support/crc32c.h"
 
 /* A bit at a time: a run writes a few hundred bytes a step. */

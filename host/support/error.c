@@ -1,3 +1,4 @@
+/* Keeps the last error message of each thread. */
 #include "nclip/support/error.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* Reads, maps and writes files; publishes, locks and removes folders. */
 #include "nclip/support/files.h"
 
 #include "file_parts.h"

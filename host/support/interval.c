@@ -1,3 +1,4 @@
+/* Wilson's score interval. */
 #include "nclip/support/interval.h"
 
 #include <math.h>

@@ -1,3 +1,4 @@
+/* Edit distances, and the known name that is nearest to a mistyped one. */
 #include "nclip/support/nearest.h"
 
 #include <ctype.h>

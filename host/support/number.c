@@ -1,3 +1,4 @@
+/* Writes a number with the fewest digits that read back as the same number. */
 #include "nclip/support/number.h"
 
 #include <math.h>

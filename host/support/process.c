@@ -1,3 +1,4 @@
+/* Reads the peak of resident memory from the system. */
 #include "nclip/support/process.h"
 
 #include <fcntl.h>

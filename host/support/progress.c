@@ -1,3 +1,4 @@
+/* Draws the progress bar, or writes lines where there is no terminal. */
 #include "nclip/support/progress.h"
 
 #include "nclip/support/terminal.h"

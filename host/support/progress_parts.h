@@ -1,4 +1,4 @@
-/* The progress bar with its surroundings given, for tests. */
+/* The progress bar with its output, its clock and its width handed in, for tests. */
 #ifndef NCLIP_HOST_SUPPORT_PROGRESS_PARTS_H
 #define NCLIP_HOST_SUPPORT_PROGRESS_PARTS_H
 

@@ -1,3 +1,4 @@
+/* Opens a shared library and looks up its functions. */
 #include "nclip/support/shared_library.h"
 
 #include "nclip/support/error.h"

@@ -1,3 +1,4 @@
+/* Catches SIGINT, SIGTERM and SIGUSR1 and remembers that one came. */
 #include "nclip/support/signals.h"
 
 #include <signal.h>

@@ -1,4 +1,5 @@
-/* Open addressing with linear probing; at most 2/3 full. */
+/* The map from strings to numbers: a hash table with open addressing and linear probing, at most
+ * two thirds full. */
 #include "nclip/support/string_map.h"
 
 #include "nclip/support/error.h"

@@ -1,3 +1,4 @@
+/* Replaces control characters in text for a terminal. */
 #include "nclip/support/terminal.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* Copies strings into blocks that are freed together. */
 #include "nclip/support/text_pool.h"
 
 #include <stdlib.h>

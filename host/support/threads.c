@@ -1,3 +1,4 @@
+/* Makes OpenMP's threads sleep while they wait. */
 #include "nclip/support/threads.h"
 
 #include <stdlib.h>

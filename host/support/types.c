@@ -1,3 +1,4 @@
+/* Names of element types, and conversions between them. */
 #include "nclip/support/types.h"
 
 const char *nc_type_name(enum nc_type type)

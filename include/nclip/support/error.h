@@ -37,7 +37,7 @@ int nc_error_read(const char *path);
  * For a caller that knows the file or the item the callee could not name. */
 int nc_error_prefix(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Another process tells of the failure: this one's main() is to say nothing. */
+/* Another process reports the failure: main() of this one must print nothing. */
 void nc_error_silence(void);
 int nc_error_silenced(void);
 

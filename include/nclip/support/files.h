@@ -77,10 +77,10 @@ bool nc_folder_exists(const char *path);
  * alone when `folder` is "" or `name` is absolute. */
 char *nc_path_join(const char *folder, const char *name);
 
-/* Whether the path ends so: ".json". */
+/* Whether the path ends with `ending` (".json"). */
 bool nc_path_ends(const char *path, const char *ending);
 
-/* Whether a part of the path is "..": below a folder it may lead out of it. */
+/* Whether a part of the path is "..": joined to a folder, such a path may lead out of it. */
 bool nc_path_climbs(const char *path);
 
 #endif

@@ -1,4 +1,4 @@
-/* How sure a counted share is. */
+/* The confidence interval of a counted share. */
 #ifndef NCLIP_SUPPORT_INTERVAL_H
 #define NCLIP_SUPPORT_INTERVAL_H
 

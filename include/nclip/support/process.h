@@ -1,4 +1,4 @@
-/* What the system says of this process. */
+/* What the system reports about this process. */
 #ifndef NCLIP_SUPPORT_PROCESS_H
 #define NCLIP_SUPPORT_PROCESS_H
 

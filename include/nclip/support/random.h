@@ -6,7 +6,7 @@
 
 #define NC_RANDOM_STEP 0x9e3779b97f4a7c15u /* 2^64 over the golden ratio, odd */
 
-/* Its finish: every bit of `z` changes every bit of the result, and no two give the same one. */
+/* SplitMix64's last step, a bijection: every bit of `z` affects every bit of the result. */
 static inline uint64_t nc_random_mix(uint64_t z)
 {
     z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;

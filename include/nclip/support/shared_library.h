@@ -1,5 +1,5 @@
-/* Libraries that are loaded when they are needed first: a machine without them still runs what
- * does not need them. */
+/* Loads a shared library when it is first needed: a machine without the library still runs all
+ * that does not need it. */
 #ifndef NCLIP_SUPPORT_SHARED_LIBRARY_H
 #define NCLIP_SUPPORT_SHARED_LIBRARY_H
 

@@ -1,4 +1,4 @@
-/* Strings that are kept together until all are freed. */
+/* A pool of string copies, which are all freed at once. */
 #ifndef NCLIP_SUPPORT_TEXT_POOL_H
 #define NCLIP_SUPPORT_TEXT_POOL_H
 

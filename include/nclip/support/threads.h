@@ -1,12 +1,13 @@
-/* How threads wait for each other. */
+/* How OpenMP's threads wait between two parallel loops. */
 #ifndef NCLIP_SUPPORT_THREADS_H
 #define NCLIP_SUPPORT_THREADS_H
 
-/* Between two parallel loops OpenMP's threads spin unless OMP_WAIT_POLICY says otherwise,
- * and on cores that somebody else uses too, a step of a small model then takes up to thirty
- * times as long. Sleeping costs microseconds. The run-time library reads the variable before
- * main() starts: so this sets it and starts the program anew, once; the process stays the
- * same. A value that the user has set is left alone. Call it first in main(). */
+/* Makes the threads sleep instead of spinning: sets OMP_WAIT_POLICY and executes the program anew,
+ * in the same process, since the OpenMP library reads the variable before main() starts. Call it
+ * first in main(). A value that the user has set is left alone.
+ *
+ * On cores that another program uses too, spinning threads make a step of a small model take up to
+ * thirty times as long; waking a sleeping thread costs microseconds. */
 void nc_threads_wait_passively(char **argv);
 
 #endif
