@@ -1,5 +1,5 @@
-/* COCO caption JSON, read member by member: the whole tree of a file with 600,000 captions
- * would take several times the file's size. "images" may stand before or behind "annotations". */
+/* Reads COCO caption JSON member by member: the whole tree of a file with 600,000 captions would
+ * take several times the file's size. "images" may stand before or behind "annotations". */
 #include "coco.h"
 
 #include "nclip/support/error.h"

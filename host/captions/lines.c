@@ -1,5 +1,7 @@
-/* JSONL: {"image": "a.jpg", "caption": "...", "contradiction": "...", "distractor": "b.jpg"}, one
- * a line. */
+/* Reads JSONL, one object a line:
+ *
+ *     {"image": "a.jpg", "caption": "...", "contradiction": "...", "distractor": "b.jpg"}
+ */
 #include "lines.h"
 
 #include "nclip/support/error.h"

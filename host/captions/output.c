@@ -1,3 +1,4 @@
+/* Writes COCO caption JSON. */
 #include "nclip/captions/output.h"
 
 #include "nclip/support/error.h"

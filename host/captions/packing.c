@@ -1,3 +1,4 @@
+/* Lays captions end to end, with equal beginnings in a trie so that each stands once. */
 #include "nclip/captions/packing.h"
 
 #include "nclip/support/error.h"

@@ -1,5 +1,4 @@
-/* What the files of the tokenizer share. No other folder
- * includes this.
+/* The functions with which the files of the tokenizer call each other, from above to below:
  *
  *   tokenizer.c           the public functions: encode, truncate, look up
  *   files.c               vocab.json + merges.txt, tokenizer.json, bpe_simple_vocab_16e6.txt.gz

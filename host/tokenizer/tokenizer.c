@@ -1,3 +1,5 @@
+/* Encodes texts: cleans, splits and merges them, and cuts what is longer than the context (77
+ * tokens for CLIP). */
 #include "nclip/tokenizer/tokenizer.h"
 
 #include "nclip/negation/words.h"

@@ -1,3 +1,4 @@
+/* UTF-8, classes of characters, lower case and NFC, as Python and the Rust tokenizers have them. */
 #include "parts.h"
 
 #include "nclip/support/error.h"

@@ -5,10 +5,10 @@
  *             "distractor_id": 2}]}
  *     JSONL  {"image": "a.jpg", "caption": "...", "contradiction": "...", "distractor": "b.jpg"}
  *
- * A distractor is a picture that the contradiction is true for.
- * `updated_caption` is used where it stands and is not null, else `caption`. COCO's ids are
- * numbers or strings (42 and "42" are the same); other members are passed over. Which format it
- * is, is seen from the first object's keys. "-" is standard input.
+ * A distractor is a picture that the contradiction is true for. `updated_caption` is used where
+ * there is one that is not null, else `caption`. COCO's ids are numbers or strings (42 and "42" are
+ * the same). Other members are passed over. The keys of the first object tell which format it is.
+ * "-" is standard input.
  */
 #ifndef NCLIP_CAPTIONS_CAPTIONS_H
 #define NCLIP_CAPTIONS_CAPTIONS_H
