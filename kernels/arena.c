@@ -1,3 +1,4 @@
+/* Plans the slots of an arena, allocates its one block and prints the plan. */
 #include "nclip/arena.h"
 
 #include "nclip/ops.h"

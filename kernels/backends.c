@@ -1,4 +1,4 @@
-/* The backends of this build by name. */
+/* Opens a backend of this build by its name. */
 #include "backends.h"
 
 #include "nclip/devices.h"

@@ -1,6 +1,6 @@
-/* What each backend gives to the table of backends (backends.c): `create` fills the operations
- * and their state for a device, or says why it cannot; `destroy` takes the state (NULL: nothing)
- * back. */
+/* The two functions that each backend gives to the table of backends (backends.c). `create` fills
+ * the operations and allocates their state for a device, or says why it cannot; `destroy` frees
+ * the state (NULL is allowed). */
 #ifndef NCLIP_KERNELS_BACKENDS_H
 #define NCLIP_KERNELS_BACKENDS_H
 

@@ -13,15 +13,15 @@
  *   Aliasing    Outputs overlap no input unless said.
  *   Order       Operations take effect in call order. They may return before they are
  *               done (a stream); `synchronize` and `download` wait.
- *   Threads     The thread that opens a backend is the one that uses it: messages of errors,
- *               and which GPU is current, are a thread's own.
+ *   Threads     Only the thread that opened a backend uses it: error messages, and which GPU
+ *               is current, belong to a thread.
  *   Bits        The same inputs on the same machine with as many threads give the same
  *               bits: no operation depends on the order in which threads arrive.
  *   Errors      A shape that a backend cannot do is refused before any output is
- *               touched, with a message that names the operation and the size. What an
- *               index asks for that points nowhere is left out: an error of the call, or,
- *               where the host cannot look, of the next `synchronize`, `download` or
- *               `host_wait`, once.
+ *               touched, with a message that names the operation and the size. An index
+ *               outside its table is skipped and is an error: of the call, or, where the
+ *               host cannot read the indices, once of the next `synchronize`, `download`
+ *               or `host_wait`.
  *   Memory      No operation allocates. Those that need scratch say how much.
  */
 #ifndef NCLIP_OPS_H
@@ -319,9 +319,9 @@ enum { NC_MARKS = 16 };
  * makes them between record_begin and record_end, under a key that stands for all of their
  * arguments, or leaves them and record_end out where record_begin has replayed them.
  *
- * Addresses are arguments, too. Whoever records has the address of a buffer of its own in its keys:
- * then no two, one beside the other, ever replay each other's calls. And `release` forgets every
- * recording of the backend: none outlives the buffers that it reads and writes. */
+ * Addresses are arguments, too. A caller puts the address of one of its own buffers into its keys,
+ * so that it never replays another caller's calls. `release` drops every recording of the backend,
+ * so that no recording outlives the buffers that it reads and writes. */
 enum nc_recording { NC_MAKE_CALLS, NC_REPLAYED };
 enum { NC_RECORDING_KEY = 64 }; /* most bytes of a key */
 
@@ -333,8 +333,8 @@ struct nc_ops {
     const char *name;
     struct nc_backend *backend;
     bool host_memory; /* buffers can be read by the host directly */
-    size_t own_bytes; /* of its memory, what it took for itself when it was opened: a library's
-                         work space. A memory plan adds it */
+    size_t own_bytes; /* of its memory, those that the backend itself took when it was opened (a
+                         library's work space); a memory plan adds them */
 
     int (*allocate)(struct nc_backend *, size_t bytes, void **out); /* not zeroed */
     void (*release)(struct nc_backend *, void *data, size_t bytes);

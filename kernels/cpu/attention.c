@@ -2,10 +2,10 @@
  *
  *     out = softmax(q k^T / sqrt(head_size)) v         (Vaswani et al. 2017)
  *
- * A head of a caption (or of some queries of a picture) at a time, tile by tile with a
- * running softmax (Dao 2023, FlashAttention-2, algorithm 1); lse = log of the softmax's
- * denominator is what the backward pass needs. Captions that share rows need no case of
- * their own: keys and values are read along the path.
+ * A thread computes one head of a caption (or of some queries of a picture) at a time, tile
+ * by tile with a running softmax (Dao 2023, FlashAttention-2, algorithm 1). It keeps lse, the
+ * logarithm of the softmax's denominator, for the backward pass. Captions that share rows
+ * are no special case: keys and values are read along the caption's path.
  *
  * Bytes a row: 4 width T (3 read, 1 written). Flops: 4 head_size for each pair of a query
  * and a key it sees, and one exponential. Captions are short (13 tokens, 7 keys a query):

@@ -1,7 +1,7 @@
-/* What the forward and the backward pass of attention share: which rows a head reads, and
- * the tiles of one thread.
+/* Helpers of attention's forward and backward pass: which rows a head reads, and the tiles of
+ * one thread.
  *
- * Queries stand in the lanes: scores are kept as s[key, query], so that a softmax is
+ * Each lane of a vector holds a query: scores are kept as s[key, query], so that a softmax is
  * element-wise over vectors, with no sums across lanes, and only queries are transposed. */
 #ifndef NCLIP_KERNELS_CPU_ATTENTION_H
 #define NCLIP_KERNELS_CPU_ATTENTION_H

@@ -1,5 +1,5 @@
-/* What the files of the CPU backend share: its state, and the functions behind its
- * table of operations. Each is the operation of the same name in nclip/ops.h.
+/* The CPU backend's state, and the functions behind its table of operations. Each is the
+ * operation of the same name in nclip/ops.h.
  *
  * Every loop runs on backend->threads threads, and no result depends on how many
  * there are: work is split over outputs, and sums that cross rows are cut into

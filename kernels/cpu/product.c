@@ -1,4 +1,4 @@
-/* Small products in registers.
+/* Small products that are summed in registers.
  *
  * A tile of c, some rows by some vectors, stays in registers while p runs over k: each
  * step loads the vectors of b once and multiplies them with one number of each row of a.

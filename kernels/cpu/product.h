@@ -1,4 +1,4 @@
-/* Products of matrices that fit the first caches: what attention is made of. */
+/* Products of small matrices, which fit the first caches: those that attention computes. */
 #ifndef NCLIP_KERNELS_CPU_PRODUCT_H
 #define NCLIP_KERNELS_CPU_PRODUCT_H
 

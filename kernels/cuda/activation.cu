@@ -1,8 +1,9 @@
 /* QuickGELU and GELU, forward and backward.
  *
- *   QuickGELU  y = x s                 s = sigmoid(1.702 x)   (Hendrycks, Gimpel 2016; OpenAI's
- * CLIP) dy/dx = s (1 + 1.702 x (1 - s)) GELU       y = x P                 P = (1 + erf(x / sqrt
- * 2)) / 2 dy/dx = P + x exp(-x^2 / 2) / sqrt(2 pi)
+ *   QuickGELU  y = x s                 s = sigmoid(1.702 x)  (Hendrycks, Gimpel 2016; OpenAI's CLIP)
+ *              dy/dx = s (1 + 1.702 x (1 - s))
+ *   GELU       y = x P                 P = (1 + erf(x / sqrt 2)) / 2
+ *              dy/dx = P + x exp(-x^2 / 2) / sqrt(2 pi)
  *
  * Bytes an element: 2 T forward, 3 T backward, 4 T when y is written again. Flops: about 12
  * for QuickGELU, 40 for GELU. At 6,800 rows of 3,072 (ViT-L/14's text tower), bf16: 84 MB

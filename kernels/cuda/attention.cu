@@ -15,13 +15,13 @@
  * every 15 bytes (attention.h): a caption of 16 tokens 480 of 2,180 for each head, of 20 tokens
  * 1,070 of 2,730. 120 registers: 16 warps a multiprocessor, 6 KiB each under way.
  *
- * A warp takes a head of a caption, tile of 16 queries by tile of 16 queries, and for each the
- * tiles of 16 keys up to the diagonal. Half of all captions are one tile, and their loads, of
+ * A warp computes a head of a caption: one tile of 16 queries after the other, each with the
+ * tiles of 16 keys up to the diagonal. Half of all captions fit one tile; their loads, of
  * queries, keys and values, are all under way before the first product. Longer captions read
- * keys and values again for each tile of queries: from the L1 cache, since one warp's head of a
- * caption is a few KiB and a block keeps no shared memory. A caption of 40 tokens takes six
- * pairs of tiles where one of 16 takes one; blocks are small (four warps) and many (3 a
- * caption for 12 heads, 12 a multiprocessor), so the hardware evens that out.
+ * keys and values again for each tile of queries, from the L1 cache: a head of a caption is a
+ * few KiB, and a block keeps no shared memory. A caption of 40 tokens takes six pairs of tiles
+ * where one of 16 takes one. Blocks are small (four warps) and many (3 a caption for 12 heads,
+ * 12 a multiprocessor), so that the hardware evens this out.
  *
  * fp32, the reference precision, computes with vectors instead: eight lanes a query. */
 #include "attention_vectors.h"

@@ -1,24 +1,26 @@
-/* What the files of attention share: which rows a caption's head reads, and how tiles of 16
- * tokens become operands of the tensor cores without passing through shared memory.
+/* Helpers of attention's kernels: which rows a caption's head reads, and how tiles of 16 tokens
+ * become operands of the tensor cores without passing through shared memory.
  *
- * One warp computes one head of one caption, and talks to no other: real captions have 13 to
- * 20 tokens, so a head's queries, keys and values are 16 x 64 or 32 x 64 numbers, which fit the
- * warp's registers. There is no barrier to wait at.
+ * One warp computes one head of one caption, independently of all other warps, so that there are
+ * no barriers. Real captions have 13 to 20 tokens: a head's queries, keys and values are 16 x 64 or
+ * 32 x 64 numbers, which fit the warp's registers.
  *
- * A lane holds columns 8 t .. 8 t + 7 of tokens g and g + 8 of 16 tokens x 32 columns ("a chunk"),
- * with g = lane / 4 and t = lane % 4 as in the PTX ISA's figures of mma.m16n8k16: two loads of 16
- * bytes, a warp's in runs of 64, whole sectors. We may number columns as we like if only both
- * factors of a product agree, so that these registers are, as they are, the left and the right
- * factor of a product that sums over columns (q k^T, dout v^T). Transposed in registers, 8 x 8 at
- * a time, they are the right factor of one that sums over tokens (p v, ds k, p^T dout, ds^T q),
- * whose result stands as they stood: stores of 16 bytes. A tile is read from memory once.
+ * A chunk is 16 tokens x 32 columns. With g = lane / 4 and t = lane % 4, as in the PTX ISA's
+ * figures of mma.m16n8k16, a lane holds columns 8 t .. 8 t + 7 of tokens g and g + 8 of a chunk:
+ * two loads of 16 bytes, and the warp's loads cover runs of 64 bytes, whole sectors. The columns
+ * of a product's two factors may be in any order that is the same for both. So these registers
+ * serve unchanged as the left and the right factor of a product that sums over columns (q k^T,
+ * dout v^T). Transposed in registers, 8 x 8 at a time, they are the right factor of a product that
+ * sums over tokens (p v, ds k, p^T dout, ds^T q), whose result has the layout of the chunk again
+ * and is stored 16 bytes at a time. A tile is read from memory once.
  *
- * Tokens behind a caption's last read the last one again. What they make is multiplied by a
- * probability of 0 or not stored; and no register need be cleared for them, no sector is read
- * for them, and no load waits at a branch.
+ * Lanes for tokens behind a caption's last load the last token again. Their results are multiplied
+ * by a probability of 0 or not stored. So no register must be cleared, no additional sector is
+ * read, and no load waits for a branch.
  *
- * What an H100 allows: 3.35 TB/s are 15 bytes a multiprocessor and cycle (132, 1.7 GHz), of four
- * instructions of a warp at most; 18 KiB a multiprocessor (x 0.7 us) must be under way. */
+ * An H100 moves 3.35 TB/s, which is 15 bytes a cycle for each multiprocessor (132 at 1.7 GHz),
+ * while it issues at most four warp instructions; 18 KiB a multiprocessor must be under way to
+ * cover 0.7 us of latency. */
 #ifndef NCLIP_KERNELS_CUDA_ATTENTION_H
 #define NCLIP_KERNELS_CUDA_ATTENTION_H
 

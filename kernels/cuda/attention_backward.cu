@@ -15,10 +15,11 @@
  * 2,200 of 4,780, of 20 tokens with 6 that others brought 1,380 of 3,340. 128 registers: 16 warps a
  * multiprocessor, 8 KiB each under way. Where a caption of the batch is long, 158: 12 warps.
  *
- * One tile (attention.h) of queries and one of keys: attention_backward_tiles.h. Captions of few
- * tiles: attention_backward_short.h. Others: attention_backward_long.h; where there are none, they
- * are compiled out. Rows that captions share: attention_shared_rows.cu. fp32, the reference
- * precision, has kernels of its own: attention_backward_fp32.cu. */
+ * attention_backward_tiles.h computes one tile (attention.h) of queries with one of keys,
+ * attention_backward_short.h captions of few tiles, attention_backward_long.h all others; a kernel
+ * for batches without long captions leaves those out. attention_shared_rows.cu sums the gradients
+ * of rows that captions share. fp32, the reference precision, has kernels of its own:
+ * attention_backward_fp32.cu. */
 #include "attention_backward_long.h"
 #include "attention_backward_short.h"
 

@@ -1,4 +1,4 @@
-/* What the files of attention's backward pass share: one warp's work, and where its gradients go.
+/* Helpers of attention's backward kernels: the work of one warp, and where its gradients go.
  *
  * A row on one path only gets its gradient from one caption, whose warp writes it. A row on
  * several paths gets a part from each: every part has a slot in fp32, slots of a row follow each

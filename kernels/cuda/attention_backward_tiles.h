@@ -1,6 +1,6 @@
-/* Attention's backward pass in bf16: one tile of queries, one tile of keys, what they make of each
- * other, and where their gradients go. Captions are made of these in attention_backward_short.h
- * and attention_backward_long.h. */
+/* Attention's backward pass in bf16 for one tile of queries and one tile of keys: their
+ * probabilities, their gradients, and where those are stored. attention_backward_short.h and
+ * attention_backward_long.h build captions from such tiles. */
 #ifndef NCLIP_KERNELS_CUDA_ATTENTION_BACKWARD_TILES_H
 #define NCLIP_KERNELS_CUDA_ATTENTION_BACKWARD_TILES_H
 

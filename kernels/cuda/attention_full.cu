@@ -1,4 +1,4 @@
-/* Full attention over pictures, forward: every token sees all.
+/* Full attention over pictures, forward: every token sees all tokens.
  *
  *     out = softmax(q k^T / sqrt(head_size)) v
  *

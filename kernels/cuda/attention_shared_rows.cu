@@ -1,4 +1,5 @@
-/* Gradients of rows that several captions share: who adds to which row, and the sums.
+/* Gradients of rows that several captions share: finds which captions add to which row, and sums
+ * their parts.
  *
  * Bytes: for each token on a shared row, 8 width written by its caption and read here (dk and
  * dv in fp32); for each shared row, 2 or 3 width T written. 512 captions of COCO have 1,400

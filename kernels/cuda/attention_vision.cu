@@ -1,4 +1,4 @@
-/* Which full attention the vision tower gets: ours (attention_full.cu) or cuDNN's (cudnn.h). Both
+/* Chooses the vision tower's full attention: ours (attention_full.cu) or cuDNN's (cudnn.h). Both
  * are timed once for each shape, on the first call's numbers, and cuDNN's is taken where it is a
  * tenth faster. They round differently: NCLIP_VISION_ATTENTION=own or =cudnn decides without a
  * clock, for pictures that must have the same bits on every machine. */

@@ -1,4 +1,4 @@
-/* The GPU's table of operations, and its state. */
+/* Fills the table of operations with the GPU's, and keeps the backend's state. */
 #include "cuda.h"
 
 #include <cstdlib>

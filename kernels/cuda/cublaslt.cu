@@ -1,12 +1,13 @@
-/* Products by cuBLASLt (entry.h): describing them to the library, running and remembering them.
+/* Computes the products of product.h by cuBLASLt: describes them to the library, runs them, and
+ * keeps the descriptions.
  *
- * cuBLASLt's matrices lie by columns, so that each of ours is its own transpose there:
+ * cuBLASLt's matrices are stored by columns, so that each of ours is its own transpose there:
  *
  *     NC_FORWARD          d^T[out, rows] = W[in, out]^T  x^T[in, rows]
  *     NC_BACKWARD_INPUT   d^T[in, rows]  = W[in, out]    dy^T[out, rows]
  *     NC_BACKWARD_WEIGHT  d^T[in, out]   = x^T[in, rows] dy^T[out, rows]^T
  *
- * Which of its algorithms computes them: cublaslt_choice.cu.
+ * cublaslt_choice.cu chooses among the library's algorithms.
  *
  * Precision: bf16 and fp16 with fp32 accumulation; fp32 in full fp32, never tf32: it is the
  * reference. */

@@ -1,5 +1,5 @@
-/* What the files of the products share: a product described to cuBLASLt (cublaslt.cu), and which
- * of its algorithms computes it (cublaslt_choice.cu). */
+/* A product as it is described to cuBLASLt (cublaslt.cu), and the choice of the algorithm that
+ * computes it (cublaslt_choice.cu). */
 #ifndef NCLIP_KERNELS_CUDA_CUBLASLT_H
 #define NCLIP_KERNELS_CUDA_CUBLASLT_H
 

@@ -1,11 +1,11 @@
-/* Which of cuBLASLt's algorithms computes a entry.
+/* Chooses cuBLASLt's algorithm for a product.
  *
  * The library proposes some, its favourite first; they are timed once on the first call's numbers,
  * and the fastest is remembered for all row counts of one bucket (an eighth of a power of two).
  * Only those compete whose result equals the favourite's to the bit: whatever the clock says, the
  * same seed gives the same bits. Algorithms that add up with atomics are not asked for.
- * NCLIP_GEMM_TIMING=0 takes the favourite unseen, and so does a stream under capture, where nobody
- * may wait. */
+ * With NCLIP_GEMM_TIMING=0, and on a stream under capture, where waiting is not allowed, the
+ * favourite is taken without timing. */
 #include "cublaslt.h"
 
 enum {

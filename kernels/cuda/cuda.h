@@ -1,17 +1,16 @@
-/* What the files of the CUDA backend share: its state, and the functions behind its table of
- * operations. Each is the operation of the same name in nclip/ops.h.
+/* The CUDA backend's state, and the functions behind its table of operations. Each is the
+ * operation of the same name in nclip/ops.h.
  *
- * Every operation enqueues its kernels on backend->compute and returns; none waits for the
- * device but `synchronize` and `download` (and, where the device reads pageable memory, `upload`),
- * and the first call of a shape that is timed (cublaslt_choice.cu, attention_vision.cu). Arguments
- * live on the device, so operations never
- * look at what a pointer of their struct points to: shapes are checked by the host, indices by
- * the kernels.
+ * Every operation enqueues its kernels on backend->compute and returns. Only these wait for the
+ * device: `synchronize`, `download`, `upload` where the device reads pageable memory, and the first
+ * call of a shape that is timed (cublaslt_choice.cu, attention_vision.cu). Arguments are in the
+ * device's memory, so the host never reads what a pointer of their struct points to: it checks
+ * shapes, and the kernels check indices.
  *
  * Capture. What the model records (recording.cu) is captured as a CUDA graph from
- * backend->compute. Meanwhile
+ * backend->compute. During a capture
  *   - nothing may be allocated, released, uploaded from or downloaded to ordinary host memory,
- *     and nobody may wait: the operations do none of that;
+ *     and nothing may wait: the operations do none of that;
  *   - products choose no algorithm by timing: the calls were made once before, so that every
  *     shape is known; a shape that is not takes cuBLASLt's first choice;
  *   - numbers given by value (a shape, a factor) are frozen into the graph;

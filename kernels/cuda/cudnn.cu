@@ -1,3 +1,4 @@
+/* Attention of the vision tower by cuDNN's backend API (cudnn.h). */
 #include "cudnn.h"
 
 #ifdef NCLIP_WITH_CUDNN

@@ -1,6 +1,6 @@
-/* cuDNN's attention for the frozen vision tower: an alternative to ours where it is the faster
- * one, and the only use of cuDNN. Without its headers at build time, or the library at run time,
- * there is none. */
+/* cuDNN's attention for the frozen vision tower, an alternative to ours where it is faster. cuDNN
+ * is used for nothing else. It is optional: its headers at build time, and its library at run
+ * time. */
 #ifndef NCLIP_KERNELS_CUDA_CUDNN_H
 #define NCLIP_KERNELS_CUDA_CUDNN_H
 

@@ -1,4 +1,4 @@
-/* The GPUs as CUDA counts them (nclip/devices.h). */
+/* Describes this machine's GPUs, in the order in which CUDA numbers them (nclip/devices.h). */
 #include "nclip/devices.h"
 
 #include "cudnn.h"

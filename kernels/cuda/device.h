@@ -213,7 +213,7 @@ static __device__ __forceinline__ void nc_fence(void)
 
 /* ---- Numbers --------------------------------------------------------------------------- */
 
-/* NaNs aside, the bits of nclip/types.h. */
+/* The same bits as nclip/support/types.h gives, NaNs aside. */
 static __device__ __forceinline__ nc_bfloat16 nc_to_bf16(float value)
 {
     return __bfloat16_as_ushort(__float2bfloat16_rn(value));
@@ -375,7 +375,8 @@ static inline uint32_t nc_transpose(uint32_t two)
 }
 #endif
 
-/* Of blocks of WARPS warps, counted through the grid: what is one warp's each. */
+/* This warp's number in the grid, whose blocks have WARPS warps: for kernels that give each warp
+ * one item. */
 template <int WARPS> static __device__ __forceinline__ size_t nc_warp_of_grid(void)
 {
     return static_cast<size_t>(blockIdx.x) * WARPS + threadIdx.x / NC_WARP;

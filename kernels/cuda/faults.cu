@@ -1,8 +1,8 @@
-/* Indices that point nowhere (cuda.h): what kernels found, on its way to the host.
+/* Reports indices outside their table (cuda.h), which kernels find, to the host.
  *
- * The first kernel that finds one, and no other, writes it to page-locked memory of the host, in
- * one piece of 8 bytes. Whoever has waited for the kernel's end sees it there, without a copy; so
- * no wait costs anything more, and nothing of it is in the way of a capture. */
+ * The first kernel that finds one writes it to page-locked memory of the host, in one piece of 8
+ * bytes. When the host has waited for the kernel's end, it sees the report there without a copy: a
+ * wait costs nothing more, and a capture is not disturbed. */
 #include "cuda.h"
 
 #include <cstdio>

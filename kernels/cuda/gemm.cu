@@ -1,4 +1,5 @@
-/* Linear layers: the products by cuBLASLt (product.h), and what lies around them.
+/* Linear layers: their products by cuBLASLt (product.h), and bias, activation and residual around
+ * them.
  *
  *   linear                  y  = x W^T     2 rows in out flops
  *   linear_backward_input   dx = dy W      2 rows in out flops

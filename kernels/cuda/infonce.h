@@ -1,4 +1,5 @@
-/* What the files of InfoNCE on the GPU share. infonce.cu says how they work together. */
+/* Strips, contradictions and sums of InfoNCE on the GPU. infonce.cu explains how its files work
+ * together. */
 #ifndef NCLIP_KERNELS_CUDA_INFONCE_H
 #define NCLIP_KERNELS_CUDA_INFONCE_H
 

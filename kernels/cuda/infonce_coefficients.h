@@ -1,6 +1,6 @@
-/* InfoNCE's coefficients g(r, c) on the GPU, tile by tile (infonce_backward.cu): a block makes a
- * tile of scores (infonce_tile.h), turns them into what their captions' gradients weigh pictures
- * with, and leaves the sum of coefficients times scores.
+/* InfoNCE's coefficients g(r, c) on the GPU, tile by tile (infonce_backward.cu): a block computes a
+ * tile of scores (infonce_tile.h), turns them into the weights that pictures have in the captions'
+ * gradients, and writes the sum of coefficients times scores.
  *
  * Registers: 128 scores a thread stay; coefficients are made two at a time. The exponentials of one
  * tile run while the first inputs of the next are on their way. */
@@ -30,7 +30,7 @@ struct nc_target {
 
 /* ---- The terms of rows and columns ---------------------------------------------------------- */
 
-/* A thread's share of what the terms of a tile are made of, on its way. */
+/* A thread's share of the inputs to a tile's terms, while they are being loaded. */
 template <typename T> struct nc_fetched {
     enum { COUNT = (nc_tile<T>::LINES + NC_TILE_THREADS - 1) / NC_TILE_THREADS };
     float max[COUNT], log[COUNT], weight[COUNT];

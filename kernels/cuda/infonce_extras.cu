@@ -1,8 +1,8 @@
-/* InfoNCE's contradictions on the GPU: a warp for each, which reads two rows.
+/* InfoNCE's contradictions on the GPU: a warp computes the score of one, from two rows.
  *
- * A picture may have several, and they come in any order. Their largest score is the same in every
- * order, and so is the sum of exponentials relative to it in whole numbers of 2^-40. That sum then
- * joins the picture's column. */
+ * A picture may have several contradictions, whose warps run in any order. Their largest score does
+ * not depend on the order, and neither does the sum of exponentials relative to it, which is added
+ * up in whole multiples of 2^-40. That sum is then added to the picture's column. */
 #include "infonce.h"
 
 /* exp(logit_scale) * extra[e] . image[column], by one warp; every lane receives it. */

@@ -1,5 +1,5 @@
-/* The strips in which InfoNCE walks its matrix, and their inputs where tensor cores cannot read
- * them as they are: 16 bytes at a time, or in fp16. */
+/* The strips in which InfoNCE walks its matrix, and copies of their inputs that the tensor cores
+ * can read: rows aligned to 16 bytes, or in fp16. */
 #include "infonce_tile.h"
 
 #ifdef NCLIP_CUDA_EMULATED                                /* small, so that tests meet several */

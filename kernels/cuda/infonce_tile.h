@@ -1,5 +1,5 @@
-/* A tile of scores on the GPU, as both passes of InfoNCE make it: text times image^T, in
- * registers, in the layout of the tensor cores' accumulators whatever made them.
+/* A tile of scores on the GPU, as both passes of InfoNCE compute it: text times image^T, in
+ * registers, in both precisions in the layout of the tensor cores' accumulators.
  *
  *   bf16   128 x 256 scores, mma m16n8k16 with fp32 accumulation. 64 numbers of each row at a
  *          time come by cp.async, three stages deep, or two on GPUs whose blocks have 99 KiB of

@@ -1,5 +1,5 @@
-/* One dense product of a linear layer, as cuBLASLt makes it: the seam between gemm.cu, which
- * knows the operations, and cublaslt.cu, which knows the library.
+/* One dense product of a linear layer: the interface between gemm.cu, which knows the operations,
+ * and cublaslt.cu, which knows the library.
  *
  *   NC_FORWARD          d[rows, out] = a[rows, in] b[out, in]^T + bias + addend
  *   NC_BACKWARD_INPUT   d[rows, in]  = a[rows, out] b[out, in]

@@ -1,4 +1,5 @@
-/* Two streams, and events for the marks between them (nclip/ops.h, "Queues"). */
+/* The compute and the copy queue as two streams, and their marks as events (nclip/ops.h,
+ * "Queues"). */
 #include "cuda.h"
 
 #include "nclip/devices.h"

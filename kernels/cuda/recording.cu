@@ -4,7 +4,7 @@
  * The first time that a key is seen its calls are made as they are: products then choose their
  * algorithms, which takes time and cannot be done in a capture. The second time they are captured.
  * At most RECORDINGS are kept: the one that was not used for longest makes room. A graph that is
- * destroyed while it runs goes when it is over. */
+ * destroyed while it runs is freed when it has run. */
 #include "cuda.h"
 
 #include <cstdlib>
