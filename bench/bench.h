@@ -1,4 +1,4 @@
-/* One measured thing a file; the driver is main.c. */
+/* The benchmarks of nclip-bench, one file each; main.c runs them. */
 #ifndef NCLIP_BENCH_H
 #define NCLIP_BENCH_H
 

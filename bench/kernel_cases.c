@@ -1,3 +1,5 @@
+/* Builds the cases of nclip-bench kernels: their inputs, their calls, and the bytes and flops that
+ * they need. */
 #include "kernel_cases.h"
 
 #include "kernel_inputs.h"

@@ -1,5 +1,5 @@
-/* What nclip-bench kernels measures: each operation at the shapes of CLIP's text towers, with
- * random inputs of its own on the backend, and the bytes and flops that no implementation can do
+/* The cases of nclip-bench kernels: each operation at the shapes of CLIP's text towers, with
+ * random inputs in the backend's memory, and the bytes and flops that no implementation can do
  * without. A peer measures the same case under the same name. */
 #ifndef NCLIP_BENCH_KERNEL_CASES_H
 #define NCLIP_BENCH_KERNEL_CASES_H

@@ -1,3 +1,4 @@
+/* Allocates a case's memory and fills it with random numbers. */
 #include "kernel_inputs.h"
 
 #include "../host/train/examples/random.h"

@@ -1,4 +1,5 @@
-/* nclip-bench kernels: each operation alone, against what the memory and the matrix units reach. */
+/* nclip-bench kernels: each operation alone, against the rates that memory and matrix units reach.
+ */
 #include "bench.h"
 #include "kernel_cases.h"
 #include "kernel_inputs.h"

@@ -1,4 +1,4 @@
-/* nclip-bench: measures what nclip is for, against this machine's ceilings. */
+/* nclip-bench: runs a benchmark, and measures it against this machine's ceilings. */
 #include "bench.h"
 #include "nclip/support/error.h"
 #include "nclip/support/threads.h"

@@ -1,3 +1,4 @@
+/* Times large products. */
 #include "matrix_peak.h"
 
 #include "kernel_inputs.h"

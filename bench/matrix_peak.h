@@ -1,4 +1,5 @@
-/* The rate of dense products that this machine reaches now: the ceiling of a training step. */
+/* Measures the rate of dense products that this machine reaches now: the ceiling of a training
+ * step. */
 #ifndef NCLIP_BENCH_MATRIX_PEAK_H
 #define NCLIP_BENCH_MATRIX_PEAK_H
 

@@ -1,3 +1,4 @@
+/* Computes what scale_model.h describes. */
 #include "scale_model.h"
 
 #include <math.h>

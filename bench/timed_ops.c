@@ -1,3 +1,4 @@
+/* Wraps each operation of a backend in a stopwatch. */
 #include "timed_ops.h"
 
 #include "nclip/support/error.h"

@@ -1,3 +1,4 @@
+/* Makes shapes, parameters, captions and stores to train on. */
 #include "workload.h"
 
 #include "../host/train/examples/random.h"

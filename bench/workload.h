@@ -1,6 +1,6 @@
-/* What a training benchmark computes on: a CLIP shape with random parameters, captions as
- * tokens, and a store of random picture embeddings on disk. Speed does not depend on the
- * numbers, so no checkpoint is needed. */
+/* The data of a training benchmark: a CLIP shape with random parameters, captions as tokens, and a
+ * store of random picture embeddings on disk. Speed does not depend on the numbers, so no
+ * checkpoint is needed. */
 #ifndef NCLIP_BENCH_WORKLOAD_H
 #define NCLIP_BENCH_WORKLOAD_H
 

@@ -1,3 +1,4 @@
+/* Captions from COCO JSON and JSONL; files that are wrong, cut or missing. */
 #include "../support/temporary_folder.h"
 
 #include "nclip/captions/captions.h"

@@ -1,3 +1,4 @@
+/* Accepts connections, reads requests and lets the test's handler answer them. */
 #include "chat_server.h"
 
 #include <arpa/inet.h>

@@ -1,3 +1,4 @@
+/* Answers the built-in prompts by rule. */
 #include "rule_model.h"
 
 #include <cjson/cJSON.h>

@@ -1,3 +1,4 @@
+/* The journal of answers: what is appended is found, also after a kill, a full disk and damage. */
 #include "../support/temporary_folder.h"
 #include "nclip/chat/journal.h"
 #include "nclip/support/error.h"

@@ -1,3 +1,4 @@
+/* Prompts from files: settings, slots and variants, and files that are refused. */
 #include "../support/temporary_folder.h"
 #include "nclip/chat/prompts.h"
 #include "nclip/support/error.h"

@@ -1,3 +1,4 @@
+/* Answers of models that are accepted, cleaned or rejected. */
 #include "nclip/chat/quality.h"
 #include "nclip/support/error.h"
 

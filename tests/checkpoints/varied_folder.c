@@ -1,3 +1,4 @@
+/* Writes the smallest CLIP folder, with the fault that a test asks for. */
 #include "varied_folder.h"
 
 #include "nclip/checkpoints/safetensors.h"

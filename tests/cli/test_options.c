@@ -1,3 +1,4 @@
+/* Command lines: what they set, what they refuse, and the help. */
 #include "../support/temporary_folder.h"
 
 #include "nclip/cli/command.h"

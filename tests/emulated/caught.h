@@ -1,4 +1,4 @@
-/* For tests of what the emulation notices. */
+/* Runs a kernel with a mistake in it, and checks that the emulation reports the mistake. */
 #ifndef NCLIP_TESTS_EMULATED_CAUGHT_H
 #define NCLIP_TESTS_EMULATED_CAUGHT_H
 

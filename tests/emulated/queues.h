@@ -1,6 +1,6 @@
-/* The emulated GPU's state: its queues of work, which streams, events, memory and graphs share. Work
- * that is enqueued runs when somebody waits for it, or by chance earlier. Every function here
- * is called with `lock` held. */
+/* The emulated GPU's queues of work, on which its streams, events, memory and graphs stand. Work
+ * that is enqueued runs when somebody waits for it, or by chance earlier. Every function here is
+ * called with `lock` held. */
 #ifndef NCLIP_TESTS_EMULATED_QUEUES_H
 #define NCLIP_TESTS_EMULATED_QUEUES_H
 

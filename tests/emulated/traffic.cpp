@@ -1,3 +1,4 @@
+/* Counts the sectors and bank turns of each load and store (traffic.h). */
 #include "emulated/traffic.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+/* A run's page, and its scores before and after training. */
 #include "../support/temporary_folder.h"
 #include "nclip/evaluate/report.h"
 #include "nclip/formats/json.h"

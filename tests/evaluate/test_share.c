@@ -1,4 +1,4 @@
-/* Shares, means of shares, and their intervals. */
+/* Shares, means of shares, and their bootstrap intervals. */
 #include "nclip/evaluate/evaluate.h"
 #include "nclip/support/error.h"
 

@@ -1,3 +1,4 @@
+/* JSON files and their members, with the errors that name them. */
 #include "nclip/formats/json.h"
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"

@@ -1,3 +1,5 @@
+/* Captions from easy-VQA's questions: true of their pictures, without what is held out, the same
+ * for the same seed. */
 #include "../support/temporary_folder.h"
 #include "nclip/formats/json.h"
 #include "nclip/generate/vqa.h"

@@ -1,3 +1,4 @@
+/* Statements that the grammar makes of questions, and questions that it leaves alone. */
 #include "nclip/generate/vqa.h"
 #include "nclip/negation/lexicon.h"
 #include "nclip/support/files.h"

@@ -1,3 +1,4 @@
+/* Claims that the rules read from questions, and their sentences. */
 #include "nclip/generate/vqa.h"
 
 #include <setjmp.h>

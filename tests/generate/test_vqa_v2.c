@@ -1,3 +1,4 @@
+/* VQA v2's files: answers joined to questions, captions extended, wrong files refused. */
 #include "../support/temporary_folder.h"
 #include "nclip/formats/json.h"
 #include "nclip/generate/vqa.h"

@@ -1,3 +1,4 @@
+/* Inputs, backends and tolerances of the operations' tests. */
 #include "kernels.h"
 
 #include "../backends.h"

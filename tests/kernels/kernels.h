@@ -1,4 +1,4 @@
-/* What the tests of operations share. A test program runs its tests once for every backend
+/* Inputs and checks of the operations' tests. A test program runs its tests once for every backend
  * of this build, and holds each result against a reference in double precision
  * (reference.h); the tolerance is a multiple of the error that PyTorch makes on the same
  * numbers (torch_error.h, made by measure_torch_error.py). */

@@ -1,3 +1,4 @@
+/* The operations in double precision. */
 #include "reference.h"
 
 #include <math.h>

@@ -1,3 +1,4 @@
+/* The arena: slots apart, bytes shared after a rewind, and what is refused. */
 #include "nclip/arena.h"
 #include "nclip/ops.h"
 #include "nclip/support/error.h"

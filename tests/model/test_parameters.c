@@ -1,3 +1,4 @@
+/* The table of parameters: no overlap, the right sizes, and products that overflow. */
 #include "nclip/model/parameters.h"
 #include "nclip/support/error.h"
 

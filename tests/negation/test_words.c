@@ -1,3 +1,4 @@
+/* Which words are found as negations, and which are not. */
 #include "nclip/negation/words.h"
 
 #include <setjmp.h>

@@ -1,4 +1,4 @@
-/* Pictures that are not what they say: an error, never a crash, never an absurd allocation. */
+/* Damaged and lying pictures: each is an error, never a crash or an absurd allocation. */
 #include "nclip/pictures/image.h"
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"

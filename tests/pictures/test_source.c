@@ -1,3 +1,4 @@
+/* Pictures from folders, lists and single files: their order, and what is refused. */
 #include "nclip/pictures/source.h"
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"

@@ -1,3 +1,4 @@
+/* Writes files for a test and scans them. */
 #include "scanning.h"
 
 #include "nclip/support/error.h"

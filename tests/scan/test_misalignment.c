@@ -1,3 +1,4 @@
+/* Stripping negations, and measuring whether captions fit their pictures. */
 #include "../chat/chat_server.h"
 #include "../support/temporary_folder.h"
 #include "nclip/negation/strip.h"

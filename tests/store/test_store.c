@@ -1,3 +1,4 @@
+/* The embedding store: written, continued, read, and what is refused. */
 #include "nclip/store/store.h"
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"

@@ -1,3 +1,4 @@
+/* Reading, mapping, writing and publishing, on full disks and beside other processes. */
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
 #include "support/temporary_folder.h"

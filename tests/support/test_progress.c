@@ -1,3 +1,4 @@
+/* What the progress bar draws, and when. */
 #include "../../host/support/progress_parts.h"
 
 #include "nclip/support/progress.h"

@@ -1,3 +1,4 @@
+/* The map from strings to numbers. */
 #include "nclip/support/string_map.h"
 
 #include <setjmp.h>

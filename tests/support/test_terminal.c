@@ -1,3 +1,4 @@
+/* Control characters on their way to a terminal. */
 #include "nclip/support/terminal.h"
 
 #include <setjmp.h>

@@ -1,3 +1,4 @@
+/* Truncation, added tokens, small vocabularies, and files and texts that are hostile. */
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
 #include "nclip/tokenizer/tokenizer.h"

@@ -1,3 +1,4 @@
+/* Training configs: presets, files and overrides, and every kind of wrong value. */
 #include "../support/temporary_folder.h"
 
 #include "nclip/support/error.h"

@@ -1,3 +1,4 @@
+/* metrics.jsonl and TensorBoard's files, written and resumed. */
 #include "../../host/train/metrics.h"
 #include "../../host/train/tensorboard.h"
 #include "../support/golden_events.h"
