@@ -13,9 +13,9 @@
 
 /* ---- The verdict ------------------------------------------------------------------------ */
 
-/* A host that cannot be reached: mpirun, told to end its processes there, would wait for ever to
- * be heard; left alone, its own keepalive finds out (configs/cluster/). So rank 0 has spoken, and
- * for a while goes on as if nothing were. */
+/* For a host that cannot be reached any more. mpirun would wait for ever to end its processes
+ * there; when it is left alone, its own keepalive notices that the host is gone
+ * (configs/cluster/). So rank 0, which has printed its message, keeps the run alive for a while. */
 static void linger(struct nc_watch *w)
 {
     struct wire_message beat = {.head = {.kind = WIRE_SPOKEN}};
@@ -27,7 +27,7 @@ static void linger(struct nc_watch *w)
     }
 }
 
-/* Whether nobody of a rank's host, another than this one, has spoken lately. */
+/* Whether the rank's host is another than this one, and no rank on it has been heard lately. */
 static bool host_is_silent(const struct nc_watch *w, size_t rank, double now)
 {
     const char *host = w->peers[rank].host;
@@ -40,7 +40,7 @@ static bool host_is_silent(const struct nc_watch *w, size_t rank, double now)
 /* Rank 0's verdict. */
 _Noreturn static void condemn(struct nc_watch *w, size_t rank, int status, const char *text)
 {
-    nc_watch_leave_when_stopped(w); /* stopped since it last looked, it knows nothing */
+    nc_watch_leave_when_stopped(w); /* a process that was stopped meanwhile must not judge */
     nc_watch_speak(rank, rank ? w->peers[rank].host : w->host, text);
     if (rank && w->peers[rank].wire.fd >= 0 && host_is_silent(w, rank, nc_seconds()))
         linger(w);
@@ -120,7 +120,8 @@ static void judge_late(struct nc_watch *w, size_t rank, double now)
                     now - ticked, waiting - w->peers, what);
 }
 
-/* All wait, for none in particular, and nothing moves: the network between them. */
+/* When all ranks wait in the same operation and nothing moves, the network between them is at
+ * fault. */
 static void judge_standstill(struct nc_watch *w, double now)
 {
     size_t least = 0;
@@ -161,7 +162,7 @@ static void judge(struct nc_watch *w)
 
 static void greet(struct nc_watch *w)
 {
-    /* Until it says hello, a connection is nobody's. */
+    /* A connection belongs to no rank until it has sent a hello with the run's token. */
     struct wire wire = {.fd = accept4(w->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)};
     struct pollfd one = {.fd = wire.fd, .events = POLLIN};
     struct wire_message hello;

@@ -56,7 +56,8 @@ struct nc_transport {
 
 /* ---- In the thread ------------------------------------------------------------------------ */
 
-/* MPI's errors are most often another rank's death: that rank's cause goes first. */
+/* An error of MPI most often follows another rank's death: that rank's message gets time to come
+ * first. */
 _Noreturn static void fail(struct nc_communicator *c, const char *what)
 {
     sleep(3);
@@ -231,7 +232,7 @@ static void carry_out(struct nc_communicator *c, const struct operation *o)
     c->statistics.kind[o->kind].busy += nc_seconds() - began;
 }
 
-/* Joins the others; the launcher's word for their number must be MPI's too. */
+/* Joins the other ranks. MPI must count as many as the launcher says. NULL, or what went wrong. */
 static const char *join(struct nc_communicator *c)
 {
     int provided = 0, rank = 0, size = 0, local_rank = 0, local_size = 0;
@@ -421,7 +422,7 @@ int nc_communicator_mpi_create(size_t launched, struct nc_communicator **out)
     if (status == NC_OK)
         status = nc_watch_start(c->watch, NC_COMMUNICATOR_TIMEOUT);
     if (status != NC_OK)
-        return status; /* what was made stays: the process ends, and the launcher ends the others */
+        return status; /* nothing is freed: the process ends, and the launcher ends the others */
     share_cores(c);
     *out = c;
     return NC_OK;

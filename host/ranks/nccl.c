@@ -34,8 +34,8 @@ struct nc_transport {
     ncclComm_t comm;
     int device;
     cudaStream_t backend, stream;
-    /* Of ticket t at t % ROOM: its inputs are complete; it is over. A place is another's once its
-     * ticket is among the completed. */
+    /* Of ticket t at t % ROOM: that its inputs are complete, and that it is over. The place is
+     * used again once t is among the completed tickets. */
     cudaEvent_t ready[ROOM], over[ROOM];
     _Atomic(enum nc_collective) kinds[ROOM];
     _Atomic nc_ticket issued, completed; /* completed: at least all up to it */
@@ -61,7 +61,8 @@ static int nccl_error(const struct nc_transport *t, ncclResult_t code, const cha
                     t->nccl->ncclGetErrorString(code));
 }
 
-/* The communicator is being torn down: nobody may touch it, and the process ends. With the lock. */
+/* Stops this thread while NCCL is being aborted: it must not be called any more, and the process
+ * ends soon. Called with the lock. */
 static void rest_if_aborted(struct nc_transport *t)
 {
     if (!t->aborted)
@@ -71,7 +72,8 @@ static void rest_if_aborted(struct nc_transport *t)
         pause();
 }
 
-/* A call's answer; one that is under way is polled, with the deadline. With the lock. */
+/* The status of an NCCL call; one that is in progress is polled until the limit. Called with the
+ * lock. */
 static int check(struct nc_communicator *c, ncclResult_t code, const char *what)
 {
     struct nc_transport *t = c->transport;
@@ -110,7 +112,7 @@ static void *abort_thread(void *argument)
     return NULL;
 }
 
-/* Frees the device from kernels that wait for a rank that is gone; not for ever. */
+/* Frees the device from kernels that wait for a rank that is gone; gives up after ABORT_SECONDS. */
 static void abort_all(void *context)
 {
     static struct abortion abortion; /* outlives this call */
@@ -126,7 +128,8 @@ static void abort_all(void *context)
 
 /* ---- The thread that polls ------------------------------------------------------------------ */
 
-/* NCCL's errors are most often another rank's death: that rank's cause goes first. */
+/* An error of NCCL most often follows another rank's death: that rank's message gets time to come
+ * first. */
 _Noreturn static void fail(struct nc_communicator *c)
 {
     sleep(3);
@@ -141,8 +144,8 @@ static void complete(struct nc_transport *t, nc_ticket ticket)
         ;
 }
 
-/* The oldest operation that could be carried out and is not over, or 0. What its events say holds
- * only while it has not been completed by the other thread, which then gives them away. */
+/* The oldest operation whose inputs are complete and which is not over, or 0. Its events are valid
+ * only until the other thread completes it, since its place is then used again. */
 static nc_ticket oldest_waiting(struct nc_transport *t)
 {
     nc_ticket next;
@@ -153,7 +156,7 @@ static nc_ticket oldest_waiting(struct nc_transport *t)
     return ready && t->completed < next ? next : 0;
 }
 
-/* How long the oldest operation could have been carried out and was not. */
+/* Ends the run when the oldest operation has been ready for longer than the limit. */
 static void watch_oldest(struct nc_communicator *c, nc_ticket *oldest, double *since)
 {
     struct nc_transport *t = c->transport;
@@ -173,7 +176,7 @@ static void watch_oldest(struct nc_communicator *c, nc_ticket *oldest, double *s
     }
 }
 
-/* What NCCL itself has found, unless the other thread is in it and looks for itself. */
+/* Asks NCCL for errors, unless the other thread is in a call and sees them itself. */
 static void watch_state(struct nc_communicator *c)
 {
     struct nc_transport *t = c->transport;
@@ -197,7 +200,7 @@ static void *poll_thread(void *argument)
     struct nc_transport *t = c->transport;
     nc_ticket oldest = 0;
     double since = nc_seconds();
-    (void)cudaSetDevice(t->device); /* a new thread's is GPU 0, which would get a context of it */
+    (void)cudaSetDevice(t->device); /* a new thread is on GPU 0, with a context there */
     while (!t->stop) {
         watch_state(c);
         watch_oldest(c, &oldest, &since);
@@ -285,8 +288,8 @@ static ncclResult_t launch(struct nc_communicator *c, enum nc_collective kind, c
     }
 }
 
-/* Waits until the ticket that had the place before is over; if it never is, the other thread ends
- * the run. */
+/* Waits until the ticket that used the place before is over. If it never is, the polling thread
+ * ends the run. */
 static int take_place(struct nc_transport *t, nc_ticket ticket)
 {
     if (ticket <= ROOM)
@@ -433,7 +436,7 @@ int nc_communicator_nccl_create(struct nc_communicator *base, void *stream, doub
     pthread_mutex_init(&t->lock, NULL);
     t->backend = (cudaStream_t)stream;
     t->limit = timeout;
-    if (base->deterministic) { /* NCCL chooses by sizes and topology: one way for all of them */
+    if (base->deterministic) { /* NCCL chooses by size and topology: fix its choice */
         setenv("NCCL_ALGO", "Ring", 0);
         setenv("NCCL_PROTO", "Simple", 0);
     }
@@ -451,7 +454,7 @@ int nc_communicator_nccl_create(struct nc_communicator *base, void *stream, doub
         status = t->running ? NC_OK : nc_error(NC_FAILED, "nccl: cannot start a thread");
     }
     if (status != NC_OK)
-        return status; /* what was made stays: the run is ended, and with it what is under way */
+        return status; /* nothing is freed: the run ends, and with it what is under way */
     *out = c;
     return NC_OK;
 }

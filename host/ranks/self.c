@@ -54,7 +54,7 @@ static uint64_t bytes_moved(void)
 
 void nc_watch_look_at_self(struct nc_watch *w, struct wire_message *beat)
 {
-    enum { OWN_READING = 4096 }; /* this look itself reads: less than that is no work */
+    enum { OWN_READING = 4096 }; /* reading /proc itself counts: fewer bytes are no work */
     struct timespec used;
     double now = nc_seconds(), cpu = 0;
     if (clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used) == 0)
@@ -97,7 +97,7 @@ void nc_watch_take_failure(struct nc_watch *w, struct wire_message *message)
     pthread_mutex_unlock(&w->lock);
 }
 
-/* A process that was stopped and goes on is no judge any more: the others have ended. */
+/* A process that was stopped and continues must not judge: the others have ended meanwhile. */
 void nc_watch_leave_when_stopped(struct nc_watch *w)
 {
     double now = nc_seconds();

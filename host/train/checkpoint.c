@@ -24,7 +24,8 @@ static bool has_moments(const struct nc_step *step, const struct nc_parameter *r
     return row->tower == NC_TOWER_TEXT && step->trainable[row - step->table->rows];
 }
 
-/* Rank 0 reads and writes; the others hand it their moments, and get what it has read. */
+/* Only rank 0 reads and writes files: the others send it their moments, and receive what it has
+ * read. */
 static bool is_writer(const struct nc_step *step)
 {
     return !step->ranks || step->ranks->rank == 0;
@@ -135,7 +136,7 @@ static int save_files(const char *run_folder, const struct nc_model *model, stru
     if (status == NC_OK)
         status = nc_folder_publish(staged, final);
     if (status != NC_OK && staged) {
-        char *message = strdup(nc_error_message()); /* clearing up may fail too, and less aptly */
+        char *message = strdup(nc_error_message()); /* clearing up may fail too */
         nc_folder_remove(staged);
         if (message)
             nc_error(status, "%s", message);

@@ -170,7 +170,8 @@ int nc_metrics_write(struct nc_metrics *metrics, const char *group, uint64_t ste
         return nc_error(NC_FAILED, "%s: cannot write: %s", metrics->path,
                         strerror(errno ? errno : EIO));
     int status = nc_events_write(metrics->events, group, step, values, count);
-    /* Whoever watches the run sees it move; steps may take less than a millisecond. */
+    /* Flushes at most once a second: people watch the file grow, and a step may take less than a
+     * millisecond. */
     if (status == NC_OK && nc_seconds() - metrics->flushed >= 1)
         status = push(metrics);
     return status;

@@ -243,7 +243,8 @@ int config_key_set_list(const char *where, const char *const *items, size_t coun
     if (!copies)
         return nc_error(NC_FAILED, "%s: no memory", where);
     for (size_t i = 0; i < count && status == NC_OK; i++) {
-        /* What the names mean is the trainer's to know; that they can be written back is ours. */
+        /* The trainer checks what the names mean; here they only must be such that they can be
+         * written back. */
         if (!*items[i] ||
             strspn(items[i], "abcdefghijklmnopqrstuvwxyz_.-0123456789") != strlen(items[i]))
             status = nc_error(NC_BAD_INPUT,
@@ -334,7 +335,7 @@ static const cyaml_config_t *reader(cyaml_config_t *config, struct complaint *co
         .log_ctx = complaint,
         .mem_fn = cyaml_mem,
         .log_level = CYAML_LOG_WARNING,
-        .flags = CYAML_CFG_NO_ALIAS, /* nothing here needs them, and bombs are made of them */
+        .flags = CYAML_CFG_NO_ALIAS, /* aliases can make a small file huge */
     };
     return config;
 }

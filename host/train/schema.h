@@ -25,7 +25,7 @@ struct config_key {
     const char *const *choices; /* ends with NULL */
     double least, most;
     bool not_least, not_most; /* the bound itself is excluded */
-    bool of_the_ranks;        /* of how a run is computed, not of what: may differ on resume */
+    bool of_the_ranks;        /* how a run is computed, not what: may differ on resume */
 };
 
 enum { CONFIG_KEYS = 28 };

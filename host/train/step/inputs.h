@@ -50,9 +50,10 @@ int nc_step_inputs_plan(struct nc_step_inputs *inputs, struct nc_ops *ops,
                         const struct nc_piece_capacity *capacity, struct nc_arena *arena);
 void nc_step_inputs_free(struct nc_step_inputs *inputs);
 
-/* The piece of examples list[0 .. count), numbers `first` and following of the `pairs` of their
- * batch, packed into `packing`: its rows go into the tower, and unless `batch` is NULL its pictures to their
- * place there, with contradictions from number `first_extra` on. Returns before they have. */
+/* Sends a piece to the backend: examples list[0 .. count), which are numbers `first` and following
+ * of the `pairs` of their batch, packed into `packing`. Its rows go into the tower. Unless `batch`
+ * is NULL, its pictures go to their places in it, and its contradictions to the places from
+ * `first_extra` on. Returns before the copies are done. */
 int nc_step_inputs_load(struct nc_step_inputs *inputs, const struct nc_examples *examples,
                         const uint32_t *list, size_t count, size_t first, size_t pairs,
                         size_t first_extra, const struct nc_packing *packing, const struct nc_adamw_pace *pace,

@@ -42,7 +42,7 @@ static int move_features(struct nc_step *step, const struct nc_batch *batch,
     return status;
 }
 
-/* Fewer different sizes: fewer recordings, which are then replayed more often. */
+/* Rounds the sizes up: with fewer different sizes, recordings are replayed more often. */
 static void round_up(struct nc_step *step)
 {
     enum { TOKENS = 16 };
@@ -168,8 +168,8 @@ int nc_step_loss_forward(struct nc_step *step, struct nc_batch *batch, bool grad
     return nc_step_record(step, &key, compute_loss, &loss);
 }
 
-/* The last one's gradients go to the other ranks while it is under way, which no recording
- * could hold. */
+/* The last piece's gradients are sent to the other ranks while it still runs, which cannot be
+ * recorded. */
 static int backward_part(struct nc_step *step, const struct nc_batch *batch, struct part *part)
 {
     if (step->ranks && part->first + part->count == batch->count) {

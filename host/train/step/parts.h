@@ -26,9 +26,9 @@ int nc_step_record(struct nc_step *step, const struct nc_part_key *key,
 
 /* terms.c */
 
-/* Captions, and pictures, that an example brings to the loss. CoN-CLIP's are two: captions and
- * behind all of them their contradictions, pictures and behind all of them the distractors. Its
- * three cross-entropies are InfoNCE over both, in which the contradictions' rows count nothing. */
+/* How many captions, and pictures, an example adds to the loss. In CoN-CLIP's loss these are two:
+ * all captions, then all contradictions; all pictures, then all distractors. Its three cross-
+ * entropies are InfoNCE over them, in which the contradictions' rows have weight 0. */
 static inline size_t nc_step_sides(const struct nc_step *step)
 {
     return step->config->loss == NC_LOSS_CON_CLIP ? 2 : 1;
@@ -40,7 +40,7 @@ int nc_step_weigh(struct nc_step *step, size_t pairs, float *captions, float *im
 /* The loss over a batch of `pairs` examples with `extras` contradictions, in the step's buffers. */
 struct nc_infonce nc_step_describe_loss(const struct nc_step *step, size_t pairs, size_t extras);
 
-/* The loss's inputs in its own precision, where that is not the features'. */
+/* Converts the features to the loss's precision where it is another. */
 int nc_step_convert_features(struct nc_step *step, size_t pairs, size_t extras);
 
 /* loss.c */
@@ -59,11 +59,11 @@ struct nc_batch {
 struct nc_batch nc_step_batch(struct nc_step *step, const struct nc_examples *examples,
                               const uint32_t *list, size_t count, size_t slot);
 
-/* Features of all captions of the batch, then the loss into step->numbers. With `gradients` also
- * those of the features, and a backward pass will follow. */
+/* Computes the features of all captions of the batch, and the loss into step->numbers; with
+ * `gradients` also the features' gradients, for the backward pass. */
 int nc_step_loss_forward(struct nc_step *step, struct nc_batch *batch, bool gradients);
 
-/* = step->gradient, from the last forward pass with gradients over the same batch. */
+/* step->gradient = the gradient over the batch of the last forward pass with `gradients`. */
 int nc_step_loss_backward(struct nc_step *step, struct nc_batch *batch);
 
 /* update.c */
@@ -71,8 +71,8 @@ int nc_step_loss_backward(struct nc_step *step, struct nc_batch *batch);
 /* The gradient's norm, the clipping factor, AdamW over the trained ranges. */
 int nc_step_update(struct nc_step *step);
 
-/* Something is not a number: returns the error that names the first tensor that shows it. The
- * batch has been run forward and backward once more before. */
+/* Returns the error that names the first tensor with a value that is not finite. The batch must
+ * have been run forward and backward once more before. */
 int nc_step_not_finite(struct nc_step *step, uint64_t number, const char *what, size_t pairs);
 
 #endif

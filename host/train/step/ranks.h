@@ -42,8 +42,8 @@ int nc_step_ring_plan(struct nc_step *step, size_t longest, struct nc_arena *are
 int nc_step_ring_start(struct nc_step *step); /* once the arena is committed */
 void nc_step_ring_free(struct nc_step *step);
 
-/* The loss of the whole batch into step->numbers on each rank; with `gradients` those of the
- * rank's own features, and its part of the logit scale's. */
+/* Computes the loss of the whole batch into step->numbers on each rank; with `gradients` also the
+ * gradients of the rank's own features, and its part of the logit scale's gradient. */
 int nc_step_ring_loss(struct nc_step *step, const struct nc_batch *batch, bool gradients);
 
 /* ---- Gradients (buckets.c) ------------------------------------------------------- */
@@ -64,9 +64,10 @@ struct nc_step_buckets {
 /* From the step's ranges; with a sharded optimizer also sets step->moments. */
 int nc_step_buckets_plan(struct nc_step *step);
 
-/* The backward pass of this rank begins; gradients from element `from` on are final (also a
- * tower's callback, with the step as context); all are, and are summed now: over all ranks, or
- * with a sharded optimizer this rank's slices of them. */
+/* Called in this order in each backward pass. begin: it starts. ready: gradients from element
+ * `from` on are final, and their buckets start on their way (a callback of the tower, with the
+ * step as context). finish: all are final; returns when they are summed over all ranks, or with a
+ * sharded optimizer when this rank's slices are. */
 void nc_step_buckets_begin(struct nc_step *step);
 int nc_step_buckets_ready(void *step, size_t from);
 int nc_step_buckets_finish(struct nc_step *step);

@@ -103,7 +103,8 @@ int nc_step_submit(struct nc_step *step, const struct nc_examples *examples, con
     return status;
 }
 
-/* Since the step went wrong nothing was changed: it is made once more, to look at its tensors. */
+/* A step with a value that is not finite changes nothing: it is run once more to look at its
+ * tensors. */
 static int explain(struct nc_step *step, const struct nc_flight *flight, const char *what)
 {
     struct nc_batch batch = nc_step_batch(step, flight->examples, flight->list, flight->count,

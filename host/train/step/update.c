@@ -124,7 +124,7 @@ static int squared_norm(struct nc_step *step, const float *data, size_t count, d
     return status == NC_OK ? ops->download(ops->backend, value, sum, sizeof *value) : status;
 }
 
-/* Something is not a number: names the first tensor that shows it. */
+/* Names the first tensor with a value that is not finite. */
 int nc_step_not_finite(struct nc_step *step, uint64_t number, const char *what, size_t pairs)
 {
     double sum;
