@@ -131,7 +131,8 @@ int nc_cpu_attention_check(const char *operation, size_t heads, size_t head_size
 
 /* ---- One tile of queries ------------------------------------------------------------- */
 
-/* Scores become exp(score - most), 0 where a query does not see; most, sum and fade move on. */
+/* Turns scores into exp(score - most), 0 where a query does not see the key, and updates most, sum
+ * and fade. */
 static void softmax(const struct tiles *t, size_t n, size_t first_key, size_t keys, size_t seen)
 {
     for (size_t i = 0; i < n; i += NC_LANES) {

@@ -25,7 +25,7 @@
 
 enum {
     CACHE_ENTRIES = 128,
-    REORDER_FROM_ROWS = 256, /* fewer rows do not pay for reordering the weight */
+    REORDER_FROM_ROWS = 256, /* with fewer rows, reordering the weight costs more than it saves */
 };
 
 struct entry {

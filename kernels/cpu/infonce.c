@@ -26,7 +26,8 @@ enum {
     SPAN = 4 * NC_LANES, /* columns that a thread sums at a time */
 };
 
-/* A tile's place; its scaled scores, masked pairs at -infinity; its inputs in fp32. */
+/* A tile: its place in the matrix, its scaled scores (masked pairs at -infinity), its inputs in
+ * fp32. */
 struct tile {
     size_t row, rows, column, columns;
     float *score; /* [rows, STEP] */
@@ -126,7 +127,8 @@ static void log_add(float *max, float *log, float most, float sum)
     *max = larger;
 }
 
-/* -infinity would be subtracted from itself in rows and columns that are masked whole. */
+/* A row or column that is masked whole has -infinity as its largest score, which must not be
+ * subtracted from itself. */
 NC_INLINE nc_floats without_infinity(nc_floats most)
 {
     return nc_select(most == -INFINITY, (nc_floats){0}, most);
@@ -236,7 +238,7 @@ static float weight_of(const float *weights, size_t i)
     return weights ? weights[i] : 1;
 }
 
-/* Scores become coefficients. Returns the tile's sum of g s, rows added in order. */
+/* Turns scores into coefficients. Returns the tile's sum of g s, added row by row in order. */
 static double make_coefficients(struct nc_backend *backend, const struct nc_infonce *n,
                                 const struct tile *t, double *row_sums)
 {

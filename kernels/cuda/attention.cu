@@ -57,9 +57,10 @@ int nc_cuda_attention_check(const char *operation, const nc_attention *a)
 
 /* ---- bf16 -------------------------------------------------------------------------------- */
 
-/* Scores become exp2(scores * scale - most), 0 where a query does not see; most, sum (this
- * lane's part of it) and fade, what earlier sums are worth now, move on. Indices 0 and 1 are
- * rows g and g + 8; the first key's column is `key`, the first query sees keys up to `query`. */
+/* Turns scores into exp2(score * scale - most), 0 where a query does not see the key, and updates
+ * most, sum (this lane's part of it) and fade, the factor by which earlier sums shrink. Indices 0
+ * and 1 are rows g and g + 8; the first key's column is `key`, the first query sees keys up to
+ * `query`. */
 static __device__ __forceinline__ void soften(float score[2][4], float scale, int key, int query,
                                               float most[2], float sum[2], float fade[2])
 {

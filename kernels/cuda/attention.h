@@ -84,8 +84,8 @@ static __device__ __forceinline__ bool nc_caption_of_warp(const nc_attention &a,
     return *caption < static_cast<int>(a.captions) && *head < static_cast<int>(heads);
 }
 
-/* True in the blocks behind the captions', after it zeroed their share of the rows that lie
- * behind all captions: a batch may be padded to a size for which there is a graph. */
+/* In the blocks behind those of the captions: zeroes their share of the rows behind all captions,
+ * and returns true. A batch may be padded to a size for which a graph was recorded. */
 static __device__ __forceinline__ bool nc_zero_padding(const nc_attention &a, void *rows,
                                                        size_t row_bytes)
 {
@@ -120,8 +120,8 @@ struct nc_chunk {
     nc_bytes16 low, high;
 };
 
-/* `part`: how far behind its place in the matrix the tile lies, in units of four: of keys and
- * values, from the queries. Nobody writes the matrix. */
+/* Reads a tile. `part` is added to its places, in units of four elements: the distance of keys or
+ * values from the queries. No thread writes the matrix meanwhile. */
 static __device__ __forceinline__ nc_chunk nc_load_chunk(const nc_bfloat16 *matrix, nc_rows rows,
                                                          uint32_t part, int chunk, int size)
 {

@@ -46,8 +46,8 @@ enum { NC_CUDA_PARTIALS = 1024 };
  * variant for it. Compute capability 8.6, 8.9 and 12.0 give 99 KiB, 8.0 163, 9.0 and 10.0 227. */
 enum { NC_CUDA_SHARED = 99 * 1024 };
 
-/* An index that points nowhere. Only kernels see it: they leave out what it asks for and note it;
- * the next `synchronize`, `download` or `host_wait` behind them returns it as an error. */
+/* An index outside its table. Only kernels can see it: they skip it and note it, and the next
+ * `synchronize`, `download` or `host_wait` returns it as an error. */
 enum nc_cuda_wrong {
     NC_CUDA_NOTHING_WRONG,
     NC_CUDA_WRONG_TOKEN,

@@ -60,7 +60,7 @@ static __device__ __forceinline__ int digit_of(uint32_t key, int shift)
     return (int)(key >> shift & (DIGITS - 1));
 }
 
-/* Keys of the first pass, with those that point nowhere behind all others. */
+/* Writes the first pass's keys; indices outside the table are sorted behind all others. */
 static __global__ void __launch_bounds__(THREADS)
     keys_kernel(const int32_t *__restrict__ index, size_t rows, size_t entries,
                 enum nc_cuda_wrong wrong, struct nc_cuda_fault *fault, uint32_t *__restrict__ key,

@@ -55,7 +55,7 @@ int nc_cuda_take_fault(struct nc_backend *backend)
     if (!seen)
         return NC_OK;
     __atomic_store_n(backend->fault_seen, (uint64_t)0, __ATOMIC_RELEASE);
-    /* Kernels look again behind those that are on their way: one mistake is said once. */
+    /* Clears the note behind the kernels under way, so that each mistake is reported once. */
     int status = nc_cuda_zero(backend, &backend->fault->wrong, sizeof backend->fault->wrong);
     return status == NC_OK ? report(seen) : status;
 }

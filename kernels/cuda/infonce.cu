@@ -48,7 +48,7 @@ struct __align__(8) part
 
 /* ---- Forward, tile by tile ------------------------------------------------------------------ */
 
-/* -infinity would be subtracted from itself where everything is masked. */
+/* Where all scores are masked, -infinity must not be subtracted from itself. */
 static __device__ __forceinline__ float without_infinity(float max)
 {
     return max == -INFINITY ? 0 : max;

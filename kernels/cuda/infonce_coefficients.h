@@ -17,7 +17,7 @@ struct __align__(16) nc_term
     float weight;     /* scaled */
 };
 
-/* One launch's place, and where it leaves what. */
+/* A launch's place in the matrix, and where it writes its results. */
 struct nc_target {
     void *coefficients;  /* [strip.rows, step] fp16 or fp32 */
     size_t step;         /* the strip's columns; fp16: the next multiple of 8, zeros behind them */
@@ -80,7 +80,7 @@ static __device__ __forceinline__ void nc_keep_terms(nc_term *terms, const nc_fe
     }
 }
 
-/* A score that no exponential survives, and whose product with 0 is 0. */
+/* A score so low that its exponential is 0, but finite, so that 0 times it is 0. */
 static const float NC_NOTHING = -1e30f;
 
 /* exp(s - max - log); s and max are near each other where it counts. */

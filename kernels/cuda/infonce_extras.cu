@@ -46,7 +46,8 @@ static __global__ void start_extras(size_t images, uint32_t *most, unsigned long
     }
 }
 
-/* A warp for each. A picture's number that is none touches nothing, here and in what follows. */
+/* A warp for each contradiction. One whose picture's number is out of range changes nothing, here
+ * and later. */
 template <typename T>
 static __global__ void score_extras(nc_infonce n, struct nc_cuda_fault *fault, float *score,
                                     uint32_t *most)

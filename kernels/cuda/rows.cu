@@ -30,8 +30,8 @@ static __global__ void __launch_bounds__(THREADS)
     }
 }
 
-/* The warp of i adds everything that goes to row[i], in order, unless an earlier one did:
- * count^2 / 32 comparisons of indices, and nobody depends on who comes first. */
+/* The warp of i adds all that goes to row[i], in order, unless an earlier warp has the same row:
+ * count^2 / 32 comparisons of indices, and no result depends on the order of warps. */
 static __global__ void __launch_bounds__(THREADS)
     scatter_kernel(struct nc_scatter s, struct nc_cuda_fault *fault)
 {
