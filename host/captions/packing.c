@@ -115,7 +115,7 @@ int nc_packing_add(struct nc_packing *packing, const int32_t *tokens, size_t cou
                         packing->tokens, packing->capacity_tokens);
 
     int32_t *path = packing->path + packing->tokens;
-    size_t shared = 0; /* leading tokens whose rows are there already */
+    size_t shared = 0; /* leading tokens that share rows of an earlier caption */
     int32_t parent = NO_ROW;
     while (share_prefixes && shared < count) {
         int32_t row = trie_find(packing, parent, tokens[shared]);

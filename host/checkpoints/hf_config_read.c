@@ -64,7 +64,8 @@ static int read_tower(const char *where, const cJSON *section, struct nc_tower_s
     return NC_OK;
 }
 
-/* Of no meaning to the arithmetic: what is no token of the vocabulary is none at all. */
+/* Start and pad token do not matter to the arithmetic: an id outside the vocabulary counts as
+ * none. */
 static int32_t other_token(const cJSON *section, const char *key, int32_t value, size_t vocabulary)
 {
     const cJSON *item = nc_json_member(section, key);
@@ -86,7 +87,7 @@ static int read_text(const char *where, const cJSON *section, struct nc_model_sh
         status = nc_json_optional_size(where, section, "eos_token_id", &end_token);
     if (status != NC_OK)
         return status;
-    /* transformers keeps two conventions apart by this value (its pull request 24773). */
+    /* An eos_token_id of 2 stands for the older convention (transformers, pull request 24773). */
     shape->end_rule = end_token == 2 ? NC_END_ARGMAX : NC_END_FIRST;
     shape->end_token = end_token < INT32_MAX ? (int32_t)end_token : INT32_MAX; /* no token */
     shape->start_token = other_token(section, "bos_token_id", 49406, shape->vocabulary);

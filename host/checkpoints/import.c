@@ -51,7 +51,7 @@ static int find_files(struct job *job)
 
 /* ---- what is it? ---- */
 
-/* Models that have CLIP's aim and another form, by the beginning of a tensor's name. */
+/* Models that are refused, by the beginning of a tensor's name that only they have. */
 static const struct {
     const char *prefix, *what;
     bool vision; /* of no matter where the text tower alone is taken */
@@ -120,7 +120,7 @@ static int find_role(const struct job *job, const struct nc_parameter_table *nam
     return NC_OK;
 }
 
-/* One more than the last block that has a tensor: a hole is then found as a missing one. */
+/* One more than the last block that has a tensor, so that a block without any is found missing. */
 static size_t count_layers(const struct job *job, const struct nc_parameter_table *names,
                            enum nc_tower tower)
 {
@@ -356,7 +356,7 @@ static int check_unknown(const struct job *job)
 
 /* ---- the folder ---- */
 
-/* Tells the ids of start and end; texts can be encoded without, so none is no error. */
+/* Reads the ids of start and end from the tokenizer. A model without a tokenizer is no error. */
 static int read_tokenizer(struct job *job, const char *folder, bool *found)
 {
     static const char *const names[] = {"vocab.json", "tokenizer.json",

@@ -129,8 +129,8 @@ static bool listed(const char *key, const char *const *keys)
     return *keys != NULL;
 }
 
-/* A key that is neither read nor without meaning outside training makes another model, unless
- * it is switched off. */
+/* Refuses a key that would make another model: one that is neither read here, nor without meaning
+ * outside training, nor switched off. */
 static int check_keys(const char *where, const cJSON *section, const char *const *read,
                       const char *const *idle)
 {

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* With the entry's store when it fits the model, else without. */
+/* Opens the evaluator with the entry's store if that fits the model, else without a store. */
 static int open_evaluator(const struct nc_suite_entry *entry, const char *folder,
                           const struct nc_evaluator_options *options,
                           struct nc_evaluator **evaluator)

@@ -14,7 +14,8 @@ struct retrieval {
     size_t count, capacity;
 };
 
-/* Karpathy's JSON, NegBench's CSV, or captions that nclip trains on; `split` is of Karpathy's. */
+/* Loads Karpathy's JSON (of which only the split `split`), NegBench's CSV, or captions that nclip
+ * trains on. */
 int retrieval_load(const char *path, const char *split, struct retrieval *retrieval);
 void retrieval_free(struct retrieval *retrieval);
 

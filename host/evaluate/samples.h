@@ -21,7 +21,7 @@ struct sample {
     size_t models;
 };
 
-/* Evenly spaced among the items, so not picked by how they came out. */
+/* The samples are evenly spaced among the items, not picked by their result. */
 struct nc_samples {
     struct sample items[SAMPLES];
     size_t count, model; /* whose choices are being added */
@@ -30,8 +30,9 @@ struct nc_samples {
 /* Whether item `index` of `count` is among the candidates. */
 bool samples_want(const struct nc_samples *samples, size_t index, size_t count);
 
-/* Everything is copied. `other`: what could have been chosen instead of the right; {0} where that
- * is too many things. Models add the same indices in the same order. */
+/* Adds what the current model chose for item `index`; everything is copied. `other` is what could
+ * have been chosen instead of the right answer, {0} where there is more than one such thing. All
+ * models must add the same indices in the same order. */
 int samples_add(struct nc_samples *samples, size_t index, struct sample_side query,
                 struct sample_side right, struct sample_side other, struct sample_side chosen,
                 bool is_right);

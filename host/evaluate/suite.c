@@ -80,7 +80,8 @@ static int read_paper(const char *where, const cJSON *object, size_t count, doub
                            where, count);
 }
 
-/* The first of its paths that is not there. A store stands for the pictures. */
+/* The first path of the entry that does not exist, or NULL. Where a store exists, the pictures
+ * need not. */
 static const char *find_missing(const struct nc_suite_entry *entry)
 {
     const struct nc_request *r = &entry->request;

@@ -36,7 +36,7 @@ static bool block_trains(const struct pass *p, int block)
     return false;
 }
 
-/* Operations that only add start from zero. */
+/* Sets a gradient to zero where the operation that fills it only adds. */
 static int zero_added(const struct pass *p)
 {
     static const enum nc_role added[] = {

@@ -145,7 +145,8 @@ int nc_text_tower_create(struct nc_ops *ops, const struct nc_model_shape *shape,
     reserve(&r, "features", captions, 4, &tower->inverse_norm);
     reserve(&r, "features", captions * shape->embedding, 4, &tower->normalized);
     reserve(&r, "features", captions * shape->embedding, t, &tower->dprojected);
-    /* A pass that keeps nothing never runs between a kept forward and its backward. */
+    /* The buffers are shared: no pass without `keep` may run between a forward pass with `keep`
+     * and its backward pass. */
     size_t mark = nc_arena_mark(arena);
     reserve_passing(&r, tower);
     if (capacity->backward) {
@@ -217,7 +218,8 @@ struct nc_attention nc_text_tower_attention(const struct nc_text_tower *tower,
         .longest = packing->longest, .heads = shape->heads,
         .head_size = shape->width / shape->heads, .row_start = tower->row_start,
         .path_start = tower->path_start, .path = tower->path,
-        /* Planned, not counted: a recording must hold for each batch that it is replayed for. */
+        /* The planned numbers, not this batch's: a recording must be valid for every batch that it
+         * is replayed for. */
         .repeated = packing->repeated ? tower->capacity.repeated : 0,
         .last_only = block + 1 == shape->layers};
 }
@@ -258,7 +260,7 @@ static int project(struct nc_text_tower *tower, const struct nc_weights *weights
                      captions * embedding * sizeof(float));
 }
 
-/* The last block: its second half sees one row a caption. */
+/* Runs the last block, whose second half computes only one row a caption. */
 static int last_block(struct nc_text_tower *tower, const struct nc_weights *weights,
                       const struct nc_packing *packing, struct nc_block_buffers *b)
 {

@@ -103,7 +103,7 @@ static bool same_text(const struct nc_shard_text *a, const struct nc_shard_text 
     return a->size == b->size && memcmp(a->data, b->data, a->size) == 0;
 }
 
-/* All shards of a store have one model, one preprocessing, one shape. */
+/* Checks that all shards of a store agree in model, preprocessing, dimension and type. */
 static int check_equal(const struct shard *first, const struct shard *shard)
 {
     const struct nc_shard_header *a = &first->header, *b = &shard->header;

@@ -35,8 +35,8 @@ struct nc_embedding_writer {
 
 /* ---- opening ---- */
 
-/* Behind the lock: removes what a killed run left half-written, and finds the number of the next
- * shard. */
+/* Called with the folder locked: removes the partial files of a killed run, and finds the number
+ * of the next shard. */
 static int scan_folder(struct nc_embedding_writer *w, bool *has_shards)
 {
     *has_shards = false;

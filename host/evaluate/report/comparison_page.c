@@ -215,8 +215,8 @@ static bool disagreed(const struct sample *sample)
     return false;
 }
 
-/* Of the candidates those that the last model got right, or wrong; first those on which the models
- * disagree. */
+/* Chooses samples that the last model got right, or wrong; those on which the models disagree come
+ * first. */
 static void write_outcome(struct nc_writer *out, const struct nc_comparison *comparison, size_t e,
                           bool right)
 {

@@ -105,7 +105,7 @@ static bool belongs(const struct nc_report_scores *scores, size_t index, const c
     return strlen(name) == length && memcmp(group, name, length) == 0;
 }
 
-/* Evenly spaced in each group: not picked by what came out. */
+/* Takes items evenly spaced in each group, not picked by their result. */
 static void write_examples(struct nc_writer *out, const struct nc_report_scores *scores,
                            const char *folder)
 {
