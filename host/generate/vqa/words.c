@@ -1,4 +1,4 @@
-/* Splits a question into words, and finds where its predicate starts by what each word can be. */
+/* Splits a question into words. */
 #include "words.h"
 
 #include "nclip/negation/lexicon.h"
