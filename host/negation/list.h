@@ -2,6 +2,7 @@
  *
  *     words.c           where words begin and end; the built-in list
  *     list.c            the fast search, for any list
+ *     letters.c         which characters are letters
  *     contraction.c     how n't is typed, escaped and garbled
  *     set_apart.c       phrases that deny nothing (configs/words/set_apart.txt)
  */
@@ -13,8 +14,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* ---- letters.c ---- */
+
 /* Bytes of the letter, digit or underscore at `at`; 0: something else is there. */
 size_t negation_letter(const char *text, size_t length, size_t at);
+
+/* ---- words.c ---- */
 
 enum negation_kind {
     NEGATION_PLAIN,       /* letters alone */

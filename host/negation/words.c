@@ -1,3 +1,4 @@
+/* The built-in list of negation words, and finding them in a text. */
 #include "nclip/negation/words.h"
 
 #include "list.h"
@@ -32,28 +33,6 @@ static size_t apostrophe(const char *text, size_t length, size_t at)
     if (at < length && text[at] == '\'')
         return 1;
     return at + 3 <= length && memcmp(text + at, "\xe2\x80\x99", 3) == 0 ? 3 : 0;
-}
-
-/* Bytes of the letter, digit or underscore at `at`; 0: something else is there.
- * Beyond ASCII all counts as letters but the blocks of spaces, punctuation and
- * signs: U+0080 to U+00BF, U+2000 to U+206F, U+3000 to U+303F. */
-size_t negation_letter(const char *text, size_t length, size_t at)
-{
-    if (at >= length)
-        return 0;
-    unsigned char byte = (unsigned char)text[at];
-    if ((byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
-        (byte >= '0' && byte <= '9') || byte == '_')
-        return 1;
-    if (byte < 0x80 || byte == 0xc2)
-        return 0;
-    unsigned char next = at + 1 < length ? (unsigned char)text[at + 1] : 0;
-    if ((byte == 0xe2 && (next == 0x80 || next == 0x81)) || (byte == 0xe3 && next == 0x80))
-        return 0;
-    size_t bytes = 1;
-    while (at + bytes < length && ((unsigned char)text[at + bytes] & 0xc0) == 0x80)
-        bytes++;
-    return bytes;
 }
 
 static bool is(char byte, char lower)
