@@ -1,4 +1,3 @@
-/* Blends two models: (1 - alpha) x base + alpha x tuned. */
 #include "exchange.h"
 #include "staging.h"
 

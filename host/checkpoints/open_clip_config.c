@@ -1,5 +1,5 @@
-/* Reads and writes open_clip_config.json. Source: open_clip 3.3, model.py (CLIPVisionCfg,
- * CLIPTextCfg), transform.py (PreprocessCfg), factory.py (create_model). */
+/* open_clip_config.json. Source: open_clip 3.3, model.py (CLIPVisionCfg, CLIPTextCfg), transform.py
+ * (PreprocessCfg), factory.py (create_model). */
 #include "exchange.h"
 
 #include "nclip/support/error.h"
@@ -129,8 +129,8 @@ static bool listed(const char *key, const char *const *keys)
     return *keys != NULL;
 }
 
-/* Refuses a key that would make another model: one that is neither read here, nor without meaning
- * outside training, nor switched off. */
+/* A key that is neither read nor without meaning outside training makes another model, unless
+ * it is switched off. */
 static int check_keys(const char *where, const cJSON *section, const char *const *read,
                       const char *const *idle)
 {

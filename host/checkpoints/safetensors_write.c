@@ -1,4 +1,3 @@
-/* Writes a safetensors file. */
 #include "nclip/checkpoints/safetensors.h"
 #include "nclip/checkpoints/tensors.h"
 

@@ -5,6 +5,7 @@
 #include "nclip/evaluate/evaluate.h"
 #include "nclip/pictures/image.h"
 #include "nclip/support/error.h"
+#include "nclip/evaluate/evaluate.h"
 #include "nclip/support/files.h"
 
 #include <stdio.h>

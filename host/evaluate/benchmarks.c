@@ -1,6 +1,6 @@
-/* The list of all benchmarks, and finding and running one by its name. */
-#include "nclip/evaluate/evaluate.h"
+/* The benchmarks there are. */
 #include "nclip/support/error.h"
+#include "nclip/evaluate/evaluate.h"
 
 #include <string.h>
 

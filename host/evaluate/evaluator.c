@@ -1,12 +1,13 @@
-/* Embeds the texts and pictures that benchmarks name, with one model: pictures from a store where
- * there is one, or from another model's features where the vision towers are equal. */
+/* A model that embeds what benchmarks name. */
 #include "nclip/evaluate/evaluate.h"
 
 #include "nclip/encoder/encoder.h"
 #include "nclip/pictures/damage.h"
 #include "nclip/pictures/source.h"
 #include "nclip/store/store.h"
+#include "nclip/encoder/encoder.h"
 #include "nclip/support/error.h"
+#include "nclip/pictures/source.h"
 #include "nclip/support/progress.h"
 #include "views.h"
 

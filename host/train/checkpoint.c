@@ -1,4 +1,3 @@
-/* Writes and reads checkpoints (checkpoint.h). */
 #include "checkpoint.h"
 
 #include "nclip/support/error.h"
@@ -24,8 +23,7 @@ static bool has_moments(const struct nc_step *step, const struct nc_parameter *r
     return row->tower == NC_TOWER_TEXT && step->trainable[row - step->table->rows];
 }
 
-/* Only rank 0 reads and writes files: the others send it their moments, and receive what it has
- * read. */
+/* Rank 0 reads and writes; the others hand it their moments, and get what it has read. */
 static bool is_writer(const struct nc_step *step)
 {
     return !step->ranks || step->ranks->rank == 0;
@@ -136,7 +134,7 @@ static int save_files(const char *run_folder, const struct nc_model *model, stru
     if (status == NC_OK)
         status = nc_folder_publish(staged, final);
     if (status != NC_OK && staged) {
-        char *message = strdup(nc_error_message()); /* clearing up may fail too */
+        char *message = strdup(nc_error_message()); /* clearing up may fail too, and less aptly */
         nc_folder_remove(staged);
         if (message)
             nc_error(status, "%s", message);

@@ -1,4 +1,3 @@
-/* Writes a Hugging Face folder with random weights. */
 #include "random_folder.h"
 
 #include "nclip/support/error.h"

@@ -1,4 +1,4 @@
-/* Turns texts and pictures into features: a model's towers, loaded into a backend's memory. */
+/* A model made ready to turn texts and pictures into features. */
 #ifndef NCLIP_ENCODER_ENCODER_H
 #define NCLIP_ENCODER_ENCODER_H
 

@@ -123,14 +123,14 @@ int nc_evaluator_views(struct nc_evaluator *evaluator, const struct nc_views *vi
 size_t nc_evaluator_unreadable(const struct nc_evaluator *evaluator);
 void nc_evaluator_tell(const struct nc_evaluator *evaluator);
 
-/* Names of all pictures: the store's keys, or without a store the pictures below `folder`. The
- * strings are valid until the evaluator is closed; the caller frees the array. */
+/* Names of all pictures: the store's keys, or without a store those below `folder`. The strings
+ * are valid until the evaluator is closed; the caller frees the array. */
 int nc_evaluator_pictures(struct nc_evaluator *evaluator, const char *folder, const char ***names,
                           size_t *count);
 
-/* A cache of picture features for evaluators of models with the same vision tower: pictures are
- * then encoded once for all of them. `slot` numbers the set of views. Cache and evaluators may be
- * closed in any order. */
+/* Another evaluator's features of the same views are taken over when its vision tower is equal:
+ * several models are compared on pictures that are encoded once. `slot` names the views. Either may
+ * be closed first. */
 struct nc_picture_cache;
 int nc_picture_cache_create(struct nc_picture_cache **cache);
 void nc_picture_cache_destroy(struct nc_picture_cache *cache); /* NULL is allowed */
