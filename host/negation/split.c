@@ -107,7 +107,7 @@ static bool starts_anew(const struct sentence *s, int k, bool without)
     return in(low(s, k), "and") && (in(next, "there the it he she they with is are was were has "
                                              "have had some several many this that "
                                              "no not without") ||
-                                    vqa_is_number(next) || (!without && in(next, "a an")));
+                                    nc_word_is_number(next) || (!without && in(next, "a an")));
 }
 
 static int clause_end(const struct sentence *s, int k, bool without)
@@ -237,7 +237,7 @@ static void deny_thing(const struct sentence *s, int k, int from, struct output 
     while (*start > from && in(low(s, *start - 1), "a an the"))
         --*start; /* "the absence of" */
     int verb = *start;
-    if (verb > from && vqa_is_ing(low(s, verb - 1)) &&
+    if (verb > from && nc_word_is_ing(low(s, verb - 1)) &&
         !in(low(s, verb - 1), "having containing showing featuring"))
         verb = --*start; /* "wearing no hat" */
     while (*start > from && !is_mark(s, *start - 1) &&
@@ -245,9 +245,9 @@ static void deny_thing(const struct sentence *s, int k, int from, struct output 
               "with but and has have had having contains contain containing shows "
               "show showing featuring there is are was were that which who"))
         --*start;
-    put(denied, s, verb, verb < k && verb != k && vqa_is_ing(low(s, verb)) ? verb + 1 : verb,
+    put(denied, s, verb, verb < k && verb != k && nc_word_is_ing(low(s, verb)) ? verb + 1 : verb,
         denied->used ? " and " : "");
-    bool ing = verb < k && vqa_is_ing(low(s, verb));
+    bool ing = verb < k && nc_word_is_ing(low(s, verb));
     put(denied, s, thing, without_tail(s, thing, behind), ing ? " " : " and ");
 }
 
@@ -318,11 +318,11 @@ static void deny_predicate(const struct sentence *s, int k, int behind, int from
         put(denied, s, behind + 1, last, " ");
         return;
     }
-    if (be && head && last == behind + 1 && vqa_is_adjective(first)) {
+    if (be && head && last == behind + 1 && nc_word_is_adjective(first)) {
         put_quality(denied, s, subject, head_end, behind);
         return;
     }
-    bool noun = be && (vqa_is(first, VQA_DETERMINER) || !head);
+    bool noun = be && (nc_word_is(first, NC_DETERMINER) || !head);
     if (head && !noun)
         put(denied, s, subject, head_end, " ");
     if (!be && in(first, "have has") && last > behind + 1) {
