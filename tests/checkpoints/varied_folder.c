@@ -2,6 +2,7 @@
 #include "varied_folder.h"
 
 #include "nclip/checkpoints/safetensors.h"
+#include "nclip/checkpoints/tensors.h"
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
 
@@ -70,7 +71,7 @@ char *make_model(void **state, const char *name, struct variation how)
     const size_t three = 3;
     /* Eight bytes an element first, then four, then two: so do all writers. */
     for (size_t pass = 8; pass; pass /= 2) {
-        if (how.extra && nc_safetensors_type_size(how.extra_type) == pass)
+        if (how.extra && nc_tensor_type_size(how.extra_type) == pass)
             nc_safetensors_writer_declare(writer, how.extra, how.extra_type, 1, &three);
         for (size_t i = 0; i < table.count; i++) {
             const struct nc_parameter *row = &table.rows[i];
@@ -79,8 +80,8 @@ char *make_model(void **state, const char *name, struct variation how)
             dimensions[row->rank] = 1;
             enum nc_type type = row->tower == NC_TOWER_TEXT ? how.type : NC_FLOAT32;
             const char *type_name =
-                is(row->name, how.wrong_type) ? "F64" : nc_safetensors_type_name(type);
-            if (nc_safetensors_type_size(type_name) != pass ||
+                is(row->name, how.wrong_type) ? "F64" : nc_tensor_type_name(type);
+            if (nc_tensor_type_size(type_name) != pass ||
                 (how.missing && strstr(row->name, how.missing)))
                 continue;
             assert_int_equal(nc_safetensors_writer_declare(
@@ -90,7 +91,7 @@ char *make_model(void **state, const char *name, struct variation how)
         }
     }
     for (size_t pass = 8; pass; pass /= 2) {
-        if (how.extra && nc_safetensors_type_size(how.extra_type) == pass)
+        if (how.extra && nc_tensor_type_size(how.extra_type) == pass)
             assert_int_equal(
                 nc_safetensors_writer_data(writer, "abcdefghijklmnopqrstuvwx", 3 * pass), NC_OK);
         for (size_t i = 0; i < table.count; i++) {

@@ -1,9 +1,9 @@
 /* Files of benchmarks. The first byte: which. */
 #include "fuzz.h"
 
+#include "../../host/evaluate/built_in_files.h"
 #include "../../host/evaluate/celeba.h"
 #include "../../host/evaluate/retrieval.h"
-#include "../../host/evaluate/text_lines.h"
 #include "../../host/evaluate/zeroshot.h"
 #include "nclip/evaluate/comparison.h"
 #include "nclip/evaluate/evaluate.h"
@@ -36,7 +36,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct nc_choice_items items;
     struct retrieval retrieval;
     struct classes classes = {0};
-    struct text_lines lines = {0};
+    struct nc_fields lines = {0};
     struct faces faces = {0};
     struct nc_suite suite = {0};
     struct fuzz_part parts[2];
@@ -74,8 +74,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         status = classes_load(fuzz_file("classes.txt", data, size), pictures, 3, &classes);
         fuzz_expect_sentence(status);
         classes_free(&classes);
-        fuzz_expect_sentence(text_lines_load(fuzz_file("classes.txt", data, size), 1, 3, &lines));
-        text_lines_free(&lines);
+        fuzz_expect_sentence(built_in_fields(fuzz_file("classes.txt", data, size), 1, 3, &lines));
+        nc_fields_free(&lines);
         break;
     default:
         fuzz_expect_sentence(nc_suite_load(fuzz_file("suite.json", data, size), "/", &suite));

@@ -29,7 +29,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         break;
     default:
         fuzz_expect_sentence(nc_open_clip_config_read(
-            fuzz_file("open_clip_config.json", data, size), &shape, &preprocess));
+            fuzz_file("open_clip_config.json", data, size), false, &shape, &preprocess));
     }
     return 0;
 }
