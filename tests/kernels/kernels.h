@@ -45,6 +45,16 @@ void must(int status); /* fails the test with the recorded message unless NC_OK 
 void assert_as_torch(const char *output, const char *name, enum nc_type type,
                      const double *actual, const double *expected, size_t count);
 
+/* The same, with what the test itself measured of fp32 arithmetic beside PyTorch's error, which is
+ * that of one order of its sums: the larger one counts. */
+struct error {
+    double mean, worst;
+};
+struct error error_of(const double *actual, const double *expected, size_t count);
+void assert_as_arithmetic(const char *output, const char *name, enum nc_type type,
+                          const double *actual, const double *expected, size_t count,
+                          struct error measured);
+
 /* Fails where they differ by more than `tolerance` of the largest expected number. */
 void assert_close(const char *what, const double *actual, const double *expected, size_t count,
                   double tolerance);

@@ -171,8 +171,16 @@ void reference_normalize_backward(size_t rows, size_t width, const double *x, co
     }
 }
 
-static double dot(const double *a, const double *b, size_t count)
+static double dot(const double *a, const double *b, size_t count, size_t lanes)
 {
+    if (lanes) {
+        float part[16] = {0}, total = 0;
+        for (size_t k = 0; k < count; k++)
+            part[k % lanes] += (float)a[k] * (float)b[k];
+        for (size_t lane = 0; lane < lanes; lane++)
+            total += part[lane];
+        return total;
+    }
     double sum = 0;
     for (size_t k = 0; k < count; k++)
         sum += a[k] * b[k];
@@ -207,9 +215,10 @@ void reference_infonce(struct reference_infonce *r)
         for (size_t j = 0; j < n; j++)
             s[i * n + j] = r->group && i != j && r->group[i] == r->group[j]
                                ? -INFINITY
-                               : scale * dot(r->text + i * width, r->image + j * width, width);
+                               : scale * dot(r->text + i * width, r->image + j * width, width, r->lanes);
     for (size_t x = 0; x < r->extras; x++)
-        e[x] = scale * dot(r->extra + x * width, r->image + (size_t)r->extra_image[x] * width, width);
+        e[x] = scale * dot(r->extra + x * width, r->image + (size_t)r->extra_image[x] * width, width,
+                           r->lanes);
     r->loss = 0;
     for (size_t i = 0; i < n; i++) {
         double most = -INFINITY, sum = 0;

@@ -34,9 +34,11 @@ void reference_normalize(size_t rows, size_t width, const double *x, double *y);
 void reference_normalize_backward(size_t rows, size_t width, const double *x, const double *dy,
                                   double *dx);
 
-/* The loss over whole matrices. caption_group NULL: no masks. Gradients may all be NULL. */
+/* The loss over whole matrices. caption_group NULL: no masks. Gradients may all be NULL. `lanes` other
+ * than 0 (at most 16): scores are fp32 sums, that many side by side, and all else is double; what comes
+ * of it shows how much these roundings alone matter. */
 struct reference_infonce {
-    size_t pairs, width, extras;
+    size_t pairs, width, extras, lanes;
     const double *text, *image, *extra;
     double logit_scale;
     const int32_t *group, *extra_image;
