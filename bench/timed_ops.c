@@ -202,6 +202,13 @@ static void timed_record_abandon(struct nc_backend *backend)
         timed->inner->record_abandon(timed->inner->backend);
 }
 
+static int timed_attention_supported(struct nc_backend *backend, enum nc_type type, size_t heads,
+                                     size_t head_size)
+{
+    struct nc_ops *inner = of(backend)->inner;
+    return inner->attention_supported(inner->backend, type, heads, head_size);
+}
+
 static size_t timed_attention_scratch(struct nc_backend *backend, const struct nc_attention *d)
 {
     return of(backend)->inner->attention_scratch(of(backend)->inner->backend, d);
@@ -245,6 +252,7 @@ int timed_ops_create(struct nc_ops *inner, struct timed_ops **out)
         .record_end = inner->record_end ? timed_record_end : NULL,
         .record_abandon = inner->record_abandon ? timed_record_abandon : NULL,
         .squared_norm = timed_squared_norm, .attention_scratch = timed_attention_scratch,
+        .attention_supported = timed_attention_supported,
         .layernorm_scratch = timed_layernorm_scratch,
         .embedding_scratch = timed_embedding_scratch, .infonce_scratch = timed_infonce_scratch};
     timed_ops_start(timed, false);

@@ -109,6 +109,10 @@ int nc_text_tower_create(struct nc_ops *ops, const struct nc_model_shape *shape,
 {
     *out = NULL;
     size_t layers = shape->text.layers;
+    int supported = ops->attention_supported(ops->backend, type, shape->text.heads,
+                                             shape->text.width / shape->text.heads);
+    if (supported != NC_OK)
+        return nc_error_prefix(supported, "text tower");
     struct nc_text_tower *tower = calloc(1, sizeof *tower);
     if (tower) {
         tower->blocks = calloc(layers, sizeof *tower->blocks);

@@ -47,6 +47,9 @@ int nc_vision_tower_create(struct nc_ops *ops, const struct nc_model_shape *shap
     const struct nc_tower_shape *vision = &shape->vision;
     size_t patches = pictures * patch_count(shape), tokens = pictures * nc_vision_tokens(shape);
     size_t values = patch_values(shape), width = vision->width, t = nc_type_size(type);
+    int supported = ops->attention_supported(ops->backend, type, vision->heads, width / vision->heads);
+    if (supported != NC_OK)
+        return nc_error_prefix(supported, "vision tower");
     struct nc_vision_tower *tower = calloc(1, sizeof *tower);
     if (tower) {
         tower->offsets = calloc(vision->layers, sizeof *tower->offsets);

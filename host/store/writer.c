@@ -18,6 +18,7 @@
 
 struct nc_embedding_writer {
     char *folder;
+    bool made_folder;
     int lock; /* descriptor of the folder, locked */
     struct nc_embedding_info info;
     char *model_hash, *preprocessing; /* owned copies, for info */
@@ -106,6 +107,7 @@ static int start(struct nc_embedding_writer *w, const struct nc_embedding_info *
 
     bool has_shards;
     int status = nc_string_map_create(&w->numbers);
+    w->made_folder = !nc_folder_exists(w->folder);
     if (status == NC_OK)
         status = nc_folder_create(w->folder);
     if (status == NC_OK)
@@ -379,6 +381,8 @@ void nc_embedding_writer_abandon(struct nc_embedding_writer *w)
     nc_skipped_free(&w->skipped);
     nc_skipped_free(&w->damaged);
     nc_embedding_store_close(w->before);
+    if (w->made_folder)
+        (void)rmdir(w->folder); /* goes only where nothing was written */
     if (w->lock >= 0)
         close(w->lock);
     free(w->rows);

@@ -38,6 +38,7 @@ struct run {
     struct nc_progress *progress;
     char *config_text;
     int lock; /* on the run folder, or -1 */
+    bool made_folder; /* by this call */
     uint32_t *order; /* [training_count] this epoch's */
     uint64_t batches; /* of an epoch */
     struct nc_position at; /* of the steps that are collected; drained before it is saved */
@@ -185,6 +186,7 @@ static int open_folder(struct run *run, bool *there)
     char *last = nc_path_join(folder, "last");
     int status = last ? NC_OK : nc_error(NC_FAILED, "train: no memory");
     /* What a kill left half-published is recovered before it is asked for. */
+    run->made_folder = status == NC_OK && !run->options->resume && !nc_folder_exists(folder);
     if (status == NC_OK && !run->options->resume)
         status = nc_folder_create(folder);
     if (status == NC_OK && nc_folder_exists(folder)) {
@@ -423,6 +425,15 @@ static void fill_result(const struct run *run, struct nc_train_result *result)
     result->peak_bytes = nc_process_peak_bytes();
 }
 
+/* Nothing was trained. The message stays that of what failed. */
+static void leave_no_folder(const struct run *run)
+{
+    char *message = strdup(nc_error_message());
+    if (message && nc_folder_remove(run->options->run_folder) != NC_OK)
+        (void)nc_error(NC_FAILED, "%s", message);
+    free(message);
+}
+
 int nc_train(const struct nc_train_options *options, struct nc_train_result *result)
 {
     struct run run = {.options = options, .config = options->config, .lock = -1,
@@ -449,6 +460,8 @@ int nc_train(const struct nc_train_options *options, struct nc_train_result *res
     }
     result->stopped = run.stopped;
     nc_metrics_close(run.metrics);
+    if (run.made_folder && status != NC_OK && !run.stopped && !run.at.step)
+        leave_no_folder(&run);
     if (run.lock >= 0)
         close(run.lock);
     nc_step_destroy(run.step);

@@ -375,6 +375,10 @@ struct nc_ops {
     int (*linear_backward_input)(struct nc_backend *, const struct nc_linear_backward_input *);
     int (*linear_backward_weight)(struct nc_backend *, const struct nc_linear_backward_weight *);
 
+    /* NC_OK where attention over such heads is supported; otherwise the message says what is. Towers
+     * ask when they are planned, before anything is read or written. */
+    int (*attention_supported)(struct nc_backend *, enum nc_type type, size_t heads,
+                               size_t head_size);
     size_t (*attention_scratch)(struct nc_backend *, const struct nc_attention *);
     int (*attention_forward)(struct nc_backend *, const struct nc_attention *);
     int (*attention_backward)(struct nc_backend *, const struct nc_attention *);

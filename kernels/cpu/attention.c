@@ -129,6 +129,13 @@ int nc_cpu_attention_check(const char *operation, size_t heads, size_t head_size
     return NC_OK;
 }
 
+int nc_cpu_attention_supported(struct nc_backend *backend, enum nc_type type, size_t heads,
+                               size_t head_size)
+{
+    (void)backend, (void)type;
+    return nc_cpu_attention_check("attention", heads, head_size);
+}
+
 /* ---- One tile of queries ------------------------------------------------------------- */
 
 /* Turns scores into exp(score - most), 0 where a query does not see the key, and updates most, sum

@@ -27,6 +27,7 @@ static const struct nc_ops cpu_operations = {
     .linear = nc_cpu_linear,
     .linear_backward_input = nc_cpu_linear_backward_input,
     .linear_backward_weight = nc_cpu_linear_backward_weight,
+    .attention_supported = nc_cpu_attention_supported,
     .attention_scratch = nc_cpu_attention_scratch,
     .attention_forward = nc_cpu_attention_forward,
     .attention_backward = nc_cpu_attention_backward,

@@ -57,6 +57,8 @@ int nc_cpu_linear_backward_weight(struct nc_backend *backend,
 
 /* attention.c, attention_backward.c */
 size_t nc_cpu_attention_workspace(void); /* bytes a thread */
+int nc_cpu_attention_supported(struct nc_backend *backend, enum nc_type type, size_t heads,
+                               size_t head_size);
 size_t nc_cpu_attention_scratch(struct nc_backend *backend, const struct nc_attention *attention);
 int nc_cpu_attention_forward(struct nc_backend *backend, const struct nc_attention *attention);
 int nc_cpu_attention_backward(struct nc_backend *backend, const struct nc_attention *attention);

@@ -19,6 +19,7 @@
 #define nc_cpu_attention_forward NC_OF_LEVEL(nc_cpu_attention_forward)
 #define nc_cpu_attention_full NC_OF_LEVEL(nc_cpu_attention_full)
 #define nc_cpu_attention_scratch NC_OF_LEVEL(nc_cpu_attention_scratch)
+#define nc_cpu_attention_supported NC_OF_LEVEL(nc_cpu_attention_supported)
 #define nc_cpu_attention_workspace NC_OF_LEVEL(nc_cpu_attention_workspace)
 #define nc_cpu_caption_span NC_OF_LEVEL(nc_cpu_caption_span)
 #define nc_cpu_clip NC_OF_LEVEL(nc_cpu_clip)

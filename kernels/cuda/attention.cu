@@ -39,6 +39,13 @@ int nc_cuda_head_check(const char *operation, enum nc_type type, size_t heads, s
     return NC_OK;
 }
 
+int nc_cuda_attention_supported(struct nc_backend *backend, enum nc_type type, size_t heads,
+                                size_t head_size)
+{
+    (void)backend;
+    return nc_cuda_head_check("attention", type, heads, head_size);
+}
+
 int nc_cuda_attention_check(const char *operation, const nc_attention *a)
 {
     int status = nc_cuda_head_check(operation, a->type, a->heads, a->head_size);

@@ -44,6 +44,7 @@ static void fill_table(struct nc_ops *ops)
     ops->linear = nc_cuda_linear;
     ops->linear_backward_input = nc_cuda_linear_backward_input;
     ops->linear_backward_weight = nc_cuda_linear_backward_weight;
+    ops->attention_supported = nc_cuda_attention_supported;
     ops->attention_scratch = nc_cuda_attention_scratch;
     ops->attention_forward = nc_cuda_attention_forward;
     ops->attention_backward = nc_cuda_attention_backward;

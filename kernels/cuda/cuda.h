@@ -130,6 +130,8 @@ int nc_cuda_multiply(struct nc_backend *backend, enum nc_type type, size_t rows,
                      size_t out, const void *a, const void *b, bool accumulate, float *d);
 
 /* attention.cu */
+int nc_cuda_attention_supported(struct nc_backend *backend, enum nc_type type, size_t heads,
+                                size_t head_size);
 size_t nc_cuda_attention_scratch(struct nc_backend *backend, const struct nc_attention *attention);
 int nc_cuda_attention_forward(struct nc_backend *backend, const struct nc_attention *attention);
 int nc_cuda_attention_backward(struct nc_backend *backend, const struct nc_attention *attention);

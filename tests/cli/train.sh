@@ -241,6 +241,12 @@ refuse 3 '^nclip: store: embeddings of another model .*with 64 columns.*, with 2
     --model "${model%/configs/*}/tests/checkpoints/golden_model/fp32"
 refuse 3 'nclip: gone: cannot open the embeddings' --embeddings gone
 
+# What fails before the first step is done leaves nothing either: a logit_scale that is no number.
+cp "$model/model.safetensors" other/model.safetensors
+start=$((8 + $(od -An -tu8 -N8 other/model.safetensors)))
+printf '\377\377\377\377' | dd of=other/model.safetensors bs=1 seek=$start conv=notrunc 2>/dev/null
+refuse 3 'a model needs finite weights' --model other
+
 echo '{"image": "gone.png", "caption": "a dog"}' >gone.jsonl
 refuse 3 '^nclip: gone.jsonl: none of its pictures is in the store store (for one, "gone.png")' \
     --captions gone.jsonl

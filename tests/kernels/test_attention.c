@@ -425,6 +425,16 @@ static void unsupported_heads_are_named(void **state)
     assert_non_null(strstr(nc_error_message(), "1000"));
 }
 
+static void heads_are_refused_by_size(void **state)
+{
+    struct nc_ops *ops = *state;
+    for (size_t size = 8; size <= 128; size += 8)
+        must(ops->attention_supported(ops->backend, NC_FLOAT32, 2, size));
+    assert_int_equal(ops->attention_supported(ops->backend, NC_FLOAT32, 2, 136), NC_FAILED);
+    assert_non_null(strstr(nc_error_message(), "2 heads of size 136 are not supported"));
+    assert_int_equal(ops->attention_supported(ops->backend, NC_FLOAT32, 0, 64), NC_FAILED);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -440,6 +450,7 @@ int main(void)
         cmocka_unit_test(scratch_grows_with_the_batch),
         cmocka_unit_test(large_scores_are_safe),
         cmocka_unit_test(unsupported_heads_are_named),
+        cmocka_unit_test(heads_are_refused_by_size),
     };
     return RUN_ON_ALL_BACKENDS(tests);
 }
