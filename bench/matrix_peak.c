@@ -44,7 +44,6 @@ int matrix_peak(struct nc_ops *ops, enum nc_type type, double *flops_per_second)
     const void *weight = kernel_numbers(&in, elements, type, 1);
     void *y = kernel_memory(&in, elements * nc_type_size(type));
     int status = in.status;
-    *flops_per_second = 0;
     for (size_t i = first; i < sizeof shapes / sizeof *shapes && status == NC_OK; i++) {
         struct nc_linear product = {.type = type, .rows = shapes[i][0], .in = shapes[i][1],
                                     .out = shapes[i][2], .x = x, .weight = weight, .y = y,
