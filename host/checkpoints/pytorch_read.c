@@ -62,19 +62,11 @@ static void *keep(struct reader *reader, size_t size)
     return piece->bytes;
 }
 
-/* ---- Recognizing ---- */
+/* ---- Formats that are not read ---- */
 
 /* The number that old files begin with, as a pickle of protocol 2. */
 static const uint8_t old_magic[] = {0x80, 2,    0x8a, 10,   0x6c, 0xfc,
                                     0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8};
-
-bool nc_pytorch_recognize(const uint8_t *bytes, size_t size)
-{
-    if (size < 4 || memcmp(bytes, "PK\3\4", 4) == 0)
-        return size >= 4;
-    /* A safetensors file may begin with the same two bytes, which are the length of its header. */
-    return bytes[0] == 0x80 && bytes[1] >= 2 && bytes[1] <= 5 && (size < 9 || bytes[8] != '{');
-}
 
 static int check_old(const struct nc_shard *shard)
 {

@@ -2,6 +2,7 @@
 #include "tensors_parts.h"
 
 #include "nclip/formats/json.h"
+#include "nclip/formats/kind.h"
 #include "nclip/support/error.h"
 
 #include <stdlib.h>
@@ -34,9 +35,21 @@ static int open_shard(struct nc_tensors *tensors, struct nc_shard *shard)
     if (status != NC_OK)
         return status;
     shard->first = tensors->count;
-    return nc_pytorch_recognize(shard->mapping.data, shard->mapping.size)
-               ? nc_pytorch_read(tensors, shard)
-               : nc_safetensors_read(tensors, shard);
+    enum nc_kind kind = nc_kind_of(shard->mapping.data, shard->mapping.size, true);
+    switch (kind) {
+    case NC_KIND_PYTORCH:
+    case NC_KIND_PICKLE:
+    case NC_KIND_ZIP: /* not PyTorch's, or in an order of its own: the reader tells */
+        return nc_pytorch_read(tensors, shard);
+    case NC_KIND_SAFETENSORS:
+    case NC_KIND_UNKNOWN: /* also a header that is wrong */
+    case NC_KIND_TEXT:
+    case NC_KIND_EMPTY:
+        return nc_safetensors_read(tensors, shard);
+    default:
+        return nc_kind_refuse(shard->path, kind, "weights (safetensors, or PyTorch's)",
+                              "get the file of weights anew");
+    }
 }
 
 static int find_or_add_shard(struct nc_tensors *tensors, const char *folder, const char *name,

@@ -42,8 +42,6 @@ int nc_tensors_index(struct nc_tensors *tensors, const char *path);
 
 /* The readers. Each maps nothing: shard->mapping is there. */
 int nc_safetensors_read(struct nc_tensors *tensors, struct nc_shard *shard);
-/* Does a file begin as those of torch.save() do, also old ones? */
-bool nc_pytorch_recognize(const uint8_t *bytes, size_t size);
 int nc_pytorch_read(struct nc_tensors *tensors, struct nc_shard *shard);
 
 #endif

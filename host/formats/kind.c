@@ -225,11 +225,10 @@ static bool is_pnm(const uint8_t *head, size_t size)
     return behind > width && height > behind && skip_all(head, size, height, digits) > height;
 }
 
-/* Protocols 2 to 5, and the number that PyTorch's old files begin with. */
+/* Protocols 2 to 5; no text begins so. */
 static bool is_pickle(const uint8_t *head, size_t size)
 {
-    return size >= 3 && head[0] == 0x80 && head[1] >= 2 && head[1] <= 5 &&
-           strchr("\x8a\x95}](cX\x8c", head[2]) && head[2];
+    return size >= 2 && head[0] == 0x80 && head[1] >= 2 && head[1] <= 5;
 }
 
 static bool is_safetensors(const uint8_t *head, size_t size)
@@ -281,10 +280,11 @@ enum nc_kind nc_kind_of(const void *bytes, size_t size, bool whole)
         return NC_KIND_BMP;
     if (is_pnm(head, size))
         return NC_KIND_PNM;
-    if (is_pickle(head, size))
-        return NC_KIND_PICKLE;
+    /* The length of a safetensors file's header may look like a pickle. */
     if (is_safetensors(head, size))
         return NC_KIND_SAFETENSORS;
+    if (is_pickle(head, size))
+        return NC_KIND_PICKLE;
     return nc_text_kind((const char *)head, size, whole);
 }
 

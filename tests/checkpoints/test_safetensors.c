@@ -234,6 +234,15 @@ static void lying_lengths_are_refused(void **state)
     put(place, "model.safetensors", "\0\xe1\xf5\5\0\0\0\0{}", 10); /* 100,000,000 */
     refuses(place->file, place->file, "cut short");
     refuses("/nonexistent/model.safetensors", "/nonexistent/model.safetensors", "cannot read");
+    /* What a clone without Git LFS, and a download that went wrong, leave. */
+    static const char pointer[] = "version https://git-lfs.github.com/spec/v1\noid sha256:a6\n";
+    put(place, "model.safetensors", pointer, sizeof pointer - 1);
+    refuses(place->file, place->file, "a Git LFS pointer, not weights");
+    refuses(place->file, place->file, "`git lfs pull`");
+    put(place, "model.safetensors", "<html>404</html>", 16);
+    refuses(place->file, place->file, "an HTML page, not weights");
+    put(place, "model.safetensors", "\x1f\x8b\x08\0packed", 10);
+    refuses(place->file, place->file, "packed with gzip");
 }
 
 static void deep_nesting_is_refused(void **state)

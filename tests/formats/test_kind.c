@@ -60,6 +60,7 @@ static void signatures(void **state)
     is(BYTES("PAR1\x15\0"), NC_KIND_PARQUET);
     is(BYTES("\x93NUMPY\1\0"), NC_KIND_NPY);
     is(BYTES("\x80\2\x8a\x0al\xfc\x9c"), NC_KIND_PICKLE);
+    is(BYTES("\x80\2\0\0\0\0\0\0{\"a\": {}}"), NC_KIND_SAFETENSORS);
     is(BYTES("\x0a\0\0\0\0\0\0\0{\"a\": {}}"), NC_KIND_SAFETENSORS);
     is(BYTES("version https://git-lfs.github.com/spec/v1\noid sha256:a6"), NC_KIND_LFS_POINTER);
     is(BYTES("versions of no dog"), NC_KIND_TEXT);
