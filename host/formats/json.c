@@ -3,6 +3,7 @@
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
 #include "nclip/support/number.h"
+#include "nclip/support/string_map.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -98,6 +99,25 @@ int nc_json_number(const char *where, const cJSON *object, const char *key, doub
         return wrong(where, key, item, "a number");
     *value = item->valuedouble;
     return NC_OK;
+}
+
+int nc_json_unique(const char *where, const cJSON *object)
+{
+    struct nc_string_map *names;
+    size_t index = 0, present;
+    if (!cJSON_IsObject(object))
+        return NC_OK;
+    int status = nc_string_map_create(&names);
+    for (const cJSON *item = object->child; item && status == NC_OK; item = item->next, index++) {
+        status = nc_string_map_add(names, item->string, index, &present);
+        if (status == NC_OK && present != index)
+            status = nc_error(NC_BAD_INPUT,
+                              "%s: \"%.200s\" stands there twice (items %zu and %zu): leave one of "
+                              "them out",
+                              where, item->string, present + 1, index + 1);
+    }
+    nc_string_map_destroy(names);
+    return status;
 }
 
 int nc_json_id(const char *where, const cJSON *object, const char *key, char number[NC_JSON_ID],

@@ -152,6 +152,14 @@ ok scan twice.jsonl --json
 has out '"captions":1,"negated":0'
 ok info twice.jsonl
 has out 'deny something  0'
+# Items of a benchmark are no members: one of two would be lost.
+item='{"image_file": "a.jpg", "caption": "a", "foil": "b", "mturk": {"caption": 3}}'
+echo "{\"i\": $item, \"j\": $item, \"i\": $item}" >twice.json
+refused '"i" stands there twice (items 1 and 3)' \
+    evaluate foils --model "$model" --annotations twice.json --images .
+gzip -c nan.json >nan.json.gz
+ok info nan.json.gz
+has out '2 captions of 2 pictures'
 # A caption that is none is left out, and said.
 printf '{"annotations": [{"caption": null}, {"caption": "no dog"}, {"caption": ["a", "b"]}]}' >null.json
 ok scan null.json --json

@@ -269,6 +269,20 @@ static void ids_are_texts(void **state)
     cJSON_Delete(root);
 }
 
+static void items_have_names_of_their_own(void **state)
+{
+    (void)state;
+    cJSON *root = parse("{\"a\": 1, \"b\": {}, \"c\": 2, \"b\": 3}"), *list = parse("[1, 1]");
+    assert_int_equal(nc_json_unique("here", root), NC_BAD_INPUT);
+    says("here: \"b\" stands there twice (items 2 and 4)");
+    assert_int_equal(nc_json_unique("here", nc_json_member(root, "a")), NC_OK);
+    assert_int_equal(nc_json_unique("here", list), NC_OK);
+    cJSON_DeleteItemFromObject(root, "b");
+    assert_int_equal(nc_json_unique("here", root), NC_OK);
+    cJSON_Delete(root);
+    cJSON_Delete(list);
+}
+
 static int note(void *context, size_t index, const cJSON *element)
 {
     char *out = context;
@@ -339,6 +353,7 @@ int main(void)
         cmocka_unit_test(what_python_writes_is_read),
         cmocka_unit_test(errors_name_their_place),
         cmocka_unit_test(ids_are_texts),
+        cmocka_unit_test(items_have_names_of_their_own),
         cmocka_unit_test(arrays_element_by_element),
         cmocka_unit_test(lines_of_values),
     };

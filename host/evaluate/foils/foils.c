@@ -72,6 +72,8 @@ static int read_file(const char *path, struct nc_choice_items *items, const stru
     if (status == NC_OK)
         status = table ? choice_items_load_csv(items, path, &file.csv)
                        : choice_items_load_json(items, path, &file.root);
+    if (status == NC_OK)
+        status = nc_json_unique(path, file.root);
     if (status != NC_OK)
         return status;
     file.piece = piece;

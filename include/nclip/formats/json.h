@@ -45,6 +45,10 @@ int nc_json_string(const char *where, const cJSON *object, const char *key, cons
 int nc_json_size(const char *where, const cJSON *object, const char *key, size_t *value);
 int nc_json_number(const char *where, const cJSON *object, const char *key, double *value);
 
+/* Refuses an object two of whose members have one name, where each is an item: Python would see the
+ * last of them alone. No object at all is fine. */
+int nc_json_unique(const char *where, const cJSON *object);
+
 /* An id as text: 42 and "42" are the same, and a whole number keeps all its digits. *id points into
  * the tree or into `number`. */
 enum { NC_JSON_ID = 32 };
