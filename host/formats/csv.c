@@ -157,9 +157,14 @@ bool nc_csv_find(const struct nc_csv *csv, const char *column, size_t *index)
 
 int nc_csv_column(const struct nc_csv *csv, const char *column, size_t *index)
 {
-    return nc_csv_find(csv, column, index)
-               ? NC_OK
-               : nc_error(NC_BAD_INPUT, "%s: has no column \"%s\"", csv->path, column);
+    if (!nc_csv_find(csv, column, index))
+        return nc_error(NC_BAD_INPUT, "%s: has no column \"%s\"", csv->path, column);
+    for (size_t i = *index + 1; i < csv->columns; i++)
+        if (strcmp(csv->cells[i], column) == 0)
+            return nc_error(NC_BAD_INPUT,
+                            "%s: names the column \"%s\" twice (%zu and %zu): rename one of them",
+                            csv->path, column, *index + 1, i + 1);
+    return NC_OK;
 }
 
 char *nc_csv_cell(const struct nc_csv *csv, size_t row, size_t column)

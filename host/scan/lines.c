@@ -48,6 +48,7 @@ static int find_column(struct scan_file *file, const struct nc_scan_options *opt
                        struct scan_work *work, const struct nc_csv_field *fields, size_t count)
 {
     int best = SCAN_NO_FIELD;
+    size_t twice = 0; /* a second column of that name */
     for (size_t i = 0; i < count; i++) {
         const char *text;
         size_t length;
@@ -55,14 +56,21 @@ static int find_column(struct scan_file *file, const struct nc_scan_options *opt
         if (status != NC_OK)
             return status;
         int rank = scan_field_rank(options, text, length);
-        if (rank != SCAN_NO_FIELD && (best == SCAN_NO_FIELD || rank < best)) {
-            best = rank;
+        if (rank == SCAN_NO_FIELD || (best != SCAN_NO_FIELD && rank > best))
+            continue;
+        twice = rank == best ? i : 0;
+        if (rank != best)
             file->column = i;
-        }
+        best = rank;
     }
+    const char *name = nc_byte_stream_name(file->stream);
+    if (best != SCAN_NO_FIELD && twice)
+        return nc_error(NC_BAD_INPUT,
+                        "%s: its first line names the captions' column twice (%zu and %zu): give "
+                        "--field and its number, without the first line",
+                        name, file->column + 1, twice + 1);
     if (best != SCAN_NO_FIELD)
         return NC_OK;
-    const char *name = nc_byte_stream_name(file->stream);
     if (options->field)
         return nc_error(NC_BAD_INPUT, "%s: its first line names no column \"%s\"", name,
                         options->field);

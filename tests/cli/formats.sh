@@ -63,6 +63,8 @@ printf 'id,caption\n1,"no dog\n2,no cat\n3,a "bird"\n' >q.csv
 ok scan q.csv --json
 has out '"captions":2,"negated":1'
 has out 'q.csv byte 11: text behind a closing quote'
+printf 'caption,caption\na,b\n' >d.csv
+refused 'twice (1 and 2)' scan d.csv
 # In TSV a quote is a character.
 printf 'u1\t"A house" with no roof\nu2\t"An old car\nu3\ta dog with no collar\nu4\ta cat without a tail
 u5\tthe "big" one\nu6\tno one here\n' >cc.tsv

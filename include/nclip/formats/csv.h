@@ -67,7 +67,8 @@ int nc_csv_load(const char *path, struct nc_csv *csv);
 void nc_csv_free(struct nc_csv *csv); /* {0} is allowed */
 
 bool nc_csv_find(const struct nc_csv *csv, const char *column, size_t *index);
-int nc_csv_column(const struct nc_csv *csv, const char *column, size_t *index); /* must be there */
+/* The column must be there, and once. */
+int nc_csv_column(const struct nc_csv *csv, const char *column, size_t *index);
 char *nc_csv_cell(const struct nc_csv *csv, size_t row, size_t column);         /* row from 0 */
 
 /* The cell as a finite number, or as a whole number from 0. NC_BAD_INPUT names file, line, column.
