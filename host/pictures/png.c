@@ -114,6 +114,27 @@ static bool has_name(const uint8_t *part)
     return true;
 }
 
+/* Parts that PIL looks into, wherever they stand: it refuses the file for one that is too short, or
+ * packed in a way that there is not. */
+static bool is_sound(const uint8_t *part, size_t length)
+{
+    static const struct {
+        char name[5];
+        uint8_t least;
+    } known[] = {{"IHDR", 13}, {"gAMA", 4}, {"cHRM", 32}, {"sRGB", 1},
+                 {"pHYs", 9},  {"acTL", 8}, {"fcTL", 26}, {"fdAT", 4}};
+    const uint8_t *content = part + 8, *end = content + length;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (is_named(part, known[i].name))
+            return length >= known[i].least;
+    bool profile = is_named(part, "iCCP");
+    if (!profile && !is_named(part, "zTXt"))
+        return true;
+    const uint8_t *name_end = memchr(content, 0, length);
+    const uint8_t *method = name_end ? name_end + 1 : profile ? content : end;
+    return method < end ? *method == 0 : !profile;
+}
+
 static int read_header(struct png *png, const uint8_t *content, size_t size)
 {
     static const unsigned channels[7] = {1, 0, 3, 1, 2, 0, 4};
@@ -174,6 +195,9 @@ static int read_parts(struct png *png)
             crc32(0, part + 4, (uInt)length + 4) != big_endian(part + 8 + length))
             return nc_error(NC_BAD_INPUT, "%s: damaged PNG: a wrong %s at byte %zu", coded->where,
                             has_name(part) ? "checksum" : "name of a part", position);
+        if (!is_sound(part, length))
+            return nc_error(NC_BAD_INPUT, "%s: damaged PNG: a wrong part at byte %zu", coded->where,
+                            position);
         status = read_part(png, part, length);
         position += FRAME + length;
     }
@@ -206,6 +230,9 @@ static int check_rest(struct png *png)
                 return truncated(png);
             return nc_image_note_damage(coded, png->image, "%s", missing);
         }
+        if (!is_sound(part, length))
+            return nc_error(NC_BAD_INPUT, "%s: damaged PNG: a wrong part at byte %zu", coded->where,
+                            position);
         if (left - 8 - length < 4 ||
             crc32(0, part + 4, (uInt)length + 4) != big_endian(part + 8 + length)) {
             int status =

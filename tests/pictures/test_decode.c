@@ -179,6 +179,28 @@ static void a_wrong_checksum_is_refused(void **state)
     free(bytes);
 }
 
+/* PIL looks into some of the parts that no pixel depends on, and refuses the file for them. */
+static void wrong_parts_are_refused(void **state)
+{
+    (void)state;
+    static const char *const parts[] = {"\0\0\0\0gAMA", "\0\0\0\x3iCCPab\0", "\0\0\0\x3zTXta\0\1",
+                                        "\0\0\0\1pHYsx"};
+    size_t size;
+    uint8_t *bytes = read_picture("rgb.png", &size);
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        for (int behind = 0; behind < 2; behind++) {
+            size_t part = 12 + (size_t)parts[i][3], at = behind ? size - 12 : 33;
+            uint8_t *copy = calloc(1, size + part);
+            memcpy(copy, bytes, at);
+            memcpy(copy + at, parts[i], part - 4);
+            memcpy(copy + at + part, bytes + at, size - at);
+            mend_png(copy, size + part);
+            refuses(copy, size + part, "a wrong part at byte");
+            free(copy);
+        }
+    free(bytes);
+}
+
 /* A few bytes a scan, each of which goes over the whole picture. */
 static void too_many_scans_are_refused(void **state)
 {
@@ -342,6 +364,7 @@ int main(void)
         cmocka_unit_test(missing_data_before_the_end_is_named),
         cmocka_unit_test(damaged_anywhere_does_no_harm),
         cmocka_unit_test(a_wrong_checksum_is_refused),
+        cmocka_unit_test(wrong_parts_are_refused),
         cmocka_unit_test(too_many_scans_are_refused),
         cmocka_unit_test(lying_sizes_allocate_nothing),
         cmocka_unit_test(an_inflating_bomb_does_no_harm),
