@@ -121,6 +121,14 @@ static void print_table(const struct nc_comparison *comparison, FILE *out)
                 fprintf(out, "  %12s ", "-");
         fprintf(out, "\n");
     }
+    for (size_t i = 0; i < suite->entry_count * comparison->model_count; i++) {
+        const struct nc_result *result = &comparison->results[i];
+        if (result->unreadable)
+            fprintf(out, "%s, %s: %zu pictures could not be read, %zu items are left out.\n",
+                    suite->entries[i / comparison->model_count].name,
+                    comparison->models[i % comparison->model_count].name, result->unreadable,
+                    result->left_out);
+    }
     fprintf(out, "Per cent, with 95%% intervals by the bootstrap.");
     if (suite->paper_count)
         fprintf(out, " *: as printed in %s.", suite->paper_title);
@@ -132,12 +140,17 @@ static void add_scores(const struct nc_comparison *comparison, size_t e, cJSON *
     const struct nc_suite_entry *entry = &comparison->suite->entries[e];
     cJSON *scores = cJSON_AddObjectToObject(object, "scores");
     for (size_t m = 0; m < comparison->model_count; m++) {
-        const struct nc_share *share = &comparison->results[e * comparison->model_count + m].score;
+        const struct nc_result *result = &comparison->results[e * comparison->model_count + m];
+        const struct nc_share *share = &result->score;
         cJSON *score = cJSON_AddObjectToObject(scores, comparison->models[m].name);
         cJSON_AddNumberToObject(score, "score", share->score);
         cJSON_AddNumberToObject(score, "n", (double)share->n);
         cJSON_AddItemToObject(score, "interval",
                               cJSON_CreateDoubleArray((double[]){share->low, share->high}, 2));
+        if (result->skipped) {
+            cJSON_AddNumberToObject(score, "unreadable", (double)result->unreadable);
+            cJSON_AddNumberToObject(score, "left_out", (double)result->left_out);
+        }
     }
     cJSON *paper = cJSON_AddObjectToObject(object, "paper");
     for (size_t p = 0; p < comparison->suite->paper_count; p++)

@@ -178,3 +178,19 @@ has '"n":2,'
 has '"unreadable":2,"left_out":4'
 [ "$(sed 's/{"index": \([0-9]*\),.*/\1/' chosen.jsonl | tr '\n' ' ')" = "2 3 6 7 " ] ||
     fail "attributes: other numbers: $(cat chosen.jsonl)"
+
+# ---- and so does the report of several ----
+
+cat >suite.json <<'END_OF_SUITE'
+{"benchmarks": [{"name": "mine", "benchmark": "choices", "annotations": "all.json", "images": "broken"}]}
+END_OF_SUITE
+refuse 3 'broken/red-circle.png: truncated PNG' "$nclip" evaluate report --model "one=$model" \
+    --model "two=$model" --data . --suite suite.json --out report.html
+"$nclip" evaluate report --model "one=$model" --model "two=$model" --data . --suite suite.json \
+    --out report.html --skip-unreadable >result 2>log || fail "report: $(cat log)"
+for name in one two; do # the second takes over what the first computed
+    grep -qx "mine, $name: 2 pictures could not be read, 3 items are left out." result || fail "report: $(cat result)"
+done
+"$nclip" evaluate report --model "one=$model" --data . --suite suite.json --out report.html \
+    --skip-unreadable --json >result 2>log || fail "report: $(cat log)"
+has '"unreadable":2,"left_out":3'

@@ -58,8 +58,10 @@ struct nc_image {
  * PIL reads some damaged files without a word: a JPEG whose data end before its end marker or
  * skip a restart marker, a PNG with wrong checksums behind its header or without its end. These are
  * read to the same pixels, and `damage` names what is wrong; where reading->strict, they are
- * refused. What PIL refuses (a file cut short, a PNG whose pixels do not match their own
- * checksum) is refused, and so are other kinds of file, by name.
+ * refused. (Of a progressive JPEG that lacks its later scans, libjpeg smooths the blocks, and its
+ * releases do that a little differently.) What PIL refuses (a file cut short, a PNG whose pixels do not match their own
+ * checksum) is refused, and so are other kinds of file, by name, and a header that claims more
+ * pixels than the file's bytes can hold.
  *
  * JPEG is libjpeg-turbo's (host/pictures/jpeg.c says why), WebP libwebp's; PNG is inflated by zlib
  * and expanded by stb_image. `reading` NULL: as PIL. The caller calls nc_image_free(); on failure
