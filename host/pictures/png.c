@@ -429,7 +429,8 @@ static int rewrite(struct png *png, bool alpha, uint8_t **out, size_t *size)
     end += 3 + 4;
     if (png->color == INDEXED) {
         memcpy(put_big_endian(end, PALETTE), "PLTE", 4);
-        memcpy(end + 8, png->palette, png->palette_size / 3 * 3);
+        if (png->palette)
+            memcpy(end + 8, png->palette, png->palette_size / 3 * 3);
         end += FRAME + PALETTE;
     }
     size_t key = png->color == INDEXED ? 256 : png->color == RGB ? 6 : 2;
