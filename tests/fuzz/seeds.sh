@@ -39,6 +39,7 @@ safetensors() { # header; then as many zeros as bytes of data
 case $name in
 pictures)
     files 000 pictures/images/*.jpg pictures/images/*.png pictures/images/*.webp
+    files 005 pictures/images/*.png
     files 003 pictures/images/*alpha* pictures/images/*key* pictures/images/rgba*.png
     printf 'GIF89a......' | seed 000
     ;;
