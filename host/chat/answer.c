@@ -1,6 +1,8 @@
 /* What servers answer: the text without its reasoning, and what came of it. */
 #include "parts.h"
 
+#include "nclip/support/text_stream.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,15 +46,16 @@ static bool says_refused(const cJSON *finish)
  * and not *wrong: no memory. */
 static char *content_text(const cJSON *content, bool *thoughts, bool *wrong)
 {
-    char *text = NULL;
-    size_t size = 0;
+    struct nc_text_stream stream;
     if (cJSON_IsString(content))
         return strdup(content->valuestring);
     if (!content || cJSON_IsNull(content))
         return strdup("");
     *wrong = !cJSON_IsArray(content);
-    FILE *stream = *wrong ? NULL : open_memstream(&text, &size);
-    if (!stream)
+    if (*wrong)
+        return NULL;
+    nc_text_stream_open(&stream);
+    if (!stream.file)
         return NULL;
     const cJSON *part;
     cJSON_ArrayForEach(part, content)
@@ -62,15 +65,11 @@ static char *content_text(const cJSON *content, bool *thoughts, bool *wrong)
         if (contains(member(part, "type"), kinds, 3) || cJSON_IsTrue(member(part, "thought")))
             *thoughts = true;
         else if (cJSON_IsString(piece))
-            fputs(piece->valuestring, stream);
+            fputs(piece->valuestring, stream.file);
         else if (cJSON_IsString(part))
-            fputs(part->valuestring, stream);
+            fputs(part->valuestring, stream.file);
     }
-    if (fclose(stream) != 0) {
-        free(text);
-        text = NULL;
-    }
-    return text;
+    return nc_text_stream_close(&stream);
 }
 
 /* Members beside the content in which servers keep reasoning apart, and what they count of it. */

@@ -95,7 +95,7 @@ static int read_all(struct nc_journal *journal, FILE *file)
 {
     char *line = NULL;
     size_t capacity = 0;
-    ssize_t length;
+    ssize_t length = 0;
     int status = NC_OK;
     for (size_t number = 1; status == NC_OK; number++) {
         char key[NC_JOURNAL_KEY];
@@ -109,8 +109,9 @@ static int read_all(struct nc_journal *journal, FILE *file)
             journal->first_damaged = number;
         journal->end += size;
     }
-    if (status == NC_OK && ferror(file))
-        status = nc_error_read(journal->path);
+    /* What could not be read must not be cut away as unfinished. */
+    if (status == NC_OK && (ferror(file) || (length < 0 && !feof(file))))
+        status = nc_error(NC_FAILED, "%s: cannot read: %s", journal->path, strerror(errno));
     free(line);
     return status;
 }

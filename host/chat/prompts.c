@@ -7,6 +7,7 @@
 #include "nclip/support/files.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdbool.h>
@@ -256,7 +257,7 @@ static int add_folder(struct nc_prompts *prompts, const char *folder)
     struct dirent **entries = NULL;
     int count = scandir(folder, &entries, is_text_file, alphasort), status = NC_OK;
     if (count < 0)
-        return nc_error(NC_BAD_INPUT, "%s: cannot read this folder of prompts: %m", folder);
+        return nc_error(nc_error_kind(errno), "%s: cannot read this folder of prompts: %m", folder);
     for (int i = 0; i < count; i++) {
         if (status == NC_OK)
             status = add_file(prompts, folder, entries[i]->d_name);

@@ -155,7 +155,7 @@ static enum nc_quality clean_answer(const char *answer, const char *caption, boo
         return cut ? NC_QUALITY_RUN_ON : NC_QUALITY_EMPTY;
     *clean = strndup(start, (size_t)(end - start));
     if (!*clean)
-        return NC_QUALITY_EMPTY;
+        return NC_QUALITY_NO_MEMORY;
     if (refuses(*clean))
         return NC_QUALITY_REFUSED;
     if (cut || strpbrk(*clean, "\r\n"))
@@ -307,14 +307,17 @@ static void count_missing(const struct nc_words *from, const struct nc_words *co
     }
 }
 
-static bool is_too_long(const struct nc_tokenizer *tokenizer, const char *text)
+static enum nc_quality check_length(const struct nc_tokenizer *tokenizer, const char *text)
 {
     struct nc_tokens tokens = {0};
-    bool longer = tokenizer && (nc_tokenizer_encode(tokenizer, text, strlen(text), NC_CLIP_CONTEXT,
-                                                    NC_TRUNCATE, &tokens) != NC_OK ||
-                                tokens.truncated);
+    int status = tokenizer ? nc_tokenizer_encode(tokenizer, text, strlen(text), NC_CLIP_CONTEXT,
+                                                 NC_TRUNCATE, &tokens)
+                           : NC_OK;
+    bool longer = tokens.truncated;
     nc_tokens_free(&tokens);
-    return longer;
+    if (status == NC_FAILED)
+        return NC_QUALITY_NO_MEMORY;
+    return longer || status != NC_OK ? NC_QUALITY_TOO_LONG : NC_QUALITY_GOOD;
 }
 
 enum nc_quality nc_quality_statement(const struct nc_synonyms *synonyms, const char *caption,
@@ -343,5 +346,5 @@ enum nc_quality nc_quality_statement(const struct nc_synonyms *synonyms, const c
     count_missing(&words, allowed, 3, &content, &missing);
     if (missing)
         return NC_QUALITY_ADDED;
-    return is_too_long(tokenizer, *clean) ? NC_QUALITY_TOO_LONG : NC_QUALITY_GOOD;
+    return check_length(tokenizer, *clean);
 }

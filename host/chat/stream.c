@@ -4,12 +4,14 @@
 #include "nclip/formats/text.h"
 #include "parts.h"
 
+#include "nclip/support/text_stream.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct stream {
-    FILE *content, *refusal;
+    struct nc_text_stream content, refusal;
     cJSON *usage, *error, *message; /* owned */
     char finish[32];
     bool reasons, named_error, whole, no_memory;
@@ -92,8 +94,8 @@ static void use_event(struct stream *stream, const cJSON *event)
         const cJSON *thought = member(delta, thoughts[i]);
         stream->reasons |= cJSON_IsString(thought) && *thought->valuestring;
     }
-    add_text(stream, stream->content, member(delta, "content"));
-    add_text(stream, stream->refusal, member(delta, "refusal"));
+    add_text(stream, stream->content.file, member(delta, "content"));
+    add_text(stream, stream->refusal.file, member(delta, "refusal"));
     if (cJSON_IsString(finish) && *finish->valuestring) {
         snprintf(stream->finish, sizeof stream->finish, "%s", finish->valuestring);
         stream->whole = true;
@@ -179,16 +181,14 @@ static cJSON *completion(const struct stream *stream, const char *content, const
 
 cJSON *chat_stream_read(const char *bytes, size_t size, bool *whole)
 {
-    char *content = NULL, *refusal = NULL;
-    size_t content_size, refusal_size;
     cJSON *root = NULL;
-    struct stream stream = {
-        .content = open_memstream(&content, &content_size),
-        .refusal = open_memstream(&refusal, &refusal_size),
-    };
+    struct stream stream = {0};
+    nc_text_stream_open(&stream.content);
+    nc_text_stream_open(&stream.refusal);
+    stream.no_memory = !stream.content.file || !stream.refusal.file;
     const char *end = bytes + size;
     bytes += nc_text_mark(bytes, size);
-    while (bytes < end && stream.content && stream.refusal && !stream.no_memory) {
+    while (bytes < end && !stream.no_memory) {
         size_t length = 0;
         while (bytes + length < end && bytes[length] != '\n' && bytes[length] != '\r')
             length++;
@@ -198,9 +198,11 @@ cJSON *chat_stream_read(const char *bytes, size_t size, bool *whole)
             bytes++;
         bytes += bytes < end;
     }
-    use_line(&stream, "", 0);
-    bool written = stream.content && fclose(stream.content) == 0;
-    written = stream.refusal && fclose(stream.refusal) == 0 && written;
+    if (!stream.no_memory)
+        use_line(&stream, "", 0);
+    char *content = nc_text_stream_close(&stream.content);
+    char *refusal = nc_text_stream_close(&stream.refusal);
+    bool written = content && refusal;
     *whole = stream.whole || stream.error;
     if (written && !stream.no_memory && stream.error) {
         root = stream.error;

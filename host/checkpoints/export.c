@@ -172,11 +172,8 @@ static bool has_tokenizer(const struct job *job)
 {
     static const char *const names[] = {"vocab.json", "tokenizer.json"};
     bool found = false;
-    for (size_t i = 0; i < 2; i++) {
-        char *path = nc_path_join(job->model->folder, names[i]);
-        found = found || (path && nc_file_exists(path));
-        free(path);
-    }
+    for (size_t i = 0; i < 2; i++)
+        found = found || nc_folder_holds(job->model->folder, names[i]);
     return found;
 }
 

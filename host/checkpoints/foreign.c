@@ -13,19 +13,18 @@ int nc_foreign_files(const char *path, char **folder, char **weights)
     static const char *const names[] = {NC_OPEN_CLIP_WEIGHTS, "open_clip_pytorch_model.safetensors",
                                         "open_clip_pytorch_model.bin"};
     const char *slash = strrchr(path, '/');
-    bool inside = nc_folder_exists(path);
+    bool inside = nc_folder_exists(path), found = false;
     *folder = inside  ? strdup(path)
               : slash ? strndup(path, (size_t)(slash - path) + 1)
                       : strdup(".");
     *weights = NULL;
-    for (size_t i = 0; inside && !*weights && i < sizeof names / sizeof names[0]; i++) {
+    for (size_t i = 0; inside && !found && i < sizeof names / sizeof names[0]; i++) {
+        if (!nc_folder_holds(path, names[i]))
+            continue;
+        found = true;
         *weights = nc_path_join(path, names[i]);
-        if (*weights && !nc_file_exists(*weights)) {
-            free(*weights);
-            *weights = NULL;
-        }
     }
-    if (!*weights)
+    if (!found)
         *weights = strdup(path);
     if (*folder && *weights)
         return NC_OK;

@@ -19,14 +19,6 @@ static bool is_weights_name(const char *path)
     return false;
 }
 
-static bool holds(const char *folder, const char *name)
-{
-    char *path = nc_path_join(folder, name);
-    bool found = path && nc_file_exists(path);
-    free(path);
-    return found;
-}
-
 bool nc_checkpoint_is_one(const char *path)
 {
     static const char *const weights[] = {
@@ -36,7 +28,7 @@ bool nc_checkpoint_is_one(const char *path)
     if (!nc_folder_exists(path))
         return is_weights_name(path);
     for (size_t i = 0; i < sizeof weights / sizeof weights[0]; i++)
-        if (holds(path, weights[i]))
+        if (nc_folder_holds(path, weights[i]))
             return true;
     return false;
 }
@@ -162,9 +154,9 @@ int nc_checkpoint_identify(const char *path, struct nc_identity *identity)
         identity->tensors = nc_tensors_count(tensors);
         for (size_t i = 0; i < identity->tensors; i++)
             identity->bytes += (double)nc_tensors_at(tensors, i)->bytes;
-        identity->has_config = holds(identity->folder, NC_OPEN_CLIP_CONFIG);
-        identity->has_tokenizer = holds(identity->folder, "vocab.json") ||
-                                  holds(identity->folder, "tokenizer.json");
+        identity->has_config = nc_folder_holds(identity->folder, NC_OPEN_CLIP_CONFIG);
+        identity->has_tokenizer = nc_folder_holds(identity->folder, "vocab.json") ||
+                                  nc_folder_holds(identity->folder, "tokenizer.json");
         measure_text(tensors, identity);
         judge(tensors, identity);
     }

@@ -363,11 +363,8 @@ static int read_tokenizer(struct job *job, const char *folder, bool *found)
                                         "bpe_simple_vocab_16e6.txt.gz"};
     struct nc_tokenizer *tokenizer;
     *found = false;
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        char *path = nc_path_join(folder, names[i]);
-        *found = *found || (path && nc_file_exists(path));
-        free(path);
-    }
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        *found = *found || nc_folder_holds(folder, names[i]);
     job->shape.start_token = job->shape.vocabulary == NC_CLIP_VOCABULARY ? NC_CLIP_START : -1;
     job->shape.pad_token = job->shape.vocabulary > 1 ? 1 : -1;
     if (!*found)

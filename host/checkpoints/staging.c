@@ -5,6 +5,7 @@
 #include "nclip/support/files.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +31,8 @@ static const char *const preprocessing_files[] = {
 static int check_free(const char *folder)
 {
     DIR *directory = opendir(folder);
+    if (!directory && nc_error_kind(errno) == NC_FAILED)
+        return nc_error_read(folder);
     if (!directory)
         return access(folder, F_OK) == 0
                    ? nc_error(NC_USAGE, "%s: exists and is not an empty folder", folder)

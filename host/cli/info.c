@@ -13,6 +13,7 @@
 #include "nclip/support/terminal.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,35 +21,31 @@
 
 enum kind { KIND_NONE, KIND_MODEL, KIND_CHECKPOINT, KIND_STORE, KIND_RUN };
 
-static bool holds_file(const char *folder, const char *name)
+static int holds_ending(const char *folder, const char *ending, bool *found)
 {
-    char *path = nc_path_join(folder, name);
-    bool found = path && nc_file_exists(path);
-    free(path);
-    return found;
-}
-
-static bool holds_ending(const char *folder, const char *ending)
-{
-    bool found = false;
+    *found = false;
     DIR *directory = opendir(folder);
     struct dirent *entry;
-    while (directory && !found && (entry = readdir(directory)))
-        found = nc_path_ends(entry->d_name, ending);
+    if (!directory && nc_error_kind(errno) == NC_FAILED)
+        return nc_error_read(folder);
+    while (directory && !*found && (entry = readdir(directory)))
+        *found = nc_path_ends(entry->d_name, ending);
     if (directory)
         closedir(directory);
-    return found;
+    return NC_OK;
 }
 
-static enum kind kind_of(const char *folder)
+static int find_kind(const char *folder, enum kind *kind)
 {
-    if (holds_file(folder, "config.json"))
-        return KIND_MODEL;
-    if (holds_ending(folder, ".embeddings"))
-        return KIND_STORE;
-    if (holds_file(folder, "config.yaml") || holds_file(folder, "metrics.jsonl"))
-        return KIND_RUN;
-    return nc_checkpoint_is_one(folder) ? KIND_CHECKPOINT : KIND_NONE;
+    bool store;
+    int status = holds_ending(folder, ".embeddings", &store);
+    bool run = nc_folder_holds(folder, "config.yaml") || nc_folder_holds(folder, "metrics.jsonl");
+    *kind = nc_folder_holds(folder, "config.json") ? KIND_MODEL
+            : store                                ? KIND_STORE
+            : run                                  ? KIND_RUN
+            : nc_checkpoint_is_one(folder)         ? KIND_CHECKPOINT
+                                                   : KIND_NONE;
+    return status;
 }
 
 /* ---- A model ------------------------------------------------------------------------- */
@@ -180,7 +177,7 @@ static int read_metrics(const char *folder, struct progress *progress)
 static int read_config(const char *folder, struct nc_config **config)
 {
     *config = NULL;
-    if (!holds_file(folder, "config.yaml"))
+    if (!nc_folder_holds(folder, "config.yaml"))
         return NC_OK;
     char *path = nc_path_join(folder, "config.yaml");
     int status =
@@ -191,10 +188,9 @@ static int read_config(const char *folder, struct nc_config **config)
 
 static bool holds_checkpoint(const char *folder, const char *name)
 {
-    char *path = nc_path_join(folder, name);
-    bool found = path && holds_file(path, "model.safetensors");
-    free(path);
-    return found;
+    char file[64];
+    snprintf(file, sizeof file, "%s/model.safetensors", name);
+    return nc_folder_holds(folder, file);
 }
 
 static int print_run_json(const char *folder, const struct nc_config *config,
@@ -304,8 +300,11 @@ static int run(int argc, char **argv)
     if (status != NC_OK || arguments.help_shown)
         return status;
     const char *folder = arguments.positional[0];
-    enum kind kind = kind_of(folder);
-    if (parameters && kind != KIND_MODEL && kind != KIND_NONE)
+    enum kind kind;
+    status = find_kind(folder, &kind);
+    if (status != NC_OK)
+        kind = KIND_NONE;
+    else if (parameters && kind != KIND_MODEL && kind != KIND_NONE)
         status = nc_error(NC_USAGE, "%s: --parameters goes with a model folder", folder);
     else if (kind == KIND_MODEL)
         status = describe_model(folder, json, parameters);

@@ -3,6 +3,7 @@
 #include "nclip/cli/command.h"
 #include "nclip/support/error.h"
 #include "nclip/support/nearest.h"
+#include "nclip/support/text_stream.h"
 
 #include <errno.h>
 #include <math.h>
@@ -58,14 +59,13 @@ static int set_choice(const struct nc_option *option, const char *value)
             return NC_OK;
         }
     }
-    char *list = NULL;
-    size_t size = 0;
-    FILE *stream = open_memstream(&list, &size);
-    if (!stream)
+    struct nc_text_stream stream;
+    nc_text_stream_open(&stream);
+    for (size_t i = 0; i < count && stream.file; i++)
+        fprintf(stream.file, "%s%s", i == 0 ? "" : i + 1 == count ? " or " : ", ", option->choices[i]);
+    char *list = nc_text_stream_close(&stream);
+    if (!list)
         return nc_error(NC_FAILED, "no memory");
-    for (size_t i = 0; i < count; i++)
-        fprintf(stream, "%s%s", i == 0 ? "" : i + 1 == count ? " or " : ", ", option->choices[i]);
-    fclose(stream);
     const char *nearest = nc_nearest(value, option->choices, count);
     int status =
         nc_error(NC_USAGE, "%s takes %s, not \"%s\"%s%s%s", option->name, list, value,
@@ -130,18 +130,17 @@ static int check_complete(const char *command, const struct nc_help *help,
                           const struct nc_option *options, const bool *given,
                           const struct nc_arguments *arguments)
 {
-    char *missing = NULL;
-    size_t size = 0;
-    FILE *stream = open_memstream(&missing, &size);
-    if (!stream)
-        return nc_error(NC_FAILED, "no memory");
+    struct nc_text_stream stream;
+    nc_text_stream_open(&stream);
     size_t count = 0;
     for (size_t i = 0; options[i].name; i++) {
-        if (options[i].required && !given[i])
-            fprintf(stream, "%s%s %s", count++ ? " and " : "", options[i].name,
+        if (options[i].required && !given[i] && stream.file)
+            fprintf(stream.file, "%s%s %s", count++ ? " and " : "", options[i].name,
                     options[i].value ? options[i].value : "");
     }
-    fclose(stream);
+    char *missing = nc_text_stream_close(&stream);
+    if (!missing)
+        return nc_error(NC_FAILED, "no memory");
 
     int status = NC_OK;
     if (count)

@@ -63,7 +63,11 @@ static int answered(void *context, struct nc_chat *chat, size_t number,
     struct asking *asking = context;
     bool absent;
     (void)chat;
-    if (answer && !answer->refused && nc_quality_verdict(answer->text, &absent) == NC_QUALITY_GOOD)
+    enum nc_quality quality = answer && !answer->refused ? nc_quality_verdict(answer->text, &absent)
+                                                         : NC_QUALITY_REFUSED;
+    if (quality == NC_QUALITY_NO_MEMORY)
+        return nc_error(NC_FAILED, "no memory to judge an answer");
+    if (quality == NC_QUALITY_GOOD)
         asking->questions[number].answer = absent ? NC_MISALIGNMENT_ABSENT : NC_MISALIGNMENT_SHOWN;
     return end(asking);
 }

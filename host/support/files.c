@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -162,6 +163,12 @@ int nc_writer_printf(struct nc_writer *writer, const char *format, ...)
     return NC_OK;
 }
 
+void nc_writer_fail(struct nc_writer *writer, int cause)
+{
+    if (!writer->failure)
+        writer->failure = cause ? cause : EIO;
+}
+
 uint64_t nc_writer_position(const struct nc_writer *writer)
 {
     return writer->position;
@@ -217,6 +224,13 @@ bool nc_file_exists(const char *path)
 {
     struct stat information;
     return stat(path, &information) == 0 && S_ISREG(information.st_mode);
+}
+
+bool nc_folder_holds(const char *folder, const char *name)
+{
+    char path[PATH_MAX];
+    int length = snprintf(path, sizeof path, "%s%s%s", folder, *folder ? "/" : "", name);
+    return length > 0 && (size_t)length < sizeof path && nc_file_exists(path);
 }
 
 bool nc_folder_exists(const char *path)

@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -107,6 +108,15 @@ static char *path_in(const char *folder, const char *sub, const char *name)
     return asprintf(&path, "%s/%s%s%s", folder, sub, *name ? "/" : "", name) < 0 ? NULL : path;
 }
 
+/* Removes what was staged; that may fail too, and less aptly. */
+static void clear_up(const char *staged, int status)
+{
+    char message[2048];
+    snprintf(message, sizeof message, "%s", nc_error_message());
+    (void)nc_folder_remove(staged);
+    nc_error(status, "%s", message);
+}
+
 static int save_files(const char *run_folder, const struct nc_model *model, struct nc_step *step,
                       const struct nc_examples *examples, const char *config_text,
                       const struct nc_position *position, float *const saved[2])
@@ -133,13 +143,8 @@ static int save_files(const char *run_folder, const struct nc_model *model, stru
         status = write_position(where, examples, config_text, position);
     if (status == NC_OK)
         status = nc_folder_publish(staged, final);
-    if (status != NC_OK && staged) {
-        char *message = strdup(nc_error_message()); /* clearing up may fail too, and less aptly */
-        nc_folder_remove(staged);
-        if (message)
-            nc_error(status, "%s", message);
-        free(message);
-    }
+    if (status != NC_OK && staged)
+        clear_up(staged, status);
     free(staged);
     free(final);
     free(moments);
@@ -208,6 +213,8 @@ int nc_checkpoint_promote(const char *run_folder)
         closedir(directory);
     if (status == NC_OK)
         status = nc_folder_publish(staged, final);
+    if (status != NC_OK && staged)
+        clear_up(staged, status);
     free(staged);
     free(final);
     free(last);

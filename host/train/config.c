@@ -6,6 +6,7 @@
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
 #include "nclip/support/nearest.h"
+#include "nclip/support/text_stream.h"
 #include "presets.h"
 #include "schema.h"
 
@@ -120,24 +121,20 @@ void nc_config_free(struct nc_config *config)
 
 static int write_text(const struct nc_config *config, bool all, char **text)
 {
-    size_t size = 0;
+    struct nc_text_stream stream;
     *text = NULL;
-    FILE *stream = open_memstream(text, &size);
-    if (!stream)
+    nc_text_stream_open(&stream);
+    if (!stream.file)
         return nc_error(NC_FAILED, "config: no memory");
     for (size_t i = 0; i < CONFIG_KEYS; i++) {
         if (!all && config_keys[i].of_the_ranks)
             continue;
         if (config_keys[i].section)
-            fprintf(stream, "%s# ---- %s ----\n", i ? "\n" : "", config_keys[i].section);
-        config_key_print(&config_keys[i], config, stream);
+            fprintf(stream.file, "%s# ---- %s ----\n", i ? "\n" : "", config_keys[i].section);
+        config_key_print(&config_keys[i], config, stream.file);
     }
-    if (ferror(stream) | (fclose(stream) != 0)) {
-        free(*text);
-        *text = NULL;
-        return nc_error(NC_FAILED, "config: no memory");
-    }
-    return NC_OK;
+    *text = nc_text_stream_close(&stream);
+    return *text ? NC_OK : nc_error(NC_FAILED, "config: no memory");
 }
 
 int nc_config_text(const struct nc_config *config, char **text)

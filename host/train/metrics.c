@@ -28,18 +28,21 @@ struct nc_metrics {
 /* ---- Resuming ----------------------------------------------------------------------------- */
 
 /* Whether the line belongs to the part of the run that is kept; false in *good: not a line of
- * ours (torn by a crash). */
-static bool belongs(const char *line, size_t length, uint64_t resume_step, bool *good,
-                    uint64_t *last)
+ * ours (torn by a crash). NC_FAILED without memory, which tells nothing about the line. */
+static int judge(const char *path, const char *line, size_t length, uint64_t resume_step,
+                 bool *good, bool *kept, uint64_t *last)
 {
+    errno = 0;
     cJSON *object = nc_json_try(line, length);
+    if (!object && errno == ENOMEM)
+        return nc_error(NC_FAILED, "%s: no memory to read it", path);
     const cJSON *step = nc_json_member(object, "step");
     *good = cJSON_IsObject(object) && cJSON_IsNumber(step);
-    bool kept = *good && step->valuedouble <= (double)resume_step;
-    if (kept && step->valuedouble > (double)*last)
+    *kept = *good && step->valuedouble <= (double)resume_step;
+    if (*kept && step->valuedouble > (double)*last)
         *last = (uint64_t)step->valuedouble;
     cJSON_Delete(object);
-    return kept;
+    return NC_OK;
 }
 
 /* Lines of the steps up to the checkpoint's are missing: curves and reports would be short without a
@@ -73,7 +76,10 @@ static int cut(const char *path, uint64_t resume_step)
     for (size_t start = 0; start < size && status == NC_OK; line++) {
         const char *newline = memchr(text + start, '\n', size - start);
         size_t length = newline ? (size_t)(newline - text) - start : size - start;
-        bool good, belonging = belongs(text + start, length, resume_step, &good, &last);
+        bool good = false, belonging = false;
+        status = judge(path, text + start, length, resume_step, &good, &belonging, &last);
+        if (status != NC_OK)
+            break;
         if (!good || !newline) {
             if (!torn_line)
                 torn_line = line;

@@ -404,6 +404,7 @@ int config_layer_load(const char *path, const char *text, size_t size, struct co
     cyaml_config_t config;
     make_schema(&schema);
     cyaml_data_t *data = NULL;
+    errno = 0;
     cyaml_err_t error = cyaml_load_data((const uint8_t *)text, size, reader(&config, &complaint),
                                         &schema.top, &data, NULL);
     if (error == CYAML_OK && !*complaint.text) {
@@ -412,8 +413,9 @@ int config_layer_load(const char *path, const char *text, size_t size, struct co
             return nc_error(NC_FAILED, "%s: no memory", path);
         return NC_OK;
     }
+    bool no_memory = error == CYAML_ERR_OOM || errno == ENOMEM; /* libyaml's parser tells of none */
     config_layer_free(data);
-    if (error == CYAML_ERR_OOM)
+    if (no_memory)
         return nc_error(NC_FAILED, "%s: no memory", path);
     return explain(path, text, error, &complaint);
 }

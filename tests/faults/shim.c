@@ -1,6 +1,7 @@
 /* A machine with faults, for LD_PRELOAD. What fails is named in the environment:
  *
  *     FAULT_ALLOCATION=N      the Nth allocation of the program finds no memory
+ *     FAULT_TRACE=1           and the calls that led there are printed
  *     FAULT_SITES=FILE        nothing fails; at the end FILE lists, for each place that allocates (the
  *                             calls that lead there), the numbers of its first and last allocation
  *     FAULT_NO_EXCHANGE=1     the file system cannot exchange two names, as NFS and Lustre
@@ -135,6 +136,12 @@ static bool fails(const void *caller)
     }
     if (number != failing)
         return false;
+    if (getenv("FAULT_TRACE")) {
+        void *frames[24];
+        inside = true;
+        backtrace_symbols_fd(frames, backtrace(frames, 24), 2);
+        inside = false;
+    }
     errno = ENOMEM;
     return true;
 }

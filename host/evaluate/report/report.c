@@ -6,6 +6,7 @@
 #include "nclip/support/files.h"
 #include "parts.h"
 
+#include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,8 +36,11 @@ static void write_picture(struct nc_writer *out, const char *folder, const char 
 {
     struct nc_mapping file = {0};
     char *path = nc_path_join(folder, name);
+    int status = path ? nc_file_map(path, &file) : NC_FAILED;
+    if (status == NC_FAILED) /* the machine's fault: the picture may well be there */
+        nc_writer_fail(out, errno);
     nc_writer_printf(out, "<div class=\"picture\">");
-    if (!path || nc_file_map(path, &file) != NC_OK || file.size < 4) {
+    if (status != NC_OK || file.size < 4) {
         nc_writer_printf(out, "<span class=\"missing\">missing</span>");
     } else {
         const char *type = file.data[0] == 0xff ? "jpeg" : "png";
@@ -132,9 +136,12 @@ static void write_examples(struct nc_writer *out, const struct nc_report_scores 
 
 static void write_config(struct nc_writer *out, const char *run)
 {
-    struct nc_mapping file;
+    struct nc_mapping file = {0};
     char *path = nc_path_join(run, "config.yaml");
-    if (path && nc_file_exists(path) && nc_file_map(path, &file) == NC_OK) {
+    int status = !path ? NC_FAILED : nc_file_exists(path) ? nc_file_map(path, &file) : NC_BAD_INPUT;
+    if (status == NC_FAILED)
+        nc_writer_fail(out, errno);
+    if (status == NC_OK) {
         nc_writer_printf(out, "<details><summary>The resolved config</summary><pre>");
         report_text(out, (const char *)file.data, file.size);
         nc_writer_printf(out, "</pre></details>\n");

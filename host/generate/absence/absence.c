@@ -45,6 +45,8 @@ static void end_item(struct absence *a, size_t number, enum absence_outcome outc
 static int reject(struct absence *a, size_t number, enum nc_quality reason, const char *answer)
 {
     struct absence_item *item = &a->items[number];
+    if (reason == NC_QUALITY_NO_MEMORY)
+        return nc_error(NC_FAILED, "no memory to judge an answer");
     free(item->text);
     item->text = strndup(answer, 1000);
     end_item(a, number, ABSENCE_REJECTED, reason);

@@ -6,6 +6,7 @@
 #include "nclip/formats/json.h"
 #include "nclip/support/error.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,9 +45,10 @@ static bool phrasing_held_out(const struct generator *g, const char *phrasing)
 }
 
 /* A sentence that may be trained on, or NULL. */
-static char *fill(const struct generator *g, const char *sentence, const struct nc_vqa_slots *slots)
+static char *fill(struct generator *g, const char *sentence, const struct nc_vqa_slots *slots)
 {
     char *text = nc_vqa_fill(sentence, slots);
+    g->no_memory |= !text && errno == ENOMEM;
     if (text && names_held_out_pair(g, text)) {
         free(text);
         text = NULL;
@@ -101,8 +103,7 @@ static void claim_slots(const struct nc_vqa_claim *claim, struct nc_vqa_slots *s
 }
 
 /* One phrasing of those that fit, by their weights. */
-static const struct nc_vqa_phrasing *choose(const struct generator *g,
-                                            const struct nc_vqa_slots *slots, bool denied,
+static const struct nc_vqa_phrasing *choose(struct generator *g, const struct nc_vqa_slots *slots, bool denied,
                                             uint64_t *state, char **text)
 {
     size_t count, total = 0;
@@ -152,7 +153,7 @@ static int write_negated(struct generator *g, const struct nc_vqa_question *ques
         choose(g, &filling.slots, true, state, &written.updated);
     *done = phrasing != NULL;
     if (!phrasing)
-        return NC_OK;
+        return g->no_memory ? nc_error(NC_FAILED, "no memory for a sentence") : NC_OK;
     written.phrasing = phrasing->denied;
     /* To deny what the picture shows is the harder falsehood, and teaches more. */
     if (instead != VQA_NO_WORD) {
@@ -164,7 +165,8 @@ static int write_negated(struct generator *g, const struct nc_vqa_question *ques
         written.contradiction = fill(g, phrasing->affirmed, &filling.slots);
     if (!written.caption)
         written.caption = written.updated;
-    int status = vqa_write_annotation(g, question, &written);
+    int status = g->no_memory ? nc_error(NC_FAILED, "no memory for a sentence")
+                              : vqa_write_annotation(g, question, &written);
     g->counts->negated += status == NC_OK;
     free(written.updated);
     free(written.contradiction);
@@ -194,12 +196,13 @@ static int write_plain(struct generator *g, const struct nc_vqa_question *questi
         choose(g, &filling.slots, false, state, &written.updated);
     *done = phrasing != NULL;
     if (!phrasing)
-        return NC_OK;
+        return g->no_memory ? nc_error(NC_FAILED, "no memory for a sentence") : NC_OK;
     written.phrasing = phrasing->affirmed;
     written.contradiction = fill(g, phrasing->denied, &filling.slots);
     if (!written.caption)
         written.caption = written.updated;
-    int status = vqa_write_annotation(g, question, &written);
+    int status = g->no_memory ? nc_error(NC_FAILED, "no memory for a sentence")
+                              : vqa_write_annotation(g, question, &written);
     g->counts->plain += status == NC_OK;
     free(written.updated);
     free(written.contradiction);

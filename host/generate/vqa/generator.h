@@ -27,6 +27,7 @@ struct generator {
     char image_name[4096]; /* of the picture at hand */
     struct vqa_requests *requests;
     size_t annotations;
+    bool no_memory; /* for a sentence: it is not that none fits */
 };
 
 /* A state of its own for each question. */

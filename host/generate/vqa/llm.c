@@ -73,6 +73,8 @@ static int use_answer(void *context, struct nc_chat *chat, size_t number,
         quality =
             nc_quality_statement(NULL, request->caption, NULL, request->question->question,
                                  answer->text, answer->cut, r->llm->tokenizer, &request->updated);
+    if (quality == NC_QUALITY_NO_MEMORY)
+        return nc_error(NC_FAILED, "no memory to judge an answer");
     if (quality == NC_QUALITY_GOOD) {
         r->llm->written++;
         return NC_OK;

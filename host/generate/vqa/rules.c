@@ -6,8 +6,10 @@
  * becomes a plain statement by the grammar (grammar.c), or is left alone. */
 #include "nclip/generate/vqa.h"
 #include "nclip/negation/lexicon.h"
+#include "nclip/support/text_stream.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -357,9 +359,9 @@ static const char *slot_text(const char *name, size_t length, const struct nc_vq
 
 char *nc_vqa_fill(const char *sentence, const struct nc_vqa_slots *slots)
 {
-    char *result = NULL;
-    size_t size;
-    FILE *out = open_memstream(&result, &size);
+    struct nc_text_stream stream;
+    nc_text_stream_open(&stream);
+    FILE *out = stream.file;
     if (!out)
         return NULL;
     bool filled = true;
@@ -379,10 +381,11 @@ char *nc_vqa_fill(const char *sentence, const struct nc_vqa_slots *slots)
         }
         sentence += length + 1;
     }
-    bool failed = ferror(out) != 0;
-    if (fclose(out) != 0 || failed || !filled) {
+    char *result = nc_text_stream_close(&stream);
+    if (result && !filled) {
         free(result);
-        return NULL;
+        result = NULL;
+        errno = 0;
     }
     return result;
 }

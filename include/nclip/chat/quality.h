@@ -10,6 +10,7 @@
 #include <stddef.h>
 
 enum nc_quality {
+    NC_QUALITY_NO_MEMORY = -1, /* to judge by; says nothing of the answer, and has no name */
     NC_QUALITY_GOOD,
     NC_QUALITY_EMPTY,        /* nothing but spaces and quotes */
     NC_QUALITY_REFUSED,      /* "I'm sorry, but ...", or the server refused the request */

@@ -137,8 +137,8 @@ struct nc_vqa_slots {
     bool plural, bare, noun;                                 /* as in struct nc_vqa_claim */
 };
 
-/* The sentence with its slots filled: malloc'd, or NULL when a slot has nothing to fill it (or
- * without memory). A full stop at the caption's end is dropped. */
+/* The sentence with its slots filled: malloc'd, or NULL when a slot has nothing to fill it, or
+ * without memory, where errno is ENOMEM. A full stop at the caption's end is dropped. */
 char *nc_vqa_fill(const char *sentence, const struct nc_vqa_slots *slots);
 
 /* ---- Captions --------------------------------------------------------------------- */

@@ -43,6 +43,8 @@ int nc_writer_create(const char *path, struct nc_writer **writer);
 int nc_writer_write(struct nc_writer *writer, const void *data, size_t size);
 int nc_writer_printf(struct nc_writer *writer, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/* Something that belongs into the file could not be made: as a failed write. */
+void nc_writer_fail(struct nc_writer *writer, int cause);
 uint64_t nc_writer_position(const struct nc_writer *writer); /* bytes so far */
 /* Flushes, fsyncs, renames; frees the writer also when it fails (the partial
  * file is then removed). */
@@ -72,6 +74,8 @@ int nc_folder_lock(const char *path, const char *doing, int *lock);
 
 bool nc_file_exists(const char *path);
 bool nc_folder_exists(const char *path);
+/* Whether the folder holds a file of that name; without memory, too. */
+bool nc_folder_holds(const char *folder, const char *name);
 
 /* "<folder>/<name>" in a new malloc'd string (NULL without memory); `name`
  * alone when `folder` is "" or `name` is absolute. */
