@@ -8,6 +8,7 @@
 #include "nclip/support/terminal.h"
 
 #include <math.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -385,7 +386,7 @@ static int exchange(struct nc_chat *chat, double soonest)
                : nc_error(NC_FAILED, "cannot send requests: %s", curl_multi_strerror(code));
 }
 
-int nc_chat_run(struct nc_chat *chat, const struct nc_chat_work *work)
+static int run(struct nc_chat *chat, const struct nc_chat_work *work)
 {
     bool more = true;
     for (;;) {
@@ -407,4 +408,15 @@ int nc_chat_run(struct nc_chat *chat, const struct nc_chat_work *work)
         if (status != NC_OK)
             return status;
     }
+}
+
+int nc_chat_run(struct nc_chat *chat, const struct nc_chat_work *work)
+{
+    /* A server that hangs up while something is sent over TLS: an error of that request. */
+    struct sigaction before, ignore = {.sa_handler = SIG_IGN};
+    sigemptyset(&ignore.sa_mask);
+    sigaction(SIGPIPE, &ignore, &before);
+    int status = run(chat, work);
+    sigaction(SIGPIPE, &before, NULL);
+    return status;
 }

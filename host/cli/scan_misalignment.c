@@ -238,6 +238,10 @@ static int run(int argc, char **argv)
          &r.chat.concurrency, .required = false},
         {"--max-requests", "N", "stop after so many (default: no limit)", NC_OPTION_SIZE,
          &r.chat.most_requests, .required = false},
+        {"--reasoning-tokens", "N",
+         "more tokens for an answer, for models that reason before it; 0: none (default: 4096 once "
+         "a server's answers show that its model does)",
+         NC_OPTION_SIZE, &r.chat.reasoning_tokens, .required = false},
         {"--seed", "N", "its lower 31 bits are sent to the server (default: 42)", NC_OPTION_SIZE,
          &r.seed, .required = false},
         {"--json", NULL, "print one JSON object", NC_OPTION_FLAG, &r.json, .required = false},
@@ -250,6 +254,8 @@ static int run(int argc, char **argv)
         return status;
     if (r.options.examples > 1000000)
         status = nc_error(NC_USAGE, "--examples: at most 1000000");
+    if (r.chat.reasoning_tokens != NC_CHAT_AS_REPORTED && r.chat.reasoning_tokens > 1000000)
+        status = nc_error(NC_USAGE, "--reasoning-tokens: at most 1000000");
     if (status == NC_OK)
         status = check_vision(&r, &asks);
     r.chat.seed = r.seed;
