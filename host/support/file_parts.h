@@ -1,4 +1,4 @@
-/* What files.c, folders.c and partials.c share. */
+/* What files.c, folders.c and partials.c have of paths.c and of each other. */
 #ifndef NCLIP_HOST_SUPPORT_FILE_PARTS_H
 #define NCLIP_HOST_SUPPORT_FILE_PARTS_H
 

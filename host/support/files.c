@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -218,48 +217,4 @@ int nc_file_write(const char *path, const void *data, size_t size)
         return status;
     }
     return nc_writer_commit(writer);
-}
-
-bool nc_file_exists(const char *path)
-{
-    struct stat information;
-    return stat(path, &information) == 0 && S_ISREG(information.st_mode);
-}
-
-bool nc_folder_holds(const char *folder, const char *name)
-{
-    char path[PATH_MAX];
-    int length = snprintf(path, sizeof path, "%s%s%s", folder, *folder ? "/" : "", name);
-    return length > 0 && (size_t)length < sizeof path && nc_file_exists(path);
-}
-
-bool nc_folder_exists(const char *path)
-{
-    struct stat information;
-    return stat(path, &information) == 0 && S_ISDIR(information.st_mode);
-}
-
-bool nc_path_ends(const char *path, const char *ending)
-{
-    size_t length = strlen(path), tail = strlen(ending);
-    return length >= tail && strcmp(path + length - tail, ending) == 0;
-}
-
-bool nc_path_climbs(const char *path)
-{
-    for (; path; path = strchr(path, '/')) {
-        path += strspn(path, "/");
-        if (strncmp(path, "..", 2) == 0 && (!path[2] || path[2] == '/'))
-            return true;
-    }
-    return false;
-}
-
-char *nc_path_join(const char *folder, const char *name)
-{
-    char *path = NULL;
-    if (!*folder || *name == '/')
-        return strdup(name);
-    const char *separator = folder[strlen(folder) - 1] == '/' ? "" : "/";
-    return asprintf(&path, "%s%s%s", folder, separator, name) < 0 ? NULL : path;
 }

@@ -13,25 +13,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-int file_write_error(const char *path, int cause)
-{
-    return nc_error(NC_FAILED, "%s: cannot write: %s", path, strerror(cause));
-}
-
-/* A rename is durable only once its folder is. Not all file systems allow this;
- * the file's own content was synced before, so a refusal loses nothing. */
-void file_sync_folder_of(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    char *folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
-    int descriptor = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-    if (descriptor >= 0) {
-        (void)fsync(descriptor);
-        close(descriptor);
-    }
-    free(folder);
-}
-
 int nc_folder_create(const char *path)
 {
     char *copy = strdup(path);
