@@ -56,6 +56,7 @@ static void axis_free(struct nc_axis *axis)
     free(axis->start);
     free(axis->used);
     free(axis->weights);
+    *axis = (struct nc_axis){0}; /* where making it failed it is freed once more */
 }
 
 /* Weights that take `from` pixels to `to`, of the output pixels [first, first + count). */
