@@ -8,11 +8,12 @@
 
 /* clang-format off */
 static const char *const prepositions[] = {
-    "about", "above", "across", "after", "against", "along", "amid", "among", "amongst", "around",
-    "at", "atop", "before", "behind", "below", "beneath", "beside", "besides", "between", "beyond",
-    "by", "down", "during", "for", "from", "in", "inside", "into", "near", "next", "of", "off",
-    "on", "onto", "out", "over", "through", "to", "toward", "towards", "under", "underneath",
-    "until", "up", "with",
+    "aboard", "about", "above", "across", "after", "against", "along", "alongside", "amid",
+    "amidst", "among", "amongst", "around", "at", "atop", "before", "behind", "below", "beneath",
+    "beside", "besides", "between", "beyond", "by", "down", "during", "for", "from", "in", "inside",
+    "into", "near", "next", "of", "off", "on", "onto", "opposite", "out", "outside", "over", "past",
+    "through", "throughout", "to", "toward", "towards", "under", "underneath", "until", "up",
+    "upon", "with", "within",
 };
 
 static const char *const determiners[] = {
@@ -236,13 +237,12 @@ static const char *const compound_heads[] = {
 
 static const char *const noun_adjectives[] = {
     "adult", "african", "american", "asian", "blond", "blonde", "brick", "brunette", "chocolate",
-    "cold", "concrete", "content", "criminal", "double", "elderly", "european", "fat", "female",
-    "fit", "flat", "giant", "glass", "gold", "green", "gross", "human", "indian", "individual",
-    "inside", "japanese", "leather", "light", "liquid", "local", "lost", "male", "mean", "meat",
-    "medium", "metal", "mexican", "native", "orange", "original", "outside", "oval", "patient",
-    "plastic", "poor", "present", "professional", "public", "rich", "right", "round", "royal",
-    "safe", "silver", "sparkling", "special", "spiral", "square", "standard", "stone", "super",
-    "teal", "top", "toy", "twin", "twins", "vegan", "vegetarian", "whole", "wood", "wool", "young",
+    "concrete", "criminal", "double", "elderly", "european", "fat", "female", "giant", "glass",
+    "gold", "human", "indian", "individual", "inside", "japanese", "leather", "light", "liquid",
+    "local", "male", "meat", "medium", "metal", "mexican", "native", "orange", "original",
+    "outside", "oval", "patient", "plastic", "poor", "professional", "rich", "round", "royal",
+    "silver", "sparkling", "special", "spiral", "square", "stone", "teal", "toy", "twin", "twins",
+    "vegan", "vegetarian", "whole", "wood", "wool", "young",
 };
 
 static const char *const not_adverbs[] = {

@@ -86,7 +86,9 @@ bool vqa_noun_group(const struct vqa_sentence *s, size_t first, size_t end, bool
             return false; /* an adjective behind a noun */
         if (noun && nc_word_is_number(word))
             return false;
-        if (before && !nc_word_is(word, NC_COMPOUND_MODIFIER))
+        if (noun && before && nc_word_is_adjective(word) && nc_word_is_plural(s->low[k - 1]))
+            return false; /* "people professional players" */
+        if (before && !(nc_word_is(word, NC_COMPOUND_MODIFIER) && vqa_is_compound_at(s, k + 1)))
             continue;
         if (noun && !vqa_is_compound_at(s, k)) {
             /* "bananas roses" */
@@ -100,10 +102,12 @@ bool vqa_noun_group(const struct vqa_sentence *s, size_t first, size_t end, bool
     return true;
 }
 
+/* Nouns behind an article, whatever else they can be. */
+static const char *const sides[] = {"left", "right", "middle", "back", "front", NULL};
+
 /* The end of the words in a row that a noun group could be made of. */
 static size_t run_end(const struct vqa_sentence *s, size_t first, size_t limit)
 {
-    static const char *const sides[] = {"left", "right", "middle", "back", "front", NULL};
     size_t k = first;
     for (; k < limit && vqa_is_content(s->low[k]); k++) {
         bool side = k > first && is_of(s->low[k - 1], sides);
@@ -145,8 +149,9 @@ static size_t behind_article(const struct vqa_sentence *s, size_t k, size_t limi
 static size_t object_end(const struct vqa_sentence *s, size_t k, size_t limit,
                          struct vqa_group *group)
 {
-    static const char *const pronouns[] = {"it",     "them", "him",  "her",   "me",    "you",
-                                           "itself", "this", "that", "these", "those", NULL};
+    static const char *const pronouns[] = {
+        "it",    "them",  "him",     "her",     "me",         "you",    "itself", "this", "that",
+        "these", "those", "himself", "herself", "themselves", "myself", "us",     NULL};
     static const char *const each[] = {"each", "one", NULL};
     bool doubtful;
     if (k < limit && vqa_word_is(s, k, each) && k + 1 < limit &&
@@ -157,7 +162,13 @@ static size_t object_end(const struct vqa_sentence *s, size_t k, size_t limit,
         group->doubtful |= doubtful;
         return end;
     }
-    if (first > k && end == first + 1) /* "the wild" */
+    /* "the wild", "the left", "in white": not before a noun */
+    if (end != first + 1 || nc_word_is_ing(s->low[first]))
+        return k < limit && vqa_word_is(s, k, pronouns) && end == first ? k + 1 : 0;
+    bool alone = is_of(s->low[first], sides) || end == s->count || !vqa_is_content(s->low[end]) ||
+                 vqa_is_verbal_ing(s, end);
+    bool white = k > 0 && strcmp(s->low[k - 1], "in") == 0 && nc_word_is_adjective(s->low[first]);
+    if (alone && (first > k || white))
         return end;
     return k < limit && vqa_word_is(s, k, pronouns) && end == first ? k + 1 : 0;
 }
@@ -193,6 +204,8 @@ static bool read_tail(const struct vqa_sentence *s, size_t k, size_t end, struct
     if (k == end)
         return true;
     const char *word = s->low[k];
+    if (strcmp(word, "to") == 0 && k + 1 < s->count && nc_word_is(s->low[k + 1], NC_VERB))
+        return false; /* "trying to catch" */
     if (is_preposition(s, k)) {
         size_t next = vqa_place_end(s, k, end, group);
         group->places += strcmp(word, "of") != 0;

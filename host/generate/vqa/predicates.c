@@ -49,9 +49,11 @@ static bool verb_takes(const struct vqa_sentence *s, size_t from)
     bool noun = false;
     for (size_t k = from; k < s->count; k++) {
         const char *word = s->low[k], *before = s->low[k - 1];
-        bool last = k + 1 == s->count, behind_noun = noun && vqa_is_content(before) &&
-                                                     !nc_word_is_adjective(before) &&
-                                                     !nc_word_is_adverb(before);
+        static const char *const sides[] = {"left", "right", "front", "back", "middle", NULL};
+        bool last = k + 1 == s->count,
+             behind_noun = (k > from && is_of(before, sides)) ||
+                           (noun && vqa_is_content(before) && !nc_word_is_adjective(before) &&
+                            !nc_word_is_adverb(before));
         if (opens_clause(s, k))
             return true;
         if (is_finite(word))
@@ -67,6 +69,14 @@ static bool verb_takes(const struct vqa_sentence *s, size_t from)
                 !nc_word_is_adverb(word) && !nc_word_is_participle(word) && !nc_word_is_ing(word);
     }
     return true;
+}
+
+static bool measures(const char *word)
+{
+    static const char *const units[] = {"feet",  "foot",    "years", "year",  "inches",
+                                        "hours", "months",  "days",  "weeks", "meters",
+                                        "miles", "stories", "story", NULL};
+    return is_of(word, units);
 }
 
 /* "on the table", "in front of the house in the snow", "off": to the end. */
@@ -89,8 +99,17 @@ static bool places(const struct vqa_sentence *s, size_t p, size_t *count)
         bool of = equal(s->low[k], "of");
         size_t end = vqa_place_end(s, k, s->count, &group);
         if (!end) { /* "in black and white", "at large": of words that no group holds */
+            static const char *const purposes[] = {"for",    "of",    "about", "from",
+                                                   "before", "after", NULL};
+            size_t unit = k + 2;
+            if (nc_word_is(s->low[k], NC_PREPOSITION) && unit < s->count &&
+                nc_word_is_number(s->low[k + 1]) && measures(s->low[unit])) /* "over 6 feet tall" */
+                return unit + 1 == s->count ||
+                       (unit + 2 == s->count && nc_word_is_adjective(s->low[unit + 1]));
             bool known =
                 nc_word_is(s->low[k], NC_PREPOSITION) && k + 1 < s->count &&
+                (!vqa_is_verbal_ing(s, k + 1) || is_of(s->low[k], purposes)) &&
+                !nc_word_is_participle(s->low[k + 1]) &&
                 (k + 2 == s->count || (nc_word_is_adjective(s->low[k + 1]) && k + 4 == s->count &&
                                        equal(s->low[k + 2], "and"))) &&
                 vqa_is_content(s->low[k + 1]) && vqa_is_content(s->low[s->count - 1]);
@@ -100,12 +119,17 @@ static bool places(const struct vqa_sentence *s, size_t p, size_t *count)
         /* "in the bowl soup", "on the bike asian": soup may be the predicate; a compound may be
          * one only where nothing else is known of its last word. */
         if (group.doubtful && end == s->count) {
+            if (end > k + 4) /* "around the field chain link" */
+                return false;
             const char *last = s->low[end - 1];
             if (nc_word_is_adjective(last) || nc_word_looks_adjective(last) ||
                 nc_word_is(last, NC_MASS_NOUN) || nc_word_is_plural(last) ||
                 isupper((unsigned char)s->words[end - 1][0]))
                 return false;
         }
+        if (end + 1 < s->count && equal(s->low[end], "and") && nc_word_is_adjective(s->low[end - 1]) &&
+            nc_word_is_adjective(s->low[end + 1])) /* "in black and white" */
+            end += 2;
         bool which =
             is_of(s->low[end - 1], somewhere) && end < s->count && !equal(s->low[end], "of");
         if (which && !*count)
@@ -134,10 +158,16 @@ static bool bare_group(const struct vqa_sentence *s, size_t p, unsigned of)
     if (!vqa_noun_group(s, p, s->count, &doubtful))
         return false;
     /* "those pine trees": said of "those", since no pine are */
-    if (doubtful && !(of == (MANY | PRONOUN) && nc_word_is_plural(last) &&
-                      !nc_word_is_plural(s->low[s->count - 2])))
+    bool town = (of & PRONOUN) && isupper((unsigned char)s->words[p][0]) &&
+                isupper((unsigned char)s->words[s->count - 1][0]) &&
+                islower((unsigned char)s->words[p][1]);
+    if (doubtful && !town &&
+        !(of == (MANY | PRONOUN) && nc_word_is_plural(last) && !nc_word_is_plural(s->low[s->count - 2])))
         return false;
-    return nc_word_is(last, NC_MASS_NOUN) || ((of & MANY) && nc_word_is_plural(last));
+    bool name = (of & PRONOUN) != 0; /* "New York" */
+    for (size_t k = p; k < s->count; k++)
+        name &= isupper((unsigned char)s->words[k][0]) && islower((unsigned char)s->words[k][1]);
+    return name || nc_word_is(last, NC_MASS_NOUN) || ((of & MANY) && nc_word_is_plural(last));
 }
 
 /* "red", "black and white", "taller than ...", "full of water". */
@@ -213,15 +243,12 @@ static bool numbered(const char *word)
 /* Behind "two", "one": "dogs", "feet tall", "people in a boat"; not "giraffes related". */
 static bool counted(const struct vqa_sentence *s, size_t first)
 {
-    static const char *const units[] = {"feet",  "foot",    "years", "year",  "inches",
-                                        "hours", "months",  "days",  "weeks", "meters",
-                                        "miles", "stories", "story", NULL};
     size_t end = first;
     bool doubtful;
     while (end < s->count && vqa_is_content(s->low[end]) &&
            (end == first || !vqa_is_verbal_ing(s, end)))
         end++;
-    if (is_of(s->low[first], units))
+    if (measures(s->low[first]))
         return end == s->count || nc_word_is(s->low[end], NC_PREPOSITION);
     return vqa_noun_group(s, first, end, &doubtful) &&
            (end == s->count || nc_word_is(s->low[end], NC_PREPOSITION) ||
@@ -279,8 +306,8 @@ static bool predicate(const struct vqa_sentence *s, size_t p, unsigned of, size_
             return is_of(word, doing) && verb_takes(s, p + 2);
         if (*next && nc_word_is_adjective(next) && !adverb)
             return !is_of(word, shown) && verb_takes(s, p + 1);
-        static const char *const made[] = {"made", "called",  "named", "given",
-                                           "fed",  "labeled", NULL};
+        static const char *const made[] = {"considered", "made", "called",  "named",
+                                           "given",      "fed",  "labeled", NULL};
         if (*next && vqa_is_content(next) && !adverb && !is_of(word, made) &&
             !nc_word_is_participle(next))
             return false;
@@ -325,6 +352,24 @@ static bool says_how(const char *word)
     return is_of(word, words);
 }
 
+/* "is the pizza gluten free", "is the dog house trained": one adjective of two words, or a noun of
+ * two. */
+static bool joins_adjective(const struct vqa_sentence *s, size_t first, size_t p)
+{
+    static const char *const seconds[] = {"free",  "friendly", "ready",   "proof",  "safe",
+                                          "blind", "made",     "sized",   "shaped", "colored",
+                                          "based", "fed",      "trained", "bound",  "broken",
+                                          "wide",  "long",     "deep",    NULL};
+    static const char *const homes[] = {"house", "potty", "leash", "crate", NULL};
+    const char *noun = p > first + 1 ? s->low[p - 2] : "";
+    if (p > first && is_of(s->low[p - 1], homes) &&
+        (equal(s->low[p], "trained") || equal(s->low[p], "broken")))
+        return true;
+    return p + 1 == s->count && *noun && is_of(s->low[p], seconds) &&
+           vqa_is_content(s->low[p - 1]) && vqa_is_content(noun) && !vqa_is_compound_at(s, p - 1) &&
+           !nc_word_is_adjective(noun) && strchr(noun, '\'') == NULL;
+}
+
 /* "is the boy standing with his mouth open": the mouth. */
 static bool ends_with_his(const struct vqa_sentence *s, size_t p)
 {
@@ -361,7 +406,9 @@ size_t vqa_predicate_of_be(const struct vqa_sentence *s, size_t first, bool plur
             (group.relative && group.object && !vqa_is_verbal_ing(s, p) &&
              !nc_word_is(s->low[p], NC_DETERMINER)))
             continue;
-        if ((group.doing && p + 1 == s->count && says_how(s->low[p])) || ends_with_his(s, p))
+        if ((group.doing && p + 1 == s->count && says_how(s->low[p])) || ends_with_his(s, p) ||
+            joins_adjective(s, first, p) ||
+            (p > 1 && measures(s->low[p - 1]) && nc_word_is_number(s->low[p - 2])))
             continue;
         found[count++] = here;
     }

@@ -66,7 +66,7 @@ static bool read_group(struct vqa_asked *q, size_t from, struct vqa_subject *sub
         return vqa_refuse(q, "its noun and its verb do not agree");
     if (joined)
         vqa_agree_with_many(q);
-    else
+    else if (!vqa_any_of(vqa_low(q, from), "this that")) /* "this sheep is" */
         vqa_agree(q, first, predicate);
     if (vqa_any_of(vqa_low(q, predicate), "going about") &&
         vqa_any_of(vqa_low(q, predicate + 1), "to"))
@@ -90,7 +90,10 @@ static bool read_this(struct vqa_asked *q)
     if (!*next)
         return vqa_refuse(q, "asks for nothing");
     bool be = vqa_any_of(q->aux, "is are was were"), plural = vqa_any_of(word, "these those");
-    if (strlen(next) > 2 && vqa_equal(next + strlen(next) - 2, "'s")) { /* "this man's shoes" */
+    bool someone = strncmp(next, "some", 4) == 0 || strncmp(next, "any", 3) == 0 ||
+                   strncmp(next, "every", 5) == 0;
+    if (!someone && strlen(next) > 2 &&
+        vqa_equal(next + strlen(next) - 2, "'s")) { /* "this man's shoes" */
         subject = (struct vqa_subject){.first = 1};
         return write_group(q, &subject, 1);
     }
@@ -103,6 +106,15 @@ static bool read_this(struct vqa_asked *q)
          (group.head == first && nc_word_is_adjective(q->s.low[first]) &&
           !nc_word_is(q->s.low[first], NC_NOUN_ADJECTIVE))))
         predicate = 0;
+    if (someone)
+        predicate = 0; /* "this someone riding a horse" is no one */
+    static const char *const both[] = {"sheep", "deer",    "fish", "moose",
+                                       "bison", "buffalo", "elk",  NULL};
+    if (!predicate && !plural && vqa_word_is(&q->s, 2, both))
+        predicate = find_predicate(q, first);
+    if (predicate == 3 && predicate + 1 == q->s.count && nc_word_is_adjective(next) &&
+        !nc_word_is_adjective(vqa_low(q, 3)))
+        predicate = 0; /* "this Mexican food" */
     if (!be && vqa_any_of(next, "look seem appear taste smell feel have need mean come go require "
                                 "belong contain include represent resemble make"))
         predicate = 0;
