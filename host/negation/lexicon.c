@@ -351,13 +351,13 @@ static const char *const singular_s[] = {
 static const char *const counts[] = {
     "all", "another", "at", "both", "dozen", "each", "eight", "eleven", "enough", "equal", "every",
     "exactly", "few", "fewer", "five", "four", "half", "just", "least", "less", "lots", "many",
-    "more", "most", "much", "multiple", "nine", "one", "only", "plenty", "seven", "several", "six",
+    "more", "most", "much", "multiple", "nine", "one", "only", "plenty", "seven", "several", "six", "sufficient",
     "ten", "three", "twelve", "two",
 };
 
 static const char *const amounts[] = {
-    "bit", "bunch", "couple", "dozen", "few", "large-number", "little", "lot", "lots", "majority",
-    "number", "variety",
+    "amount", "bit", "bunch", "couple", "deal", "dozen", "few", "handful", "large-number", "little", "lot", "lots", "majority",
+    "number", "quantity", "variety",
 };
 
 /* clang-format on */

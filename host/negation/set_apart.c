@@ -16,6 +16,7 @@ struct token {
     const char *text;
     size_t size;
     bool optional;
+    uint32_t firsts, seconds; /* sets of letters that its words begin with */
 };
 
 enum { MOST_TOKENS = 6 };
@@ -27,9 +28,11 @@ struct phrase {
     uint32_t begins, ends;                                 /* sets of letters: see letter_of() */
 };
 
+/* What stands beside the word is compared with the sets of all phrases first: they lie together. */
 struct negation_phrases {
     size_t count;
-    struct phrase items[];
+    struct phrase *items;
+    uint32_t (*sets)[2]; /* [count] begins, ends */
 };
 
 struct place {
@@ -47,8 +50,18 @@ static bool blank(char byte)
     return byte == ' ' || byte == '\t' || byte == '-';
 }
 
+/* Bit 0 to 25: a letter, in any case; bit 26: all else, and nothing. */
+static uint32_t letter_of(char byte)
+{
+    unsigned char lower = (unsigned char)byte | 32;
+    return UINT32_C(1) << (lower >= 'a' && lower <= 'z' ? lower - 'a' : 26);
+}
+
 static bool is_one_of(const struct token *token, const char *word, size_t length)
 {
+    if (!(letter_of(word[0]) & token->firsts) ||
+        (length > 1 && !(letter_of(word[1]) & token->seconds)))
+        return false;
     for (size_t at = 0; at < token->size;) {
         size_t size = 0;
         while (at + size < token->size && token->text[at + size] != '|')
@@ -70,6 +83,9 @@ static bool take_number(struct place *p)
         at++;
     bool digits = false;
     size_t start = at;
+    if (at < p->length && islower((unsigned char)p->text[at]) &&
+        !(at + 1 < p->length && isdigit((unsigned char)p->text[at + 1])))
+        return false; /* nearly all: "no people" */
     for (; at < p->length && (isalnum((unsigned char)p->text[at]) || strchr("-/", p->text[at]));
          at++)
         digits |= isdigit((unsigned char)p->text[at]) != 0;
@@ -128,13 +144,6 @@ static bool take_before(struct place *p, const struct token *token)
 
 /* ---- A phrase ---- */
 
-/* Bit 0 to 25: a letter, in any case; bit 26: all else, and nothing. */
-static uint32_t letter_of(char byte)
-{
-    unsigned char lower = (unsigned char)byte | 32;
-    return UINT32_C(1) << (lower >= 'a' && lower <= 'z' ? lower - 'a' : 26);
-}
-
 /* What a word that is the token can begin with (or end with). */
 static uint32_t letters_of(const struct token *tokens, size_t count, bool last)
 {
@@ -145,7 +154,25 @@ static uint32_t letters_of(const struct token *tokens, size_t count, bool last)
         if (last ? i + 1 == tokens->size || tokens->text[i + 1] == '|'
                  : i == 0 || tokens->text[i - 1] == '|')
             letters |= letter_of(tokens->text[i]);
-    return letters | (last ? letter_of('.') : 0);
+    /* "Dr." */
+    for (size_t i = 0, size = 0; last && i < tokens->size; i++) {
+        size = tokens->text[i] == '|' ? 0 : size + 1;
+        if (size && size <= 2 && (i + 1 == tokens->size || tokens->text[i + 1] == '|'))
+            letters |= letter_of('.');
+    }
+    return letters;
+}
+
+static struct token make_token(const char *text, size_t size, bool optional)
+{
+    struct token token = {.text = text, .size = size, .optional = optional};
+    for (size_t i = 0; i < size; i++) {
+        if (i == 0 || text[i - 1] == '|')
+            token.firsts |= letter_of(text[i]);
+        if (i == 1 || (i > 1 && text[i - 2] == '|'))
+            token.seconds |= letter_of(text[i]);
+    }
+    return token;
 }
 
 static size_t read_tokens(const char *from, const char *end, struct token tokens[MOST_TOKENS])
@@ -156,7 +183,7 @@ static size_t read_tokens(const char *from, const char *end, struct token tokens
         size_t size = gap ? (size_t)(gap - from) : (size_t)(end - from);
         bool optional = size > 1 && from[size - 1] == '?';
         if (size)
-            tokens[count++] = (struct token){from, size - optional, optional};
+            tokens[count++] = make_token(from, size - optional, optional);
         from += size + 1;
     }
     return count;
@@ -213,16 +240,31 @@ int negation_phrases_create(const char *word, struct negation_phrases **out)
     size_t count = 0;
     for (const char *line = nc_words_list("set_apart"); next_phrase(&line, word, &phrase);)
         count++;
-    *out = calloc(1, sizeof **out + count * sizeof *(*out)->items);
-    if (!*out)
+    *out = calloc(1, sizeof **out);
+    if (*out) {
+        (*out)->items = calloc(count + 1, sizeof *(*out)->items);
+        (*out)->sets = calloc(count + 1, sizeof *(*out)->sets);
+    }
+    if (!*out || !(*out)->items || !(*out)->sets) {
+        negation_phrases_free(*out);
+        *out = NULL;
         return nc_error(NC_FAILED, "no memory for %zu phrases", count);
-    for (const char *line = nc_words_list("set_apart"); (*out)->count < count;)
-        next_phrase(&line, word, &(*out)->items[(*out)->count++]);
+    }
+    for (const char *line = words_list("set_apart"); (*out)->count < count; (*out)->count++) {
+        next_phrase(&line, word, &phrase);
+        (*out)->items[(*out)->count] = phrase;
+        (*out)->sets[(*out)->count][0] = phrase.begins;
+        (*out)->sets[(*out)->count][1] = phrase.ends;
+    }
     return NC_OK;
 }
 
 void negation_phrases_free(struct negation_phrases *phrases)
 {
+    if (phrases) {
+        free(phrases->items);
+        free(phrases->sets);
+    }
     free(phrases);
 }
 
@@ -248,9 +290,9 @@ void negation_judge(const struct negation_phrases *phrases, const char *text, si
     uint32_t begin = letter_of(behind < length ? text[behind] : 0);
     match->denies = true;
     for (size_t i = 0; i < phrases->count; i++) {
-        const struct phrase *phrase = &phrases->items[i];
-        if ((phrase->begins & begin) && (phrase->ends & end) && fits(phrase, place)) {
-            match->denies = phrase->denial;
+        if ((phrases->sets[i][0] & begin) && (phrases->sets[i][1] & end) &&
+            fits(&phrases->items[i], place)) {
+            match->denies = phrases->items[i].denial;
             return;
         }
     }

@@ -57,7 +57,17 @@ static bool leaves_open(const struct vqa_asked *q)
 static bool names_amount(const struct vqa_asked *q, size_t first)
 {
     for (size_t i = first; i < q->s.count && vqa_is_content(q->s.low[i]); i++)
-        if (nc_word_is(q->s.low[i], NC_AMOUNT_WORD))
+        if (nc_word_is(q->s.low[i], NC_AMOUNT_WORD) &&
+            (vqa_equal(vqa_low(q, i + 1), "of") || vqa_any_of(q->s.low[i], "few lot dozen")))
+            return true;
+    return false;
+}
+
+/* "a number of people" are, "a large amount of snow" is. */
+static bool names_many_of(const struct vqa_asked *q, size_t first)
+{
+    for (size_t i = first; i < q->s.count && vqa_is_content(q->s.low[i]); i++)
+        if (vqa_any_of(q->s.low[i], "number lot couple few dozen majority"))
             return true;
     return false;
 }
@@ -79,7 +89,9 @@ static bool vqa_read_there(struct vqa_asked *q)
         return vqa_write_there(q, "nothing", 3, "something", 3);
     if (vqa_any_of(word, "somewhere anywhere"))
         return vqa_write_there(q, "nowhere", 3, "somewhere", 3);
-    if (leaves_open(q))
+    bool much = nc_word_is_adverb(word) && nc_word_is(next, NC_COUNT_WORD) && q->s.count > at + 2;
+    if (leaves_open(q) || vqa_equal(word, "little") ||
+        (nc_word_is_adverb(word) && !nc_word_is(word, NC_COUNT_WORD) && !much))
         return vqa_refuse(q, "a \"no\" leaves open what is so");
     bool one = vqa_any_of(word, "a an"), any = vqa_any_of(word, "any some");
     if (one || any) {
@@ -89,8 +101,7 @@ static bool vqa_read_there(struct vqa_asked *q)
         if (vqa_any_of(next, "of"))
             return vqa_refuse(q, "asks about particular things");
         if (one && names_amount(q, 3)) {
-            if (names_amount(q, 3) && nc_word_is_plural(vqa_low(q, q->s.count - 1)) &&
-                !vqa_any_of(next, "bunch variety bit little"))
+            if (names_many_of(q, 3) && nc_word_is_plural(vqa_low(q, q->s.count - 1)))
                 vqa_agree_with_many(q);
             return vqa_write_there(q, "not", 2, "", 2);
         }
@@ -107,7 +118,7 @@ static bool vqa_read_there(struct vqa_asked *q)
         return vqa_write_there(q, "no", 3, any && vqa_any_of(next, "more other") ? "some" : "",
                                any ? 3 : 2);
     }
-    if (nc_word_is(word, NC_COUNT_WORD) || nc_word_is_number(word)) {
+    if (nc_word_is(word, NC_COUNT_WORD) || nc_word_is_number(word) || much) {
         if (nc_word_is_number(word) || vqa_any_of(word, "many several"))
             vqa_agree_with_many(q);
         return vqa_write_there(q, "not", 2, "", 2);

@@ -132,8 +132,11 @@ static bool places(const struct vqa_sentence *s, size_t p, size_t *count)
             end += 2;
         bool which =
             is_of(s->low[end - 1], somewhere) && end < s->count && !equal(s->low[end], "of");
-        if (which && !*count)
-            return false; /* says which one is meant */
+        bool of_picture = end < s->count && equal(s->low[end], "of") &&
+                          (equal(s->low[end - 1], "picture") || equal(s->low[end - 1], "photo") ||
+                           equal(s->low[end - 1], "image"));
+        if ((which || of_picture) && !*count)
+            return false; /* says which one is meant; "in this picture of the same age" */
         *count += !of;
         k = end;
     }
@@ -370,6 +373,14 @@ static bool joins_adjective(const struct vqa_sentence *s, size_t first, size_t p
            !nc_word_is_adjective(noun) && strchr(noun, '\'') == NULL;
 }
 
+/* "are the numbers on the clock roman numerals": whose is the middle one? */
+static bool says_a_noun(const struct vqa_sentence *s, size_t p)
+{
+    const char *word = s->low[p];
+    return p + 1 == s->count && !nc_word_is_adjective(word) && !nc_word_is_participle(word) &&
+           !nc_word_is_adverb(word) && !nc_word_is(word, NC_PREPOSITION) && !vqa_is_verbal_ing(s, p);
+}
+
 /* "is the boy standing with his mouth open": the mouth. */
 static bool ends_with_his(const struct vqa_sentence *s, size_t p)
 {
@@ -407,7 +418,8 @@ size_t vqa_predicate_of_be(const struct vqa_sentence *s, size_t first, bool plur
              !nc_word_is(s->low[p], NC_DETERMINER)))
             continue;
         if ((group.doing && p + 1 == s->count && says_how(s->low[p])) || ends_with_his(s, p) ||
-            joins_adjective(s, first, p) ||
+            joins_adjective(s, first, p) || (group.doubtful && says_a_noun(s, p)) ||
+            (here.of && !group.bare) ||
             (p > 1 && measures(s->low[p - 1]) && nc_word_is_number(s->low[p - 2])))
             continue;
         found[count++] = here;
