@@ -1,8 +1,8 @@
-/* Which characters are letters of a word. */
+/* What is a letter in captions of any origin, UTF-8 or not. */
 #include "list.h"
 
-/* Beyond ASCII all counts as letters but the blocks of spaces, punctuation and signs: U+0080 to
- * U+00BF, U+2000 to U+206F, U+3000 to U+303F. */
+/* Beyond ASCII all counts as letters but the blocks of spaces, punctuation and
+ * signs: U+0080 to U+00BF, U+2000 to U+206F, U+3000 to U+303F. */
 size_t negation_letter(const char *text, size_t length, size_t at)
 {
     if (at >= length)
@@ -20,4 +20,13 @@ size_t negation_letter(const char *text, size_t length, size_t at)
     while (at + bytes < length && ((unsigned char)text[at + bytes] & 0xc0) == 0x80)
         bytes++;
     return bytes;
+}
+
+/* No letter starts inside a longer character. */
+size_t negation_skip(const char *text, size_t length, size_t at)
+{
+    at++;
+    while (at < length && ((unsigned char)text[at] & 0xc0) == 0x80)
+        at++;
+    return at;
 }

@@ -1,5 +1,6 @@
 /* What finds negation words in a text, for words.c and list.c:
  *
+ *     letters.c         which characters are letters
  *     words.c           where words begin and end; the built-in list
  *     list.c            the fast search, for any list
  *     letters.c         which characters are letters

@@ -73,15 +73,6 @@ size_t negation_word_end(const char *text, size_t length, size_t at, enum negati
     }
 }
 
-/* No letter starts inside a longer character. */
-size_t negation_skip(const char *text, size_t length, size_t at)
-{
-    at++;
-    while (at < length && ((unsigned char)text[at] & 0xc0) == 0x80)
-        at++;
-    return at;
-}
-
 bool negation_is_entity(const char *text, size_t length, size_t start, size_t end)
 {
     while (start >= 4 && strncasecmp(text + start - 4, "amp;", 4) == 0) /* escaped twice */
