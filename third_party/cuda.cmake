@@ -34,6 +34,11 @@ there is none; `cmake --preset default` builds for any")
 else()
     include(CheckLanguage)
     check_language(CXX)
+    list(LENGTH NCLIP_CUDA_CAPABILITIES count)
+    if(CMAKE_VERSION VERSION_LESS 3.23 AND count GREATER 1)
+        # Such a CMake trips over its own check of several. Newer GPUs compile the oldest one's PTX.
+        list(GET NCLIP_CUDA_CAPABILITIES 0 NCLIP_CUDA_CAPABILITIES)
+    endif()
     # The newest also as PTX, which newer GPUs compile for themselves.
     list(GET NCLIP_CUDA_CAPABILITIES -1 newest)
     set(architectures ${NCLIP_CUDA_CAPABILITIES})
