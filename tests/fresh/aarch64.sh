@@ -40,8 +40,8 @@ root_enter "$root" sh -euc '
     for package in $(sh /nclip/third_party/install.sh --list); do
         case $package in *-dev) libraries="$libraries $package:arm64" ;; esac
     done
-    apt-get install -y -q --no-install-recommends gcc-aarch64-linux-gnu g++-aarch64-linux-gnu pkg-config qemu-user \
-        libgomp1:arm64 $libraries
+    apt-get install -y -q --no-install-recommends gcc-aarch64-linux-gnu g++-aarch64-linux-gnu \
+        pkg-config qemu-user libgomp1:arm64 $libraries
 ' >"$log" 2>&1 || failed packages
 # Without a C++ compiler: the emulation of a GPU, itself emulated, would take hours.
 # shellcheck disable=SC2016
@@ -71,9 +71,10 @@ ROOT_SHOWS=$toolkit:/opt/cuda root_enter "$root" sh -euc '
     cd /nclip
     for file in kernels/cuda/*.cu; do
         echo "$file"
-        /opt/cuda/bin/nvcc -std=c++17 -O3 -Iinclude -I/opt/cuda/include "-DNCLIP_CUBLASLT_FOLDER=\"\"" -arch=sm_90 \
-            -ccbin aarch64-linux-gnu-g++ -Xcompiler=-Wall,-Wextra,-Wno-missing-field-initializers,-fno-exceptions \
-            -Werror=all-warnings -c "$file" -o object.o
+        /opt/cuda/bin/nvcc -std=c++17 -O3 -arch=sm_90 -Iinclude -I/opt/cuda/include \
+            "-DNCLIP_CUBLASLT_FOLDER=\"\"" -ccbin aarch64-linux-gnu-g++ -Werror=all-warnings \
+            -Xcompiler=-Wall,-Wextra,-Wno-missing-field-initializers,-fno-exceptions \
+            -c "$file" -o object.o
         aarch64-linux-gnu-objdump -f object.o | grep -q "architecture: aarch64"
     done
 ' >>"$log" 2>&1 || failed cuda

@@ -62,7 +62,8 @@ awk -v when="$(date +%Y-%m-%d)" '
     /^SKIPPED/ { sub(/^SKIPPED: /, ""); place = $0; sub(/:.*/, "", place); sub(/^[^:]*: /, "")
         printf "| %s | | skipped: %s | %s |\n", place in where ? where[place] : place, $0, when; next }
     { note = ""; for (i = 6; i <= NF; i++) note = note (i > 6 ? " " : ", ") $i
-        printf "| %s | %s | %s, %s s%s | %s |\n", $1 in where ? where[$1] : $1, $2 in what ? what[$2] : $2, $3, $4, note, when }
+        printf "| %s | %s | %s, %s s%s | %s |\n", $1 in where ? where[$1] : $1,
+            $2 in what ? what[$2] : $2, $3, $4, note, when }
 ' "$lines"
 printf '\non %s of %s\n' "$(nproc) cores" "$processor"
 [ $failures -eq 0 ]

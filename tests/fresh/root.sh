@@ -14,7 +14,8 @@ NCLIP_ROOTS=${NCLIP_ROOTS:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/nclip/roots}
 
 # URI, suite and component of each list of this machine's own release.
 root_sources() (
-    apt-get indextargets --no-release-info --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' |
+    apt-get indextargets --no-release-info --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' \
+        'Created-By: Packages' |
         sort -u | awk -v own="$(. /etc/os-release && echo "$VERSION_CODENAME")" \
         '$2 == own || index($2, own "-") == 1'
 )
@@ -60,7 +61,8 @@ root_settings() ( # SUITE DIR: this machine's way to mirrors
             cp "$file" "$2$file"
         fi
     done
-    for file in "${HOME:-/root}/.pip/pip.conf" "${XDG_CONFIG_HOME:-${HOME:-/root}/.config}/pip/pip.conf" /etc/pip.conf; do
+    home=${HOME:-/root}
+    for file in "$home/.pip/pip.conf" "${XDG_CONFIG_HOME:-$home/.config}/pip/pip.conf" /etc/pip.conf; do
         if [ -f "$file" ]; then
             cp "$file" "$2/etc/pip.conf"
         fi
@@ -79,13 +81,17 @@ root_pack() ( # SUITE: makes NCLIP_ROOTS/SUITE.tar
             root_enter "$packing" update-ca-certificates &&
             root_enter "$packing" apt-get update &&
             root_enter "$packing" apt-get upgrade -y &&
-            root_enter "$packing" apt-get install -y --no-install-recommends gcc g++ make cmake git python3 python3-pip &&
+            root_enter "$packing" apt-get install -y --no-install-recommends \
+                gcc g++ make cmake git python3 python3-pip &&
             root_enter "$packing" apt-get clean &&
             tar -C "$packing" --numeric-owner -cf "$NCLIP_ROOTS/$1.partial" . &&
             mv "$NCLIP_ROOTS/$1.partial" "$NCLIP_ROOTS/$1.tar"
     } >"$NCLIP_ROOTS/$1.log" 2>&1 || status=1
     rm -rf "$packing" "$NCLIP_ROOTS/$1.partial"
-    [ $status -eq 0 ] || { echo "no bare root of $1 could be made: $NCLIP_ROOTS/$1.log ends with:" && tail "$NCLIP_ROOTS/$1.log"; } >&2
+    if [ $status -ne 0 ]; then
+        echo "no bare root of $1 could be made: $NCLIP_ROOTS/$1.log ends with:" >&2
+        tail "$NCLIP_ROOTS/$1.log" >&2
+    fi
     return $status
 )
 

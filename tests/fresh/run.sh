@@ -47,10 +47,7 @@ rights() { # root
 }
 
 command_of() {
-    case $1 in
-    quickstart) echo configs/quickstart/run.sh ;;
-    tests) echo tests/run.sh ;;
-    esac
+    case $1 in quickstart) echo configs/quickstart/run.sh ;; tests) echo tests/run.sh ;; esac
 }
 
 failures=0
@@ -71,7 +68,8 @@ for part in $parts; do
     rights) rights "$root" >"$log" 2>&1 || result=FAILED ;;
     quickstart | tests)
         # shellcheck disable=SC2016
-        root_enter "$root" sh -c 'cd /nclip && exec sh "$0"' "$(command_of "$part")" >"$log" 2>&1 || result=FAILED
+        root_enter "$root" sh -c 'cd /nclip && exec sh "$0"' "$(command_of "$part")" >"$log" 2>&1 ||
+            result=FAILED
         ;;
     *) echo "there is no part $part" >&2 && exit 2 ;;
     esac
