@@ -30,11 +30,14 @@ objects=${2:-}
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
-# The circle that tsort finds among the pairs of standard input, as one line; nothing without one.
-circle()
+# The circles that tsort finds among the pairs of standard input, one a line; nothing without one.
+circles()
 {
-    tsort 2>&1 >/dev/null | awk '/loop/ { next } { sub(/^tsort: /, ""); line = line " > " $0 }
-        END { if (line) print substr(line, 4) }'
+    tsort 2>&1 >/dev/null | awk '
+        function flush() { if (line) print substr(line, 4); line = "" }
+        /loop/ { flush(); next }
+        { sub(/^tsort: /, ""); line = line " > " $0 }
+        END { flush() }'
 }
 
 files=$(find host kernels include bench tests \( -name '*.c' -o -name '*.h' -o -name '*.cu' \
@@ -136,8 +139,8 @@ END {
 
 for kind in rooms folders; do
     [ -f "$scratch/$kind" ] || continue
-    found=$(sort -u "$scratch/$kind" | circle)
-    [ -z "$found" ] || { echo "$kind include each other in a circle: $found" >&2; failed=1; }
+    found=$(sort -u "$scratch/$kind" | circles | sed "s/^/$kind include each other in a circle: /")
+    [ -z "$found" ] || { echo "$found" >&2; failed=1; }
 done
 
 # Object files that call each other: nm -A -P tells "FILE: SYMBOL TYPE ...".
@@ -162,8 +165,8 @@ if [ "$missing" = no ]; then
                 if (part[2] in owner && owner[part[2]] != part[1]) print part[1], owner[part[2]]
             }
         }' "$scratch/symbols" | sort -u >"$scratch/calls"
-    found=$(circle <"$scratch/calls")
-    [ -z "$found" ] || { echo "files call each other in a circle: $found" >&2; failed=1; }
+    found=$(circles <"$scratch/calls" | sed 's/^/files call each other in a circle: /')
+    [ -z "$found" ] || { echo "$found" >&2; failed=1; }
     # Functions that a public header promises have the program's prefix.
     find include/nclip -name '*.h' -exec awk '/^ *[\/ ]\*/ { next }
         { while (match($0, /[A-Za-z_][A-Za-z_0-9]*\(/)) {

@@ -1,6 +1,8 @@
 /* The table of all commands. */
 #include "nclip/cli/command.h"
 
+#include <string.h>
+
 extern const struct nc_command nc_command_tokenize;
 extern const struct nc_command nc_command_merge;
 extern const struct nc_command nc_command_export;
@@ -34,3 +36,11 @@ const struct nc_command *const nc_commands[] = {
     &nc_command_doctor,
     NULL,
 };
+
+const struct nc_command *nc_command_find(const char *name)
+{
+    for (size_t i = 0; nc_commands[i]; i++)
+        if (strcmp(nc_commands[i]->name, name) == 0)
+            return nc_commands[i];
+    return NULL;
+}

@@ -1,14 +1,7 @@
+/* Runs a command, or the kind of it that its first word names. */
 #include "nclip/cli/command.h"
 
 #include <string.h>
-
-const struct nc_command *nc_command_find(const char *name)
-{
-    for (size_t i = 0; nc_commands[i]; i++)
-        if (strcmp(nc_commands[i]->name, name) == 0)
-            return nc_commands[i];
-    return NULL;
-}
 
 const char *nc_command_last_word(const struct nc_command *command)
 {

@@ -1,9 +1,7 @@
+/* The forms of help by their names. */
 #include "help.h"
 
 #include <string.h>
-
-const struct nc_option nc_help_option = {
-    .name = "--help", .help = "show this", .kind = NC_OPTION_FLAG};
 
 nc_help_printer *nc_help_in_form(const char *name)
 {

@@ -9,6 +9,9 @@ enum {
     HELP_COLUMN = 24, /* where the explanation of an option starts */
 };
 
+const struct nc_option nc_help_option = {
+    .name = "--help", .help = "show this", .kind = NC_OPTION_FLAG};
+
 void nc_help_wrap(FILE *out, const char *text, size_t indent, size_t column)
 {
     while (*text) {

@@ -1,50 +1,15 @@
+/* Walks through the members of a tar. */
 #include "nclip/formats/tar.h"
 
 #include "nclip/support/error.h"
+#include "tar_header.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { NAME = 0, SIZE = 124, CHECKSUM = 148, TYPE = 156, LINK = 157, MAGIC = 257, PREFIX = 345 };
+enum { NAME = 0, SIZE = 124, TYPE = 156, LINK = 157, MAGIC = 257, PREFIX = 345 };
 enum { SPARSE_MORE = 482, SPARSE_MORE_AGAIN = 504, EXTENSION_LIMIT = 1 << 20 };
-enum { NAME_LENGTH = 100, SIZE_LENGTH = 12, CHECKSUM_LENGTH = 8, PREFIX_LENGTH = 155 };
-
-/* Octal digits between spaces and zeros, or with the top bit set a big-endian number. */
-static bool read_number(const uint8_t *field, size_t length, uint64_t *value)
-{
-    *value = 0;
-    if (field[0] & 0x80) {
-        for (size_t i = 0; i < length; i++) {
-            if (*value >> 55)
-                return false;
-            *value = *value << 8 | (i ? field[i] : field[i] & 0x7f);
-        }
-        return true;
-    }
-    size_t i = 0;
-    while (i < length && field[i] == ' ')
-        i++;
-    for (; i < length && field[i] >= '0' && field[i] <= '7'; i++)
-        *value = *value << 3 | (uint64_t)(field[i] - '0'); /* 12 digits: 36 bits */
-    for (; i < length; i++)
-        if (field[i] != ' ' && field[i] != 0)
-            return false;
-    return true;
-}
-
-/* The sum of the header's bytes, its own field taken as spaces. */
-static bool checksum_fits(const uint8_t block[NC_TAR_BLOCK])
-{
-    uint64_t stated, sum = 0;
-    for (size_t i = 0; i < NC_TAR_BLOCK; i++)
-        sum += i >= CHECKSUM && i < CHECKSUM + CHECKSUM_LENGTH ? ' ' : block[i];
-    return read_number(block + CHECKSUM, CHECKSUM_LENGTH, &stated) && stated == sum;
-}
-
-bool nc_tar_recognize(const uint8_t block[NC_TAR_BLOCK])
-{
-    return block[0] && checksum_fits(block);
-}
+enum { NAME_LENGTH = 100, SIZE_LENGTH = 12, PREFIX_LENGTH = 155 };
 
 static bool is_end(const uint8_t block[NC_TAR_BLOCK])
 {
@@ -286,7 +251,7 @@ static int read_header(struct nc_tar *tar, const uint8_t block[NC_TAR_BLOCK],
     char type = (char)block[TYPE];
     bool extension = type == 'x' || type == 'X' || type == 'L' || type == 'K';
     *is_member = !extension && type != 'g';
-    if (!checksum_fits(block) || !read_number(block + SIZE, SIZE_LENGTH, &size))
+    if (!tar_checksum_fits(block) || !tar_number(block + SIZE, SIZE_LENGTH, &size))
         return damaged(tar, here, "no member's header");
     if (tar->next.has_size && *is_member)
         size = tar->next.size;
@@ -344,7 +309,7 @@ int nc_tar_next(struct nc_tar *tar, struct nc_tar_member *member, bool *more)
             tar->ended = true;
             continue;
         }
-        if (tar->ended && !checksum_fits(block))
+        if (tar->ended && !tar_checksum_fits(block))
             return damaged(tar, tar->start, "something that is no tar stands behind its end,");
         tar->ended = false;
         status = read_header(tar, block, member, &is_member);

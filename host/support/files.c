@@ -1,4 +1,4 @@
-/* Reads, maps and writes files; publishes, locks and removes folders. */
+/* Reads, maps and writes files. */
 #include "nclip/support/files.h"
 
 #include "file_parts.h"
