@@ -33,14 +33,28 @@ class Tokens(ctypes.Structure):
                 ("capacity", ctypes.c_size_t), ("scratch", ctypes.c_void_p)]
 
 
+def built_in(folder):
+    """A C file of the word lists, as host/support/built_in.cmake makes one."""
+    lists = sorted(glob.glob(ROOT + "/configs/words/*.txt"))
+    texts = ["".join("\\%03o" % byte for byte in open(path, "rb").read()) for path in lists]
+    names = [os.path.splitext(os.path.basename(path))[0] for path in lists]
+    source = os.path.join(folder, "word_lists.c")
+    with open(source, "w") as out:
+        for kind, strings in (("names", names), ("texts", texts)):
+            out.write("const char *const nc_word_list_%s[] = {%s, 0};\n"
+                      % (kind, ", ".join('"%s"' % text for text in strings)))
+    return [source]
+
+
 def build(folder):
     """The tokenizer as a shared library."""
     library = os.path.join(folder, "tokenizer.so")
-    sources = glob.glob(ROOT + "/host/tokenizer/*.c") + [ROOT + "/host/negation/%s.c" % name for name in ("words", "list")]
-    sources += [ROOT + "/host/support/%s.c" % name for name in ("error", "files", "json")]
+    sources = [name for room in ("tokenizer", "negation", "formats", "support")
+               for name in glob.glob(ROOT + "/host/" + room + "/*.c")]
+    sources += built_in(folder)
     subprocess.run(["cc", "-std=c17", "-O2", "-D_GNU_SOURCE", "-shared", "-fPIC", "-o", library,
                     "-I" + ROOT + "/include"] + sources +
-                   ["-lutf8proc", "-lz", "-lcjson", "-lxxhash", "-lm"], check=True)
+                   ["-lutf8proc", "-lz", "-lzstd", "-lcjson", "-lxxhash", "-lm"], check=True)
     return ctypes.CDLL(library)
 
 
