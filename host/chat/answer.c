@@ -1,4 +1,4 @@
-/* What servers answer: the text without its reasoning, and what came of it. */
+/* Reads a server's answer: the text without the model's reasoning, and how it ended. */
 #include "parts.h"
 
 #include "nclip/support/text_stream.h"

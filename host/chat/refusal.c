@@ -1,3 +1,4 @@
+/* Reads which member of a request a server refuses, and what it wants instead. */
 #include "refusal.h"
 
 #include <ctype.h>

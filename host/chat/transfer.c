@@ -1,4 +1,4 @@
-/* One request on its way: what libcurl is told, and what it hands over. */
+/* One transfer of a request by libcurl: its options, and the bytes that come back. */
 #include "queue.h"
 
 #include "nclip/support/error.h"

@@ -1,3 +1,4 @@
+/* Writes a model in the form of another program: transformers, open_clip or OpenAI's state dict. */
 #include "exchange.h"
 #include "staging.h"
 

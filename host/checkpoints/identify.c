@@ -1,3 +1,4 @@
+/* Tells what a checkpoint is by its files and the names of its tensors. */
 #include "nclip/checkpoints/identify.h"
 
 #include "exchange.h"

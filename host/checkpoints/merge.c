@@ -1,3 +1,4 @@
+/* Blends two models: (1 - alpha) x base + alpha x tuned. */
 #include "exchange.h"
 #include "staging.h"
 

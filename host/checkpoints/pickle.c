@@ -1,3 +1,4 @@
+/* The opcodes of a pickle. */
 #include "pickle_machine.h"
 
 #include "nclip/support/error.h"

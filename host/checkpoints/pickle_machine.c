@@ -1,3 +1,4 @@
+/* The values, the stack and the memo of a pickle's machine. */
 #include "pickle_machine.h"
 
 #include "nclip/support/error.h"

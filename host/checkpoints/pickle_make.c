@@ -1,3 +1,4 @@
+/* Rebuilds tensors, storages and modules from the names in a pickle. */
 #include "pickle_machine.h"
 
 #include "nclip/support/error.h"

@@ -1,3 +1,4 @@
+/* Writes a safetensors file. */
 #include "nclip/checkpoints/safetensors.h"
 #include "nclip/checkpoints/tensors.h"
 

@@ -1,3 +1,4 @@
+/* Writes a complete model folder with the text tower's parameters replaced. */
 #include "folder.h"
 #include "outputs.h"
 #include "staging.h"

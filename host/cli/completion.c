@@ -1,3 +1,4 @@
+/* Writes the scripts by which bash, zsh and fish complete nclip's command lines. */
 #include "completion.h"
 
 #include "help.h"

@@ -1,3 +1,4 @@
+/* Reads captions that are token ids, and encodes them. */
 #include "encode_ids.h"
 
 #include "nclip/formats/json.h"

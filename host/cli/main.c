@@ -1,3 +1,4 @@
+/* Finds the command, runs it, prints its error and exits with its status. */
 #include "completion.h"
 #include "help.h"
 #include "manual.h"

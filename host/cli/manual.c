@@ -1,3 +1,4 @@
+/* Writes manual pages. */
 #include "manual.h"
 
 #include "help.h"

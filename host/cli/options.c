@@ -1,3 +1,4 @@
+/* Reads command lines by a command's table of options. */
 #include "help.h"
 
 #include "nclip/cli/command.h"

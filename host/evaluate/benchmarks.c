@@ -1,4 +1,4 @@
-/* The benchmarks there are. */
+/* The list of all benchmarks, and finding and running one by its name. */
 #include "nclip/support/error.h"
 #include "nclip/evaluate/evaluate.h"
 

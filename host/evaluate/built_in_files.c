@@ -1,3 +1,4 @@
+/* Finds the benchmarks' texts that are compiled in. */
 #include "built_in_files.h"
 
 #include "built_in.h"

@@ -1,3 +1,4 @@
+/* Composes a caption's features from those of what it affirms and of what it denies. */
 #include "nclip/evaluate/composition.h"
 
 #include "nclip/evaluate/evaluate.h"

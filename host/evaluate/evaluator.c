@@ -1,4 +1,5 @@
-/* A model that embeds what benchmarks name. */
+/* Embeds the texts and pictures that benchmarks name, with one model: pictures from a store where
+ * there is one, or from another model's features where the vision towers are equal. */
 #include "nclip/evaluate/evaluate.h"
 
 #include "nclip/encoder/encoder.h"

@@ -1,3 +1,4 @@
+/* Reads captions with their affirmed and denied parts. */
 #include "splits.h"
 
 #include "nclip/formats/csv.h"

@@ -1,3 +1,4 @@
+/* Cuts a stream into blocks of whole lines or records. */
 #include "nclip/formats/blocks.h"
 
 #include "nclip/formats/text.h"

@@ -1,3 +1,4 @@
+/* Reads a file or standard input, and unpacks gzip and zstd on the way. */
 #include "nclip/formats/byte_stream.h"
 
 #include "nclip/formats/kind.h"

@@ -1,3 +1,4 @@
+/* Reads a table whole, and finds its columns and cells. */
 #include "nclip/formats/csv.h"
 
 #include "nclip/formats/kind.h"

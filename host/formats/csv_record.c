@@ -1,4 +1,4 @@
-/* Where a record ends, and what its fields are. */
+/* Finds the end of a table's record, and its fields. */
 #include "nclip/formats/csv.h"
 
 #include <stdint.h>

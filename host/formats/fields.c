@@ -1,3 +1,4 @@
+/* Splits lines into fields between tabs. */
 #include "nclip/formats/fields.h"
 
 #include "nclip/formats/text.h"

@@ -1,3 +1,4 @@
+/* Typed members of JSON objects, with errors that name them. */
 #include "nclip/formats/json.h"
 
 #include "nclip/support/error.h"

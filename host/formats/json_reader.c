@@ -1,3 +1,4 @@
+/* Reads JSON as a series of events. */
 #include "nclip/formats/json_reader.h"
 
 #include "nclip/formats/text.h"

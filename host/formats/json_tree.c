@@ -1,4 +1,5 @@
-/* Trees of cJSON's, made of what the reader reads; arrays element by element; JSON lines. */
+/* Builds cJSON's trees from the reader's events: of a file, of an array's elements one by one, of
+ * JSON lines. */
 #include "nclip/formats/json.h"
 
 #include "nclip/formats/json_reader.h"

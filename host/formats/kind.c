@@ -1,3 +1,4 @@
+/* Tells what a file is by its first bytes: the table of signatures. */
 #include "kind.h"
 
 #include "nclip/formats/tar.h"

@@ -1,4 +1,4 @@
-/* The two halves of telling kinds apart: signatures (kind.c), and texts (text_kind.c). */
+/* Tells the kinds of texts apart (text_kind.c), for files without a signature (kind.c). */
 #ifndef NCLIP_HOST_FORMATS_KIND_H
 #define NCLIP_HOST_FORMATS_KIND_H
 

@@ -1,3 +1,4 @@
+/* Writes float32 rows as a .npy file. */
 #include "nclip/formats/npy.h"
 
 #include "nclip/support/error.h"

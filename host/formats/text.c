@@ -1,3 +1,4 @@
+/* Reads text files whole, and walks through their lines. */
 #include "nclip/formats/text.h"
 
 #include "nclip/formats/byte_stream.h"

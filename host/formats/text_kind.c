@@ -1,4 +1,4 @@
-/* Which kind of text it is, by its first lines. */
+/* Tells what kind of text a file is by its first lines. */
 #include "kind.h"
 
 #include <stdint.h>

@@ -1,3 +1,4 @@
+/* Finds the members of a zip archive. */
 #include "nclip/formats/zip.h"
 
 #include "nclip/support/error.h"

@@ -1,5 +1,6 @@
-/* A list of words to find in much text. A word that holds letters of ASCII only, as nearly all do,
- * costs one look at a table a byte, and one look at the words that start with its first letter. */
+/* Finds the words of a list in large amounts of text. A word of ASCII letters, as nearly all are,
+ * costs one table lookup a byte, and a comparison with the words that start with its first letter.
+ */
 #include "list.h"
 
 #include "nclip/formats/text.h"

@@ -1,3 +1,4 @@
+/* Splits a sentence into words, and finds the words that name an object. */
 #include "nclip/negation/sentence.h"
 
 #include "built_in.h"

@@ -1,3 +1,4 @@
+/* Parts a caption into what it affirms and what it denies. */
 #include "nclip/negation/split.h"
 
 #include "nclip/negation/lexicon.h"

@@ -1,4 +1,4 @@
-/* Taking the negations out of a caption, word by word. */
+/* Takes the negations out of a caption, word by word. */
 #include "nclip/negation/strip.h"
 
 #include "nclip/negation/lexicon.h"

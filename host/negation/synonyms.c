@@ -1,5 +1,5 @@
-/* Which words name the same thing. A class holds everything that lines without a colon join;
- * lines with one put classes below another. */
+/* Which words name the same thing. Lines of the list without a colon join words into a class;
+ * lines with a colon put classes below another. */
 #include "nclip/formats/text.h"
 #include "nclip/negation/sentence.h"
 #include "nclip/support/error.h"

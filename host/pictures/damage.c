@@ -1,3 +1,4 @@
+/* Counts damaged and unreadable pictures, and names the first of each. */
 #include "nclip/pictures/damage.h"
 
 #include "nclip/support/terminal.h"

@@ -1,4 +1,4 @@
-/* A picture of a source, from its file to the vision tower's input. */
+/* Takes a picture of a source from its file to the vision tower's input. */
 #include "nclip/pictures/source.h"
 
 #include "nclip/support/error.h"

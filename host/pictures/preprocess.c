@@ -1,4 +1,4 @@
-/* A picture to the input of the vision tower. */
+/* Crops, resizes and normalises a picture for the vision tower. */
 #include "resize.h"
 
 #include "nclip/support/error.h"

@@ -1,4 +1,4 @@
-/* What a model's folder says of preprocessing: preprocessor_config.json. */
+/* Reads and writes the preprocessing that a model's folder asks for (preprocessor_config.json). */
 #include "nclip/pictures/image.h"
 
 #include "nclip/formats/json.h"

@@ -1,5 +1,4 @@
-/* Resizing a part of a picture to a part of the result: what preprocessing needs of
- * a resize that is cropped at once. */
+/* Resizes and crops in one step: computes only the part of the resized picture that is kept. */
 #ifndef NCLIP_HOST_PICTURES_RESIZE_H
 #define NCLIP_HOST_PICTURES_RESIZE_H
 

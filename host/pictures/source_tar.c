@@ -1,4 +1,4 @@
-/* The pictures in a tar. */
+/* Finds the pictures in a tar. */
 #include "source_tar.h"
 
 #include "nclip/formats/byte_stream.h"

@@ -1,4 +1,5 @@
-/* Which files: those named, and in folders those whose names end as captions' do. */
+/* Lists the files to scan: those named, and in folders those with an ending that files of captions
+ * have. */
 #include "parts.h"
 
 #include "nclip/support/error.h"

@@ -1,4 +1,4 @@
-/* The captions of a block: lines of text, lines of JSON, records of a table. */
+/* Counts the captions of a block: lines of text, lines of JSON, records of a table. */
 #include "parts.h"
 
 #include "nclip/formats/text.h"

@@ -1,3 +1,4 @@
+/* Strips captions of their negation and compares both by the cosine with their picture. */
 #include "nclip/scan/misalignment.h"
 
 #include "nclip/negation/strip.h"

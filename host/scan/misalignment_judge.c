@@ -1,5 +1,5 @@
-/* A model that sees pictures as the judge: the prompt "check" of object absence, the same question
- * of the same picture once. */
+/* Asks a model that sees pictures whether the denied thing is there, by the prompt "check" of
+ * object absence; each question about a picture is asked once. */
 #include "nclip/scan/misalignment_judge.h"
 
 #include "nclip/chat/quality.h"

@@ -1,4 +1,4 @@
-/* The captions of JSON: of every object down to some depth as it comes, or of one object. */
+/* Counts the captions in JSON: of every object down to some depth in a stream, or of one object. */
 #include "parts.h"
 
 #include "nclip/support/error.h"

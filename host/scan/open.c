@@ -1,5 +1,5 @@
-/* In which format a file is: what its name says, as far as its first bytes can be that; else what
- * they are. */
+/* Opens a file and decides its format: the one that its name says if its first bytes can be of it,
+ * else the one that they are of. */
 #include "parts.h"
 
 #include "nclip/formats/kind.h"

@@ -1,4 +1,4 @@
-/* What the parts of the scan share. One file a concern:
+/* The structures and functions with which the files of the scan call each other:
  *
  *     scan.c          the threads: who reads which file, and what comes out
  *     find.c          which files

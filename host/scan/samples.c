@@ -1,5 +1,5 @@
-/* The captions of webdataset tars: the members of a sample stand together. A sample has one
- * caption: its .txt, or else the field of its .json; --field asks for the .json. */
+/* Counts the captions of webdataset tars, in which the members of a sample stand together. A
+ * sample has one caption: its .txt, or else the field of its .json; --field asks for the .json. */
 #include "parts.h"
 
 #include "nclip/formats/kind.h"

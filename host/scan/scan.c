@@ -1,7 +1,7 @@
-/* The threads. Each takes a file that no other reads just now: of a file of lines the next block,
- * of another one all of it. Reading is under the file's turn, counting is not, so that a single
- * large file keeps all cores busy; files that are only begun are finished before new ones are
- * opened. */
+/* The threads of a scan. Each takes a file that no other thread is reading: of a file of lines it
+ * reads the next block, any other file it reads whole. One thread at a time reads a file, but
+ * several count its blocks, so that a single large file keeps all cores busy. Files that were begun
+ * are finished before new ones are opened. */
 #include "parts.h"
 
 #include "nclip/support/error.h"

@@ -1,3 +1,4 @@
+/* Counts captions and negation words, and draws examples at random. */
 #include "parts.h"
 
 #include "nclip/support/error.h"

@@ -1,3 +1,4 @@
+/* Writes and reads checkpoints (checkpoint.h). */
 #include "checkpoint.h"
 
 #include "nclip/support/error.h"

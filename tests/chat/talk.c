@@ -1,3 +1,4 @@
+/* Asks a server of the tests and keeps what came back. */
 #include "talk.h"
 
 static int ask_next(void *context, struct nc_chat *chat, bool *more)

@@ -1,3 +1,4 @@
+/* Serves HTTPS with a certificate of its own making. */
 #include "tls_server.h"
 
 #ifndef TESTS_WITH_OPENSSL

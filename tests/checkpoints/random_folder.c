@@ -1,3 +1,4 @@
+/* Writes a Hugging Face folder with random weights. */
 #include "random_folder.h"
 
 #include "nclip/support/error.h"

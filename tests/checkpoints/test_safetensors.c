@@ -1,3 +1,4 @@
+/* Safetensors written and read back; headers and indices that lie. */
 #include "nclip/support/error.h"
 #include "nclip/checkpoints/safetensors.h"
 #include "nclip/checkpoints/tensors.h"

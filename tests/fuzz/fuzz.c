@@ -1,3 +1,4 @@
+/* Files and folders for the harnesses, and what every parser's refusal must look like. */
 #include "fuzz.h"
 
 #include "nclip/support/error.h"

@@ -1,3 +1,4 @@
+/* What captions affirm and deny, and captions that are not split. */
 #include "nclip/negation/split.h"
 #include "nclip/support/error.h"
 

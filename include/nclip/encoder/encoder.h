@@ -1,4 +1,4 @@
-/* A model made ready to turn texts and pictures into features. */
+/* Turns texts and pictures into features: a model's towers, loaded into a backend's memory. */
 #ifndef NCLIP_ENCODER_ENCODER_H
 #define NCLIP_ENCODER_ENCODER_H
 

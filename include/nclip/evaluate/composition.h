@@ -4,11 +4,12 @@
  * a, n: features of the affirmed and the denied part, of length one; t: an angle's cosine.
  *
  *     difference   (a - w n) / |a - w n|
- *     space        (SpaceVLM: github.com/sepehrkr/SpaceVLM, Retrieval/ and MCQ/, "simplified") what
- *                  is meant lies within the angle A = arccos t around a, and outside of it around
- * n. Where those two caps meet (the angle T between a and n is below 2 A), the middle of what is
- * left, on the circle through both, A + T / 2 away from n: cos(A + T/2) n + sin(A + T/2) / sin T (a
- * - cos T n) Else a.
+ *     space        (SpaceVLM: github.com/sepehrkr/SpaceVLM, Retrieval/ and MCQ/, "simplified") The
+ *                  meaning lies within the angle A = arccos t of a, and outside of that angle of n.
+ *                  Where those two caps meet (the angle T between a and n is below 2 A), it is the
+ *                  middle of what is left, on the circle through both, A + T / 2 away from n:
+ *                      cos(A + T/2) n + sin(A + T/2) / sin T (a - cos T n)
+ *                  Else it is a.
  *
  * A caption that denies nothing keeps its own features; one that affirms nothing affirms "A photo
  * of something", as there. Where a and n are equal no direction leads away from n: a.

@@ -1,5 +1,5 @@
-/* Text files of a thing a line, with fields between tabs: classes, templates, prompts. Empty lines
- * and those that start with # are passed over. */
+/* Text files of one entry a line, with fields between tabs: classes, templates, prompts. Empty
+ * lines and those that start with # are passed over. */
 #ifndef NCLIP_FORMATS_FIELDS_H
 #define NCLIP_FORMATS_FIELDS_H
 

@@ -2,8 +2,9 @@
  * file, the key, and what was expected. All failures are NC_BAD_INPUT, except missing memory.
  *
  * What is read is what Python's json reads (nclip/formats/json_reader.h): NaN and Infinity are
- * null, and refused where an optional number is asked for; half a surrogate pair is U+FFFD, and of members with one name the last counts. A string
- * with the character zero is refused, by name: a C string would end there.
+ * null, and refused where an optional number is asked for; half a surrogate pair is U+FFFD, and of
+ * members with one name the last counts. A string with the character zero is refused, by name: a C
+ * string would end there.
  */
 #ifndef NCLIP_FORMATS_JSON_H
 #define NCLIP_FORMATS_JSON_H

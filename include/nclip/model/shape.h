@@ -1,4 +1,4 @@
-/* A CLIP model's shape: what its two towers are made of. */
+/* A CLIP model's shape: the sizes of its two towers. */
 #ifndef NCLIP_MODEL_SHAPE_H
 #define NCLIP_MODEL_SHAPE_H
 

@@ -1,4 +1,4 @@
-/* What a word of a question can be. Words are lower case. */
+/* The classes of words that a word of a question can belong to. Words are lower case. */
 #ifndef NCLIP_NEGATION_LEXICON_H
 #define NCLIP_NEGATION_LEXICON_H
 

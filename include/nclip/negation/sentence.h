@@ -1,4 +1,4 @@
-/* Words of a sentence and what they have in common: plurals, synonyms, kinds. English only. */
+/* The words of a sentence, with plurals, synonyms and kinds brought together. English only. */
 #ifndef NCLIP_NEGATION_SENTENCE_H
 #define NCLIP_NEGATION_SENTENCE_H
 

@@ -1,4 +1,4 @@
-/* Taking the negations out of a caption, and finding what it denies. English only. */
+/* Takes the negations out of a caption, and finds what it denies. English only. */
 #ifndef NCLIP_NEGATION_STRIP_H
 #define NCLIP_NEGATION_STRIP_H
 

@@ -1,8 +1,8 @@
 /* The words that make an English caption a negation, and what with them denies something.
  *
- * One list for everything that asks: the scan of caption files (which can be given another list),
- * what is worth of an answer, taking negations out, the tokenizer's count of negations cut away.
- * Two questions, two answers:
+ * All parts of the program use this one list: the scan of caption files (which can be given another
+ * list), the checks of models' answers, stripping and splitting captions, and the tokenizer's count
+ * of negations that were cut away. There are two ways to count:
  *
  *     the plain count     which words stand there, as papers count them (0.704% of LAION-400M)
  *     denials             which of them deny: "No. 5", "not only" and "without doubt" do not

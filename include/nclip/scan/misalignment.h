@@ -2,10 +2,10 @@
  * written under a picture of somebody smoking.
  *
  * Each caption that holds a negation is compared with the same caption stripped of it, by the
- * cosine of either with its picture's embedding. A model that understood negation would prefer the
- * stripped one where the caption is misaligned; one that does not, prefers it for any caption: the
- * share says something of both. Where a model that sees pictures is at hand, it is asked whether
- * the denied thing is there.
+ * cosine of each with its picture's embedding. A model that understands negation prefers the
+ * stripped one where the caption is misaligned; a model that does not prefers it for any caption.
+ * So the share depends on both, captions and model. Where a model that sees pictures is at hand, it
+ * is asked whether the denied thing is there.
  */
 #ifndef NCLIP_SCAN_MISALIGNMENT_H
 #define NCLIP_SCAN_MISALIGNMENT_H
