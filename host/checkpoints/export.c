@@ -1,9 +1,8 @@
 /* Writes a model in the form of another program: transformers, open_clip or OpenAI's state dict. */
 #include "exchange.h"
-#include "staging.h"
-
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
+#include "staging.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,10 +1,9 @@
 /* A fine-tuned text tower put back into the checkpoint that it comes from, of which all else is
  * copied byte for byte: so that the whole model can be used, whatever its vision tower is. */
 #include "exchange.h"
-#include "staging.h"
-
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
+#include "staging.h"
 
 #include <stdlib.h>
 #include <string.h>

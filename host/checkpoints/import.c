@@ -1,7 +1,7 @@
 /* Reads a state dict of open_clip or OpenAI, finds its shape, and writes a Hugging Face folder. */
 #include "exchange.h"
-#include "nclip/support/error.h"
 #include "nclip/store/store.h"
+#include "nclip/support/error.h"
 #include "nclip/support/files.h"
 #include "nclip/tokenizer/tokenizer.h"
 #include "staging.h"

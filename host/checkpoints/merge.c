@@ -1,10 +1,9 @@
 /* Blends two models: (1 - alpha) x base + alpha x tuned. */
 #include "exchange.h"
-#include "staging.h"
-
+#include "nclip/formats/json.h"
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
-#include "nclip/formats/json.h"
+#include "staging.h"
 
 #include <stdlib.h>
 #include <string.h>

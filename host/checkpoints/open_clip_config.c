@@ -2,9 +2,9 @@
  * (PreprocessCfg), factory.py (create_model). */
 #include "exchange.h"
 
+#include "nclip/formats/json.h"
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
-#include "nclip/formats/json.h"
 #include "nclip/support/number.h"
 
 #include <limits.h>

@@ -1,9 +1,8 @@
 /* Writes a file of tensors, each put together from tensors of other files or from memory. */
 #include "outputs.h"
 
-#include "nclip/checkpoints/safetensors.h"
-
 #include "folder.h"
+#include "nclip/checkpoints/safetensors.h"
 #include "nclip/support/error.h"
 
 #include <stdlib.h>

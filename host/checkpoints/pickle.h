@@ -10,11 +10,11 @@
 #ifndef NCLIP_HOST_CHECKPOINTS_PICKLE_H
 #define NCLIP_HOST_CHECKPOINTS_PICKLE_H
 
+#include "nclip/checkpoints/tensors.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#include "nclip/checkpoints/tensors.h"
 
 enum nc_pickle_kind {
     NC_PICKLE_OTHER,  /* None, or something that is of no interest here: a set, bytes, a type */

@@ -3,11 +3,10 @@
  *
  * Source: PyTorch's torch/serialization.py and caffe2/serialize/inline_container.h.
  */
-#include "pickle.h"
-#include "tensors_parts.h"
-
 #include "nclip/formats/zip.h"
 #include "nclip/support/error.h"
+#include "pickle.h"
+#include "tensors_parts.h"
 
 #include <stdlib.h>
 #include <string.h>

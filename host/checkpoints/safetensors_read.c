@@ -1,9 +1,9 @@
 /* The safetensors file format, read: nclip/checkpoints/safetensors.h says what it is. */
 #include "tensors_parts.h"
 
+#include "nclip/formats/json.h"
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
-#include "nclip/formats/json.h"
 
 #include <math.h>
 #include <stdlib.h>

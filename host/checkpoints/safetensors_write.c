@@ -1,10 +1,9 @@
 /* Writes a safetensors file. */
 #include "nclip/checkpoints/safetensors.h"
 #include "nclip/checkpoints/tensors.h"
-
+#include "nclip/formats/json.h"
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
-#include "nclip/formats/json.h"
 
 #include <stdio.h>
 #include <stdlib.h>

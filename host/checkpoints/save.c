@@ -1,10 +1,9 @@
 /* Writes a complete model folder with the text tower's parameters replaced. */
 #include "folder.h"
-#include "outputs.h"
-#include "staging.h"
-
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
+#include "outputs.h"
+#include "staging.h"
 
 #include <stdlib.h>
 #include <string.h>

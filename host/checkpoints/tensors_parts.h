@@ -2,11 +2,10 @@
 #ifndef NCLIP_HOST_CHECKPOINTS_TENSORS_PARTS_H
 #define NCLIP_HOST_CHECKPOINTS_TENSORS_PARTS_H
 
-#include <stdbool.h>
-
 #include "nclip/checkpoints/tensors.h"
-
 #include "nclip/support/files.h"
+
+#include <stdbool.h>
 
 /* One file of weights. */
 struct nc_shard {

@@ -2,7 +2,6 @@
 #include "completion.h"
 
 #include "help.h"
-
 #include "nclip/cli/command.h"
 #include "nclip/support/error.h"
 

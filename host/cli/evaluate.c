@@ -5,7 +5,6 @@
 #include "nclip/evaluate/evaluate.h"
 #include "nclip/pictures/image.h"
 #include "nclip/support/error.h"
-#include "nclip/evaluate/evaluate.h"
 #include "nclip/support/files.h"
 
 #include <stdio.h>

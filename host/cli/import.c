@@ -1,9 +1,9 @@
 /* nclip import: a state dict of open_clip or OpenAI to a Hugging Face folder. */
-#include "nclip/cli/command.h"
-#include "nclip/support/error.h"
 #include "nclip/checkpoints/exchange.h"
+#include "nclip/cli/command.h"
 #include "nclip/formats/json.h"
 #include "nclip/store/store.h"
+#include "nclip/support/error.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,16 +1,16 @@
 /* nclip info: what is in a model folder, an embedding store, a run folder or a file of captions. */
 #include "info_captions.h"
 
+#include "nclip/checkpoints/folder.h"
+#include "nclip/checkpoints/identify.h"
 #include "nclip/cli/command.h"
-#include "nclip/train/config.h"
+#include "nclip/formats/json.h"
 #include "nclip/store/store.h"
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
-#include "nclip/formats/json.h"
-#include "nclip/checkpoints/folder.h"
-#include "nclip/checkpoints/identify.h"
 #include "nclip/support/number.h"
 #include "nclip/support/terminal.h"
+#include "nclip/train/config.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -2,7 +2,6 @@
 #include "completion.h"
 #include "help.h"
 #include "manual.h"
-
 #include "nclip/cli/command.h"
 #include "nclip/ranks/communicator.h"
 #include "nclip/support/error.h"

@@ -8,12 +8,11 @@
  * it list_eval_partition.txt ("000001.jpg 0": train 0, valid 1, test 2), of which the test
  * partition counts; the prompts are in configs/celeba.txt.
  */
+#include "built_in_files.h"
 #include "celeba.h"
 #include "choice_items.h"
-
 #include "nclip/support/error.h"
 #include "samples.h"
-#include "built_in_files.h"
 #include "views.h"
 
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* The list of all benchmarks, and finding and running one by its name. */
-#include "nclip/support/error.h"
 #include "nclip/evaluate/evaluate.h"
+#include "nclip/support/error.h"
 
 #include <string.h>
 

@@ -2,12 +2,11 @@
  * and writes the result. */
 #include "choice_items.h"
 
-#include "samples.h"
-
 #include "nclip/formats/text.h"
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
 #include "nclip/support/string_map.h"
+#include "samples.h"
 
 #include <stdlib.h>
 #include <string.h>

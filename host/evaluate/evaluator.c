@@ -6,9 +6,7 @@
 #include "nclip/pictures/damage.h"
 #include "nclip/pictures/source.h"
 #include "nclip/store/store.h"
-#include "nclip/encoder/encoder.h"
 #include "nclip/support/error.h"
-#include "nclip/pictures/source.h"
 #include "nclip/support/progress.h"
 #include "views.h"
 

@@ -8,9 +8,9 @@
  * Compile with -ffp-contract=off: a fused multiply-add rounds a weight differently.
  */
 #include "resize.h"
-#include "passes.h"
 
 #include "nclip/support/error.h"
+#include "passes.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -2,9 +2,9 @@
  * although their files are damaged. */
 #include "format.h"
 
+#include "nclip/formats/json.h"
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
-#include "nclip/formats/json.h"
 
 #include <stdio.h>
 #include <stdlib.h>

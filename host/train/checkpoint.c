@@ -1,11 +1,11 @@
 /* Writes and reads checkpoints (checkpoint.h). */
 #include "checkpoint.h"
 
-#include "nclip/support/error.h"
-#include "nclip/support/files.h"
-#include "nclip/formats/json.h"
 #include "nclip/checkpoints/safetensors.h"
 #include "nclip/checkpoints/tensors.h"
+#include "nclip/formats/json.h"
+#include "nclip/support/error.h"
+#include "nclip/support/files.h"
 
 #include <dirent.h>
 #include <errno.h>

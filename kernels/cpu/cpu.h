@@ -8,7 +8,6 @@
 #define NCLIP_KERNELS_CPU_H
 
 #include "level.h"
-
 #include "nclip/ops.h"
 
 #include <time.h>

@@ -2,10 +2,9 @@
  * the environment variable NCLIP_CPU names. Chosen when a backend opens; the same each time. */
 #include "../backends.h"
 #include "cpu.h"
-#include "onednn.h"
-
 #include "nclip/devices.h"
 #include "nclip/support/error.h"
+#include "onednn.h"
 
 #include <stdio.h>
 #include <stdlib.h>

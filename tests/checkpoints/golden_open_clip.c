@@ -1,9 +1,9 @@
 /* Models that open_clip made, imported: the logits that open_clip computes for them. Exported
  * again, the tensors that it wrote. Values: make_open_clip_golden.py (computed in fp64). */
-#include "nclip/encoder/encoder.h"
-#include "nclip/support/error.h"
 #include "nclip/checkpoints/exchange.h"
 #include "nclip/checkpoints/tensors.h"
+#include "nclip/encoder/encoder.h"
+#include "nclip/support/error.h"
 #include "support/temporary_folder.h"
 
 #include <math.h>

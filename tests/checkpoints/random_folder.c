@@ -1,10 +1,10 @@
 /* Writes a Hugging Face folder with random weights. */
 #include "random_folder.h"
 
-#include "nclip/support/error.h"
-#include "nclip/support/files.h"
 #include "nclip/checkpoints/safetensors.h"
 #include "nclip/checkpoints/tensors.h"
+#include "nclip/support/error.h"
+#include "nclip/support/files.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,11 +1,11 @@
 /* Models written for other programs and read back: every byte, every name, every refusal. */
 #include "checkpoints/random_folder.h"
-#include "nclip/support/error.h"
 #include "nclip/checkpoints/exchange.h"
-#include "nclip/support/files.h"
-#include "nclip/formats/json.h"
 #include "nclip/checkpoints/safetensors.h"
 #include "nclip/checkpoints/tensors.h"
+#include "nclip/formats/json.h"
+#include "nclip/support/error.h"
+#include "nclip/support/files.h"
 #include "support/temporary_folder.h"
 
 #include <math.h>

@@ -1,7 +1,7 @@
 /* Safetensors written and read back; headers and indices that lie. */
-#include "nclip/support/error.h"
 #include "nclip/checkpoints/safetensors.h"
 #include "nclip/checkpoints/tensors.h"
+#include "nclip/support/error.h"
 #include "support/temporary_folder.h"
 
 #include <setjmp.h>

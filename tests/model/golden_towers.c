@@ -3,11 +3,11 @@
  * Values: make_towers_golden.py (computed in fp64). */
 #include "../backends.h"
 
-#include "nclip/support/error.h"
-#include "nclip/formats/json.h"
-#include "nclip/checkpoints/tensors.h"
-#include "nclip/model/towers.h"
 #include "nclip/checkpoints/folder.h"
+#include "nclip/checkpoints/tensors.h"
+#include "nclip/formats/json.h"
+#include "nclip/model/towers.h"
+#include "nclip/support/error.h"
 
 #include <math.h>
 #include <setjmp.h>

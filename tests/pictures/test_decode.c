@@ -1,7 +1,7 @@
 /* Pictures that are not what they say: an error, never a crash, never an absurd allocation. */
+#include "nclip/pictures/image.h"
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
-#include "nclip/pictures/image.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

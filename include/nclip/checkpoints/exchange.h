@@ -23,9 +23,9 @@
 #ifndef NCLIP_CHECKPOINTS_EXCHANGE_H
 #define NCLIP_CHECKPOINTS_EXCHANGE_H
 
-#include <stdbool.h>
-
 #include "nclip/checkpoints/folder.h"
+
+#include <stdbool.h>
 
 enum nc_format {
     NC_FORMAT_HF,

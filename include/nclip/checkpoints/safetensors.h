@@ -5,9 +5,9 @@
 #ifndef NCLIP_CHECKPOINTS_SAFETENSORS_H
 #define NCLIP_CHECKPOINTS_SAFETENSORS_H
 
-#include <stddef.h>
-
 #include "nclip/support/types.h"
+
+#include <stddef.h>
 
 /* Writing: declare every tensor first, then give the data in the declared order, in
  * pieces of any size. `metadata_format` is written as __metadata__.format ("pt");

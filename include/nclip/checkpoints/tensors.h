@@ -1,18 +1,18 @@
 /* Named tensors of a file that others wrote, where they lie: weights in, whatever their format.
  *
  *     x.safetensors, x.safetensors.index.json       the safetensors format, one file or shards
- *     x.pt, x.pth, x.bin, x.bin.index.json          what torch.save() writes (pytorch.h)
+ *     x.pt, x.pth, x.bin, x.bin.index.json          what torch.save() writes (pytorch_read.c)
  *
- * Which format it is says the file's content, not its name. Bytes of strangers: nothing in them
+ * The content of a file tells its format, not its name. Files come from strangers: nothing in them
  * runs, and every size, offset and stride is checked against the file before it is used.
  */
 #ifndef NCLIP_CHECKPOINTS_TENSORS_H
 #define NCLIP_CHECKPOINTS_TENSORS_H
 
+#include "nclip/support/types.h"
+
 #include <stddef.h>
 #include <stdint.h>
-
-#include "nclip/support/types.h"
 
 enum { NC_TENSOR_RANK = 8 };
 

@@ -2,13 +2,13 @@
 #ifndef NCLIP_ENCODER_ENCODER_H
 #define NCLIP_ENCODER_ENCODER_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
 #include "nclip/checkpoints/folder.h"
 #include "nclip/ops.h"
 #include "nclip/tokenizer/tokenizer.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 struct nc_encoder_options {
     enum nc_type precision;

@@ -8,15 +8,15 @@
 #ifndef NCLIP_EVALUATE_EVALUATE_H
 #define NCLIP_EVALUATE_EVALUATE_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-
 #include "nclip/checkpoints/folder.h"
 #include "nclip/evaluate/composition.h"
 #include "nclip/ops.h"
 #include "nclip/support/files.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
 
 /* ---- Scores ---------------------------------------------------------------------------------- */
 

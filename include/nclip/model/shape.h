@@ -2,11 +2,11 @@
 #ifndef NCLIP_MODEL_SHAPE_H
 #define NCLIP_MODEL_SHAPE_H
 
+#include "nclip/ops.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#include "nclip/ops.h"
 
 #ifdef __cplusplus
 extern "C" {
