@@ -250,7 +250,7 @@ int negation_phrases_create(const char *word, struct negation_phrases **out)
         *out = NULL;
         return nc_error(NC_FAILED, "no memory for %zu phrases", count);
     }
-    for (const char *line = words_list("set_apart"); (*out)->count < count; (*out)->count++) {
+    for (const char *line = nc_words_list("set_apart"); (*out)->count < count; (*out)->count++) {
         next_phrase(&line, word, &phrase);
         (*out)->items[(*out)->count] = phrase;
         (*out)->sets[(*out)->count][0] = phrase.begins;
