@@ -276,7 +276,8 @@ int nc_image_source_read(const struct nc_image_source *source, size_t index, uin
     int status = nc_file_read(path, NC_IMAGE_MAX_BYTES, &text, size);
     if (status == NC_OK)
         *bytes = (uint8_t *)text;
-    else if (status == NC_BAD_INPUT && source->walked && access(path, F_OK) != 0)
+    else if (status == NC_BAD_INPUT && source->walked &&
+             faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) != 0) /* a link to nothing is bad */
         status = nc_error(NC_FAILED,
                           "%s: is gone since its folder was listed: is the disk still there? The "
                           "same command lists it anew",
