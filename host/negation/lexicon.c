@@ -34,8 +34,8 @@ static const char *const adverbs[] = {
 
 static const char *const adjectives[] = {
     "abandoned", "able", "abstract", "active", "adorable", "adult", "advanced", "aerial",
-    "affordable", "afraid", "african", "aged", "aggressive", "airborne", "ajar", "alert", "alive",
-    "alone", "american", "ancient", "angry", "antique", "appropriate", "arched", "armed",
+    "affordable", "afraid", "african", "aged", "aggressive", "airborne", "ajar", "alert", "alike",
+    "alive", "alone", "american", "ancient", "angry", "antique", "appropriate", "arched", "armed",
     "artificial", "asian", "asleep", "athletic", "australian", "authentic", "available", "average",
     "awake", "aware", "awkward", "backwards", "bad", "balanced", "bald", "bare", "barefoot",
     "basic", "beautiful", "beige", "big", "black", "blank", "blind", "blond", "blonde", "blooming",

@@ -22,11 +22,11 @@ bool vqa_word_is(const struct vqa_sentence *s, size_t k, const char *const *list
 bool vqa_is_content(const char *word)
 {
     static const char *const function_words[] = {
-        "is",    "are",  "was",  "were",  "be",   "does", "do",   "did",  "has",     "have",
-        "had",   "can",  "will", "and",   "but",  "or",   "than", "that", "who",     "which",
-        "to",    "it",   "he",   "she",   "they", "them", "him",  "me",   "i",       "you",
-        "there", "here", "if",   "while", "any",  "some", "as",   "when", "where",   "what",
-        "how",   "like", "each", "every", "not",  "no",   "we",   "us",   "because", NULL};
+        "is",   "are",  "was",   "were", "be",   "does", "do",   "did",     "has",   "have",
+        "had",  "will", "and",   "but",  "or",   "than", "that", "who",     "which", "to",
+        "it",   "he",   "she",   "they", "them", "him",  "me",   "i",       "you",   "there",
+        "here", "if",   "while", "any",  "some", "as",   "when", "where",   "what",  "how",
+        "like", "each", "every", "not",  "no",   "we",   "us",   "because", NULL};
     return !nc_word_is(word, NC_PREPOSITION) && !nc_word_is(word, NC_DETERMINER) &&
            !is_of(word, function_words);
 }

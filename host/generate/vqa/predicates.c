@@ -36,9 +36,9 @@ static bool opens_clause(const struct vqa_sentence *s, size_t k)
 
 static bool is_finite(const char *word)
 {
-    static const char *const words[] = {"is",  "are",  "was",  "were",  "does", "do",    "did",
-                                        "has", "have", "had",  "can",   "will", "looks", "seems",
-                                        "he",  "she",  "they", "there", NULL};
+    static const char *const words[] = {"is",    "are", "was",  "were", "does",  "do",
+                                        "did",   "has", "have", "had",  "will",  "looks",
+                                        "seems", "he",  "she",  "they", "there", NULL};
     return is_of(word, words);
 }
 
@@ -46,6 +46,10 @@ static bool is_finite(const char *word)
  * "parked on the street red" and "wearing" in "riding a horse wearing a hat". */
 static bool verb_takes(const struct vqa_sentence *s, size_t from)
 {
+    static const char *const givers[] = {"giving",   "showing", "feeding",  "handing",  "telling",
+                                         "reading",  "calling", "making",   "teaching", "throwing",
+                                         "offering", "buying",  "bringing", "sending",  "passing",
+                                         "serving",  "given",   "shown",    "fed",      NULL};
     bool noun = false;
     for (size_t k = from; k < s->count; k++) {
         const char *word = s->low[k], *before = s->low[k - 1];
@@ -57,6 +61,9 @@ static bool verb_takes(const struct vqa_sentence *s, size_t from)
         if (opens_clause(s, k))
             return true;
         if (is_finite(word))
+            return false;
+        /* "holding the door a guard", but "giving the dog a bath" */
+        if (behind_noun && nc_word_is(word, NC_DETERMINER) && !is_of(s->low[from - 1], givers))
             return false;
         if (behind_noun && vqa_is_verbal_ing(s, k))
             return false;

@@ -112,8 +112,11 @@ static bool read_this(struct vqa_asked *q)
                                        "bison", "buffalo", "elk",  NULL};
     if (!predicate && !plural && vqa_word_is(&q->s, 2, both))
         predicate = find_predicate(q, first);
-    if (predicate == 3 && predicate + 1 == q->s.count && nc_word_is_adjective(next) &&
-        !nc_word_is_adjective(vqa_low(q, 3)))
+    bool says_noun = predicate == 3 && q->s.count == 4 && !nc_word_is_adjective(vqa_low(q, 3)) &&
+                     nc_word_is(vqa_low(q, 3), NC_MASS_NOUN);
+    if (says_noun && !plural && !nc_word_is_adjective(next))
+        return vqa_refuse(q, "two readings"); /* "this breakfast food" */
+    if (says_noun && nc_word_is_adjective(next))
         predicate = 0; /* "this Mexican food" */
     if (!be && vqa_any_of(next, "look seem appear taste smell feel have need mean come go require "
                                 "belong contain include represent resemble make"))
