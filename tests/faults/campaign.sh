@@ -12,7 +12,9 @@ model=$PWD/../configs/quickstart/model
 recorded=$PWD/generate/recorded
 . "$PWD/faults/shared.sh"
 umount "$folder/out" "$folder/small" 2>/dev/null || : # of a run that was killed
-rm -rf "$folder" && mkdir -p "$folder" && cd "$folder"
+rm -rf "$folder"
+mkdir -p "$folder"
+cd "$folder"
 export OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive
 
 child= other=

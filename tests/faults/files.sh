@@ -7,7 +7,9 @@ folder=$2
 shim=$3
 model=$PWD/../configs/quickstart/model
 . "$PWD/faults/shared.sh"
-rm -rf "$folder" && mkdir -p "$folder" && cd "$folder"
+rm -rf "$folder"
+mkdir -p "$folder"
+cd "$folder"
 : "$shim"
 
 child=

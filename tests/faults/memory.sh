@@ -10,7 +10,9 @@ every=${FAULTS_EVERY:-16}
 model=$PWD/../configs/quickstart/model
 recorded=$PWD/generate/recorded
 . "$PWD/cli/shared/pictures.sh"
-rm -rf "$folder" && mkdir -p "$folder" && cd "$folder"
+rm -rf "$folder"
+mkdir -p "$folder"
+cd "$folder"
 export OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive
 
 found=0
