@@ -3,6 +3,7 @@
 #include "help.h"
 #include "manual.h"
 #include "nclip/cli/command.h"
+#include "nclip/formats/json.h"
 #include "nclip/ranks/communicator.h"
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
@@ -124,6 +125,7 @@ int main(int argc, char **argv)
     nc_threads_wait_passively(argv);
     nc_signals_leave_errors();
     nc_mappings_guard();
+    nc_json_watch_memory();
     int status = dispatch(argc, argv);
 
     /* Results on a full disk must not look like success. */

@@ -19,9 +19,34 @@ bool nc_json_add_count(cJSON *object, const char *key, uint64_t value)
     return cJSON_AddRawToObject(object, key, digits) != NULL;
 }
 
+static _Thread_local bool missed; /* memory for a tree, since the last one was printed */
+
+static void *allocate(size_t size)
+{
+    void *block = malloc(size);
+    missed |= !block;
+    return block;
+}
+
+void nc_json_watch_memory(void)
+{
+    cJSON_InitHooks(&(cJSON_Hooks){.malloc_fn = allocate, .free_fn = free});
+}
+
+/* The text where the tree is whole, else NULL; frees the other. */
+static char *whole(char *text)
+{
+    if (missed) {
+        cJSON_free(text);
+        text = NULL;
+    }
+    missed = false;
+    return text;
+}
+
 int nc_json_print(FILE *out, cJSON *root, bool complete)
 {
-    char *text = root && complete ? cJSON_PrintUnformatted(root) : NULL;
+    char *text = whole(root && complete ? cJSON_PrintUnformatted(root) : NULL);
     int status = text ? NC_OK : nc_error(NC_FAILED, "no memory to print the result");
     if (text)
         fprintf(out, "%s\n", text);
@@ -32,7 +57,7 @@ int nc_json_print(FILE *out, cJSON *root, bool complete)
 
 int nc_json_write(const char *path, cJSON *root, bool complete)
 {
-    char *text = root && complete ? cJSON_Print(root) : NULL;
+    char *text = whole(root && complete ? cJSON_Print(root) : NULL);
     struct nc_writer *writer = NULL;
     int status =
         text ? nc_writer_create(path, &writer) : nc_error(NC_FAILED, "%s: no memory", path);

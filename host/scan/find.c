@@ -113,8 +113,8 @@ static int add_folder(struct scan_files *files, const char *path, enum nc_scan_f
         if (hidden && entry->fts_info == FTS_D)
             fts_set(walk, entry, FTS_SKIP);
         else if (entry->fts_info == FTS_DNR || entry->fts_info == FTS_ERR)
-            status = nc_error(NC_BAD_INPUT, "%s: cannot read the folder: %s", entry->fts_path,
-                              strerror(entry->fts_errno));
+            status = nc_error(nc_error_kind(entry->fts_errno), "%s: cannot read the folder: %s",
+                              entry->fts_path, strerror(entry->fts_errno));
         const char *reason = hidden ? NULL : why_passed_over(entry);
         if (reason && !*first)
             snprintf(first, sizeof first, "%.400s: %s", entry->fts_path, reason);

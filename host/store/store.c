@@ -44,7 +44,7 @@ static int list_shards(struct nc_embedding_store *store)
 {
     DIR *directory = opendir(store->folder);
     if (!directory)
-        return nc_error(NC_BAD_INPUT, "%s: cannot open the embeddings: %s", store->folder,
+        return nc_error(nc_error_kind(errno), "%s: cannot open the embeddings: %s", store->folder,
                         strerror(errno));
     int status = NC_OK;
     size_t capacity = 0, number;

@@ -28,6 +28,10 @@ cJSON *nc_json_try(const char *text, size_t size);
 /* Adds a whole number with all its digits, where cJSON's doubles are exact to 2^53. */
 bool nc_json_add_count(cJSON *object, const char *key, uint64_t value);
 
+/* For a program's main(): cJSON's running out of memory is noticed, so that the two functions below
+ * refuse a tree that lacks a member, whether or not its maker looked. */
+void nc_json_watch_memory(void);
+
 /* Prints the tree as one line and frees it. NC_FAILED when it is NULL or not `complete`: a member
  * could not be added. */
 int nc_json_print(FILE *out, cJSON *root, bool complete);
