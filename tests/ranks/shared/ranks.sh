@@ -6,7 +6,9 @@
 #                          and scales to a relative difference
 
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_btl=self,vader,tcp
+# More ranks than cores, as Open MPI 4 and 5 (whose launcher is PRRTE) are told.
+export OMPI_MCA_rmaps_base_oversubscribe=1 PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe
+export OMPI_MCA_btl=self,vader,tcp
 # OpenMPI keeps memory until the end, in plugins that are gone when leaks are counted: in a build with
 # sanitizers they cannot be told from ours, so here only the other errors count.
 export ASAN_OPTIONS=detect_leaks=0
