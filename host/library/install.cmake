@@ -20,7 +20,8 @@ target_link_options(nclip_shared PRIVATE
 # The folder of nclip.pc finds the rest, so that the installed tree can be moved.
 file(RELATIVE_PATH NCLIP_PC_PREFIX /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
 # What library.c reaches of nclip_core needs; for static linking only.
-set(NCLIP_STATIC_LIBS "-ldnnl -ljpeg -lcjson -lutf8proc -lxxhash -lz -fopenmp -lpthread -lm")
+set(NCLIP_STATIC_LIBS "-ldnnl -ljpeg -lwebpdemux -lwebp -lcjson -lutf8proc -lxxhash -lz -lzstd -fopenmp \
+-lpthread -lm")
 if(NCLIP_WITH_CUDA)
     string(APPEND NCLIP_STATIC_LIBS
         " -L${CUDAToolkit_LIBRARY_DIR} -lcudart_static -lstdc++ -lrt -ldl")

@@ -117,7 +117,7 @@ bad() { # piece of the message, file name, content
     printf "$3" >"$2"
     refuse 3 "$1" $foils "$2"
 }
-bad 'bad.json: not valid JSON at line 1' bad.json '{"a": {"foil"'
+bad 'bad.json: not valid JSON in a.foil at line 1' bad.json '{"a": {"foil"'
 bad 'bad.json: holds no foils' bad.json '{"a": 3}'
 bad 'bad.json: holds no foils' bad.json '[1, 2]'
 bad 'bad.json: "a": "mturk" is missing' bad.json '{"a": {"image_file": "a", "foil": "b"}}'

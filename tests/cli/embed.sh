@@ -67,7 +67,7 @@ broken.png broken.png: not a picture (JPEG, PNG and WebP are read)
 cut.png cut.png: truncated PNG
 damaged.png damaged.png: damaged PNG: a wrong checksum
 deep/empty.jpg deep/empty.jpg: an empty file, not a picture
-moving.gif moving.gif: a GIF; JPEG, PNG and WebP are read: convert it to one
+moving.gif moving.gif: a GIF, not a JPEG, PNG or WebP picture; convert it to one
 END_OF_SKIPPED
 [ "$(wc -l <skipped)" = 5 ] || fail "not 5 lines: $(cat skipped)"
 paste -d '\n' wanted skipped | while read -r piece && read -r line; do

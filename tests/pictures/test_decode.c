@@ -317,7 +317,7 @@ static void names_what_it_is_instead(void **state)
     refuses((const uint8_t *)"RIFF....WEBPVP8 ", 16, "WebP");
     refuses((const uint8_t *)"\0\0\0 ftypavif\0\0\0\0", 16, "an AVIF");
     refuses((const uint8_t *)"\0\0\0 ftypheic\0\0\0\0", 16, "a HEIC");
-    refuses((const uint8_t *)"BM......", 8, "a BMP");
+    refuses((const uint8_t *)"BM....\0\0\0\0....\x28\0\0\0", 18, "a BMP");
     refuses((const uint8_t *)"II*\0....", 8, "a TIFF");
     refuses((const uint8_t *)"version https://git-lfs.github.com/spec/v1", 42, "a Git LFS pointer");
     refuses((const uint8_t *)"<!DOCTYPE html>", 15, "HTML");
