@@ -107,11 +107,12 @@ static int start(struct nc_embedding_writer *w, const struct nc_embedding_info *
 
     bool has_shards;
     int status = nc_string_map_create(&w->numbers);
-    w->made_folder = !nc_folder_exists(w->folder);
+    bool missing = !nc_folder_exists(w->folder);
     if (status == NC_OK)
         status = nc_folder_create(w->folder);
     if (status == NC_OK)
         status = nc_folder_lock(w->folder, "writing embeddings", &w->lock);
+    w->made_folder = status == NC_OK && missing; /* behind the lock: else it is another's */
     if (status == NC_OK)
         status = scan_folder(w, &has_shards);
     if (status == NC_OK && has_shards) {

@@ -134,3 +134,14 @@ int nc_folder_recover(const char *final)
     free(aside);
     return status;
 }
+
+bool nc_folder_is_empty(const char *path)
+{
+    DIR *directory = opendir(path);
+    size_t entries = 0;
+    while (directory && readdir(directory))
+        entries++;
+    if (directory)
+        closedir(directory);
+    return directory && entries <= 2; /* "." and ".." */
+}

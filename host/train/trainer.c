@@ -186,11 +186,13 @@ static int open_folder(struct run *run, bool *there)
     char *last = nc_path_join(folder, "last");
     int status = last ? NC_OK : nc_error(NC_FAILED, "train: no memory");
     /* What a kill left half-published is recovered before it is asked for. */
-    run->made_folder = status == NC_OK && !run->options->resume && !nc_folder_exists(folder);
+    bool missing = status == NC_OK && !run->options->resume && !nc_folder_exists(folder);
     if (status == NC_OK && !run->options->resume)
         status = nc_folder_create(folder);
     if (status == NC_OK && nc_folder_exists(folder)) {
         status = nc_folder_lock(folder, "training", &run->lock);
+        /* Behind the lock: another process may have made it, and its run is not ours to remove. */
+        run->made_folder = status == NC_OK && missing && nc_folder_is_empty(folder);
         if (status == NC_OK)
             status = nc_checkpoint_recover(folder);
     }

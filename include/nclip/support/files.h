@@ -74,6 +74,7 @@ int nc_folder_lock(const char *path, const char *doing, int *lock);
 
 bool nc_file_exists(const char *path);
 bool nc_folder_exists(const char *path);
+bool nc_folder_is_empty(const char *path); /* and can be read */
 /* Whether the folder holds a file of that name; without memory, too. */
 bool nc_folder_holds(const char *folder, const char *name);
 
