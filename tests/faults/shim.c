@@ -119,10 +119,31 @@ static void note_site(unsigned number)
     }
 }
 
+/* What is linked into the program and allocates before main(), as CUDA's runtime does, is not the
+ * program's own: counting begins with main(). */
+static bool started;
+static int (*program)(int, char **, char **);
+
+static int begin_main(int count, char **arguments, char **environment)
+{
+    started = true;
+    return program(count, arguments, environment);
+}
+
+int __libc_start_main(int (*main)(int, char **, char **), int count, char **arguments,
+                      void (*init)(void), void (*finish)(void), void (*loader_finish)(void),
+                      void *stack_end)
+{
+    __typeof__(&__libc_start_main) next =
+        (__typeof__(&__libc_start_main))dlsym(RTLD_NEXT, "__libc_start_main");
+    program = main;
+    return next(begin_main, count, arguments, init, finish, loader_finish, stack_end);
+}
+
 /* Whether this allocation is the one that fails. */
 static bool fails(const void *caller)
 {
-    if ((!failing && !sites_path) || inside)
+    if ((!failing && !sites_path) || inside || !started)
         return false;
     int range = range_of((uintptr_t)caller);
     counting |= range >= 0 && ranges[range].own;
