@@ -118,8 +118,8 @@ static void test_streams(void **context)
         "data: " PIECE("<th") "\n\ndata: " PIECE("ink>a</think>") "\n\ndata: " PIECE("umbrella")
         "\n\ndata: [DONE]\n\n",
         /* All of it in one. */
-        "data: {\"choices\":[{\"message\":{\"content\":\"umbrella\"},\"finish_reason\":\"stop\"}]}"
-        "\n\ndata: [DONE]\n\n",
+        ("data: {\"choices\":[{\"message\":{\"content\":\"umbrella\"},\"finish_reason\":\"stop\"}]}"
+         "\n\ndata: [DONE]\n\n"),
     };
     for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) {
         say_as(200, bodies[i]);
