@@ -3,8 +3,8 @@
 
 #include "nclip/formats/json.h"
 #include "nclip/formats/npy.h"
+#include "nclip/formats/text.h"
 #include "nclip/support/error.h"
-#include "nclip/support/files.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -19,9 +19,10 @@ struct captions {
 /* No file holds more ids than half its bytes, and no more lines than bytes. */
 static int allocate(struct captions *captions, const char *text, size_t size)
 {
-    size_t lines = 2;
-    for (size_t i = 0; i < size; i++)
-        lines += text[i] == '\n';
+    size_t lines = 2, length;
+    const char *line;
+    for (struct nc_lines each = nc_lines_of(text, size); nc_lines_next(&each, &line, &length);)
+        lines++;
     captions->ids = malloc((size / 2 + 1) * sizeof *captions->ids);
     captions->start = calloc(lines, sizeof *captions->start);
     return captions->ids && captions->start
@@ -59,12 +60,11 @@ static int read_line(struct captions *captions, const char *line, size_t length)
 static int read_captions(struct captions *captions, const char *text, size_t size)
 {
     int status = allocate(captions, text, size);
-    for (const char *line = text, *end = text + size; line < end && status == NC_OK;) {
-        const char *stop = memchr(line, '\n', (size_t)(end - line));
-        size_t length = (size_t)((stop ? stop : end) - line);
+    struct nc_lines lines = nc_lines_of(text, size);
+    const char *line;
+    size_t length;
+    while (status == NC_OK && nc_lines_next(&lines, &line, &length))
         status = read_line(captions, line, length);
-        line += length + 1;
-    }
     return status;
 }
 
@@ -75,7 +75,7 @@ int encode_ids(struct nc_encoder *encoder, const char *path, size_t embedding, b
     char *text = NULL;
     float *features = NULL;
     size_t size;
-    int status = nc_file_read(path, (size_t)4 << 30, &text, &size);
+    int status = nc_text_read(path, (size_t)4 << 30, &text, &size);
     if (status == NC_OK)
         status = read_captions(&captions, text, size);
     if (status == NC_OK && !(features = malloc((captions.count + 1) * embedding * sizeof *features)))

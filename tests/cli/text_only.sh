@@ -111,6 +111,9 @@ printf 'a red circle\na shape that is not red\n' >texts
 "$nclip" encode --model text --text texts --out texts.npy
 "$nclip" encode --model text --ids ids --out ids.npy
 cmp texts.npy ids.npy || fail "ids have other features than their texts"
+tr '\n' '\r' <ids >ids.returns
+"$nclip" encode --model text --ids ids.returns --out ids.npy
+cmp texts.npy ids.npy || fail "lines that end as on an old Mac have other features"
 echo '[0, 5, 100000]' >wrong
 refused 3 'wrong: caption 1: token id 100000 is outside' encode --model text --ids wrong --out x.npy
 echo '[0, 5, 1.5]' >wrong
