@@ -474,16 +474,13 @@ static int expand(struct png *png, const uint8_t *bytes, size_t size, bool alpha
     image->width = png->width;
     image->height = png->height;
     image->pixels = decoded;
-    if (grey16) {
+    if (grey16 || alpha) {
         image->pixels = malloc(3 * pixels);
-        if (image->pixels)
+        if (image->pixels && grey16)
             expand_grey16(png, decoded, pixels, image->pixels);
+        else if (image->pixels)
+            nc_image_drop_alpha(NC_TRANSPARENCY_WHITE, decoded, pixels, image->pixels);
         free(decoded);
-    } else if (alpha) {
-        nc_image_drop_alpha(NC_TRANSPARENCY_WHITE, decoded, pixels, decoded);
-        image->pixels = realloc(decoded, 3 * pixels);
-        if (!image->pixels)
-            free(decoded);
     }
     return image->pixels
                ? NC_OK
