@@ -42,12 +42,12 @@ static void free_layer(struct layer *l)
         free(all[k]);
 }
 
-/* What fp32 makes of these sums in its plainest order, one product after another onto the bias, as oneDNN
- * sums where it has no code for the processor. Each of the additions rounds the sum so far by about
- * 0.4 * 2^-24 of it, in the root of the mean square: of 64 products of size 0.1 onto a bias of size 1,
- * 0.4 * 2^-24 * sqrt(64 + 0.01 * 64^2 / 2) = 2.2e-7. PyTorch's error, beside which this is the measure
- * (assert_as_arithmetic), is that of sums side by side on one processor, to which the bias came last.
- * bf16's error is that of rounding the results, in any order. */
+/* What fp32 makes of these sums in its plainest order, one product after another onto the bias, as
+ * oneDNN sums where it has no code for the processor. Each of the additions rounds the sum so far by
+ * about 0.4 * 2^-24 of it, in the root of the mean square: of 64 products of size 0.1 onto a bias of
+ * size 1, 0.4 * 2^-24 * sqrt(64 + 0.01 * 64^2 / 2) = 2.2e-7. PyTorch's error, beside which this is
+ * the measure (assert_as_arithmetic), is that of sums side by side on one processor, to which the
+ * bias came last. bf16's error is that of rounding the results, in any order. */
 struct arithmetic {
     struct error y, dx, dweight;
 };
