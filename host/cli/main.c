@@ -14,6 +14,7 @@
 #include "nclip/support/threads.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -118,8 +119,25 @@ static int dispatch(int argc, char **argv)
     return command ? nc_command_run(command, argc - 1, argv + 1) : unknown_command(name);
 }
 
+/* SIGHUP as whoever started this process left it: under nohup it is ignored. Libraries take it for
+ * themselves before main() begins, such as UCX, which Open MPI 5 is linked with and which prints
+ * more from then on; only before their constructors can it be seen, and where nobody looked, it is
+ * left alone. Sanitizers are not ready then. */
+static struct sigaction hangup;
+static bool hangup_seen;
+
+__attribute__((no_sanitize("address", "undefined"))) static void see_hangup(void)
+{
+    hangup_seen = sigaction(SIGHUP, NULL, &hangup) == 0;
+}
+
+__attribute__((used, section(".preinit_array"))) static void (*const before_libraries)(void) =
+    see_hangup;
+
 int main(int argc, char **argv)
 {
+    if (hangup_seen) /* before anything may start another program, which inherits no handler */
+        sigaction(SIGHUP, &hangup, NULL);
     if (!nc_process_hold_standard_streams())
         return NC_FAILED; /* there is nowhere to say it */
     nc_threads_wait_passively(argv);

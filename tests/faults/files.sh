@@ -10,7 +10,6 @@ model=$PWD/../configs/quickstart/model
 rm -rf "$folder"
 mkdir -p "$folder"
 cd "$folder"
-: "$shim"
 
 child=
 trap '[ -z "$child" ] || kill -9 "$child" 2>/dev/null || :' EXIT
@@ -110,17 +109,17 @@ renew
 start shorter
 : >copy/model.safetensors
 finished 'copy/model.safetensors: \(became shorter while it was read\|was written to while it was in use\)' shorter
-# Overwritten in place: the checkpoint of before is kept.
+# Overwritten in place, never shorter: the checkpoint of before is kept.
 renew
 start overwritten
 cp overwritten/last/training.json before.json
 sleep 0.01
 tr '\000' '\001' <"$model/model.safetensors" >other
-cat other >copy/model.safetensors
+cat other 1<>copy/model.safetensors
 finished 'copy/model.safetensors: was written to while it was in use' overwritten
 renew
 start restored
-cat "$(ls store/shard-*.embeddings | head -n 1)" >"$(ls stored/shard-*.embeddings | head -n 1)"
+cat "$(ls store/shard-*.embeddings | head -n 1)" 1<>"$(ls stored/shard-*.embeddings | head -n 1)"
 finished 'shard-.*: was written to while it was in use' restored
 # Replaced by a rename: what is in use stays as it was.
 renew
@@ -143,18 +142,33 @@ renew
 start hung
 kill -HUP $child
 finished 'stopped by a signal after step' hung
-# Under nohup it goes on.
-renew
-(trap '' HUP && exec "$nclip" train --model copy --captions captions.jsonl --embeddings stored \
-    --out nohup --set precision=fp32 --set batch_size=32 --set warmup_steps=0 --quiet \
-    --set epochs=100000) >nohup.log 2>&1 &
+# A command that does not catch it ends by it, also where a library took it before main().
+mkfifo captions.fifo
+LD_PRELOAD=$shim FAULT_HANGUP=1 "$nclip" tokenize --model "$model" captions.fifo >/dev/null 2>hung.log &
 child=$!
-wait_for_checkpoint nohup
+exec 3>captions.fifo # waits until it reads
 kill -HUP $child
-sleep 0.3
-kill -0 $child 2>/dev/null || fail "nohup: ended by SIGHUP: $(cat nohup.log)"
-kill -TERM $child
-finished 'stopped by a signal' nohup
+exec 3>&-
+status=0
+wait $child || status=$?
+child=
+[ $status = 129 ] || fail "a library took SIGHUP: exit code $status: $(cat hung.log)"
+# Under nohup it goes on.
+for library in '' "$shim"; do
+    renew
+    rm -rf nohup
+    (trap '' HUP && export LD_PRELOAD="$library" FAULT_HANGUP=1 &&
+        exec "$nclip" train --model copy --captions captions.jsonl --embeddings stored --out nohup \
+            --set precision=fp32 --set batch_size=32 --set warmup_steps=0 --quiet \
+            --set epochs=100000) >nohup.log 2>&1 &
+    child=$!
+    wait_for_checkpoint nohup
+    kill -HUP $child
+    sleep 0.3
+    kill -0 $child 2>/dev/null || fail "nohup: ended by SIGHUP${library:+ that a library took}: $(cat nohup.log)"
+    kill -TERM $child
+    finished 'stopped by a signal' nohup
+done
 # A limit on the size of files tells its write.
 status=0
 (ulimit -f 40 && exec "$nclip" merge --base "$model" --tuned hung/best --alpha 0.5 --out large) \

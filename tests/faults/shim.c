@@ -6,6 +6,7 @@
  *                             calls that lead there), the numbers of its first and last allocation
  *     FAULT_NO_EXCHANGE=1     the file system cannot exchange two names, as NFS and Lustre
  *     FAULT_KILL_AT_RENAME=N  SIGKILL after the Nth rename
+ *     FAULT_HANGUP=1          a library takes SIGHUP for itself before main(), as UCX does
  *     FAULT_CLOCK=SECONDS     the clock is so much ahead (negative: set back)
  *
  * Allocations count from the program's first, in its own code and in the libraries that read and
@@ -85,8 +86,15 @@ static int range_of(uintptr_t address)
     return -1;
 }
 
+static void swallow(int number)
+{
+    (void)number;
+}
+
 __attribute__((constructor)) static void begin(void)
 {
+    if (getenv("FAULT_HANGUP"))
+        signal(SIGHUP, swallow);
     const char *number = getenv("FAULT_ALLOCATION");
     bool first = true;
     inside = true;

@@ -1,5 +1,6 @@
-/* Being told to stop: SIGINT, SIGTERM, SIGHUP (a session that is lost; not under nohup), and SIGUSR1, which schedulers send as a warning and
- * mpirun passes on, become a question that long work asks now and then.
+/* Being told to stop: SIGINT, SIGTERM, SIGHUP (a session that is lost; not under nohup), and SIGUSR1,
+ * which schedulers send as a warning and mpirun passes on, become a question that long work asks now
+ * and then.
  *
  *     nc_signals_catch();
  *     while (... && !nc_signals_stop()) ...
