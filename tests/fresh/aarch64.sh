@@ -1,7 +1,8 @@
 #!/bin/sh
 # Cross-builds nclip for aarch64 in a bare root of Debian, and runs the unit and golden tests under qemu-user.
 #   sh tests/fresh/aarch64.sh [SUITE] [ctest options]        (trixie)
-# A line with the result; exit code 0, 1, or 77 with SKIPPED and the reason. What was printed is kept in
+# The vector types of kernels/cpu/vector.h must have become NEON: that is read from the kernels' objects.
+# A line with each result; exit code 0, 1, or 77 with SKIPPED and the reason. What was printed is kept in
 # NCLIP_ROOTS (root.sh). qemu computes every instruction's result as the processor would, many times slower.
 # The CUDA kernels are compiled for aarch64's hosts too (CUDA's `sbsa`) where this machine has a toolkit, in
 # CUDA_PATH or /usr/local/cuda: each file to an object, with its warnings as errors. They have nothing to run on.
@@ -52,6 +53,24 @@ root_enter "$root" sh -euc '
     cmake --build build --parallel "$(sh third_party/jobs.sh)"
 ' >>"$log" 2>&1 || failed build
 printf '%-9s %-11s %-7s %4s s\n' aarch64 build ok $(($(date +%s) - began))
+
+# Where a kernel multiplies and adds, it does so by vectors of four floats; one by one only what it does once
+# a row.
+began=$(date +%s)
+# shellcheck disable=SC2016
+root_enter "$root" sh -euc '
+    cd /nclip/build/CMakeFiles/nclip_cpu_neon.dir/kernels/cpu
+    count() { grep -cE "\<$1\>" code || :; }
+    for kernel in activation adamw attention attention_backward infonce layernorm product rows widened; do
+        aarch64-linux-gnu-objdump -d --no-show-raw-insn $kernel.c.o >code
+        vectors=$(count "fml[as][[:space:]]+v[0-9]+\.4s") numbers=$(count "fn?m(add|sub)[[:space:]]+s[0-9]+")
+        echo "$kernel: $vectors multiply-adds of four floats, $numbers of one"
+        [ "$vectors" -gt $((2 * numbers)) ]
+    done
+    rm code
+' >>"$log" 2>&1 || failed neon
+printf '%-9s %-11s %-7s %4s s   %s\n' aarch64 neon ok $(($(date +%s) - began)) \
+    "$(grep -c 'multiply-adds of four floats' "$log") kernels multiply and add by vectors"
 
 began=$(date +%s)
 # shellcheck disable=SC2016
