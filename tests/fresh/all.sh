@@ -19,19 +19,34 @@ try() { # command, which prints a line for each thing it tries
     rm -f "$lines.now"
 }
 
-# Every test that computes, as on a processor that has no more. CUDA's emulation computes with none of this.
+# README's steps with a real CLIP (pictures in bf16, the default recipe), on the quick start's.
+steps() {
+    model=configs/quickstart/model pictures=runs/quickstart/unpacked/easy_vqa/data/train/images
+    rm -rf runs/steps && mkdir -p runs/steps && build/nclip doctor &&
+        build/nclip embed --model $model --images $pictures --out runs/steps/store --precision bf16 &&
+        build/nclip train --config default --model $model --captions runs/quickstart/captions.json \
+            --embeddings runs/steps/store --out runs/steps/run --set epochs=1 &&
+        test -s runs/steps/run/best/model.safetensors
+}
+
+# Every test that computes, as on a processor that has no more. CUDA's emulation computes with none of this,
+# and the tests of levels choose their own.
 held_down() { # level, oneDNN's name of it
-    began=$(date +%s) result=ok
-    log=$NCLIP_ROOTS/$1.log
-    NCLIP_CPU=$1 ONEDNN_MAX_CPU_ISA=$2 sh tests/run.sh -LE 'gpu|emulated|fresh' >"$log" 2>&1 || result=FAILED
-    printf '%-9s %-11s %-7s %4s s   %s\n' "$1" tests $result $(($(date +%s) - began)) \
-        "$(grep 'tests passed' "$log" | tail -n 1)"
-    [ $result = ok ] || { echo "$log ends with:" && tail -n 60 "$log" && return 1; }
-    began=$(date +%s)
-    log=$NCLIP_ROOTS/$1-quickstart.log
-    NCLIP_CPU=$1 ONEDNN_MAX_CPU_ISA=$2 sh configs/quickstart/run.sh >"$log" 2>&1 || result=FAILED
-    printf '%-9s %-11s %-7s %4s s\n' "$1" quickstart $result $(($(date +%s) - began))
-    [ $result = ok ] || { echo "$log ends with:" && tail -n 60 "$log" && return 1; }
+    for part in tests quickstart steps; do
+        began=$(date +%s) result=ok
+        log=$NCLIP_ROOTS/$1-$part.log
+        (
+            export NCLIP_CPU="$1" ONEDNN_MAX_CPU_ISA="$2"
+            case $part in
+            tests) exec sh tests/run.sh -LE 'gpu|emulated|fresh|levels' ;;
+            quickstart) exec sh configs/quickstart/run.sh ;;
+            steps) steps ;;
+            esac
+        ) >"$log" 2>&1 || result=FAILED
+        printf '%-9s %-11s %-7s %4s s   %s\n' "$1" $part $result $(($(date +%s) - began)) \
+            "$(grep 'tests passed' "$log" | tail -n 1)"
+        [ $result = ok ] || { echo "$log ends with:" && tail -n 60 "$log" && return 1; }
+    done
 }
 
 [ $# -gt 0 ] || set -- bookworm trixie packages v3 v2 aarch64
@@ -56,8 +71,10 @@ awk -v when="$(date +%Y-%m-%d)" '
         where["bookworm"] = "bare Debian 12"; where["trixie"] = "bare Debian 13"
         where["v3"] = "held down to AVX2"; where["v2"] = "held down to SSE4.1"
         where["aarch64"] = "aarch64 under qemu"
-        what["quickstart"] = "quick start"; what["package"] = "packages, made in one and used in another"
-         what["rights"] = "what a user without rights is told"
+        what["quickstart"] = "quick start"; what["steps"] = "bf16 and the default recipe"
+        what["neon"] = "NEON in the kernels"
+        what["package"] = "packages, made in one and used in another"
+        what["rights"] = "what a user without rights is told"
     }
     /^SKIPPED/ { sub(/^SKIPPED: /, ""); place = $0; sub(/:.*/, "", place); sub(/^[^:]*: /, "")
         printf "| %s | | skipped: %s | %s |\n", place in where ? where[place] : place, $0, when; next }
