@@ -89,9 +89,13 @@ static int time_once(const struct request *r, struct nc_ops *ops, const char *fo
     if (status != NC_OK)
         return status;
     double opened = nc_seconds();
-    for (size_t i = 0; i < task->pictures; i++)
-        nc_embedding_store_row_float(store, i, pictures + i * r->dimension);
+    for (size_t i = 0; i < task->pictures && status == NC_OK; i++)
+        status = nc_embedding_store_row_float(store, i, pictures + i * r->dimension);
     double read = nc_seconds();
+    if (status != NC_OK) {
+        nc_embedding_store_close(store);
+        return status;
+    }
     if (task->both) /* as retrieval does: captions are rows */
         status = ranking_compute(ops, texts, task->texts, pictures, task->pictures, r->dimension,
                                  by_text, by_picture);

@@ -10,6 +10,7 @@ extern const struct nc_command nc_command_import;
 extern const struct nc_command nc_command_encode;
 extern const struct nc_command nc_command_embed;
 extern const struct nc_command nc_command_generate;
+extern const struct nc_command nc_command_store;
 extern const struct nc_command nc_command_scan;
 extern const struct nc_command nc_command_train;
 extern const struct nc_command nc_command_evaluate;
@@ -21,6 +22,7 @@ extern const struct nc_command nc_command_doctor;
 /* In the order in which they are used. */
 const struct nc_command *const nc_commands[] = {
     &nc_command_embed,
+    &nc_command_store,
     &nc_command_generate,
     &nc_command_scan,
     &nc_command_train,

@@ -116,12 +116,15 @@ static int embed_batch(struct job *job, size_t count)
 }
 
 /* The second picture of one key, as a list may have it, is not new work. */
-static bool wanted(const struct job *job, size_t index)
+static int is_wanted(const struct job *job, size_t index, bool *wanted)
 {
     const char *key = nc_image_source_key(job->source, index);
     size_t first;
-    return !nc_embedding_writer_has(job->writer, key) &&
-           nc_image_source_find(job->source, key, &first) && first == index;
+    bool has;
+    int status = nc_embedding_writer_has(job->writer, key, &has);
+    *wanted = status == NC_OK && !has && nc_image_source_find(job->source, key, &first) &&
+              first == index;
+    return status;
 }
 
 static int embed_all(struct job *job)
@@ -129,12 +132,18 @@ static int embed_all(struct job *job)
     enum { FLUSH_SECONDS = 300 }; /* what a kill or a power cut may lose on a slow machine */
     double flushed = nc_seconds();
     size_t total = nc_image_source_count(job->source), done = 0, count = 0;
-    for (size_t i = 0; i < total; i++)
-        done += !wanted(job, i);
-    struct nc_progress *progress = nc_progress_start("embed", "pictures", done, total);
+    bool wanted;
     int status = NC_OK;
+    for (size_t i = 0; i < total && status == NC_OK; i++) {
+        status = is_wanted(job, i, &wanted);
+        done += !wanted;
+    }
+    struct nc_progress *progress = nc_progress_start("embed", "pictures", done, total);
     for (size_t i = 0; i < total && status == NC_OK && !nc_signals_stop(); i++) {
-        if (wanted(job, i))
+        status = is_wanted(job, i, &wanted);
+        if (status != NC_OK)
+            break;
+        if (wanted)
             job->slots[count++].index = i;
         if (!count || (count < job->batch && i + 1 < total))
             continue;

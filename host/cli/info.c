@@ -73,16 +73,24 @@ static int describe_checkpoint(const char *path, bool json)
 
 /* ---- A store ------------------------------------------------------------------------- */
 
-static int describe_store(const char *folder, bool json)
+static int describe_store(const char *folder, bool json, bool verify)
 {
     struct nc_embedding_store *store;
+    struct nc_embedding_verified verified = {0};
+    const char *first_key = NULL;
     int status = nc_embedding_store_open(folder, &store);
     if (status != NC_OK)
         return status;
     const struct nc_embedding_info *info = nc_embedding_store_info(store);
     size_t rows = nc_embedding_store_count(store), shards = nc_embedding_store_shards(store);
-    size_t skipped = nc_embedding_store_skipped(store);
-    if (json) {
+    size_t old = nc_embedding_store_old_shards(store), skipped;
+    status = nc_embedding_store_skipped(store, &skipped);
+    if (status == NC_OK && rows)
+        status = nc_embedding_store_key(store, 0, &first_key);
+    if (status == NC_OK && verify)
+        status = nc_embedding_store_verify(store, &verified);
+    double rate = verified.seconds > 0 ? 1e-6 * (double)verified.bytes / verified.seconds : 0;
+    if (status == NC_OK && json) {
         cJSON *root = cJSON_CreateObject();
         bool complete = cJSON_AddStringToObject(root, "kind", "store") &&
                         cJSON_AddStringToObject(root, "folder", folder) &&
@@ -93,9 +101,15 @@ static int describe_store(const char *folder, bool json)
                         cJSON_AddStringToObject(root, "model_hash", info->model_hash) &&
                         cJSON_AddStringToObject(root, "preprocessing", info->preprocessing) &&
                         cJSON_AddNumberToObject(root, "shards", (double)shards) &&
+                        cJSON_AddNumberToObject(root, "old_shards", (double)old) &&
+                        cJSON_AddBoolToObject(root, "verified", verify) &&
                         cJSON_AddNumberToObject(root, "skipped", (double)skipped);
+        if (verify)
+            complete = complete &&
+                       cJSON_AddNumberToObject(root, "verified_bytes", (double)verified.bytes) &&
+                       cJSON_AddNumberToObject(root, "verified_seconds", verified.seconds);
         status = nc_json_print(stdout, root, complete);
-    } else {
+    } else if (status == NC_OK) {
         printf("%s: embeddings of %zu picture%s\n\n", folder, rows, rows == 1 ? "" : "s");
         printf("  dimension      %zu, %s, %s\n", info->dimension, nc_type_name(info->type),
                info->normalized ? "normalised" : "not normalised");
@@ -104,11 +118,20 @@ static int describe_store(const char *folder, bool json)
         printf("  preprocessing  ");
         nc_terminal_print(stdout, info->preprocessing);
         printf("\n");
-        printf("  shards         %zu, their checksums are right\n", shards);
+        if (verify || old == shards)
+            printf("  shards         %zu, their checksums are right\n", shards);
+        else
+            printf("  shards         %zu, their heads are right (--verify reads all)\n", shards);
+        if (old)
+            printf("  of version 1   %zu, which are read whole when the store is opened (nclip store "
+                   "upgrade)\n", old);
+        if (verified.bytes)
+            printf("  verified       %.1f MB in %.1f s, %.0f MB/s\n", 1e-6 * (double)verified.bytes,
+                   verified.seconds, rate);
         printf("  skipped        %zu%s\n", skipped, skipped ? " (see skipped.jsonl)" : "");
-        if (rows) {
+        if (first_key) {
             printf("  first key      ");
-            nc_terminal_print(stdout, nc_embedding_store_key(store, 0));
+            nc_terminal_print(stdout, first_key);
             printf("\n");
         }
     }
@@ -275,7 +298,7 @@ static int describe_run(const char *folder, bool json)
 static int run(int argc, char **argv)
 {
     static const struct nc_help help = {
-        .usage = "nclip info MODEL|CHECKPOINT|STORE|RUN|CAPTIONS [--parameters] [--json]",
+        .usage = "nclip info MODEL|CHECKPOINT|STORE|RUN|CAPTIONS [--parameters] [--verify] [--json]",
         .purpose = "Tells what is in a folder: a CLIP model (shapes, types, activation, "
                    "end-of-text rule, logit scale, alpha of a merge), an embedding store of nclip "
                    "embed, or a run of "
@@ -283,15 +306,18 @@ static int run(int argc, char **argv)
                    "whether nclip can use it, and which command comes next; or in a file of captions: how many deny something, with which "
                    "words, and which models and prompts they come from.",
         .examples = "nclip info clip-vit-large-patch14 --parameters\n"
+                    "nclip info store --verify\n"
                     "nclip info negated.json\n"
                     "nclip info runs/first --json",
         .positional_least = 1,
         .positional_most = 1,
     };
-    bool json = false, parameters = false;
+    bool json = false, parameters = false, verify = false;
     const struct nc_option options[] = {
         {"--parameters", NULL, "list every parameter of a model", NC_OPTION_FLAG, &parameters,
          .required = false},
+        {"--verify", NULL, "read every block of a store and check it against its checksum",
+         NC_OPTION_FLAG, &verify, .required = false},
         {"--json", NULL, "print one JSON object", NC_OPTION_FLAG, &json, .required = false},
         {0},
     };
@@ -306,12 +332,14 @@ static int run(int argc, char **argv)
         kind = KIND_NONE;
     else if (parameters && kind != KIND_MODEL && kind != KIND_NONE)
         status = nc_error(NC_USAGE, "%s: --parameters goes with a model folder", folder);
+    else if (verify && kind != KIND_STORE && kind != KIND_NONE)
+        status = nc_error(NC_USAGE, "%s: --verify goes with an embedding store", folder);
     else if (kind == KIND_MODEL)
         status = describe_model(folder, json, parameters);
     else if (kind == KIND_CHECKPOINT)
         status = describe_checkpoint(folder, json);
     else if (kind == KIND_STORE)
-        status = describe_store(folder, json);
+        status = describe_store(folder, json, verify);
     else if (kind == KIND_RUN)
         status = describe_run(folder, json);
     else if (nc_folder_exists(folder))

@@ -118,10 +118,18 @@ int nc_evaluator_texts(struct nc_evaluator *evaluator, const char *const *texts,
 
 /* ---- Pictures ------------------------------------------------------------------------------- */
 
-static bool in_store(const void *store, const char *name)
+struct search {
+    const struct nc_embedding_store *store;
+    size_t *row; /* of the name asked for last */
+    int *status; /* the first failure */
+};
+
+static bool in_store(const void *context, const char *name)
 {
-    size_t row;
-    return nc_embedding_store_find(store, name, &row);
+    const struct search *search = context;
+    if (*search->status == NC_OK)
+        *search->status = nc_embedding_store_find(search->store, name, search->row);
+    return *search->status == NC_OK && *search->row != NC_EMBEDDING_NONE;
 }
 
 /* Whole pictures from the store; wanted[views->count]: which views are not. What embed could not
@@ -129,13 +137,16 @@ static bool in_store(const void *store, const char *name)
 static int from_store(struct nc_evaluator *evaluator, const struct nc_views *views,
                       const char *folder, bool *wanted, float *features, bool *missing)
 {
-    const struct nc_embedding_store *store = evaluator->store;
+    size_t row;
+    int status = NC_OK;
+    const struct search search = {evaluator->store, &row, &status};
     size_t embedding = nc_evaluator_embedding(evaluator);
     for (size_t i = 0; i < views->count; i++) {
         const struct nc_view *view = &views->items[i];
-        const char *name = views_known_name(views->images[view->image], in_store, store);
-        size_t row;
-        wanted[i] = view->has_box || !nc_embedding_store_find(store, name, &row);
+        const char *name = views_known_name(views->images[view->image], in_store, &search);
+        wanted[i] = view->has_box || !in_store(&search, name);
+        if (status != NC_OK)
+            return status;
         if (wanted[i] && !folder && !view->has_box && evaluator->options.skip_unreadable) {
             wanted[i] = false;
             missing[i] = true;
@@ -150,7 +161,9 @@ static int from_store(struct nc_evaluator *evaluator, const struct nc_views *vie
                             evaluator->options.embeddings, name);
         if (wanted[i])
             continue;
-        nc_embedding_store_row_unit(store, row, features + i * embedding);
+        status = nc_embedding_store_row_unit(evaluator->store, row, features + i * embedding);
+        if (status != NC_OK)
+            return status;
     }
     return NC_OK;
 }
@@ -238,10 +251,17 @@ int nc_evaluator_pictures(struct nc_evaluator *evaluator, const char *folder, co
     *names = malloc((*count + 1) * sizeof **names);
     if (!*names)
         return nc_error(NC_FAILED, "evaluate: no memory");
-    for (size_t i = 0; i < *count; i++)
-        (*names)[i] =
-            store ? nc_embedding_store_key(store, i) : nc_image_source_key(evaluator->source, i);
-    return NC_OK;
+    for (size_t i = 0; i < *count && status == NC_OK; i++) {
+        if (store)
+            status = nc_embedding_store_key(store, i, &(*names)[i]);
+        else
+            (*names)[i] = nc_image_source_key(evaluator->source, i);
+    }
+    if (status != NC_OK) {
+        free(*names);
+        *names = NULL;
+    }
+    return status;
 }
 
 /* ---- One model's features for the next ------------------------------------------------------ */

@@ -40,12 +40,16 @@ static int load_pictures(struct nc_guard *guard, const struct nc_embedding_store
     for (size_t i = 0; i < captions->image_count; i++) {
         size_t row;
         float *out = guard->pictures + i * guard->dimension;
-        if (!nc_embedding_store_find(store, captions->images[i], &row))
+        int status = nc_embedding_store_find(store, captions->images[i], &row);
+        if (status == NC_OK && row == NC_EMBEDDING_NONE)
             return nc_error(NC_BAD_INPUT,
                             "%s: \"%.200s\" has no embedding in %s; embed the captions' pictures "
                             "first",
                             guard->captions_path, captions->images[i], guard->store_path);
-        nc_embedding_store_row_unit(store, row, out);
+        if (status == NC_OK)
+            status = nc_embedding_store_row_unit(store, row, out);
+        if (status != NC_OK)
+            return status;
     }
     return NC_OK;
 }

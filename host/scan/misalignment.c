@@ -44,7 +44,11 @@ static int add_pair(struct measurement *m, size_t index)
     if (!nc_negation_find(caption->text, strlen(caption->text), 0, &match))
         return NC_OK;
     m->result->negated++;
-    if (!nc_embedding_store_find(m->store, m->captions->images[caption->image], &pair.row)) {
+    int status =
+        nc_embedding_store_find(m->store, m->captions->images[caption->image], &pair.row);
+    if (status != NC_OK)
+        return status;
+    if (pair.row == NC_EMBEDDING_NONE) {
         m->result->unembedded++;
         return NC_OK;
     }
@@ -109,7 +113,9 @@ static int compare(struct measurement *m, size_t first, size_t part, const char 
     }
     int status = nc_encoder_texts(m->encoder, texts, 2 * part, false, features);
     for (size_t i = 0; i < part && status == NC_OK; i++) {
-        nc_embedding_store_row_float(m->store, m->pairs[first + i].row, picture);
+        status = nc_embedding_store_row_float(m->store, m->pairs[first + i].row, picture);
+        if (status != NC_OK)
+            break;
         double norm = sqrt(dot(picture, picture, m->embedding));
         double scale = norm > 0 ? 1 / norm : 0;
         const float *text = features + 2 * i * m->embedding;

@@ -1,6 +1,6 @@
 /* skipped.jsonl: the pictures without an embedding, and why. damaged.jsonl: those that were embedded
  * although their files are damaged. */
-#include "format.h"
+#include "notes.h"
 
 #include "nclip/formats/json.h"
 #include "nclip/support/error.h"

@@ -1,177 +1,54 @@
-/* Reading an embedding store. */
-#include "format.h"
+/* Opens an embedding store: the heads of its shards, and the keys of those of version 1. */
+#include "shard.h"
 
+#include "index.h"
 #include "nclip/support/error.h"
-#include "nclip/support/files.h"
+#include "notes.h"
 
-#include <dirent.h>
-#include <errno.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-struct shard {
-    size_t number;
-    char *path;
-    struct nc_mapping mapping;
-    struct nc_shard_header header;
-    size_t first_row; /* in the store */
-    char *key_text;
-};
+/* Shards whose heads are read at once: a shared file system answers each question late, but many
+ * together. Fewer shards than PARALLEL_FROM are read without a thread. */
+enum { READERS = 16, PARALLEL_FROM = 64 };
 
-struct nc_embedding_store {
-    char *folder;
-    struct nc_embedding_info info;
-    char *model_hash, *preprocessing; /* terminated copies, for info */
-    struct shard *shards;
-    size_t shard_count, rows, row_bytes, skipped;
-    const char **keys;             /* [rows] */
-    struct nc_string_map *numbers; /* key -> row */
-};
-
-/* ---- opening ---- */
-
-static int compare_shards(const void *a, const void *b)
+int nc_store_create(const char *folder, const struct nc_embedding_info *info,
+                    struct nc_embedding_store **out)
 {
-    size_t first = ((const struct shard *)a)->number, second = ((const struct shard *)b)->number;
-    return (first > second) - (first < second);
-}
-
-static int list_shards(struct nc_embedding_store *store)
-{
-    DIR *directory = opendir(store->folder);
-    if (!directory)
-        return nc_error(nc_error_kind(errno), "%s: cannot open the embeddings: %s", store->folder,
-                        strerror(errno));
-    int status = NC_OK;
-    size_t capacity = 0, number;
-    struct dirent *entry;
-    while (status == NC_OK && (entry = readdir(directory))) {
-        if (!nc_shard_number(entry->d_name, &number))
-            continue;
-        if (store->shard_count == capacity) {
-            capacity = capacity ? 2 * capacity : 16;
-            struct shard *larger = realloc(store->shards, capacity * sizeof *larger);
-            if (!larger) {
-                status = nc_error(NC_FAILED, "%s: no memory", store->folder);
-                break;
-            }
-            store->shards = larger;
-        }
-        char *path = nc_path_join(store->folder, entry->d_name);
-        if (!path)
-            status = nc_error(NC_FAILED, "%s: no memory", store->folder);
-        else
-            store->shards[store->shard_count++] = (struct shard){.number = number, .path = path};
+    struct nc_embedding_store *store = calloc(1, sizeof *store);
+    *out = NULL;
+    if (store) {
+        store->state = calloc(1, sizeof *store->state);
+        store->folder = strdup(folder);
     }
-    closedir(directory);
-    if (status == NC_OK && store->shard_count == 0)
-        return nc_error(NC_BAD_INPUT,
-                        "%s: holds no embeddings; make them with nclip embed --model "
-                        "DIR --images PICTURES --out %s",
-                        store->folder, store->folder);
-    if (status == NC_OK)
-        qsort(store->shards, store->shard_count, sizeof *store->shards, compare_shards);
-    return status;
-}
-
-static int open_shard(struct shard *shard)
-{
-    int status = nc_file_map(shard->path, &shard->mapping);
-    if (status != NC_OK)
-        return status;
-    const uint8_t *bytes = shard->mapping.data;
-    size_t size = shard->mapping.size;
-    status = nc_shard_parse_header(shard->path, bytes, size, &shard->header);
-    if (status != NC_OK)
-        return status;
-    uint64_t stated;
-    memcpy(&stated, bytes + size - NC_SHARD_CHECKSUM_BYTES, sizeof stated);
-    if (XXH3_64bits(bytes, size - NC_SHARD_CHECKSUM_BYTES) != stated)
-        return nc_error(NC_BAD_INPUT,
-                        "%s: damaged embeddings: the checksum does not fit; remove the "
-                        "file and run nclip embed again",
-                        shard->path);
+    if (store && store->state) {
+        pthread_mutex_init(&store->state->lock, NULL);
+        atomic_store(&store->state->found, NC_EMBEDDING_NONE);
+    }
+    if (store && info) {
+        store->info = *info;
+        store->info.model_hash = store->model_hash = strdup(info->model_hash);
+        store->info.preprocessing = store->preprocessing = strdup(info->preprocessing);
+        store->row_bytes = info->dimension * nc_type_size(info->type);
+        store->block_rows = nc_embedding_block_rows(store->row_bytes);
+    }
+    if (!store || !store->state || !store->folder ||
+        (info && (!store->model_hash || !store->preprocessing))) {
+        nc_embedding_store_close(store);
+        return nc_error(NC_FAILED, "%s: no memory", folder);
+    }
+    *out = store;
     return NC_OK;
 }
 
-static bool same_text(const struct nc_shard_text *a, const struct nc_shard_text *b)
-{
-    return a->size == b->size && memcmp(a->data, b->data, a->size) == 0;
-}
+/* ---- many heads at once ---- */
 
-/* Checks that all shards of a store agree in model, preprocessing, dimension and type. */
-static int check_equal(const struct shard *first, const struct shard *shard)
+/* What the heads say of the rows is of the store only in the first one. */
+static int take_info(struct nc_embedding_store *store, const struct nc_shard_header *h)
 {
-    const struct nc_shard_header *a = &first->header, *b = &shard->header;
-    const char *what = !same_text(&a->model_hash, &b->model_hash)         ? "models"
-                       : !same_text(&a->preprocessing, &b->preprocessing) ? "preprocessing"
-                       : a->dimension != b->dimension                     ? "dimensions"
-                       : a->type != b->type                               ? "element types"
-                       : a->normalized != b->normalized                   ? "normalisation"
-                                                                          : NULL;
-    if (what)
-        return nc_error(NC_BAD_INPUT, "%s and %s: embeddings of different %s in one store",
-                        first->path, shard->path, what);
-    return NC_OK;
-}
-
-static const struct shard *shard_of(const struct nc_embedding_store *store, size_t row)
-{
-    size_t low = 0, high = store->shard_count; /* the last shard that starts at or before row */
-    while (high - low > 1) {
-        size_t middle = low + (high - low) / 2;
-        if (store->shards[middle].first_row <= row)
-            low = middle;
-        else
-            high = middle;
-    }
-    return &store->shards[low];
-}
-
-static int index_keys(struct nc_embedding_store *store)
-{
-    store->keys = malloc((store->rows + 1) * sizeof *store->keys);
-    if (!store->keys)
-        return nc_error(NC_FAILED, "%s: no memory for %zu keys", store->folder, store->rows);
-    int status = nc_string_map_create(&store->numbers);
-    for (size_t i = 0; status == NC_OK && i < store->shard_count; i++) {
-        struct shard *shard = &store->shards[i];
-        const struct nc_shard_header *h = &shard->header;
-        const char **keys = store->keys + shard->first_row;
-        shard->key_text = malloc((size_t)h->keys_bytes + 1);
-        if (!shard->key_text)
-            return nc_error(NC_FAILED, "%s: no memory for %zu keys", store->folder, store->rows);
-        status = nc_shard_parse_keys(shard->path, shard->mapping.data + h->keys_offset,
-                                     (size_t)h->keys_bytes, (size_t)h->rows, shard->key_text, keys);
-        for (size_t row = 0; status == NC_OK && row < h->rows; row++) {
-            size_t number = shard->first_row + row, present;
-            status = nc_string_map_add(store->numbers, keys[row], number, &present);
-            if (status == NC_OK && present != number)
-                status = nc_error(NC_BAD_INPUT, "%s and %s: both hold \"%s\"; remove one of them",
-                                  shard_of(store, present)->path, shard->path, keys[row]);
-        }
-    }
-    return status;
-}
-
-static int open_shards(struct nc_embedding_store *store)
-{
-    int status = NC_OK;
-    for (size_t i = 0; status == NC_OK && i < store->shard_count; i++) {
-        struct shard *shard = &store->shards[i];
-        status = open_shard(shard);
-        if (status == NC_OK && i)
-            status = check_equal(&store->shards[0], shard);
-        shard->first_row = store->rows;
-        store->rows += (size_t)shard->header.rows; /* a row has bytes in a file: no overflow */
-    }
-    if (status != NC_OK)
-        return status;
-    const struct nc_shard_header *h = &store->shards[0].header;
     store->model_hash = strndup(h->model_hash.data, h->model_hash.size);
     store->preprocessing = strndup(h->preprocessing.data, h->preprocessing.size);
     if (!store->model_hash || !store->preprocessing)
@@ -184,27 +61,104 @@ static int open_shards(struct nc_embedding_store *store)
         .normalized = h->normalized,
     };
     store->row_bytes = store->info.dimension * nc_type_size(h->type);
+    store->block_rows = nc_embedding_block_rows(store->row_bytes);
     return NC_OK;
+}
+
+/* A shard with all in it but its place is given its place. */
+static void place(struct nc_embedding_store *store, struct nc_shard *shard)
+{
+    shard->first_row = store->rows;
+    shard->first_block = store->blocks;
+    store->rows += shard->rows; /* a row has bytes in a file: no overflow */
+    store->blocks += shard->blocks;
+    store->old_shards += shard->old;
+    store->old_rows += shard->old ? shard->rows : 0;
+}
+
+static int open_one(struct nc_embedding_store *store, struct nc_shard *shard, const char *first)
+{
+    struct nc_shard_header header;
+    uint8_t *head;
+    int status = nc_shard_open(shard, store->folder, &header, &head);
+    if (status == NC_OK)
+        status = store->model_hash ? nc_shard_compare(first, &store->info, shard->path, &header)
+                                   : take_info(store, &header);
+    free(head);
+    return status;
+}
+
+/* The shard as it was listed: after a failure it can be opened again. */
+static void forget(struct nc_shard *shard)
+{
+    char *path = shard->path;
+    size_t number = shard->number;
+    shard->path = NULL;
+    nc_shard_close(shard);
+    *shard = (struct nc_shard){.number = number, .path = path};
+}
+
+static int open_shards(struct nc_embedding_store *store)
+{
+    size_t count = store->shard_count, failed = count;
+    const char *first = store->shards[0].path;
+    int status = open_one(store, &store->shards[0], first);
+    if (status != NC_OK)
+        return status;
+    /* A message is its thread's: the first shard that failed is opened once more, in this one. */
+#pragma omp parallel for schedule(dynamic, 4) num_threads(READERS) if (count >= PARALLEL_FROM)     \
+    reduction(min : failed)
+    for (size_t i = 1; i < count; i++) {
+        if (i > failed || open_one(store, &store->shards[i], first) == NC_OK)
+            continue;
+        forget(&store->shards[i]);
+        failed = i;
+    }
+    if (failed < count)
+        status = open_one(store, &store->shards[failed], first);
+    if (status == NC_OK && failed < count)
+        status = nc_error(NC_FAILED, "%s: could not be read at first, and then it could; run again",
+                          store->shards[failed].path);
+    for (size_t i = 0; i < count && status == NC_OK; i++)
+        place(store, &store->shards[i]);
+    return status;
+}
+
+static int index_old_keys(struct nc_embedding_store *store)
+{
+    int status = store->old_shards ? nc_string_map_create(&store->old_numbers) : NC_OK;
+    for (size_t i = 0; status == NC_OK && i < store->shard_count; i++) {
+        struct nc_shard *shard = &store->shards[i];
+        for (size_t row = 0; shard->old && status == NC_OK && row < shard->rows; row++) {
+            size_t number = shard->first_row + row, present;
+            status = nc_string_map_add(store->old_numbers, shard->old_keys[row], number, &present);
+            if (status == NC_OK && present != number)
+                status = nc_error(NC_BAD_INPUT, "%s and %s: both hold \"%s\"; remove one of them",
+                                  nc_store_shard_of(store, present)->path, shard->path,
+                                  shard->old_keys[row]);
+        }
+    }
+    return status;
 }
 
 int nc_embedding_store_open(const char *folder, struct nc_embedding_store **out)
 {
+    struct nc_embedding_store *store;
     *out = NULL;
-    struct nc_embedding_store *store = calloc(1, sizeof *store);
-    struct nc_skipped skipped = {0};
-    if (!store || !(store->folder = strdup(folder))) {
-        free(store);
-        return nc_error(NC_FAILED, "%s: no memory", folder);
-    }
-    int status = list_shards(store);
+    int status = nc_store_create(folder, NULL, &store);
+    if (status != NC_OK)
+        return status;
+    status = nc_shards_list(folder, &store->shards, &store->shard_count);
+    if (status == NC_OK && store->shard_count == 0)
+        status = nc_error(NC_BAD_INPUT,
+                          "%s: holds no embeddings; make them with nclip embed --model "
+                          "DIR --images PICTURES --out %s",
+                          folder, folder);
+    store->shard_capacity = store->shard_count;
     if (status == NC_OK)
         status = open_shards(store);
     if (status == NC_OK)
-        status = index_keys(store);
-    if (status == NC_OK)
-        status = nc_skipped_load(folder, NC_SKIPPED_FILE, &skipped);
-    store->skipped = skipped.noted;
-    nc_skipped_free(&skipped);
+        status = index_old_keys(store);
     if (status != NC_OK) {
         nc_embedding_store_close(store);
         return status;
@@ -213,25 +167,66 @@ int nc_embedding_store_open(const char *folder, struct nc_embedding_store **out)
     return NC_OK;
 }
 
+int nc_store_add(struct nc_embedding_store *store, const char *path, size_t number)
+{
+    if (store->shard_count == store->shard_capacity) {
+        size_t capacity = store->shard_capacity ? 2 * store->shard_capacity : 16;
+        struct nc_shard *larger = realloc(store->shards, capacity * sizeof *larger);
+        if (!larger)
+            return nc_error(NC_FAILED, "%s: no memory for %zu shards", store->folder, capacity);
+        store->shards = larger;
+        store->shard_capacity = capacity;
+    }
+    struct nc_shard shard = {.number = number, .path = strdup(path)};
+    int status = shard.path ? open_one(store, &shard, store->folder)
+                            : nc_error(NC_FAILED, "%s: no memory", path);
+    if (status != NC_OK) {
+        nc_shard_close(&shard);
+        return status;
+    }
+    place(store, &shard);
+    store->shards[store->shard_count++] = shard;
+    return NC_OK;
+}
+
 void nc_embedding_store_close(struct nc_embedding_store *store)
 {
     if (!store)
         return;
-    for (size_t i = 0; i < store->shard_count; i++) {
-        nc_file_unmap(&store->shards[i].mapping);
-        free(store->shards[i].key_text);
-        free(store->shards[i].path);
-    }
+    for (size_t i = 0; i < store->shard_count; i++)
+        nc_shard_close(&store->shards[i]);
     free(store->shards);
-    free(store->keys);
-    nc_string_map_destroy(store->numbers);
+    nc_string_map_destroy(store->old_numbers);
+    if (store->state) {
+        nc_key_index_close(atomic_load(&store->state->index));
+        pthread_mutex_destroy(&store->state->lock);
+    }
+    free(store->state);
     free(store->model_hash);
     free(store->preprocessing);
     free(store->folder);
     free(store);
 }
 
-/* ---- reading ---- */
+/* ---- what it is ---- */
+
+struct nc_shard *nc_store_shard_of(const struct nc_embedding_store *store, size_t row)
+{
+    size_t low = 0, high = store->shard_count; /* the last shard that starts at or before row */
+    while (high - low > 1) {
+        size_t middle = low + (high - low) / 2;
+        if (store->shards[middle].first_row <= row)
+            low = middle;
+        else
+            high = middle;
+    }
+    return &store->shards[low];
+}
+
+const char *nc_embedding_store_folder(const struct nc_embedding_store *store)
+{
+    return store->folder;
+}
 
 const struct nc_embedding_info *nc_embedding_store_info(const struct nc_embedding_store *store)
 {
@@ -248,53 +243,28 @@ size_t nc_embedding_store_shards(const struct nc_embedding_store *store)
     return store->shard_count;
 }
 
-size_t nc_embedding_store_skipped(const struct nc_embedding_store *store)
+size_t nc_embedding_store_old_shards(const struct nc_embedding_store *store)
 {
-    return store->skipped;
+    return store->old_shards;
 }
 
-const char *nc_embedding_store_key(const struct nc_embedding_store *store, size_t row)
+uint64_t nc_embedding_store_fingerprint(const struct nc_embedding_store *store)
 {
-    return store->keys[row];
+    XXH3_state_t hash;
+    XXH3_INITSTATE(&hash);
+    XXH3_64bits_reset(&hash);
+    for (size_t i = 0; i < store->shard_count; i++)
+        XXH3_64bits_update(&hash, &store->shards[i].sum, sizeof store->shards[i].sum);
+    return XXH3_64bits_digest(&hash);
 }
 
-bool nc_embedding_store_find(const struct nc_embedding_store *store, const char *key, size_t *row)
+int nc_embedding_store_skipped(const struct nc_embedding_store *store, size_t *count)
 {
-    return nc_string_map_find(store->numbers, key, row);
-}
-
-const void *nc_embedding_store_row(const struct nc_embedding_store *store, size_t row)
-{
-    const struct shard *shard = shard_of(store, row);
-    return shard->mapping.data + shard->header.rows_offset +
-           (row - shard->first_row) * store->row_bytes;
-}
-
-void nc_embedding_store_row_float(const struct nc_embedding_store *store, size_t row, float *out)
-{
-    nc_embedding_store_gather(store, &row, 1, NC_FLOAT32, out);
-}
-
-void nc_embedding_store_row_unit(const struct nc_embedding_store *store, size_t row, float *out)
-{
-    double sum = 0;
-    nc_embedding_store_row_float(store, row, out);
-    if (store->info.normalized && store->info.type == NC_FLOAT32)
-        return;
-    for (size_t i = 0; i < store->info.dimension; i++)
-        sum += (double)out[i] * (double)out[i];
-    float factor = sum > 0 ? (float)(1 / sqrt(sum)) : 0;
-    for (size_t i = 0; i < store->info.dimension; i++)
-        out[i] *= factor;
-}
-
-void nc_embedding_store_gather(const struct nc_embedding_store *store, const size_t *rows,
-                               size_t count, enum nc_type type, void *out)
-{
-    size_t out_bytes = store->info.dimension * nc_type_size(type);
-    for (size_t i = 0; i < count; i++)
-        nc_convert((char *)out + i * out_bytes, type, nc_embedding_store_row(store, rows[i]),
-                   store->info.type, store->info.dimension);
+    struct nc_skipped skipped = {0};
+    int status = nc_skipped_load(store->folder, NC_SKIPPED_FILE, &skipped);
+    *count = skipped.noted;
+    nc_skipped_free(&skipped);
+    return status;
 }
 
 int nc_embedding_store_expect(const struct nc_embedding_store *store, const char *model_hash,
@@ -319,7 +289,9 @@ int nc_embedding_store_expect(const struct nc_embedding_store *store, const char
 int nc_embedding_store_check(const struct nc_embedding_store *store)
 {
     int status = NC_OK;
+    pthread_mutex_lock(&store->state->lock);
     for (size_t i = 0; i < store->shard_count && status == NC_OK; i++)
-        status = nc_mapping_check(&store->shards[i].mapping);
+        status = nc_shard_check(&store->shards[i]);
+    pthread_mutex_unlock(&store->state->lock);
     return status;
 }

@@ -1,16 +1,19 @@
 /* Writing an embedding store, shard by shard. */
-#include "format.h"
+#include "index_build.h"
+#include "key_table.h"
+#include "notes.h"
+#include "shard_write.h"
 
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define XXH_INLINE_ALL
@@ -23,13 +26,16 @@ struct nc_embedding_writer {
     struct nc_embedding_info info;
     char *model_hash, *preprocessing; /* owned copies, for info */
     size_t shard_rows, row_bytes;
-    struct nc_embedding_store *before; /* what an earlier run wrote; NULL when nothing */
+    struct nc_embedding_store *before;  /* what an earlier run wrote */
+    struct nc_embedding_store *written; /* the shards of this run */
     size_t next_shard;
-    char **keys; /* [count], owned: the keys of this run */
-    size_t count, capacity;
-    struct nc_string_map *numbers; /* key -> place in keys */
-    size_t flushed;                /* of `count`; the rest is in `rows` */
-    uint8_t *rows;                 /* [shard_rows, dimension] */
+    struct nc_key_table *table; /* of this run's keys; their rows count from its first one */
+    /* The rows that are not written yet. */
+    size_t count;
+    uint8_t *rows;                      /* [shard_rows, dimension] */
+    uint64_t *key_ends;                 /* [count] */
+    char *key_text;
+    size_t ends_capacity, text_bytes, text_capacity;
     struct nc_skipped skipped, damaged;
     bool skipped_changed, damaged_changed;
 };
@@ -48,7 +54,8 @@ static int scan_folder(struct nc_embedding_writer *w, bool *has_shards)
     while ((entry = readdir(directory))) {
         const char *name = entry->d_name;
         bool ours = strncmp(name, "shard-", 6) == 0 || strncmp(name, NC_SKIPPED_FILE ".", 14) == 0 ||
-                    strncmp(name, NC_DAMAGED_FILE ".", 14) == 0;
+                    strncmp(name, NC_DAMAGED_FILE ".", 14) == 0 ||
+                    strncmp(name, NC_INDEX_FILE ".", sizeof NC_INDEX_FILE) == 0;
         size_t number;
         if (ours && strstr(name, ".partial-")) {
             (void)unlinkat(dirfd(directory), name, 0);
@@ -106,7 +113,7 @@ static int start(struct nc_embedding_writer *w, const struct nc_embedding_info *
         return nc_error(NC_FAILED, "%s: no memory for %zu rows", w->folder, w->shard_rows);
 
     bool has_shards;
-    int status = nc_string_map_create(&w->numbers);
+    int status = nc_key_table_create(&w->table);
     bool missing = !nc_folder_exists(w->folder);
     if (status == NC_OK)
         status = nc_folder_create(w->folder);
@@ -115,11 +122,14 @@ static int start(struct nc_embedding_writer *w, const struct nc_embedding_info *
     w->made_folder = status == NC_OK && missing; /* behind the lock: else it is another's */
     if (status == NC_OK)
         status = scan_folder(w, &has_shards);
-    if (status == NC_OK && has_shards) {
+    if (status == NC_OK && has_shards)
         status = nc_embedding_store_open(w->folder, &w->before);
-        if (status == NC_OK)
-            status = check_info(w);
-    }
+    else if (status == NC_OK)
+        status = nc_store_create(w->folder, &w->info, &w->before);
+    if (status == NC_OK && has_shards)
+        status = check_info(w);
+    if (status == NC_OK)
+        status = nc_store_create(w->folder, &w->info, &w->written);
     if (status == NC_OK)
         status = nc_skipped_load(w->folder, NC_SKIPPED_FILE, &w->skipped);
     if (status == NC_OK)
@@ -151,14 +161,42 @@ int nc_embedding_writer_open(const char *folder, const struct nc_embedding_info 
 
 size_t nc_embedding_writer_count(const struct nc_embedding_writer *w)
 {
-    return w->count + (w->before ? nc_embedding_store_count(w->before) : 0);
+    return nc_embedding_store_count(w->before) + nc_embedding_store_count(w->written) + w->count;
 }
 
-bool nc_embedding_writer_has(const struct nc_embedding_writer *w, const char *key)
+/* Whether `row` of this run has the key: one that is not written yet, or read from its shard. */
+static int is_of_row(const struct nc_embedding_writer *w, size_t row, const char *key, bool *same)
 {
-    size_t number;
-    return nc_string_map_find(w->numbers, key, &number) ||
-           (w->before && nc_embedding_store_find(w->before, key, &number));
+    size_t written = nc_embedding_store_count(w->written);
+    const char *other = NULL;
+    *same = false;
+    if (row >= written + w->count) /* of a link that failed */
+        return NC_OK;
+    if (row < written) {
+        int status = nc_embedding_store_key(w->written, row, &other);
+        if (status != NC_OK)
+            return status;
+    } else {
+        row -= written;
+        other = w->key_text + (row ? w->key_ends[row - 1] : 0);
+    }
+    *same = strcmp(key, other) == 0;
+    return NC_OK;
+}
+
+int nc_embedding_writer_has(struct nc_embedding_writer *w, const char *key, bool *has)
+{
+    uint64_t hash = nc_key_hash(key, strlen(key));
+    size_t at = 0, row;
+    int status = NC_OK;
+    *has = false;
+    while (status == NC_OK && !*has && nc_key_table_next(w->table, hash, &at, &row))
+        status = is_of_row(w, row, key, has);
+    if (status == NC_OK && !*has) {
+        status = nc_embedding_store_find(w->before, key, &row);
+        *has = row != NC_EMBEDDING_NONE;
+    }
+    return status;
 }
 
 /* Infinity and NaN have all bits of the exponent set. */
@@ -176,43 +214,67 @@ static bool all_finite(const void *row, enum nc_type type, size_t count)
     return finite;
 }
 
-static int add_key(struct nc_embedding_writer *w, const char *key)
+/* Room for a key more. */
+static int grow(struct nc_embedding_writer *w, size_t length)
 {
-    if (w->count == w->capacity) {
-        size_t capacity = w->capacity ? 2 * w->capacity : 1024;
-        char **larger = realloc(w->keys, capacity * sizeof *larger);
-        if (!larger)
-            return nc_error(NC_FAILED, "%s: no memory for %zu keys", w->folder, capacity);
-        w->keys = larger;
-        w->capacity = capacity;
+    size_t ends = w->ends_capacity, text = w->text_capacity;
+    if (w->count == ends)
+        ends = ends ? 2 * ends : 1024;
+    while (text - w->text_bytes < length + 1)
+        text = text ? 2 * text : 1 << 16;
+    uint64_t *larger = ends == w->ends_capacity ? w->key_ends
+                                                : realloc(w->key_ends, ends * sizeof *larger);
+    if (larger) {
+        w->key_ends = larger;
+        w->ends_capacity = ends;
     }
-    char *copy = strdup(key);
-    if (!copy)
-        return nc_error(NC_FAILED, "%s: no memory for %zu keys", w->folder, w->count + 1);
-    size_t present;
-    int status = nc_string_map_add(w->numbers, copy, w->count, &present);
-    if (status == NC_OK)
-        w->keys[w->count++] = copy;
-    else
-        free(copy);
-    return status;
+    char *longer = text == w->text_capacity ? w->key_text : realloc(w->key_text, text);
+    if (longer) {
+        w->key_text = longer;
+        w->text_capacity = text;
+    }
+    return larger && longer ? NC_OK
+                            : nc_error(NC_FAILED, "%s: no memory for %zu keys", w->folder, ends);
 }
 
-int nc_embedding_writer_append(struct nc_embedding_writer *w, const char *key, const float *row)
+static int check_key(struct nc_embedding_writer *w, const char *key)
 {
     size_t length = strlen(key);
     if (length == 0 || length > NC_EMBEDDING_MAX_KEY)
         return nc_error(NC_BAD_INPUT, "%s: a key of %zu bytes (1 to %d are allowed)", w->folder,
                         length, NC_EMBEDDING_MAX_KEY);
-    if (nc_embedding_writer_has(w, key))
-        return nc_error(NC_BAD_INPUT, "%s: holds an embedding of \"%s\" already", w->folder, key);
-    int status = NC_OK;
-    if (w->count - w->flushed == w->shard_rows) /* an earlier flush failed */
+    bool has;
+    int status = nc_embedding_writer_has(w, key, &has);
+    if (status == NC_OK && has)
+        status =
+            nc_error(NC_BAD_INPUT, "%s: holds an embedding of \"%s\" already", w->folder, key);
+    return status;
+}
+
+static int add_key(struct nc_embedding_writer *w, const char *key)
+{
+    size_t length = strlen(key);
+    int status = grow(w, length);
+    if (status == NC_OK)
+        status = nc_key_table_add(w->table, nc_key_hash(key, length),
+                                  nc_embedding_store_count(w->written) + w->count);
+    if (status != NC_OK)
+        return status;
+    memcpy(w->key_text + w->text_bytes, key, length + 1);
+    w->text_bytes += length + 1;
+    w->key_ends[w->count++] = w->text_bytes;
+    return NC_OK;
+}
+
+int nc_embedding_writer_append(struct nc_embedding_writer *w, const char *key, const float *row)
+{
+    int status = check_key(w, key);
+    if (status == NC_OK && w->count == w->shard_rows) /* an earlier flush failed */
         status = nc_embedding_writer_flush(w);
     if (status != NC_OK)
         return status;
 
-    uint8_t *place = w->rows + (w->count - w->flushed) * w->row_bytes;
+    uint8_t *place = w->rows + w->count * w->row_bytes;
     nc_convert(place, w->info.type, row, NC_FLOAT32, w->info.dimension);
     if (!all_finite(place, w->info.type, w->info.dimension))
         return nc_error(NC_BAD_INPUT, "%s: the embedding of \"%s\" is not finite in %s", w->folder,
@@ -221,7 +283,7 @@ int nc_embedding_writer_append(struct nc_embedding_writer *w, const char *key, c
     if (status != NC_OK)
         return status;
     w->skipped_changed |= nc_skipped_take_back(&w->skipped, key);
-    return w->count - w->flushed == w->shard_rows ? nc_embedding_writer_flush(w) : NC_OK;
+    return w->count == w->shard_rows ? nc_embedding_writer_flush(w) : NC_OK;
 }
 
 int nc_embedding_writer_skip(struct nc_embedding_writer *w, const char *key, const char *reason)
@@ -253,107 +315,38 @@ size_t nc_embedding_writer_skipped(const struct nc_embedding_writer *w)
 
 /* ---- shards ---- */
 
-static bool pack_keys(char *const *keys, size_t count, msgpack_sbuffer *out)
+/* Writes the rows at hand, or those of a link, as one shard. */
+static int write_shard(struct nc_embedding_writer *w, struct nc_shard_content *content)
 {
-    msgpack_packer packer;
-    msgpack_packer_init(&packer, out, msgpack_sbuffer_write);
-    int failed = msgpack_pack_array(&packer, count);
-    for (size_t i = 0; i < count && !failed; i++) {
-        size_t length = strlen(keys[i]);
-        failed =
-            msgpack_pack_str(&packer, length) | msgpack_pack_str_body(&packer, keys[i], length);
-    }
-    return !failed;
-}
-
-/* The size of a header depends on the offsets in it, which depend on its size; one
- * page more than the texts need settles that. */
-static bool pack_header(const struct nc_embedding_writer *w, size_t rows, size_t keys_bytes,
-                        msgpack_sbuffer *out, struct nc_shard_header *header)
-{
-    size_t hash_size = strlen(w->model_hash), preprocessing_size = strlen(w->preprocessing);
-    size_t at_most = hash_size + preprocessing_size + 512;
-    uint64_t offset =
-        (at_most + NC_EMBEDDING_ALIGNMENT - 1) / NC_EMBEDDING_ALIGNMENT * NC_EMBEDDING_ALIGNMENT;
-    *header = (struct nc_shard_header){
-        .model_hash = {w->model_hash, hash_size},
-        .preprocessing = {w->preprocessing, preprocessing_size},
-        .type = w->info.type,
-        .normalized = w->info.normalized,
-        .dimension = w->info.dimension,
-        .rows = rows,
-        .rows_offset = offset,
-        .keys_offset = offset + rows * w->row_bytes,
-        .keys_bytes = keys_bytes,
-    };
-    return nc_shard_pack_header(header, out) && out->size <= offset;
-}
-
-/* Writes and adds to the checksum. */
-static int put(struct nc_writer *writer, XXH3_state_t *hash, const void *data, size_t size)
-{
-    XXH3_64bits_update(hash, data, size);
-    return nc_writer_write(writer, data, size);
-}
-
-static int write_shard(struct nc_embedding_writer *w, const char *path)
-{
-    static const uint8_t zeros[NC_EMBEDDING_ALIGNMENT];
-    size_t rows = w->count - w->flushed;
-    struct nc_shard_header header = {0};
-    struct nc_writer *writer = NULL;
-    msgpack_sbuffer packed, keys;
-    msgpack_sbuffer_init(&packed);
-    msgpack_sbuffer_init(&keys);
-    XXH3_state_t *hash = XXH3_createState();
-    int status = NC_OK;
-    if (!hash || !pack_keys(w->keys + w->flushed, rows, &keys) ||
-        !pack_header(w, rows, keys.size, &packed, &header))
-        status = nc_error(NC_FAILED, "%s: no memory for %zu keys", path, rows);
-    if (status == NC_OK)
-        status = nc_writer_create(path, &writer);
+    char *path;
+    uint64_t bytes;
+    if (asprintf(&path, "%s/shard-%06zu.embeddings", w->folder, w->next_shard) < 0)
+        return nc_error(NC_FAILED, "%s: no memory", w->folder);
+    content->info = &w->info;
+    content->rows = w->count;
+    content->key_ends = w->key_ends;
+    content->key_text = w->key_text;
+    content->key_text_bytes = w->text_bytes;
+    int status = nc_shard_write(path, content, &bytes);
     if (status == NC_OK) {
-        XXH3_64bits_reset(hash);
-        status = put(writer, hash, packed.data, packed.size);
+        status = nc_store_add(w->written, path, w->next_shard);
+        if (status != NC_OK)
+            (void)unlink(path); /* its rows are still in memory */
     }
-    for (size_t left = header.rows_offset - packed.size; status == NC_OK && left;) {
-        size_t part = left < sizeof zeros ? left : sizeof zeros;
-        status = put(writer, hash, zeros, part);
-        left -= part;
-    }
-    if (status == NC_OK)
-        status = put(writer, hash, w->rows, rows * w->row_bytes);
-    if (status == NC_OK)
-        status = put(writer, hash, keys.data, keys.size);
     if (status == NC_OK) {
-        uint64_t checksum = XXH3_64bits_digest(hash);
-        status = nc_writer_write(writer, &checksum, sizeof checksum);
+        w->next_shard++;
+        w->count = w->text_bytes = 0;
     }
-    if (status == NC_OK)
-        status = nc_writer_commit(writer);
-    else
-        nc_writer_abort(writer);
-    XXH3_freeState(hash);
-    msgpack_sbuffer_destroy(&packed);
-    msgpack_sbuffer_destroy(&keys);
+    free(path);
     return status;
 }
 
 int nc_embedding_writer_flush(struct nc_embedding_writer *w)
 {
     int status = NC_OK;
-    if (w->count > w->flushed) {
-        char *path;
-        if (asprintf(&path, "%s/shard-%06zu.embeddings", w->folder, w->next_shard) < 0)
-            return nc_error(NC_FAILED, "%s: no memory", w->folder);
-        status = write_shard(w, path);
-        free(path);
-        if (status != NC_OK)
-            return status;
-        w->flushed = w->count;
-        w->next_shard++;
-    }
-    if (w->skipped_changed) {
+    if (w->count)
+        status = write_shard(w, &(struct nc_shard_content){.row_data = w->rows});
+    if (status == NC_OK && w->skipped_changed) {
         status = nc_skipped_save(w->folder, NC_SKIPPED_FILE, &w->skipped);
         w->skipped_changed = status != NC_OK;
     }
@@ -364,9 +357,83 @@ int nc_embedding_writer_flush(struct nc_embedding_writer *w)
     return status;
 }
 
+/* The sums of the blocks of linked rows, which are read for it; all must be finite. */
+static int sum_rows(const struct nc_embedding_writer *w, const char *path, const uint8_t *rows,
+                    size_t count, const char *const *keys, uint64_t *sums)
+{
+    size_t block = nc_embedding_block_rows(w->row_bytes);
+    for (size_t first = 0, i = 0; first < count; first += block, i++) {
+        size_t part = count - first < block ? count - first : block;
+        sums[i] = XXH3_64bits(rows + first * w->row_bytes, part * w->row_bytes);
+        for (size_t row = first; row < first + part; row++)
+            if (!all_finite(rows + row * w->row_bytes, w->info.type, w->info.dimension))
+                return nc_error(NC_BAD_INPUT, "%s: row %zu (\"%s\") is not finite", path, row,
+                                keys[row]);
+    }
+    return NC_OK;
+}
+
+int nc_embedding_writer_link(struct nc_embedding_writer *w, const char *rows_file, uint64_t offset,
+                             size_t count, const char *const *keys)
+{
+    struct nc_mapping mapping = {0};
+    uint64_t *sums = NULL;
+    int status = nc_embedding_writer_flush(w);
+    if (status != NC_OK || !count)
+        return status;
+    char *path = nc_path_join(w->folder, rows_file);
+    sums = malloc((count / nc_embedding_block_rows(w->row_bytes) + 1) * sizeof *sums);
+    if (!path || !sums)
+        status = nc_error(NC_FAILED, "%s: no memory", w->folder);
+    if (status == NC_OK)
+        status = nc_file_map(path, &mapping);
+    if (status == NC_OK && (offset % nc_type_size(w->info.type) || offset > mapping.size ||
+                            count > (mapping.size - offset) / w->row_bytes))
+        status = nc_error(NC_BAD_INPUT, "%s: has %zu bytes, too few for %zu rows of %zu from %llu on",
+                          path, mapping.size, count, w->row_bytes, (unsigned long long)offset);
+    for (size_t i = 0; i < count && status == NC_OK; i++) {
+        status = check_key(w, keys[i]);
+        if (status == NC_OK)
+            status = add_key(w, keys[i]);
+    }
+    if (status == NC_OK)
+        status = sum_rows(w, path, mapping.data + offset, count, keys, sums);
+    if (status == NC_OK)
+        status = nc_mapping_check(&mapping);
+    if (status == NC_OK)
+        status = write_shard(w, &(struct nc_shard_content){.block_sums = sums,
+                                                           .rows_file = rows_file,
+                                                           .rows_offset = offset,
+                                                           .rows_file_bytes = mapping.size});
+    for (size_t i = 0; i < count && status == NC_OK; i++)
+        w->skipped_changed |= nc_skipped_take_back(&w->skipped, keys[i]);
+    w->count = w->text_bytes = 0; /* also where it failed: its rows are not in memory */
+    nc_file_unmap(&mapping);
+    free(sums);
+    free(path);
+    return status;
+}
+
+/* The index that was there and the new keys become the index of all. */
+static int write_index(struct nc_embedding_writer *w)
+{
+    struct nc_key_index *old = atomic_exchange(&w->before->state->index, NULL), *index = NULL;
+    int status = old ? NC_OK : nc_key_index_take(w->before, &old);
+    for (size_t i = 0; i < w->written->shard_count && status == NC_OK; i++)
+        status = nc_store_add(w->before, w->written->shards[i].path, w->written->shards[i].number);
+    bool current = old && !w->written->shard_count;
+    if (status == NC_OK && !current && w->before->rows > w->before->old_rows)
+        status = nc_key_index_make(w->before, old, true, &index);
+    nc_key_index_close(old);
+    nc_key_index_close(index);
+    return status;
+}
+
 int nc_embedding_writer_close(struct nc_embedding_writer *w)
 {
     int status = nc_embedding_writer_flush(w);
+    if (status == NC_OK)
+        status = write_index(w);
     nc_embedding_writer_abandon(w);
     return status;
 }
@@ -375,13 +442,13 @@ void nc_embedding_writer_abandon(struct nc_embedding_writer *w)
 {
     if (!w)
         return;
-    for (size_t i = 0; i < w->count; i++)
-        free(w->keys[i]);
-    free(w->keys);
-    nc_string_map_destroy(w->numbers);
+    nc_key_table_destroy(w->table);
+    free(w->key_ends);
+    free(w->key_text);
     nc_skipped_free(&w->skipped);
     nc_skipped_free(&w->damaged);
     nc_embedding_store_close(w->before);
+    nc_embedding_store_close(w->written);
     if (w->made_folder)
         (void)rmdir(w->folder); /* goes only where nothing was written */
     if (w->lock >= 0)

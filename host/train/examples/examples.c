@@ -242,12 +242,13 @@ int nc_examples_load(const struct nc_model *model, const struct nc_config *confi
         status = nc_error(NC_FAILED, "captions: no memory");
         goto cleanup;
     }
-    for (size_t i = 0; i < captions.image_count; i++) {
-        if (nc_embedding_store_find(e->store, captions.images[i], &row_of_image[i]))
-            continue;
-        row_of_image[i] = SIZE_MAX;
-        first_missing = missing++ ? first_missing : captions.images[i];
+    for (size_t i = 0; i < captions.image_count && status == NC_OK; i++) {
+        status = nc_embedding_store_find(e->store, captions.images[i], &row_of_image[i]);
+        if (row_of_image[i] == NC_EMBEDDING_NONE)
+            first_missing = missing++ ? first_missing : captions.images[i];
     }
+    if (status != NC_OK)
+        goto cleanup;
     text_count = captions.count;
     for (size_t i = 0; i < captions.count; i++) {
         texts[i].string = captions.items[i].text;

@@ -72,31 +72,31 @@ static void normalize(float *row, size_t width)
         row[k] *= factor;
 }
 
-/* Returns how many contradictions the piece has. */
-static size_t fill_pictures(struct nc_step_inputs *inputs, char *block,
-                            const struct nc_examples *examples, const uint32_t *list, size_t count,
-                            size_t first)
+/* *extras: how many contradictions the piece has. */
+static int fill_pictures(struct nc_step_inputs *inputs, char *block,
+                         const struct nc_examples *examples, const uint32_t *list, size_t count,
+                         size_t first, size_t *extras)
 {
     float *image = (float *)(block + inputs->layout.image);
     int32_t *group = (int32_t *)(block + inputs->layout.group);
     int32_t *extra_image = (int32_t *)(block + inputs->layout.extra_image);
-    size_t extras = 0;
     for (size_t i = 0; i < count; i++) {
         inputs->row[i] = examples->embedding[list[i]];
         group[i] = examples->image[list[i]];
         if (examples->contradiction[list[i]] != NC_NO_CONTRADICTION)
-            extra_image[extras++] = (int32_t)(first + i);
+            extra_image[(*extras)++] = (int32_t)(first + i);
         if (inputs->sides == 1)
             continue;
         inputs->row[count + i] = examples->distractor_embedding[list[i]];
         group[count + i] = examples->distractor_image[list[i]];
     }
     size_t pictures = inputs->sides * count;
-    nc_embedding_store_gather(examples->store, inputs->row, pictures, NC_FLOAT32, image);
-    if (!nc_embedding_store_info(examples->store)->normalized)
+    int status =
+        nc_embedding_store_gather(examples->store, inputs->row, pictures, NC_FLOAT32, image);
+    if (status == NC_OK && !nc_embedding_store_info(examples->store)->normalized)
         for (size_t i = 0; i < pictures; i++)
             normalize(image + i * inputs->embedding, inputs->embedding);
-    return extras;
+    return status;
 }
 
 static void fill_rows(const struct nc_piece_layout *l, char *block, const struct nc_packing *p)
@@ -163,7 +163,9 @@ int nc_step_inputs_load(struct nc_step_inputs *inputs, const struct nc_examples 
     if (pace)
         memcpy(host + inputs->layout.pace, pace, sizeof *pace);
     if (batch)
-        extras = fill_pictures(inputs, host, examples, list, count, first);
+        status = fill_pictures(inputs, host, examples, list, count, first, &extras);
+    if (status != NC_OK)
+        return status;
     fill_rows(&inputs->layout, host, packing);
     if (host != device) {
         size_t pictures = inputs->layout.image +

@@ -1,4 +1,4 @@
-/* Packs and parses the header and the keys of a shard. */
+/* Packs and parses the map that a shard begins with. */
 #include "format.h"
 
 #include "nclip/support/error.h"
@@ -33,7 +33,7 @@ bool nc_shard_pack_header(const struct nc_shard_header *header, msgpack_sbuffer 
 {
     msgpack_packer packer;
     msgpack_packer_init(&packer, out, msgpack_sbuffer_write);
-    int failed = msgpack_pack_map(&packer, 11);
+    int failed = msgpack_pack_map(&packer, header->linked ? 15 : 13);
     failed |= pack_name(&packer, "format") | pack_name(&packer, format_name);
     failed |= pack_number(&packer, "version", NC_SHARD_VERSION);
     failed |= pack_name(&packer, "model_hash");
@@ -46,9 +46,16 @@ bool nc_shard_pack_header(const struct nc_shard_header *header, msgpack_sbuffer 
     failed |= pack_name(&packer, "normalized");
     failed |= header->normalized ? msgpack_pack_true(&packer) : msgpack_pack_false(&packer);
     failed |= pack_number(&packer, "rows", header->rows);
+    failed |= pack_number(&packer, "block_rows", header->block_rows);
+    failed |= pack_number(&packer, "sums_offset", header->sums_offset);
     failed |= pack_number(&packer, "rows_offset", header->rows_offset);
     failed |= pack_number(&packer, "keys_offset", header->keys_offset);
     failed |= pack_number(&packer, "keys_bytes", header->keys_bytes);
+    if (header->linked) {
+        failed |= pack_name(&packer, "rows_file");
+        failed |= pack_text(&packer, header->rows_file.data, header->rows_file.size);
+        failed |= pack_number(&packer, "rows_file_bytes", header->rows_file_bytes);
+    }
     return !failed;
 }
 
@@ -59,12 +66,13 @@ bool nc_shard_pack_header(const struct nc_shard_header *header, msgpack_sbuffer 
 
 struct input {
     const uint8_t *at, *end;
+    bool ended; /* more was asked for than there is */
 };
 
 static bool take_number(struct input *in, size_t bytes, uint64_t *value)
 {
     if ((size_t)(in->end - in->at) < bytes)
-        return false;
+        return !(in->ended = true);
     *value = 0;
     for (size_t i = 0; i < bytes; i++)
         *value = *value << 8 | *in->at++;
@@ -74,7 +82,7 @@ static bool take_number(struct input *in, size_t bytes, uint64_t *value)
 static bool take_byte(struct input *in, uint8_t *byte)
 {
     if (in->at == in->end)
-        return false;
+        return !(in->ended = true);
     *byte = *in->at++;
     return true;
 }
@@ -100,7 +108,7 @@ static bool read_text(struct input *in, struct nc_shard_text *text)
     else if (code < 0xd9 || code > 0xdb || !take_number(in, 1u << (code - 0xd9), &size))
         return false;
     if (size > (size_t)(in->end - in->at))
-        return false;
+        return !(in->ended = true);
     *text = (struct nc_shard_text){(const char *)in->at, (size_t)size};
     in->at += size;
     return true;
@@ -159,88 +167,116 @@ static bool no_zero(const struct nc_shard_text *text)
     return !memchr(text->data, 0, text->size);
 }
 
+enum field {
+    FORMAT,
+    VERSION,
+    MODEL_HASH,
+    PREPROCESSING,
+    DIMENSION,
+    ELEMENT_TYPE,
+    NORMALIZED,
+    ROWS,
+    ROWS_OFFSET,
+    KEYS_OFFSET,
+    KEYS_BYTES,
+    FIELDS_1, /* version 1 has those before it, each; version 2 those below, too */
+    BLOCK_ROWS = FIELDS_1,
+    SUMS_OFFSET,
+    FIELDS_2,
+    ROWS_FILE = FIELDS_2, /* both or none */
+    ROWS_FILE_BYTES,
+    FIELDS,
+};
+
+static const char *const field_names[FIELDS] = {
+    "format",     "version",   "model_hash",  "preprocessing", "dimension",
+    "element_type", "normalized", "rows",     "rows_offset",   "keys_offset",
+    "keys_bytes", "block_rows", "sums_offset", "rows_file",    "rows_file_bytes"};
+
+static bool read_field(struct input *in, enum field field, struct nc_shard_header *h)
+{
+    struct nc_shard_text format;
+    switch (field) {
+    case FORMAT:
+        return read_text(in, &format) && text_is(&format, format_name);
+    case VERSION:
+        return read_number(in, &h->version);
+    case MODEL_HASH:
+        return read_text(in, &h->model_hash) && no_zero(&h->model_hash);
+    case PREPROCESSING:
+        return read_text(in, &h->preprocessing) && no_zero(&h->preprocessing);
+    case DIMENSION:
+        return read_number(in, &h->dimension);
+    case ELEMENT_TYPE:
+        return read_type(in, &h->type);
+    case NORMALIZED:
+        return read_bool(in, &h->normalized);
+    case ROWS:
+        return read_number(in, &h->rows);
+    case ROWS_OFFSET:
+        return read_number(in, &h->rows_offset);
+    case KEYS_OFFSET:
+        return read_number(in, &h->keys_offset);
+    case KEYS_BYTES:
+        return read_number(in, &h->keys_bytes);
+    case BLOCK_ROWS:
+        return read_number(in, &h->block_rows);
+    case SUMS_OFFSET:
+        return read_number(in, &h->sums_offset);
+    case ROWS_FILE:
+        return read_text(in, &h->rows_file) && h->rows_file.size && no_zero(&h->rows_file);
+    default:
+        return read_number(in, &h->rows_file_bytes);
+    }
+}
+
 /* The fields, in any order, each once. */
 static int read_fields(const char *path, struct input *in, struct nc_shard_header *h)
 {
-    static const char *const names[] = {
-        "format",     "version", "model_hash",  "preprocessing", "dimension", "element_type",
-        "normalized", "rows",    "rows_offset", "keys_offset",   "keys_bytes"};
-    enum { FIELDS = sizeof names / sizeof *names };
-    uint64_t count, version = 0;
+    uint64_t count;
     unsigned seen = 0;
-    if (!read_head(in, 0x80, 0xde, &count) || count != FIELDS)
+    if (!read_head(in, 0x80, 0xde, &count) || count > FIELDS)
         return wrong(path, "the header is not one of a shard");
     for (uint64_t i = 0; i < count; i++) {
-        struct nc_shard_text name, format;
+        struct nc_shard_text name;
         unsigned field = 0;
         bool good = read_text(in, &name);
-        while (good && field < FIELDS && !text_is(&name, names[field]))
+        while (good && field < FIELDS && !text_is(&name, field_names[field]))
             field++;
-        good = good && field < FIELDS && !(seen >> field & 1);
-        if (!good)
+        if (!good || field == FIELDS || seen >> field & 1)
             return wrong(path, "the header has a field that does not belong there");
         seen |= 1u << field;
-        switch (field) {
-        case 0:
-            good = read_text(in, &format) && text_is(&format, format_name);
-            break;
-        case 1:
-            good = read_number(in, &version);
-            if (good && version != NC_SHARD_VERSION)
-                return nc_error(NC_BAD_INPUT,
-                                "%s: embeddings of format version %llu, but this "
-                                "program reads %d",
-                                path, (unsigned long long)version, NC_SHARD_VERSION);
-            break;
-        case 2:
-            good = read_text(in, &h->model_hash) && no_zero(&h->model_hash);
-            break;
-        case 3:
-            good = read_text(in, &h->preprocessing) && no_zero(&h->preprocessing);
-            break;
-        case 4:
-            good = read_number(in, &h->dimension);
-            break;
-        case 5:
-            good = read_type(in, &h->type);
-            break;
-        case 6:
-            good = read_bool(in, &h->normalized);
-            break;
-        case 7:
-            good = read_number(in, &h->rows);
-            break;
-        case 8:
-            good = read_number(in, &h->rows_offset);
-            break;
-        case 9:
-            good = read_number(in, &h->keys_offset);
-            break;
-        default:
-            good = read_number(in, &h->keys_bytes);
-        }
-        if (!good)
+        if (!read_field(in, (enum field)field, h))
             return nc_error(NC_BAD_INPUT,
                             "%s: damaged embeddings: \"%s\" in the header is wrong; "
                             "remove the file and run nclip embed again",
-                            path, names[field]);
+                            path, field_names[field]);
+        if (field == VERSION && h->version != 1 && h->version != NC_SHARD_VERSION)
+            return nc_error(NC_BAD_INPUT,
+                            "%s: embeddings of format version %llu, but this program reads 1 "
+                            "and %d",
+                            path, (unsigned long long)h->version, NC_SHARD_VERSION);
     }
-    return NC_OK;
+    h->linked = seen >> ROWS_FILE & 1;
+    unsigned expected = (1u << (h->version == 1 ? FIELDS_1 : h->linked ? FIELDS : FIELDS_2)) - 1;
+    return seen == expected ? NC_OK : wrong(path, "the header is not one of a shard");
 }
 
-int nc_shard_parse_header(const char *path, const uint8_t *bytes, size_t size,
-                          struct nc_shard_header *h)
+uint64_t nc_shard_head_blocks(const struct nc_shard_header *h)
 {
-    *h = (struct nc_shard_header){0};
-    size_t limit = size < NC_SHARD_HEADER_LIMIT ? size : NC_SHARD_HEADER_LIMIT;
-    struct input in = {bytes, bytes + limit};
-    int status = read_fields(path, &in, h);
-    if (status != NC_OK)
-        return status;
-    if (h->dimension == 0 || h->dimension > NC_EMBEDDING_MAX_DIMENSION)
-        return wrong(path, "the dimension is not one of embeddings");
-    uint64_t row_bytes = h->dimension * nc_type_size(h->type);
-    if (h->rows_offset % NC_EMBEDDING_ALIGNMENT || h->rows_offset < (uint64_t)(in.at - bytes) ||
+    return h->rows / h->block_rows + (h->rows % h->block_rows != 0);
+}
+
+uint64_t nc_shard_head_bytes(const struct nc_shard_header *h)
+{
+    return h->sums_offset + (nc_shard_head_blocks(h) + 2) * sizeof(uint64_t);
+}
+
+/* Version 1: rows and keys fill the file. */
+static int check_sizes_1(const char *path, const struct nc_shard_header *h, uint64_t map_bytes,
+                         uint64_t row_bytes, uint64_t size)
+{
+    if (h->rows_offset % NC_EMBEDDING_ALIGNMENT || h->rows_offset < map_bytes ||
         h->rows_offset > size || h->rows > (size - h->rows_offset) / row_bytes ||
         h->keys_offset != h->rows_offset + h->rows * row_bytes)
         return wrong(path, "it is shorter than its rows, or the header lies");
@@ -250,10 +286,53 @@ int nc_shard_parse_header(const char *path, const uint8_t *bytes, size_t size,
     return NC_OK;
 }
 
+/* Version 2: the head, then rows where they are not linked, then keys up to the end. A row has
+ * more than 8 bytes of keys, so that no product below overflows. */
+static int check_sizes_2(const char *path, const struct nc_shard_header *h, uint64_t map_bytes,
+                         uint64_t row_bytes, uint64_t size)
+{
+    uint64_t holds = h->linked ? h->rows_file_bytes : size;
+    if (h->block_rows != nc_embedding_block_rows((size_t)row_bytes) ||
+        h->sums_offset % sizeof(uint64_t) || h->sums_offset < map_bytes ||
+        h->sums_offset > NC_SHARD_HEADER_LIMIT + sizeof(uint64_t) ||
+        h->rows > size / (sizeof(uint64_t) + 2))
+        return wrong(path, "it is shorter than its keys, or the header lies");
+    uint64_t head = nc_shard_head_bytes(h), end = head;
+    bool placed = h->linked ? h->rows_offset % nc_type_size(h->type) == 0
+                            : h->rows_offset % NC_EMBEDDING_ALIGNMENT == 0 && h->rows_offset >= head;
+    if (!placed || h->rows_offset > holds || h->rows > (holds - h->rows_offset) / row_bytes)
+        return wrong(path, "it is shorter than its rows, or the header lies");
+    if (!h->linked)
+        end = (h->rows_offset + h->rows * row_bytes + 7) / 8 * 8;
+    if (h->keys_offset != end || end > size || h->keys_bytes != size - end ||
+        h->keys_bytes / (sizeof(uint64_t) + 2) < h->rows)
+        return wrong(path, "its size does not fit its header");
+    return NC_OK;
+}
+
+int nc_shard_parse_header(const char *path, const uint8_t *bytes, size_t size, uint64_t file_size,
+                          struct nc_shard_header *h, bool *whole)
+{
+    *h = (struct nc_shard_header){0};
+    size_t limit = size < NC_SHARD_HEADER_LIMIT ? size : NC_SHARD_HEADER_LIMIT;
+    struct input in = {bytes, bytes + limit, false};
+    int status = read_fields(path, &in, h);
+    if (whole)
+        *whole = !in.ended || limit == NC_SHARD_HEADER_LIMIT || limit == file_size;
+    if (status != NC_OK)
+        return status;
+    if (h->dimension == 0 || h->dimension > NC_EMBEDDING_MAX_DIMENSION)
+        return wrong(path, "the dimension is not one of embeddings");
+    uint64_t map_bytes = (uint64_t)(in.at - bytes);
+    uint64_t row_bytes = h->dimension * nc_type_size(h->type);
+    return h->version == 1 ? check_sizes_1(path, h, map_bytes, row_bytes, file_size)
+                           : check_sizes_2(path, h, map_bytes, row_bytes, file_size);
+}
+
 int nc_shard_parse_keys(const char *path, const uint8_t *bytes, size_t size, size_t rows,
                         char *text, const char **keys)
 {
-    struct input in = {bytes, bytes + size};
+    struct input in = {bytes, bytes + size, false};
     uint64_t count;
     if (!read_head(&in, 0x90, 0xdc, &count) || count != rows)
         return wrong(path, "it has not one key for every row");
@@ -270,16 +349,4 @@ int nc_shard_parse_keys(const char *path, const uint8_t *bytes, size_t size, siz
         text += key.size + 1;
     }
     return in.at == in.end ? NC_OK : wrong(path, "there is something behind its keys");
-}
-
-bool nc_shard_number(const char *name, size_t *number)
-{
-    static const char before[] = "shard-", after[] = ".embeddings";
-    if (strncmp(name, before, sizeof before - 1) != 0)
-        return false;
-    const char *digits = name + sizeof before - 1, *at = digits;
-    *number = 0;
-    for (; *at >= '0' && *at <= '9'; at++)
-        *number = *number * 10 + (size_t)(*at - '0');
-    return at - digits >= 6 && at - digits <= 12 && strcmp(at, after) == 0;
 }
