@@ -7,11 +7,11 @@ name=$1
 folder=$2
 rm -rf "$folder"
 mkdir -p "$folder"
-number=0
 
-# The byte that chooses (octal, or "" where there is none), then standard input.
+# The byte that chooses (octal, or "" where there is none), then standard input. The number is that of
+# the files there: behind a pipe a variable would count for nobody else.
 seed() {
-    number=$((number + 1))
+    number=$(($(ls "$folder" | wc -l) + 1))
     { [ -z "$1" ] || printf "\\$1"; cat; } >"$folder/$number"
 }
 files() { # choosing byte, files: those of at most 64 KiB
@@ -83,7 +83,7 @@ tokenizer)
     done
     ;;
 store)
-    # A map of the header's members, padded to 4096 bytes; two rows of two fp32; keys; a checksum.
+    # Version 1: a map of the header's members, padded to 4096 bytes; two rows of two fp32; keys; a checksum.
     {
         {
             printf '\213\246format\260nclip embeddings\247version\001'
@@ -95,6 +95,37 @@ store)
         printf '\000\000\200\077\000\000\000\000\000\000\000\000\000\000\200\077'
         printf '\222\241a\241b12345678'
     } | seed ""
+    # Version 2: a map, sums (which the harness makes fit) at byte 256, rows, ends and text of keys.
+    {
+        {
+            {
+                printf '\215\246format\260nclip embeddings\247version\002'
+                printf '\252model_hash\2600123456789abcdef\255preprocessing\243rgb'
+                printf '\251dimension\002\254element_type\244fp32\252normalized\303\244rows\002'
+                printf '\252block_rows\316\000\002\000\000\253sums_offset\315\001\000'
+                printf '\253rows_offset\315\020\000\253keys_offset\315\020\020\252keys_bytes\024'
+                head -c 4096 /dev/zero
+            } | head -c 4096
+            printf '\000\000\200\077\000\000\000\000\000\000\000\000\000\000\200\077'
+            little 2
+            little 4
+            printf 'a\000b\000'
+        } >"$folder.shard"
+        cat "$folder.shard"
+    } | seed ""
+    {
+        cat "$folder.shard"
+        cut_line
+        printf '{"key":"c","reason":"cut"}\n'
+        cut_line
+        little 1
+        little 0
+        little 2
+        little 1
+        little 2
+        little 0
+    } | seed ""
+    rm "$folder.shard"
     ;;
 captions)
     printf '{"image": "a.jpg", "caption": "a cat", "contradiction": "no cat", "distractor": "b.jpg"}\n{"image": "b.jpg", "caption": "two \\u00e9t\\u00e9s"}\n' | seed ""
