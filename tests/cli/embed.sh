@@ -26,13 +26,13 @@ counts() { # pictures that were embedded now, rows of the store, skipped ones
     grep -q "^{\"embedded\":$1,\"rows\":$2,\"skipped\":$3,\"damaged\":0,\"seconds\":[0-9.e-]*,\"pictures_per_second\":[0-9.e+]*}\$" \
         result || fail "not $1 embedded, $2 rows, $3 skipped: $(cat result)"
 }
-# A shard is a header of a page, rows of 64 numbers of 4 bytes, keys, and 8 bytes of checksum. These
-# keys are shorter than 32 bytes, so that what msgpack puts before each is no letter.
+# A shard is a head of a page, rows of 64 numbers of 4 bytes, and keys: 8 bytes a row that say where
+# each ends, then each with a zero behind it.
 rows() { # shard, its number of rows
     tail -c +4097 "$1" | head -c $(($2 * 256))
 }
 keys() {
-    head -c $(($(wc -c <"$1") - 8)) "$1" | tail -c +$((4097 + $2 * 256)) | LC_ALL=C tr -c '[:graph:]' '\n' | grep -i '\.png$'
+    tail -c +$((4097 + $2 * 264)) "$1" | tr '\000' '\n'
 }
 
 # ---- a folder, and what is broken in it ----
@@ -41,7 +41,8 @@ draw_pictures pictures
 embed pictures store
 counts 24 24 0
 ls store >listing
-[ "$(cat listing)" = shard-000000.embeddings ] || fail "not one shard: $(cat listing)"
+[ "$(tr '\n' ' ' <listing)" = "keys.index shard-000000.embeddings " ] ||
+    fail "not one shard and an index: $(cat listing)"
 keys store/shard-000000.embeddings 24 >store.keys
 (cd pictures && LC_ALL=C ls) | cmp - store.keys || fail "other keys: $(cat store.keys)"
 "$nclip" info store --json | grep -q '"rows":24,"dimension":64,"type":"fp32","normalized":true' ||
@@ -192,7 +193,7 @@ echo torn >parts/shard-000001.embeddings.partial-1
 embed many.txt parts
 counts $((4800 - first)) 4800 0
 cksum parts/shard-000000.embeddings | cmp - before || fail "a complete shard was written again"
-[ "$(ls parts | tr '\n' ' ')" = "shard-000000.embeddings shard-000001.embeddings " ] ||
+[ "$(ls parts | tr '\n' ' ')" = "keys.index shard-000000.embeddings shard-000001.embeddings " ] ||
     fail "the store holds $(ls parts)"
 {
     rows parts/shard-000000.embeddings "$first"
