@@ -10,6 +10,7 @@ rounds=${ROUNDS:-2}
 seed=${SEED:-1}
 model=$PWD/../configs/quickstart/model
 recorded=$PWD/generate/recorded
+version_1=$PWD/store/version_1
 . "$PWD/faults/shared.sh"
 umount "$folder/out" "$folder/small" 2>/dev/null || : # of a run that was killed
 rm -rf "$folder"
@@ -32,6 +33,9 @@ for number in 1 2 3 4 5 6 7 8; do # enough to be killed in
 done
 write_captions captions.jsonl
 "$nclip" embed --model "$model" --images some --out store >/dev/null 2>&1
+mkdir versions # a store of both
+cp "$version_1"/shard-* versions
+"$nclip" embed --model "$model" --images some --out versions >/dev/null 2>&1
 "$nclip" train --model "$model" --captions captions.jsonl --embeddings store --out tuned --quiet \
     --set precision=fp32 --set epochs=1 >/dev/null 2>&1
 awk 'BEGIN {
@@ -41,12 +45,13 @@ awk 'BEGIN {
     printf "]\n"
 }' | sed 's/ \([0-9]*\)?"/?"/g' >questions.json
 
-commands="embed train vqa absence export merge report"
+commands="embed upgrade train vqa absence export merge report"
 run() { # command; further arguments. In a subshell with `exec` before it, it is that process.
     which=$1
     shift
     case $which in
     embed) $exec "$nclip" embed --model "$model" --images pictures --out out/store --batch 8 "$@" ;;
+    upgrade) $exec "$nclip" store upgrade versions --out out/store "$@" ;;
     train)
         resume=
         [ ! -e out/run/last ] && [ ! -e out/run/last.old ] || resume=--resume

@@ -9,6 +9,7 @@ shim=$3
 every=${FAULTS_EVERY:-16}
 model=$PWD/../configs/quickstart/model
 recorded=$PWD/generate/recorded
+version_1=$PWD/store/version_1
 . "$PWD/cli/shared/pictures.sh"
 rm -rf "$folder"
 mkdir -p "$folder"
@@ -26,6 +27,9 @@ write_captions captions.jsonl
 printf 'a red circle\na street with no cars\n' >texts.txt
 cut -d '"' -f 8 captions.jsonl >lines.txt
 "$nclip" embed --model "$model" --images pictures --out store >/dev/null 2>&1
+mkdir versions # a store of both
+cp "$version_1"/shard-* versions
+"$nclip" embed --model "$model" --images pictures --out versions >/dev/null 2>&1
 "$nclip" train --model "$model" --captions captions.jsonl --embeddings store --out trained --quiet \
     --set precision=fp32 --set epochs=1 >/dev/null
 printf '{"questions": [{"image_id": 1, "question": "Is there a hat?", "question_id": 1}, {"image_id": 1,
@@ -58,7 +62,7 @@ settle() { # folder
     rm -f "$1"/run/events.out.* "$1"/message
     for file in "$1"/stdout "$1"/run/metrics.jsonl "$1"/report.html; do
         [ ! -f "$file" ] || sed -E -i 's/"?(captions|pictures)_per_second"?: ?[0-9.e+-]+//g; s/"seconds": ?[0-9.e+-]+//g;
-            s/[0-9.]+ (captions|pictures)\/s//g; s/in [0-9.]+ s//g; s/[0-9.]+ GiB at the peak//g;
+            s/[0-9.]+ (captions\/s|pictures\/s|MB\/s)//g; s/in [0-9.]+ s//g; s/[0-9.]+ GiB at the peak//g;
             s/"peak_(bytes|memory)": ?[0-9]+//g' "$file"
     done
 }
@@ -100,8 +104,10 @@ case_of() { # name, arguments
 case_of tokenize tokenize --model "$model" texts.txt
 case_of encode encode --model "$model" --text texts.txt --out out/x.npy
 case_of embed embed --model "$model" --images pictures --out out/store --batch 8
+case_of upgrade store upgrade versions --out out/store
 case_of info info "$model"
 case_of info-store info store
+case_of verify info store --verify
 case_of info-captions info captions.jsonl
 case_of info-run info trained
 case_of scan scan --json lines.txt
