@@ -8,17 +8,6 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-enum { LEAST = 1 << 20, MOST = 1 << 24 }; /* bytes of a block */
-
-size_t nc_embedding_block_rows(size_t row_bytes)
-{
-    size_t step = NC_EMBEDDING_ALIGNMENT; /* rows whose bytes are whole pages */
-    for (size_t even = row_bytes; step > 1 && even % 2 == 0; even /= 2)
-        step /= 2;
-    size_t rows = (LEAST + step * row_bytes - 1) / (step * row_bytes) * step;
-    return rows * row_bytes <= MOST ? rows : (LEAST + row_bytes - 1) / row_bytes;
-}
-
 size_t nc_embedding_store_blocks(const struct nc_embedding_store *store)
 {
     return store->blocks;

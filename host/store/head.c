@@ -10,6 +10,17 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "rows are written as t
 
 static const char format_name[] = "nclip embeddings";
 
+enum { BLOCK_LEAST = 1 << 20, BLOCK_MOST = 1 << 24 }; /* bytes */
+
+size_t nc_embedding_block_rows(size_t row_bytes)
+{
+    size_t step = NC_EMBEDDING_ALIGNMENT; /* rows whose bytes are whole pages */
+    for (size_t even = row_bytes; step > 1 && even % 2 == 0; even /= 2)
+        step /= 2;
+    size_t rows = (BLOCK_LEAST + step * row_bytes - 1) / (step * row_bytes) * step;
+    return rows * row_bytes <= BLOCK_MOST ? rows : (BLOCK_LEAST + row_bytes - 1) / row_bytes;
+}
+
 /* ---- writing ---- */
 
 static int pack_text(msgpack_packer *packer, const char *text, size_t size)
