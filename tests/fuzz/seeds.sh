@@ -137,6 +137,18 @@ csv)
     printf 'a\tb\r\n1\t2\r\n' | seed ""
     files "" evaluate/references/*.csv
     ;;
+tables)
+    for type in '<f4' '<f2'; do
+        {
+            printf '\223NUMPY\001\000\166\000%-117s\n' "{'descr': '$type', 'fortran_order': False, 'shape': (2, 2), }"
+            head -c 16 /dev/zero
+        } | seed ""
+    done
+    printf '{"image_path": "a.jpg", "caption": null}\n{"image_path": 7}\n' | seed ""
+    printf 'image_path\tcaption\na.jpg\tno cats\n' | seed ""
+    printf 'image_path\na.jpg\n' | seed ""
+    printf 'PAR1\025\004\025PAR1' | seed ""
+    ;;
 scan)
     printf 'a cat\nno dogs here\n\nnothing, isn'"'"'t it\n' >"$folder.text"
     printf '{"caption": "no dogs"}\n{"text": "a \\u0063at"}\n' >"$folder.jsonl"

@@ -11,6 +11,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* Reads a file ("-": standard input) of at most `limit` bytes into one malloc'd
  * block with a terminating zero byte behind it (not counted in *size). The
  * caller frees *data. */
@@ -87,5 +91,9 @@ bool nc_path_ends(const char *path, const char *ending);
 
 /* Whether a part of the path is "..": joined to a folder, such a path may lead out of it. */
 bool nc_path_climbs(const char *path);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif
