@@ -4,6 +4,6 @@
 
 #include "nclip/cli/command.h"
 
-extern const struct nc_command store_upgrade;
+extern const struct nc_command store_export, store_import, store_upgrade;
 
 #endif
