@@ -153,7 +153,7 @@ static int find_type(const char *path, const struct header *h, enum nc_type *typ
 
 static int check(const char *path, struct nc_npy *npy)
 {
-    struct input in;
+    struct input in = {0};
     struct header h = {0};
     int status = find_header(path, &npy->mapping, &in, &npy->offset);
     if (status == NC_OK && !parse(&in, &h))
