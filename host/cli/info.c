@@ -123,8 +123,8 @@ static int describe_store(const char *folder, bool json, bool verify)
         else
             printf("  shards         %zu, their heads are right (--verify reads all)\n", shards);
         if (old)
-            printf("  of version 1   %zu, which are read whole when the store is opened (nclip store "
-                   "upgrade)\n", old);
+            printf("  of version 1   %zu: read whole at opening, unlike after nclip store upgrade\n",
+                   old);
         if (verified.bytes)
             printf("  verified       %.1f MB in %.1f s, %.0f MB/s\n", 1e-6 * (double)verified.bytes,
                    verified.seconds, rate);
@@ -298,7 +298,8 @@ static int describe_run(const char *folder, bool json)
 static int run(int argc, char **argv)
 {
     static const struct nc_help help = {
-        .usage = "nclip info MODEL|CHECKPOINT|STORE|RUN|CAPTIONS [--parameters] [--verify] [--json]",
+        .usage = "nclip info MODEL|CHECKPOINT|STORE|RUN|CAPTIONS [--parameters] [--verify] "
+                 "[--json]",
         .purpose = "Tells what is in a folder: a CLIP model (shapes, types, activation, "
                    "end-of-text rule, logit scale, alpha of a merge), an embedding store of nclip "
                    "embed, or a run of "

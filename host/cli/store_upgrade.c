@@ -53,5 +53,5 @@ static int run(int argc, char **argv)
     return status;
 }
 
-const struct nc_command store_upgrade = {"store upgrade",
-                                         "a store of an older nclip opens at once", run};
+const struct nc_command store_upgrade = {"store upgrade", "a store of an older nclip opens at once",
+                                         run};

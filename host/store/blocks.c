@@ -55,10 +55,11 @@ int nc_embedding_block_check(const struct nc_embedding_block *block, const void 
 {
     if (!block->has_sum || XXH3_64bits(bytes, block->bytes) == block->sum)
         return NC_OK;
-    return nc_error(NC_BAD_INPUT,
-                    "%s: damaged embeddings: block %zu (%zu bytes from byte %llu) does not have its "
-                    "checksum; restore the file, or remove it and run nclip embed again",
-                    block->path, block->number, block->bytes, (unsigned long long)block->offset);
+    return nc_error(
+        NC_BAD_INPUT,
+        "%s: damaged embeddings: block %zu (%zu bytes from byte %llu) does not have its "
+        "checksum; restore the file, or remove it and run nclip embed again",
+        block->path, block->number, block->bytes, (unsigned long long)block->offset);
 }
 
 /* ---- rows ---- */
@@ -72,7 +73,8 @@ static int check_block(const struct nc_embedding_store *store, struct nc_shard *
         return NC_OK;
     struct nc_embedding_block block;
     describe(store, shard, number, &block);
-    int status = nc_embedding_block_check(&block, rows + number * store->block_rows * store->row_bytes);
+    int status =
+        nc_embedding_block_check(&block, rows + number * store->block_rows * store->row_bytes);
     if (status == NC_OK)
         atomic_fetch_or_explicit(word, bit, memory_order_relaxed);
     return status;

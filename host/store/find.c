@@ -39,8 +39,8 @@ static int look_up(const struct nc_embedding_store *store, const char *key, size
     size_t count;
     int status = nc_embedding_store_index(store);
     if (status == NC_OK)
-        status = nc_key_index_find(atomic_load(&store->state->index),
-                                   nc_key_hash(key, strlen(key)), &entries, &count);
+        status = nc_key_index_find(atomic_load(&store->state->index), nc_key_hash(key, strlen(key)),
+                                   &entries, &count);
     for (size_t i = 0; status == NC_OK && i < count; i++) {
         const char *other;
         if (entries[i].row >= store->rows) /* a lie whose sums fit */

@@ -200,9 +200,9 @@ enum field {
 };
 
 static const char *const field_names[FIELDS] = {
-    "format",     "version",   "model_hash",  "preprocessing", "dimension",
-    "element_type", "normalized", "rows",     "rows_offset",   "keys_offset",
-    "keys_bytes", "block_rows", "sums_offset", "rows_file",    "rows_file_bytes"};
+    "format",       "version",    "model_hash",  "preprocessing", "dimension",
+    "element_type", "normalized", "rows",        "rows_offset",   "keys_offset",
+    "keys_bytes",   "block_rows", "sums_offset", "rows_file",     "rows_file_bytes"};
 
 static bool read_field(struct input *in, enum field field, struct nc_shard_header *h)
 {
@@ -309,8 +309,9 @@ static int check_sizes_2(const char *path, const struct nc_shard_header *h, uint
         h->rows > size / (sizeof(uint64_t) + 2))
         return wrong(path, "it is shorter than its keys, or the header lies");
     uint64_t head = nc_shard_head_bytes(h), end = head;
-    bool placed = h->linked ? h->rows_offset % nc_type_size(h->type) == 0
-                            : h->rows_offset % NC_EMBEDDING_ALIGNMENT == 0 && h->rows_offset >= head;
+    bool placed = h->linked
+                      ? h->rows_offset % nc_type_size(h->type) == 0
+                      : h->rows_offset % NC_EMBEDDING_ALIGNMENT == 0 && h->rows_offset >= head;
     if (!placed || h->rows_offset > holds || h->rows > (holds - h->rows_offset) / row_bytes)
         return wrong(path, "it is shorter than its rows, or the header lies");
     if (!h->linked)

@@ -20,7 +20,7 @@ struct nc_key_index {
     struct nc_mapping mapping; /* of a file with a name */
     const uint8_t *data;       /* the mapping's, or of a file without */
     size_t size;
-    const struct nc_key_entry *entries;       /* [rows] */
+    const struct nc_key_entry *entries;      /* [rows] */
     const struct nc_index_bucket *directory; /* [2^bits] */
     uint64_t rows;
     unsigned bits;
@@ -115,8 +115,10 @@ int nc_key_index_map(int file, const char *path, uint64_t fingerprint, uint64_t 
         index->data = data;
         index->size = (size_t)now.st_size;
         if (!take(index, fingerprint, rows))
-            status = nc_error(NC_FAILED, "%s: an index of keys was written, but reads as another; "
-                              "the disk fails", path);
+            status = nc_error(NC_FAILED,
+                              "%s: an index of keys was written, but reads as another; "
+                              "the disk fails",
+                              path);
     }
     if (status == NC_OK)
         *out = index;

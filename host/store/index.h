@@ -1,9 +1,9 @@
 /* "keys.index": from the hash of a key to its row, for the shards of version 2. Little-endian:
  *
  *     entries      {uint64 hash, uint64 row} of each key, sorted by hash, then by row
- *     directory    {uint64 end, uint64 sum} of each bucket: the entry where it ends, and the XXH3 of
- *                  its entries. Bucket b of 2^bits holds the hashes that begin with the bits b.
- *     tail         struct nc_index_tail
+ *     directory    {uint64 end, uint64 sum} of each bucket: the entry where it ends, and the XXH3
+ * of its entries. Bucket b of 2^bits holds the hashes that begin with the bits b. tail struct
+ * nc_index_tail
  *
  * The hash is XXH3 (64 bits, seed 0) of the key without its zero. What is found is confirmed by the
  * key itself, so that equal hashes do no harm; a bucket is checked whenever it is read, so that a

@@ -71,9 +71,13 @@ static void count(struct build *b)
 /* Maps the shard for itself, so that what was read does not stay. */
 static int add_shard(struct build *b, const struct nc_shard *shard)
 {
-    struct nc_shard copy = {.path = shard->path, .rows = shard->rows, .sums = shard->sums,
-                            .blocks = shard->blocks, .keys_offset = shard->keys_offset,
-                            .keys_bytes = shard->keys_bytes, .state = shard->state};
+    struct nc_shard copy = {.path = shard->path,
+                            .rows = shard->rows,
+                            .sums = shard->sums,
+                            .blocks = shard->blocks,
+                            .keys_offset = shard->keys_offset,
+                            .keys_bytes = shard->keys_bytes,
+                            .state = shard->state};
     int status = nc_shard_map_keys(&copy);
     for (size_t i = 0; i < copy.rows && status == NC_OK; i++) {
         size_t length, old_row, row = shard->first_row + i;
@@ -117,8 +121,10 @@ static int put(struct build *b, const void *data, size_t size)
         if (done < 0 && errno == EINTR)
             continue;
         if (done <= 0)
-            return nc_error(NC_FAILED, "%s: cannot write it, nor a temporary file in its place: %s; "
-                            "set TMPDIR", b->path, strerror(done < 0 ? errno : ENOSPC));
+            return nc_error(NC_FAILED,
+                            "%s: cannot write it, nor a temporary file in its place: %s; "
+                            "set TMPDIR",
+                            b->path, strerror(done < 0 ? errno : ENOSPC));
         at += done;
         size -= (size_t)done;
     }
@@ -279,8 +285,8 @@ static int make(struct build *b, const struct nc_key_index *old, bool keep,
         return nc_error(NC_FAILED, "%s: no memory for an index of %zu keys", b->path,
                         (size_t)b->rows);
     if (b->rows >= SHOW_FROM)
-        b->progress =
-            nc_progress_start("index", "keys", 0, (size_t)(2 * b->rows - taken)); /* read, written */
+        b->progress = nc_progress_start("index", "keys", 0,
+                                        (size_t)(2 * b->rows - taken)); /* read, written */
     int status = nc_key_runs_create(b->store->folder, &b->runs);
     if (status == NC_OK)
         status = read_keys(b, old);
@@ -306,15 +312,19 @@ int nc_key_index_make(const struct nc_embedding_store *store, const struct nc_ke
         status = nc_error(NC_FAILED, "%s: no memory", store->folder);
         goto cleanup;
     }
-    *b = (struct build){.store = store, .path = path, .rows = store->rows - store->old_rows,
+    *b = (struct build){.store = store,
+                        .path = path,
+                        .rows = store->rows - store->old_rows,
                         .fingerprint = nc_embedding_store_fingerprint(store)};
     XXH3_INITSTATE(&b->bucket_hash);
     status = nc_key_index_open(path, b->fingerprint, b->rows, index);
     if (status == NC_OK && !*index)
         status = make(b, old, keep, index);
     if (status == NC_OK && !*index)
-        status = nc_error(NC_FAILED, "%s: was written, but reads as another; is another process "
-                          "writing to the store?", path);
+        status = nc_error(NC_FAILED,
+                          "%s: was written, but reads as another; is another process "
+                          "writing to the store?",
+                          path);
 cleanup:
     if (b) {
         nc_progress_finish(b->progress);

@@ -12,9 +12,9 @@
 #include <unistd.h>
 
 enum {
-    RUN = 1 << 20,           /* entries that are sorted in memory: 16 MiB, and as much beside them */
-    MERGE_BYTES = 16 << 20,  /* the buffers of all runs together */
-    LEAST_BUFFER = 256,      /* entries of one */
+    RUN = 1 << 20,          /* entries that are sorted in memory: 16 MiB, and as much beside them */
+    MERGE_BYTES = 16 << 20, /* the buffers of all runs together */
+    LEAST_BUFFER = 256,     /* entries of one */
     MOST_BUFFER = 64 << 10,
 };
 
@@ -23,10 +23,10 @@ struct run {
     size_t count;
     off_t offset; /* in the file */
     /* of the merge */
-    size_t taken;                /* entries given out */
+    size_t taken;                  /* entries given out */
     const struct nc_key_entry *at; /* the next one */
-    size_t there;                /* entries from `at` on that are in memory */
-    struct nc_key_entry *buffer; /* part of nc_key_runs.buffers */
+    size_t there;                  /* entries from `at` on that are in memory */
+    struct nc_key_entry *buffer;   /* part of nc_key_runs.buffers */
 };
 
 struct nc_key_runs {
@@ -60,9 +60,10 @@ int nc_scratch_open(const char *folder, int *file)
             (void)unlink(path);
         free(path);
     }
-    return *file >= 0 ? NC_OK
-                      : nc_error(NC_FAILED, "%s: cannot make a temporary file for keys: %s; set TMPDIR",
-                                 folders[1], strerror(cause));
+    return *file >= 0
+               ? NC_OK
+               : nc_error(NC_FAILED, "%s: cannot make a temporary file for keys: %s; set TMPDIR",
+                          folders[1], strerror(cause));
 }
 
 int nc_key_runs_create(const char *folder, struct nc_key_runs **out)
@@ -216,7 +217,8 @@ static int refill(struct nc_key_runs *r, struct run *run)
     size_t bytes = entries * sizeof *run->buffer, have = 0;
     off_t from = run->offset + (off_t)(run->taken * sizeof *run->buffer);
     while (have < bytes) {
-        ssize_t count = pread(r->file, (char *)run->buffer + have, bytes - have, from + (off_t)have);
+        ssize_t count =
+            pread(r->file, (char *)run->buffer + have, bytes - have, from + (off_t)have);
         if (count < 0 && errno == EINTR)
             continue;
         if (count <= 0)
@@ -250,12 +252,12 @@ int nc_key_runs_merge(struct nc_key_runs *r)
         r->buffer_entries = share < LEAST_BUFFER  ? LEAST_BUFFER
                             : share > MOST_BUFFER ? MOST_BUFFER
                                                   : share;
-        r->buffers = r->file >= 0 ? malloc((r->count + 1) * r->buffer_entries * sizeof *r->buffers)
-                                  : NULL;
+        r->buffers =
+            r->file >= 0 ? malloc((r->count + 1) * r->buffer_entries * sizeof *r->buffers) : NULL;
         r->heap = malloc((r->count + 1) * sizeof *r->heap);
         if (!r->heap || (r->file >= 0 && !r->buffers))
-            status = nc_error(NC_FAILED, "%s: no memory to merge %zu runs of keys", r->folder,
-                              r->count);
+            status =
+                nc_error(NC_FAILED, "%s: no memory to merge %zu runs of keys", r->folder, r->count);
     }
     r->heap_count = 0;
     for (size_t i = 0; i < r->count && status == NC_OK; i++) {

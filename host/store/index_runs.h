@@ -1,5 +1,5 @@
-/* Entries of keys in sorted runs: sorted in memory a part at a time, put into a file without a name,
- * and merged. So the memory does not grow with the number of keys. */
+/* Entries of keys in sorted runs: sorted in memory a part at a time, put into a file without a
+ * name, and merged. So the memory does not grow with the number of keys. */
 #ifndef NCLIP_HOST_STORE_INDEX_RUNS_H
 #define NCLIP_HOST_STORE_INDEX_RUNS_H
 

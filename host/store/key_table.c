@@ -1,6 +1,6 @@
-/* Hash tables of 8 bytes a slot: 24 bits of the hash and 40 of the row. A table does not hold enough
- * of the hash to be made larger, so each is followed by one of twice its size. With slots that are
- * free, a key takes 11 to 22 bytes. */
+/* Hash tables of 8 bytes a slot: 24 bits of the hash and 40 of the row. A table does not hold
+ * enough of the hash to be made larger, so each is followed by one of twice its size. With slots
+ * that are free, a key takes 11 to 22 bytes. */
 #include "key_table.h"
 
 #include "nclip/support/error.h"

@@ -215,8 +215,10 @@ static int check_state(const char *path, const struct nc_file_state *state)
 {
     struct stat now;
     if (stat(path, &now) != 0)
-        return nc_error(NC_FAILED, "%s: was there when the store was opened: %s; put it back and "
-                        "run again", path, strerror(errno));
+        return nc_error(NC_FAILED,
+                        "%s: was there when the store was opened: %s; put it back and "
+                        "run again",
+                        path, strerror(errno));
     if (!same_state(state, &now))
         return nc_error(NC_FAILED,
                         "%s: was written to or replaced since the store was opened: what was read "

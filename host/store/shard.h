@@ -24,7 +24,7 @@ struct nc_file_state {
 struct nc_shard {
     size_t number; /* in its name */
     char *path;
-    bool old; /* version 1 */
+    bool old;                                    /* version 1 */
     size_t rows, first_row, blocks, first_block; /* the firsts: in the store */
     uint64_t rows_offset, keys_offset, keys_bytes;
     uint64_t sum; /* the head's; version 1: the checksum */

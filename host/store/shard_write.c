@@ -84,8 +84,8 @@ int nc_shard_make_head(const char *path, const struct nc_shard_content *c, uint8
     if (!*head || !nc_shard_pack_header(h, &map))
         status = nc_error(NC_FAILED, "%s: no memory for %zu rows", path, c->rows);
     else if (map.size > h->sums_offset || map.size > NC_SHARD_HEADER_LIMIT)
-        status = nc_error(NC_BAD_INPUT, "%s: its names take %zu bytes, more than a head holds", path,
-                          map.size);
+        status = nc_error(NC_BAD_INPUT, "%s: its names take %zu bytes, more than a head holds",
+                          path, map.size);
     if (status == NC_OK) {
         memcpy(*head, map.data, map.size);
         fill_sums(c, h, (uint64_t *)(void *)(*head + h->sums_offset));

@@ -1,5 +1,5 @@
-/* skipped.jsonl: the pictures without an embedding, and why. damaged.jsonl: those that were embedded
- * although their files are damaged. */
+/* skipped.jsonl: the pictures without an embedding, and why. damaged.jsonl: those that were
+ * embedded although their files are damaged. */
 #include "notes.h"
 
 #include "nclip/formats/json.h"

@@ -105,9 +105,11 @@ static int open_shards(struct nc_embedding_store *store)
     int status = open_one(store, &store->shards[0], first);
     if (status != NC_OK)
         return status;
-    /* A message is its thread's: the first shard that failed is opened once more, in this one. */
+        /* A message is its thread's: the first shard that failed is opened once more, in this one.
+         */
 #pragma omp parallel for schedule(dynamic, 4) num_threads(READERS) if (count >= PARALLEL_FROM)     \
-    reduction(min : failed)
+    reduction(min                                                                                  \
+              : failed)
     for (size_t i = 1; i < count; i++) {
         if (i > failed || open_one(store, &store->shards[i], first) == NC_OK)
             continue;

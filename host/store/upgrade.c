@@ -50,8 +50,7 @@ static int take_keys(const struct nc_shard *shard, const struct nc_key_section *
     if (!*ends || !*text)
         return nc_error(NC_FAILED, "%s: no memory for %zu keys", shard->path, shard->rows);
     for (size_t i = 0, at = 0; i < shard->rows; i++) {
-        const char *key =
-            shard->old ? shard->old_keys[i] : nc_key_section_key(section, i, &length);
+        const char *key = shard->old ? shard->old_keys[i] : nc_key_section_key(section, i, &length);
         if (shard->old)
             length = strlen(key);
         memcpy(*text + at, key, length + 1);
@@ -60,7 +59,8 @@ static int take_keys(const struct nc_shard *shard, const struct nc_key_section *
     return NC_OK;
 }
 
-/* Whether `path` is this shard, written by an upgrade that was killed: heads hold the sums of all. */
+/* Whether `path` is this shard, written by an upgrade that was killed: heads hold the sums of all.
+ */
 static int is_done(const char *path, const struct nc_shard_content *content, bool *done)
 {
     uint8_t *wanted = NULL, *there = NULL;
@@ -77,9 +77,9 @@ static int is_done(const char *path, const struct nc_shard_content *content, boo
         memcpy(&sum, wanted + size - sizeof sum, sizeof sum);
         *done = !shard.old && shard.sum == sum;
         if (!*done)
-            status = nc_error(NC_BAD_INPUT,
-                              "%s: is there already and of other embeddings; give another --out",
-                              path);
+            status =
+                nc_error(NC_BAD_INPUT,
+                         "%s: is there already and of other embeddings; give another --out", path);
     }
     nc_shard_close(&shard);
     free(wanted);
@@ -87,7 +87,8 @@ static int is_done(const char *path, const struct nc_shard_content *content, boo
     return status;
 }
 
-static int write_content(struct upgrade *u, const char *path, const struct nc_shard_content *content)
+static int write_content(struct upgrade *u, const char *path,
+                         const struct nc_shard_content *content)
 {
     uint64_t bytes;
     bool done = false;

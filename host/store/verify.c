@@ -74,8 +74,8 @@ static int read_block(struct reader *r, const struct nc_embedding_block *block)
         (void)posix_fadvise(r->file, 0, 0, POSIX_FADV_SEQUENTIAL);
     }
     for (size_t have = 0; have < block->bytes;) {
-        ssize_t count = pread(r->file, r->bytes + have, block->bytes - have,
-                              (off_t)(block->offset + have));
+        ssize_t count =
+            pread(r->file, r->bytes + have, block->bytes - have, (off_t)(block->offset + have));
         if (count < 0 && errno == EINTR)
             continue;
         if (count < 0)
@@ -93,9 +93,13 @@ static int read_block(struct reader *r, const struct nc_embedding_block *block)
 /* Maps them for itself, so that what was read does not stay mapped. */
 static int check_keys(const struct nc_shard *shard)
 {
-    struct nc_shard copy = {.path = shard->path, .rows = shard->rows, .sums = shard->sums,
-                            .blocks = shard->blocks, .keys_offset = shard->keys_offset,
-                            .keys_bytes = shard->keys_bytes, .state = shard->state};
+    struct nc_shard copy = {.path = shard->path,
+                            .rows = shard->rows,
+                            .sums = shard->sums,
+                            .blocks = shard->blocks,
+                            .keys_offset = shard->keys_offset,
+                            .keys_bytes = shard->keys_bytes,
+                            .state = shard->state};
     int status = nc_shard_map_keys(&copy);
     nc_file_unmap(&copy.mapping);
     return status;

@@ -32,8 +32,8 @@ struct nc_embedding_writer {
     struct nc_key_table *table; /* of this run's keys; their rows count from its first one */
     /* The rows that are not written yet. */
     size_t count;
-    uint8_t *rows;                      /* [shard_rows, dimension] */
-    uint64_t *key_ends;                 /* [count] */
+    uint8_t *rows;      /* [shard_rows, dimension] */
+    uint64_t *key_ends; /* [count] */
     char *key_text;
     size_t ends_capacity, text_bytes, text_capacity;
     struct nc_skipped skipped, damaged;
@@ -53,7 +53,8 @@ static int scan_folder(struct nc_embedding_writer *w, bool *has_shards)
     struct dirent *entry;
     while ((entry = readdir(directory))) {
         const char *name = entry->d_name;
-        bool ours = strncmp(name, "shard-", 6) == 0 || strncmp(name, NC_SKIPPED_FILE ".", 14) == 0 ||
+        bool ours = strncmp(name, "shard-", 6) == 0 ||
+                    strncmp(name, NC_SKIPPED_FILE ".", 14) == 0 ||
                     strncmp(name, NC_DAMAGED_FILE ".", 14) == 0 ||
                     strncmp(name, NC_INDEX_FILE ".", sizeof NC_INDEX_FILE) == 0;
         size_t number;
@@ -222,8 +223,8 @@ static int grow(struct nc_embedding_writer *w, size_t length)
         ends = ends ? 2 * ends : 1024;
     while (text - w->text_bytes < length + 1)
         text = text ? 2 * text : 1 << 16;
-    uint64_t *larger = ends == w->ends_capacity ? w->key_ends
-                                                : realloc(w->key_ends, ends * sizeof *larger);
+    uint64_t *larger =
+        ends == w->ends_capacity ? w->key_ends : realloc(w->key_ends, ends * sizeof *larger);
     if (larger) {
         w->key_ends = larger;
         w->ends_capacity = ends;
@@ -246,8 +247,7 @@ static int check_key(struct nc_embedding_writer *w, const char *key)
     bool has;
     int status = nc_embedding_writer_has(w, key, &has);
     if (status == NC_OK && has)
-        status =
-            nc_error(NC_BAD_INPUT, "%s: holds an embedding of \"%s\" already", w->folder, key);
+        status = nc_error(NC_BAD_INPUT, "%s: holds an embedding of \"%s\" already", w->folder, key);
     return status;
 }
 
@@ -389,8 +389,9 @@ int nc_embedding_writer_link(struct nc_embedding_writer *w, const char *rows_fil
         status = nc_file_map(path, &mapping);
     if (status == NC_OK && (offset % nc_type_size(w->info.type) || offset > mapping.size ||
                             count > (mapping.size - offset) / w->row_bytes))
-        status = nc_error(NC_BAD_INPUT, "%s: has %zu bytes, too few for %zu rows of %zu from %llu on",
-                          path, mapping.size, count, w->row_bytes, (unsigned long long)offset);
+        status =
+            nc_error(NC_BAD_INPUT, "%s: has %zu bytes, too few for %zu rows of %zu from %llu on",
+                     path, mapping.size, count, w->row_bytes, (unsigned long long)offset);
     for (size_t i = 0; i < count && status == NC_OK; i++) {
         status = check_key(w, keys[i]);
         if (status == NC_OK)

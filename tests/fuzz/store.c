@@ -25,7 +25,8 @@ static void mend_shard(uint8_t *bytes, size_t size)
         put(bytes + size - 8, XXH3_64bits(bytes, size - 8));
         return;
     }
-    size_t row_bytes = (size_t)h.dimension * nc_type_size(h.type), head = (size_t)nc_shard_head_bytes(&h);
+    size_t row_bytes = (size_t)h.dimension * nc_type_size(h.type),
+           head = (size_t)nc_shard_head_bytes(&h);
     size_t blocks = (size_t)nc_shard_head_blocks(&h);
     for (size_t i = 0; i < blocks && !h.linked; i++) {
         size_t first = i * (size_t)h.block_rows, left = (size_t)h.rows - first;
@@ -33,7 +34,8 @@ static void mend_shard(uint8_t *bytes, size_t size)
         put(bytes + h.sums_offset + 8 * i,
             XXH3_64bits(bytes + h.rows_offset + first * row_bytes, rows * row_bytes));
     }
-    put(bytes + h.sums_offset + 8 * blocks, XXH3_64bits(bytes + h.keys_offset, (size_t)h.keys_bytes));
+    put(bytes + h.sums_offset + 8 * blocks,
+        XXH3_64bits(bytes + h.keys_offset, (size_t)h.keys_bytes));
     put(bytes + head - 8, XXH3_64bits(bytes, head - 8));
 }
 
@@ -41,7 +43,9 @@ static void mend_shard(uint8_t *bytes, size_t size)
 static void write_index(const struct nc_embedding_store *store, const struct fuzz_part *part)
 {
     size_t rows = nc_embedding_store_count(store);
-    struct nc_index_tail tail = {.magic = NC_INDEX_MAGIC, .rows = rows, .bits = nc_index_bits(rows),
+    struct nc_index_tail tail = {.magic = NC_INDEX_MAGIC,
+                                 .rows = rows,
+                                 .bits = nc_index_bits(rows),
                                  .fingerprint = nc_embedding_store_fingerprint(store)};
     size_t entries = rows * sizeof(struct nc_key_entry);
     size_t buckets = (size_t)1 << tail.bits, directory = buckets * sizeof(struct nc_index_bucket);
@@ -53,7 +57,8 @@ static void write_index(const struct nc_embedding_store *store, const struct fuz
     struct nc_index_bucket *bucket = (struct nc_index_bucket *)(void *)(bytes + entries);
     if (given % 2 == 0) /* else the ends are as they came */
         bucket[buckets - 1].end = rows;
-    for (uint64_t i = 0, start = 0; i < buckets && bucket[i].end <= rows && bucket[i].end >= start; i++) {
+    for (uint64_t i = 0, start = 0; i < buckets && bucket[i].end <= rows && bucket[i].end >= start;
+         i++) {
         bucket[i].sum = XXH3_64bits(bytes + start * sizeof(struct nc_key_entry),
                                     (bucket[i].end - start) * sizeof(struct nc_key_entry));
         start = bucket[i].end;

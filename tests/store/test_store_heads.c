@@ -38,7 +38,8 @@ static int teardown(void **state)
 
 static void sum_up(uint8_t *bytes, size_t size)
 {
-    uint64_t sums[2] = {XXH3_64bits(bytes + 4096, KEYS - 4096), XXH3_64bits(bytes + KEYS, size - KEYS)};
+    uint64_t sums[2] = {XXH3_64bits(bytes + 4096, KEYS - 4096),
+                        XXH3_64bits(bytes + KEYS, size - KEYS)};
     memcpy(bytes + SUMS, sums, sizeof sums);
     uint64_t head = XXH3_64bits(bytes, HEAD - 8);
     memcpy(bytes + HEAD - 8, &head, sizeof head);
@@ -139,8 +140,8 @@ static void lying_heads_are_refused(void **state)
 static void numbers_that_overflow_are_refused(void **state)
 {
     const struct shard *shard = *state;
-    static const char *const names[] = {"\xa4rows", "block_rows", "sums_offset", "rows_offset",
-                                        "keys_offset", "keys_bytes"};
+    static const char *const names[] = {"\xa4rows",    "block_rows",  "sums_offset",
+                                        "rows_offset", "keys_offset", "keys_bytes"};
     static const uint8_t tops[] = {0x40, 0x80, 0x20, 0x10, 0xff, 0x01};
     uint8_t *copy = malloc(shard->size);
     for (size_t i = 0; i < 36; i++) {
@@ -189,15 +190,11 @@ static void lying_keys_are_refused(void **state)
     const struct shard *shard = *state;
     uint8_t *copy = malloc(shard->size);
     static const uint64_t ends[][ROWS] = {
-        {13, 26, 39, 51},             /* something behind the last */
-        {13, 26, 39, 53},             /* behind the end */
-        {13, 26, 39, UINT64_MAX},
-        {UINT64_MAX, 26, 39, 52},
-        {0, 26, 39, 52},              /* an empty one */
-        {1, 26, 39, 52},
-        {26, 13, 39, 52},             /* backwards */
-        {13, 13, 39, 52},
-        {14, 26, 39, 52},             /* without its zero */
+        {13, 26, 39, 51}, /* something behind the last */
+        {13, 26, 39, 53}, /* behind the end */
+        {13, 26, 39, UINT64_MAX}, {UINT64_MAX, 26, 39, 52}, {0, 26, 39, 52}, /* an empty one */
+        {1, 26, 39, 52},          {26, 13, 39, 52},                          /* backwards */
+        {13, 13, 39, 52},         {14, 26, 39, 52},                          /* without its zero */
         {26, 39, 52, 52},
     };
     uint64_t stored[ROWS];

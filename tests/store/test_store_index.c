@@ -149,8 +149,9 @@ static void where_nothing_can_be_written(void **state)
 
 /* ---- equal hashes ---- */
 
-/* Two keys of 16 bytes with one XXH3: of such, it is swap(a ^ x) + (b ^ y) + fold((a ^ x) * (b ^ y)),
- * mixed, for the halves a and b and two constants; so (x, b) and (swap(b ^ y) ^ x, y) are equal. */
+/* Two keys of 16 bytes with one XXH3: of such, it is swap(a ^ x) + (b ^ y) + fold((a ^ x) * (b ^
+ * y)), mixed, for the halves a and b and two constants; so (x, b) and (swap(b ^ y) ^ x, y) are
+ * equal. */
 static void equal_hashes(uint64_t seed, char first[17], char second[17])
 {
     uint64_t secret[4];
@@ -283,7 +284,8 @@ static void memory_does_not_grow(void **state)
     enum { KEYS = 3000000 };
     const struct place *place = *state;
     const struct nc_embedding_info small = {"model", "as it is", 1, NC_BFLOAT16, false};
-    char *folder = nc_path_join(place->folder, "large"), *index = nc_path_join(folder, "keys.index");
+    char *folder = nc_path_join(place->folder, "large"),
+         *index = nc_path_join(folder, "keys.index");
     write_rows(folder, &small, 1 << 18, 0, KEYS); /* several sorted runs */
     assert_int_equal(unlink(index), 0);
     assert_int_equal(in_child(folder, 40 << 20), 0); /* 13 bytes a key */

@@ -132,8 +132,9 @@ static void wrong_links_are_refused(void **state)
                      NC_BAD_INPUT);
     assert_int_equal(nc_embedding_writer_link(writer, place->rows, OFFSET + 1, ROWS, place->keys),
                      NC_BAD_INPUT);
-    assert_int_equal(nc_embedding_writer_link(writer, place->rows, UINT64_MAX - 1, ROWS,
-                                              place->keys), NC_BAD_INPUT);
+    assert_int_equal(
+        nc_embedding_writer_link(writer, place->rows, UINT64_MAX - 1, ROWS, place->keys),
+        NC_BAD_INPUT);
     place->keys[20] = "folder/3.jpg"; /* of the store */
     assert_int_equal(nc_embedding_writer_link(writer, place->rows, OFFSET, ROWS, place->keys),
                      NC_BAD_INPUT);

@@ -1,5 +1,6 @@
-/* How long a large store takes: opened, verified, indexed, asked for keys. What must hold is checked,
- * the figures are printed. A measurement, which begins with no page of the files in memory:
+/* How long a large store takes: opened, verified, indexed, asked for keys. What must hold is
+ * checked, the figures are printed. A measurement, which begins with no page of the files in
+ * memory:
  *
  *     NCLIP_STORE_SHARDS=50000 NCLIP_STORE_MB=8000 NCLIP_STORE_KEYS=20000000 \
  *         TMPDIR=/disk build/tests/store_test_store_scale
@@ -31,7 +32,8 @@ static int teardown(void **state)
     return 0;
 }
 
-/* A shard as the writer writes it, but not synced to the disk, which takes a hundred times as long. */
+/* A shard as the writer writes it, but not synced to the disk, which takes a hundred times as long.
+ */
 static void write_shard(const char *folder, const struct nc_embedding_info *info, size_t number,
                         size_t first, size_t rows)
 {
@@ -51,8 +53,11 @@ static void write_shard(const char *folder, const struct nc_embedding_info *info
         ends[i] = (uint64_t)(end - text);
     }
     struct nc_shard_header h;
-    struct nc_shard_content content = {.info = info, .rows = rows, .row_data = data,
-                                       .key_ends = ends, .key_text = text,
+    struct nc_shard_content content = {.info = info,
+                                       .rows = rows,
+                                       .row_data = data,
+                                       .key_ends = ends,
+                                       .key_text = text,
                                        .key_text_bytes = (size_t)(end - text)};
     CHECK(nc_shard_make_head(path, &content, &head, &head_size, &h));
     FILE *file = fopen(path, "wb");
@@ -216,7 +221,8 @@ static void many_keys_are_found(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(many_keys_are_found, setup, teardown), /* before threads are */
+        cmocka_unit_test_setup_teardown(many_keys_are_found, setup,
+                                        teardown), /* before threads are */
         cmocka_unit_test_setup_teardown(opening_reads_heads_only, setup, teardown),
         cmocka_unit_test_setup_teardown(verify_is_as_fast_as_reading, setup, teardown),
     };

@@ -72,7 +72,7 @@ struct nc_embedding_writer;
  * default); a kill loses at most these. Partial files of an earlier kill are removed.
  * Continuing with another model, preprocessing, dimension, type or normalisation
  * is NC_BAD_INPUT, naming both. One process writes at a time (NC_FAILED otherwise);
- * within it, calls on a writer must not overlap. Of a key that was written it keeps 8 to 20 bytes
+ * within it, calls on a writer must not overlap. Of a key that was written it keeps 11 to 22 bytes
  * in memory. */
 int nc_embedding_writer_open(const char *folder, const struct nc_embedding_info *info,
                              size_t shard_rows, struct nc_embedding_writer **writer);
@@ -141,8 +141,8 @@ int nc_embedding_store_key(const struct nc_embedding_store *store, size_t row, c
 int nc_embedding_store_row(const struct nc_embedding_store *store, size_t row, const void **data);
 int nc_embedding_store_row_float(const struct nc_embedding_store *store, size_t row, float *out);
 
-/* Row `row` as fp32 of length 1: as it is stored where that says so in fp32 (bf16 keeps lengths only
- * nearly). A row of zeros stays. */
+/* Row `row` as fp32 of length 1: as it is stored where that says so in fp32 (bf16 keeps lengths
+ * only nearly). A row of zeros stays. */
 int nc_embedding_store_row_unit(const struct nc_embedding_store *store, size_t row, float *out);
 
 /* out[count, dimension] = rows[0..count), converted to `type`. */
@@ -154,7 +154,7 @@ int nc_embedding_store_gather(const struct nc_embedding_store *store, const size
 int nc_embedding_store_find(const struct nc_embedding_store *store, const char *key, size_t *row);
 
 /* Opens the index of keys, or makes it: in the folder, or where that cannot be, in a temporary file
- * without a name. In at most about 64 MiB of memory, whatever the size (and one byte for 16 keys). A
+ * without a name. In at most about 64 MiB of memory, whatever the size (and one byte for 8 keys). A
  * key that is there twice is NC_BAD_INPUT, naming both shards. nc_embedding_store_find() does it
  * where it must. */
 int nc_embedding_store_index(const struct nc_embedding_store *store);
@@ -178,11 +178,11 @@ size_t nc_embedding_block_rows(size_t row_bytes);
 /* Neighbouring rows of one shard, of either version. */
 struct nc_embedding_block {
     const char *path; /* of the file that holds the rows; valid until the store is closed */
-    uint64_t offset;  /* in that file; a multiple of 4096, or of anything with a rows_file */
+    uint64_t offset;  /* in that file; a multiple of 4096, but for linked rows and very wide ones */
     size_t bytes, first_row, rows;
-    size_t number;    /* in its shard */
-    uint64_t sum;     /* XXH3 of the bytes */
-    bool has_sum;     /* not in version 1, whose bytes were checked at opening */
+    size_t number; /* in its shard */
+    uint64_t sum;  /* XXH3 of the bytes */
+    bool has_sum;  /* not in version 1, whose bytes were checked at opening */
 };
 
 /* All blocks of all shards, in the order of the rows. */
@@ -203,7 +203,8 @@ struct nc_embedding_verified {
 };
 
 /* Reads and checks every block and every section of keys, in several threads, with progress, then
- * the index. Each damaged block is told on stderr; the first is NC_BAD_INPUT, when all were read. */
+ * the index. Each damaged block is told on stderr; the first is NC_BAD_INPUT, when all were read.
+ */
 int nc_embedding_store_verify(const struct nc_embedding_store *store,
                               struct nc_embedding_verified *verified);
 
