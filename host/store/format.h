@@ -2,6 +2,7 @@
 #ifndef NCLIP_HOST_STORE_FORMAT_H
 #define NCLIP_HOST_STORE_FORMAT_H
 
+#include "nclip/formats/msgpack.h"
 #include "nclip/store/store.h"
 
 #include <msgpack.h>
@@ -12,21 +13,16 @@ enum {
     NC_SHARD_CHECKSUM_BYTES = 8,
 };
 
-struct nc_shard_text { /* in the file: not terminated */
-    const char *data;
-    size_t size;
-};
-
 struct nc_shard_header {
     uint64_t version;
-    struct nc_shard_text model_hash, preprocessing;
+    struct nc_msgpack_text model_hash, preprocessing;
     enum nc_type type;
     bool normalized;
     uint64_t dimension, rows, rows_offset, keys_offset, keys_bytes;
     /* version 2 */
     uint64_t block_rows, sums_offset;
     bool linked; /* the rows are in rows_file */
-    struct nc_shard_text rows_file;
+    struct nc_msgpack_text rows_file;
     uint64_t rows_file_bytes;
 };
 

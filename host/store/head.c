@@ -70,77 +70,7 @@ bool nc_shard_pack_header(const struct nc_shard_header *header, msgpack_sbuffer 
     return !failed;
 }
 
-/* ---- reading ----
- *
- * By hand, and only the types that a shard holds: msgpack-c allocates whatever size an
- * array states before it looks whether the bytes are there. */
-
-struct input {
-    const uint8_t *at, *end;
-    bool ended; /* more was asked for than there is */
-};
-
-static bool take_number(struct input *in, size_t bytes, uint64_t *value)
-{
-    if ((size_t)(in->end - in->at) < bytes)
-        return !(in->ended = true);
-    *value = 0;
-    for (size_t i = 0; i < bytes; i++)
-        *value = *value << 8 | *in->at++;
-    return true;
-}
-
-static bool take_byte(struct input *in, uint8_t *byte)
-{
-    if (in->at == in->end)
-        return !(in->ended = true);
-    *byte = *in->at++;
-    return true;
-}
-
-static bool read_number(struct input *in, uint64_t *value)
-{
-    uint8_t code;
-    if (!take_byte(in, &code))
-        return false;
-    *value = code;
-    return code < 0x80 ||
-           (code >= 0xcc && code <= 0xcf && take_number(in, 1u << (code - 0xcc), value));
-}
-
-static bool read_text(struct input *in, struct nc_shard_text *text)
-{
-    uint8_t code;
-    uint64_t size;
-    if (!take_byte(in, &code))
-        return false;
-    if (code >= 0xa0 && code <= 0xbf)
-        size = code & 0x1f;
-    else if (code < 0xd9 || code > 0xdb || !take_number(in, 1u << (code - 0xd9), &size))
-        return false;
-    if (size > (size_t)(in->end - in->at))
-        return !(in->ended = true);
-    *text = (struct nc_shard_text){(const char *)in->at, (size_t)size};
-    in->at += size;
-    return true;
-}
-
-/* The head of a map or an array: `fixed` | n below 16, else `wide` and 2 bytes, `wide` + 1
- * and 4. */
-static bool read_head(struct input *in, uint8_t fixed, uint8_t wide, uint64_t *count)
-{
-    uint8_t code;
-    if (!take_byte(in, &code))
-        return false;
-    *count = code & 15;
-    return (code & 0xf0) == fixed || (code == wide && take_number(in, 2, count)) ||
-           (code == wide + 1 && take_number(in, 4, count));
-}
-
-static bool text_is(const struct nc_shard_text *text, const char *other)
-{
-    return text->size == strlen(other) && memcmp(text->data, other, text->size) == 0;
-}
+/* ---- reading ---- */
 
 static int wrong(const char *path, const char *what)
 {
@@ -150,13 +80,13 @@ static int wrong(const char *path, const char *what)
                     path, what);
 }
 
-static bool read_type(struct input *in, enum nc_type *type)
+static bool read_type(struct nc_msgpack *in, enum nc_type *type)
 {
-    struct nc_shard_text name;
-    if (!read_text(in, &name))
+    struct nc_msgpack_text name;
+    if (!nc_msgpack_text(in, &name))
         return false;
     for (int i = NC_FLOAT32; i <= NC_FLOAT16; i++) {
-        if (text_is(&name, nc_type_name((enum nc_type)i))) {
+        if (nc_msgpack_is(&name, nc_type_name((enum nc_type)i))) {
             *type = (enum nc_type)i;
             return true;
         }
@@ -164,16 +94,7 @@ static bool read_type(struct input *in, enum nc_type *type)
     return false;
 }
 
-static bool read_bool(struct input *in, bool *value)
-{
-    uint8_t code;
-    if (!take_byte(in, &code) || (code != 0xc2 && code != 0xc3))
-        return false;
-    *value = code == 0xc3;
-    return true;
-}
-
-static bool no_zero(const struct nc_shard_text *text)
+static bool no_zero(const struct nc_msgpack_text *text)
 {
     return !memchr(text->data, 0, text->size);
 }
@@ -204,55 +125,55 @@ static const char *const field_names[FIELDS] = {
     "element_type", "normalized", "rows",        "rows_offset",   "keys_offset",
     "keys_bytes",   "block_rows", "sums_offset", "rows_file",     "rows_file_bytes"};
 
-static bool read_field(struct input *in, enum field field, struct nc_shard_header *h)
+static bool read_field(struct nc_msgpack *in, enum field field, struct nc_shard_header *h)
 {
-    struct nc_shard_text format;
+    struct nc_msgpack_text format;
     switch (field) {
     case FORMAT:
-        return read_text(in, &format) && text_is(&format, format_name);
+        return nc_msgpack_text(in, &format) && nc_msgpack_is(&format, format_name);
     case VERSION:
-        return read_number(in, &h->version);
+        return nc_msgpack_number(in, &h->version);
     case MODEL_HASH:
-        return read_text(in, &h->model_hash) && no_zero(&h->model_hash);
+        return nc_msgpack_text(in, &h->model_hash) && no_zero(&h->model_hash);
     case PREPROCESSING:
-        return read_text(in, &h->preprocessing) && no_zero(&h->preprocessing);
+        return nc_msgpack_text(in, &h->preprocessing) && no_zero(&h->preprocessing);
     case DIMENSION:
-        return read_number(in, &h->dimension);
+        return nc_msgpack_number(in, &h->dimension);
     case ELEMENT_TYPE:
         return read_type(in, &h->type);
     case NORMALIZED:
-        return read_bool(in, &h->normalized);
+        return nc_msgpack_bool(in, &h->normalized);
     case ROWS:
-        return read_number(in, &h->rows);
+        return nc_msgpack_number(in, &h->rows);
     case ROWS_OFFSET:
-        return read_number(in, &h->rows_offset);
+        return nc_msgpack_number(in, &h->rows_offset);
     case KEYS_OFFSET:
-        return read_number(in, &h->keys_offset);
+        return nc_msgpack_number(in, &h->keys_offset);
     case KEYS_BYTES:
-        return read_number(in, &h->keys_bytes);
+        return nc_msgpack_number(in, &h->keys_bytes);
     case BLOCK_ROWS:
-        return read_number(in, &h->block_rows);
+        return nc_msgpack_number(in, &h->block_rows);
     case SUMS_OFFSET:
-        return read_number(in, &h->sums_offset);
+        return nc_msgpack_number(in, &h->sums_offset);
     case ROWS_FILE:
-        return read_text(in, &h->rows_file) && h->rows_file.size && no_zero(&h->rows_file);
+        return nc_msgpack_text(in, &h->rows_file) && h->rows_file.size && no_zero(&h->rows_file);
     default:
-        return read_number(in, &h->rows_file_bytes);
+        return nc_msgpack_number(in, &h->rows_file_bytes);
     }
 }
 
 /* The fields, in any order, each once. */
-static int read_fields(const char *path, struct input *in, struct nc_shard_header *h)
+static int read_fields(const char *path, struct nc_msgpack *in, struct nc_shard_header *h)
 {
     uint64_t count;
     unsigned seen = 0;
-    if (!read_head(in, 0x80, 0xde, &count) || count > FIELDS)
+    if (!nc_msgpack_map(in, &count) || count > FIELDS)
         return wrong(path, "the header is not one of a shard");
     for (uint64_t i = 0; i < count; i++) {
-        struct nc_shard_text name;
+        struct nc_msgpack_text name;
         unsigned field = 0;
-        bool good = read_text(in, &name);
-        while (good && field < FIELDS && !text_is(&name, field_names[field]))
+        bool good = nc_msgpack_text(in, &name);
+        while (good && field < FIELDS && !nc_msgpack_is(&name, field_names[field]))
             field++;
         if (!good || field == FIELDS || seen >> field & 1)
             return wrong(path, "the header has a field that does not belong there");
@@ -327,7 +248,7 @@ int nc_shard_parse_header(const char *path, const uint8_t *bytes, size_t size, u
 {
     *h = (struct nc_shard_header){0};
     size_t limit = size < NC_SHARD_HEADER_LIMIT ? size : NC_SHARD_HEADER_LIMIT;
-    struct input in = {bytes, bytes + limit, false};
+    struct nc_msgpack in = {bytes, bytes + limit, false};
     int status = read_fields(path, &in, h);
     if (whole)
         *whole = !in.ended || limit == NC_SHARD_HEADER_LIMIT || limit == file_size;
@@ -344,13 +265,13 @@ int nc_shard_parse_header(const char *path, const uint8_t *bytes, size_t size, u
 int nc_shard_parse_keys(const char *path, const uint8_t *bytes, size_t size, size_t rows,
                         char *text, const char **keys)
 {
-    struct input in = {bytes, bytes + size, false};
+    struct nc_msgpack in = {bytes, bytes + size, false};
     uint64_t count;
-    if (!read_head(&in, 0x90, 0xdc, &count) || count != rows)
+    if (!nc_msgpack_array(&in, &count) || count != rows)
         return wrong(path, "it has not one key for every row");
     for (size_t i = 0; i < rows; i++) {
-        struct nc_shard_text key;
-        if (!read_text(&in, &key) || !key.size || key.size > NC_EMBEDDING_MAX_KEY || !no_zero(&key))
+        struct nc_msgpack_text key;
+        if (!nc_msgpack_text(&in, &key) || !key.size || key.size > NC_EMBEDDING_MAX_KEY || !no_zero(&key))
             return nc_error(NC_BAD_INPUT,
                             "%s: damaged embeddings: the key of row %zu is wrong; "
                             "remove the file and run nclip embed again",

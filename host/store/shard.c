@@ -182,7 +182,7 @@ void nc_shard_close(struct nc_shard *shard)
     free(shard->old_keys);
 }
 
-static bool is(const struct nc_shard_text *a, const char *b)
+static bool is(const struct nc_msgpack_text *a, const char *b)
 {
     return a->size == strlen(b) && memcmp(a->data, b, a->size) == 0;
 }
