@@ -3,6 +3,7 @@
 #include "coco.h"
 
 #include "nclip/support/error.h"
+#include "record.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -3,10 +3,10 @@
 #include "reader.h"
 
 #include "nclip/support/error.h"
+#include "record.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <utf8proc.h>
 
 void *captions_grow(void *array, size_t count, size_t *capacity, size_t item_size)
 {
@@ -24,21 +24,6 @@ int captions_no_memory(const struct captions_reader *reader)
     return nc_error(NC_FAILED, "%s: no memory for the captions", reader->path);
 }
 
-int captions_check_text(const char *where, const char *key, const char *text)
-{
-    const utf8proc_uint8_t *at = (const utf8proc_uint8_t *)text;
-    while (*at) {
-        utf8proc_int32_t code;
-        utf8proc_ssize_t length = utf8proc_iterate(at, -1, &code);
-        if (length < 0)
-            return nc_error(NC_BAD_INPUT,
-                            "%s: \"%s\" is not UTF-8 (byte %zu of it): convert the file", where,
-                            key, (size_t)((const char *)at - text));
-        at += length;
-    }
-    return NC_OK;
-}
-
 static const char *keep(struct captions_reader *reader, const char *text)
 {
     struct nc_text_pool *pool = reader->captions->owned;
@@ -49,18 +34,8 @@ static const char *keep(struct captions_reader *reader, const char *text)
 
 int captions_append(struct captions_reader *reader, const char *where, const cJSON *object)
 {
-    if (!cJSON_IsObject(object))
-        return nc_error(NC_BAD_INPUT, "%s: not an object", where);
-    const char *text = NULL, *contradiction = NULL, *key = "updated_caption";
-    int status = nc_json_optional_string(where, object, key, &text);
-    if (status == NC_OK && !text)
-        status = nc_json_string(where, object, key = "caption", &text);
-    if (status == NC_OK)
-        status = captions_check_text(where, key, text);
-    if (status == NC_OK)
-        status = nc_json_optional_string(where, object, "contradiction", &contradiction);
-    if (status == NC_OK && contradiction)
-        status = captions_check_text(where, "contradiction", contradiction);
+    struct nc_caption_record record;
+    int status = captions_record_texts(where, object, &record);
     if (status != NC_OK)
         return status;
 
@@ -70,10 +45,10 @@ int captions_append(struct captions_reader *reader, const char *where, const cJS
     if (!items)
         return captions_no_memory(reader);
     captions->items = items;
-    struct nc_caption caption = {.text = keep(reader, text), .distractor = NC_NO_PICTURE};
-    if (contradiction)
-        caption.contradiction = keep(reader, contradiction);
-    if (!caption.text || (contradiction && !caption.contradiction))
+    struct nc_caption caption = {.text = keep(reader, record.caption), .distractor = NC_NO_PICTURE};
+    if (record.contradiction)
+        caption.contradiction = keep(reader, record.contradiction);
+    if (!caption.text || (record.contradiction && !caption.contradiction))
         return captions_no_memory(reader);
     items[captions->count++] = caption;
     return reader->visit ? reader->visit(reader->context, where, object) : NC_OK;
@@ -85,8 +60,9 @@ int captions_image(struct captions_reader *reader, const char *where, const char
     struct nc_captions *captions = reader->captions;
     if (nc_string_map_find(reader->images, name, image))
         return NC_OK;
-    if (!*name)
-        return nc_error(NC_BAD_INPUT, "%s: the image's file name is empty", where);
+    int status = captions_check_picture(where, name);
+    if (status != NC_OK)
+        return status;
     const char *copy = keep(reader, name);
     const char **images = captions_grow(captions->images, captions->image_count,
                                         &reader->image_capacity, sizeof *images);
@@ -94,7 +70,7 @@ int captions_image(struct captions_reader *reader, const char *where, const char
         captions->images = images;
     if (!copy || !images)
         return captions_no_memory(reader);
-    int status = nc_string_map_add(reader->images, copy, captions->image_count, image);
+    status = nc_string_map_add(reader->images, copy, captions->image_count, image);
     if (status == NC_OK)
         captions->images[captions->image_count++] = copy;
     return status;

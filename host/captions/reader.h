@@ -8,6 +8,7 @@
 #include "nclip/support/string_map.h"
 #include "nclip/support/text_pool.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct captions_reader {
@@ -31,11 +32,18 @@ int captions_no_memory(const struct captions_reader *reader);
  * not yet known. `where` names the object. */
 int captions_append(struct captions_reader *reader, const char *where, const cJSON *object);
 
+enum captions_format { CAPTIONS_LINES, CAPTIONS_COCO, CAPTIONS_UNSURE };
+
+/* What the text is, or how it begins unless it is `whole`: then it may be too short to tell. */
+int captions_detect(const char *name, const char *text, size_t size, bool whole,
+                    enum captions_format *format);
+
+/* nc_captions_load_visiting() of a text that was read and checked. */
+int captions_load_text(const char *name, const char *text, size_t size,
+                       struct nc_captions *captions, nc_captions_visit visit, void *context);
+
 /* The index of the image of that name; a new one is added. */
 int captions_image(struct captions_reader *reader, const char *where, const char *name,
                    size_t *image);
-
-/* Refuses what is no UTF-8. `key` names the member of the object that `where` names. */
-int captions_check_text(const char *where, const char *key, const char *text);
 
 #endif
