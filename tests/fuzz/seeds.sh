@@ -131,6 +131,47 @@ captions)
     printf '{"image": "a.jpg", "caption": "a cat", "contradiction": "no cat", "distractor": "b.jpg"}\n{"image": "b.jpg", "caption": "two \\u00e9t\\u00e9s"}\n' | seed ""
     printf '{"images": [{"id": 1, "file_name": "a.jpg"}, {"id": "2", "file_name": "b.jpg"}], "annotations": [{"id": 3, "image_id": 1, "caption": "x", "updated_caption": null}, {"image_id": 2, "caption": "y", "distractor_id": 1}]}' | seed ""
     head -c 2000 generate/recorded/captions.jsonl | seed ""
+    printf '\n{"image": "a.jpg", "caption": "a", "original": "b", "absence": "no c", "paraphrase": null, "choices": ["d", "e"]}\r\n \r{"image": "b", "caption": ""}' | seed ""
+    printf '{"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": [{"image_id": 1, "caption": "x", "updated_caption": "y", "absence": "z", "choices": []}]}' | seed ""
+    ;;
+set)
+    # set.json, then a shard of one block: a map, at byte 256 a table (whose sums the harness makes
+    # fit), heads and body of two examples at multiples of 4096.
+    for role in 1 3; do # captions alone; captions, a contradiction and a distractor
+        {
+            more='' texts=2 tokens=5 row='\000' with=0 heads=30 body=10 distractors=false
+            [ $role = 1 ] || {
+                more=', "contradiction"' texts=3 tokens=7 row='\010' with=1 heads=50 body=72
+                distractors=true
+            }
+            printf '{"format": "nclip examples", "version": 1, "store": {"path": "/s", "fingerprint": "0123456789abcdef", "rows": 9, "blocks": 1, "dimension": 2, "element_type": "fp32", "model_hash": "0123456789abcdef"}, "tokenizer": "0123456789abcdef", "vocabulary": 99, "context": 77, "id_bytes": 2, "too_long": "truncate", "distractors": %s, ' $distractors
+            printf '"counts": {"captions": 4, "examples": 2, "texts": %s, "tokens": %s, "pictures": 2, "distractors": %s, "truncated": 0, "negation_lost": 0, "longest_text": 3, "longest_example": 5, "largest_block": 2}, "roles": ["caption"%s], ' $texts $tokens $with "$more"
+            printf '"left_out": [{"reason": "picture_not_in_store", "count": 2, "first": "x"}], "sources": [{"path": "a", "bytes": 9}], "shards": [{"file": "examples-000000.set", "first_block": 0, "blocks": 1, "sum": "0123456789abcdef"}]}\n'
+            cut_line
+            {
+                printf '\212\246format\256nclip examples\247version\001\245shard\000\253first_block\000'
+                printf '\246blocks\001\251first_row\000\245roles'
+                printf "\\00$role\\250id_bytes\\002\\251row_bytes$row\\254table_offset\\315\\001\\000"
+                head -c 256 /dev/zero
+            } | head -c 256
+            for number in 0 9 2 $texts $tokens $with 4096 $heads 0 8192 $body 0 0; do
+                little $number
+            done
+            head -c $((4096 - 256 - 13 * 8)) /dev/zero
+            {
+                little 0 && little 3
+                [ $role = 1 ] || { little 7 && printf '\377\377\377\377\377\377\377\377'; }
+                printf '\001\000\000\000\010\000\000\000'
+                [ $role = 1 ] && printf '\003\000\002\000\001\001' ||
+                    printf '\003\000\002\000\002\000\001\001\001\000'
+                head -c 4096 /dev/zero
+            } | head -c 4096
+            {
+                printf '\001\000\002\000\003\000\004\000\005\000'
+                head -c 4096 /dev/zero
+            } | head -c 4096
+        } | seed 000
+    done
     ;;
 csv)
     printf 'image,caption\na.jpg,"a ""cat"", sitting"\nb.jpg,"two\nlines"\n' | seed ""
