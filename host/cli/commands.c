@@ -12,6 +12,7 @@ extern const struct nc_command nc_command_embed;
 extern const struct nc_command nc_command_generate;
 extern const struct nc_command nc_command_store;
 extern const struct nc_command nc_command_scan;
+extern const struct nc_command nc_command_prepare;
 extern const struct nc_command nc_command_train;
 extern const struct nc_command nc_command_evaluate;
 extern const struct nc_command nc_command_build;
@@ -25,6 +26,7 @@ const struct nc_command *const nc_commands[] = {
     &nc_command_store,
     &nc_command_generate,
     &nc_command_scan,
+    &nc_command_prepare,
     &nc_command_train,
     &nc_command_evaluate,
     &nc_command_build,

@@ -1,6 +1,8 @@
 /* nclip info: what is in a model folder, an embedding store, a run folder or a file of captions. */
 #include "info_captions.h"
+#include "info_set.h"
 
+#include "nclip/captions/set.h"
 #include "nclip/checkpoints/folder.h"
 #include "nclip/checkpoints/identify.h"
 #include "nclip/cli/command.h"
@@ -19,7 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum kind { KIND_NONE, KIND_MODEL, KIND_CHECKPOINT, KIND_STORE, KIND_RUN };
+enum kind { KIND_NONE, KIND_MODEL, KIND_CHECKPOINT, KIND_STORE, KIND_SET, KIND_RUN };
 
 static int holds_ending(const char *folder, const char *ending, bool *found)
 {
@@ -39,9 +41,13 @@ static int find_kind(const char *folder, enum kind *kind)
 {
     bool store;
     int status = holds_ending(folder, ".embeddings", &store);
+    char *work = nc_path_join(folder, NC_SET_WORK);
+    bool set = nc_folder_holds(folder, NC_SET_FILE) || (work && nc_folder_exists(work));
+    free(work);
     bool run = nc_folder_holds(folder, "config.yaml") || nc_folder_holds(folder, "metrics.jsonl");
     *kind = nc_folder_holds(folder, "config.json") ? KIND_MODEL
             : store                                ? KIND_STORE
+            : set                                  ? KIND_SET
             : run                                  ? KIND_RUN
             : nc_checkpoint_is_one(folder)         ? KIND_CHECKPOINT
                                                    : KIND_NONE;
@@ -298,11 +304,11 @@ static int describe_run(const char *folder, bool json)
 static int run(int argc, char **argv)
 {
     static const struct nc_help help = {
-        .usage = "nclip info MODEL|CHECKPOINT|STORE|RUN|CAPTIONS [--parameters] [--verify] "
-                 "[--json]",
+        .usage = "nclip info MODEL|CHECKPOINT|STORE|SET|RUN|CAPTIONS [--parameters] "
+                 "[--verify] [--json]",
         .purpose = "Tells what is in a folder: a CLIP model (shapes, types, activation, "
                    "end-of-text rule, logit scale, alpha of a merge), an embedding store of nclip "
-                   "embed, or a run of "
+                   "embed, a set of nclip prepare, or a run of "
                    "nclip train; what a checkpoint of any kind is (safetensors, .pt, .bin), "
                    "whether nclip can use it, and which command comes next; or in a file of captions: how many deny something, with which "
                    "words, and which models and prompts they come from.",
@@ -341,12 +347,14 @@ static int run(int argc, char **argv)
         status = describe_checkpoint(folder, json);
     else if (kind == KIND_STORE)
         status = describe_store(folder, json, verify);
+    else if (kind == KIND_SET)
+        status = info_set(folder, json, NULL);
     else if (kind == KIND_RUN)
         status = describe_run(folder, json);
     else if (nc_folder_exists(folder))
         status = nc_error(NC_BAD_INPUT,
                           "%s: neither a model (config.json), nor an embedding store "
-                          "(shard-*.embeddings), nor a run (config.yaml)",
+                          "(shard-*.embeddings), nor a prepared set (set.json), nor a run (config.yaml)",
                           folder);
     else if (nc_file_exists(folder))
         status = info_captions(folder, json);

@@ -162,6 +162,15 @@ int nc_writer_printf(struct nc_writer *writer, const char *format, ...)
     return NC_OK;
 }
 
+int nc_writer_rewrite(struct nc_writer *writer, uint64_t offset, const void *data, size_t size)
+{
+    if (!writer->failure && (fseeko(writer->file, (off_t)offset, SEEK_SET) != 0 ||
+                             (size && fwrite(data, 1, size, writer->file) != size) ||
+                             fseeko(writer->file, (off_t)writer->position, SEEK_SET) != 0))
+        writer->failure = errno ? errno : EIO;
+    return writer->failure ? file_write_error(writer->path, writer->failure) : NC_OK;
+}
+
 void nc_writer_fail(struct nc_writer *writer, int cause)
 {
     if (!writer->failure)

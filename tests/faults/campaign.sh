@@ -45,12 +45,18 @@ awk 'BEGIN {
     printf "]\n"
 }' | sed 's/ \([0-9]*\)?"/?"/g' >questions.json
 
-commands="embed upgrade train vqa absence export merge report"
+# Captions for prepare: several runs of text, so that there are states to go on from.
+awk '{ for (i = 0; i < 120; i++) { line = $0; sub(/}$/, ", \"padding\": \"" i "\"}", line); print line } }' \
+    captions.jsonl >many.jsonl
+
+commands="embed upgrade prepare train vqa absence export merge report"
 run() { # command; further arguments. In a subshell with `exec` before it, it is that process.
     which=$1
     shift
     case $which in
     embed) $exec "$nclip" embed --model "$model" --images pictures --out out/store --batch 8 "$@" ;;
+    prepare) $exec "$nclip" prepare --captions many.jsonl --embeddings store --model "$model" \
+        --out out/set --quiet "$@" ;;
     upgrade) $exec "$nclip" store upgrade versions --out out/store "$@" ;;
     train)
         resume=

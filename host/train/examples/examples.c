@@ -2,10 +2,10 @@
 #include "examples.h"
 
 #include "nclip/captions/captions.h"
-#include "nclip/model/towers.h"
 #include "nclip/support/error.h"
 #include "nclip/tokenizer/tokenizer.h"
 #include "random.h"
+#include "texts.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -27,19 +27,12 @@ static int tokenize_one(const struct nc_tokenizer *tokenizer, const struct nc_mo
     static const enum nc_truncation rule[] = {[NC_TOO_LONG_TRUNCATE] = NC_TRUNCATE,
                                               [NC_TOO_LONG_ERROR] = NC_TRUNCATE_ERROR,
                                               [NC_TOO_LONG_SKIP] = NC_TRUNCATE_SKIP};
-    int status = nc_tokenizer_encode(tokenizer, text->string, strlen(text->string), shape->context,
-                                     rule[config->too_long], tokens);
+    int status = nc_text_encode(tokenizer, shape, rule[config->too_long], text->string, tokens,
+                                &text->count);
     if (status != NC_OK)
-        return nc_error_prefix(status, "caption \"%.60s\"", text->string);
+        return status;
     text->truncated = tokens->truncated;
     text->negation_lost = tokens->negation_lost;
-    text->count = nc_caption_end(shape, tokens->ids, tokens->count);
-    for (size_t i = 0; i < text->count; i++)
-        if (tokens->ids[i] < 0 || (size_t)tokens->ids[i] >= shape->vocabulary)
-            return nc_error(NC_BAD_INPUT,
-                            "caption \"%.60s\": token id %d is outside the model's vocabulary of "
-                            "%zu; the tokenizer belongs to another model", text->string,
-                            (int)tokens->ids[i], shape->vocabulary);
     text->ids = malloc((text->count ? text->count : 1) * sizeof *text->ids);
     if (!text->ids)
         return nc_error(NC_FAILED, "captions: no memory");

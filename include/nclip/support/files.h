@@ -47,6 +47,8 @@ int nc_writer_create(const char *path, struct nc_writer **writer);
 int nc_writer_write(struct nc_writer *writer, const void *data, size_t size);
 int nc_writer_printf(struct nc_writer *writer, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/* Puts data over bytes that were written before; where the file is none (a pipe), a failure. */
+int nc_writer_rewrite(struct nc_writer *writer, uint64_t offset, const void *data, size_t size);
 /* Something that belongs into the file could not be made: as a failed write. */
 void nc_writer_fail(struct nc_writer *writer, int cause);
 uint64_t nc_writer_position(const struct nc_writer *writer); /* bytes so far */

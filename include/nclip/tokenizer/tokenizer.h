@@ -90,6 +90,10 @@ int32_t nc_tokenizer_end(const struct nc_tokenizer *tokenizer);   /* id of end-o
 /* One more than the highest id. */
 size_t nc_tokenizer_vocabulary_size(const struct nc_tokenizer *tokenizer);
 
+/* A hash of all that the ids of a text depend on: rules, pieces, merges, added tokens. Files that
+ * say the same in other words have the same. */
+uint64_t nc_tokenizer_fingerprint(const struct nc_tokenizer *tokenizer);
+
 /* The piece of an id as the vocabulary spells it ("cat</w>"; bytes that do not
  * print are letters of the byte alphabet), for messages; NULL for an id that
  * the vocabulary does not have. Belongs to the tokenizer. */
