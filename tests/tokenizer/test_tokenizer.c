@@ -326,37 +326,6 @@ static void test_small_vocabulary(void **state)
     drop("merges.txt");
 }
 
-static uint64_t fingerprint(enum nc_tokenizer_rules rules)
-{
-    struct nc_tokenizer *tokenizer;
-    assert_int_equal(nc_tokenizer_load(folder, rules, &tokenizer), NC_OK);
-    uint64_t hash = nc_tokenizer_fingerprint(tokenizer);
-    nc_tokenizer_destroy(tokenizer);
-    return hash;
-}
-
-/* The same for files that say the same, another for those that give other ids. */
-static void test_fingerprints(void **state)
-{
-    (void)state;
-    put_text("vocab.json", VOCAB);
-    put_text("merges.txt", "#version: 0.2\na b</w>\n");
-    uint64_t hash = fingerprint(NC_TOKENIZER_TRANSFORMERS);
-    put_text("merges.txt", "a b</w>\r\n\r\n");
-    assert_true(hash == fingerprint(NC_TOKENIZER_TRANSFORMERS));
-    assert_true(hash != fingerprint(NC_TOKENIZER_OPEN_CLIP));
-    put_text("added_tokens.json", "{\"<A>\":9}");
-    uint64_t added = fingerprint(NC_TOKENIZER_TRANSFORMERS);
-    assert_true(hash != added);
-    put_text("added_tokens.json", "{\"<B>\":9}");
-    assert_true(added != fingerprint(NC_TOKENIZER_TRANSFORMERS));
-    drop("added_tokens.json");
-    put_text("merges.txt", "\n");
-    assert_true(hash != fingerprint(NC_TOKENIZER_TRANSFORMERS));
-    drop("vocab.json");
-    drop("merges.txt");
-}
-
 /* Special tokens as other files beside the vocabulary want them. */
 static void test_added_tokens(void **state)
 {
@@ -605,7 +574,6 @@ int main(void)
         cmocka_unit_test(test_names),        cmocka_unit_test(test_pieces),
         cmocka_unit_test(test_long_words),   cmocka_unit_test(test_huge_texts),
         cmocka_unit_test(test_threads),      cmocka_unit_test(test_small_vocabulary),
-        cmocka_unit_test(test_fingerprints),
         cmocka_unit_test(test_added_tokens), cmocka_unit_test(test_hostile_json),
         cmocka_unit_test(test_odd_merges),   cmocka_unit_test(test_hostile_gz),
     };
