@@ -14,7 +14,7 @@ export LC_ALL=C
 # Headers directly in include/nclip are the kernels', include/public is the library's.
 ROOMS='
 cli
-train generate scan evaluate library
+train embed generate scan evaluate library
 encoder
 checkpoints model chat ranks
 store captions pictures

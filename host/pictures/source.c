@@ -5,8 +5,10 @@
 #include "nclip/formats/kind.h"
 #include "nclip/formats/text.h"
 #include "nclip/pictures/image.h"
+#include "nclip/pictures/sidecar.h"
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
+#include "sidecar.h"
 #include "source_tar.h"
 
 #include <dirent.h>
@@ -163,13 +165,17 @@ static int index_file(struct nc_image_source *source)
                           NULL);
 }
 
-int nc_image_source_open(const char *path, struct nc_image_source **out)
+static int open_source(const char *path, bool captions, struct nc_image_source **out)
 {
     *out = NULL;
     struct nc_image_source *source = calloc(1, sizeof *source);
-    if (!source)
+    struct nc_sidecars *sidecars = captions ? calloc(1, sizeof *sidecars) : NULL;
+    if (!source || (captions && !sidecars)) {
+        free(source);
         return nc_error(NC_FAILED, "%s: no memory", path);
+    }
     source->tar = -1;
+    source->sidecars = sidecars;
     source->path = strdup(path);
     struct stat information;
     int status;
@@ -198,6 +204,16 @@ int nc_image_source_open(const char *path, struct nc_image_source **out)
     return NC_OK;
 }
 
+int nc_image_source_open(const char *path, struct nc_image_source **source)
+{
+    return open_source(path, false, source);
+}
+
+int nc_image_source_open_with_captions(const char *path, struct nc_image_source **source)
+{
+    return open_source(path, true, source);
+}
+
 void nc_image_source_close(struct nc_image_source *source)
 {
     if (!source)
@@ -210,6 +226,7 @@ void nc_image_source_close(struct nc_image_source *source)
         close(source->tar);
     free(source->entries);
     nc_string_map_destroy(source->numbers);
+    nc_sidecars_free(source->sidecars);
     free(source->folder);
     free(source->path);
     free(source);
@@ -239,27 +256,8 @@ static int read_member(const struct nc_image_source *source, const struct nc_ima
     if (entry->size > NC_IMAGE_MAX_BYTES)
         return nc_error(NC_BAD_INPUT, "%s: %s: larger than the %d bytes allowed of a picture",
                         source->path, entry->key, NC_IMAGE_MAX_BYTES);
-    uint8_t *buffer = malloc((size_t)entry->size + 1);
-    if (!buffer)
-        return nc_error(NC_FAILED, "%s: %s: no memory for %zu bytes", source->path, entry->key,
-                        (size_t)entry->size);
-    size_t used = 0;
-    while (used < entry->size) {
-        ssize_t count = pread(source->tar, buffer + used, (size_t)entry->size - used,
-                              (off_t)(entry->offset + used));
-        if (count < 0 && errno == EINTR)
-            continue;
-        if (count <= 0) {
-            int cause = errno; /* the whole tar is at fault, not this picture */
-            free(buffer);
-            return nc_error(NC_FAILED, "%s: %s: cannot read: %s", source->path, entry->key,
-                            count < 0 ? strerror(cause) : "the file became shorter");
-        }
-        used += (size_t)count;
-    }
-    *bytes = buffer;
-    *size = used;
-    return NC_OK;
+    *size = (size_t)entry->size;
+    return nc_tar_content(source, entry->key, entry->offset, *size, bytes);
 }
 
 int nc_image_source_read(const struct nc_image_source *source, size_t index, uint8_t **bytes,

@@ -1,6 +1,8 @@
 /* Finds the pictures in a tar. */
 #include "source_tar.h"
 
+#include "sidecar.h"
+
 #include "nclip/formats/byte_stream.h"
 #include "nclip/formats/tar.h"
 #include "nclip/support/error.h"
@@ -11,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* A link to another member, whose content may come later. */
 struct link {
@@ -117,9 +120,35 @@ int nc_tar_index(struct nc_image_source *source)
         status = nc_tar_next(tar, &member, &more);
         if (status == NC_OK && more)
             status = add_member(source, &member, &links);
+        if (status == NC_OK && more)
+            status = nc_sidecars_note(source, &member);
     }
     int followed = follow_links(source, &links);
     nc_tar_close(tar);
     nc_byte_stream_close(stream);
     return status == NC_OK ? followed : status;
+}
+
+int nc_tar_content(const struct nc_image_source *source, const char *key, uint64_t offset,
+                   size_t size, uint8_t **bytes)
+{
+    uint8_t *buffer = malloc(size + 1);
+    if (!buffer)
+        return nc_error(NC_FAILED, "%s: %s: no memory for %zu bytes", source->path, key, size);
+    size_t used = 0;
+    while (used < size) {
+        ssize_t count =
+            pread(source->tar, buffer + used, size - used, (off_t)(offset + used));
+        if (count < 0 && errno == EINTR)
+            continue;
+        if (count <= 0) {
+            int cause = errno; /* the whole tar is at fault, not this picture */
+            free(buffer);
+            return nc_error(NC_FAILED, "%s: %s: cannot read: %s", source->path, key,
+                            count < 0 ? strerror(cause) : "the file became shorter");
+        }
+        used += (size_t)count;
+    }
+    *bytes = buffer;
+    return NC_OK;
 }

@@ -117,6 +117,11 @@ void nc_communicator_tick(struct nc_communicator *c)
         nc_watch_tick(c->base->watch);
 }
 
+uint64_t nc_communicator_ticks_of_others(const struct nc_communicator *c)
+{
+    return nc_watch_ticks_of_others(c->base->watch);
+}
+
 void nc_communicator_ask_patience(struct nc_communicator *c, bool patience)
 {
     if (c)

@@ -68,13 +68,16 @@ condemn_for(struct nc_watch *w, size_t rank, const char *format, ...)
 
 /* ---- Judging ---------------------------------------------------------------------------- */
 
-static void note_beat(struct peer *peer, const struct wire_message *beat, double now)
+static void note_beat(struct nc_watch *w, struct peer *peer, const struct wire_message *beat, double now)
 {
     peer->heard = now;
     if (beat->head.activity != peer->last.head.activity)
         peer->active = now;
-    if (beat->head.ticks != peer->last.head.ticks)
+    if (beat->head.ticks != peer->last.head.ticks) {
         peer->ticked = peer->active = now;
+        if (peer != w->peers)
+            atomic_fetch_add(&w->others_ticks, beat->head.ticks - peer->last.head.ticks);
+    }
     if (beat->head.completed != peer->last.head.completed)
         peer->completed = now;
     peer->last = *beat;
@@ -91,7 +94,7 @@ static void hear(struct nc_watch *w, size_t rank)
         if (message.head.kind == WIRE_BYE)
             peer->left = true;
         if (message.head.kind == WIRE_BEAT)
-            note_beat(peer, &message, nc_seconds());
+            note_beat(w, peer, &message, nc_seconds());
     }
     if (result == WIRE_GONE && !peer->left)
         condemn(w, rank, NC_FAILED,
@@ -152,7 +155,7 @@ static void judge(struct nc_watch *w)
     struct wire_message self;
     double now = nc_seconds();
     nc_watch_look_at_self(w, &self);
-    note_beat(&w->peers[0], &self, now);
+    note_beat(w, &w->peers[0], &self, now);
     for (size_t i = 1; i < w->size; i++) {
         if (!w->peers[i].left && now - w->peers[i].heard > w->timeout)
             condemn_for(w, i,

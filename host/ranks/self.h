@@ -34,6 +34,7 @@ struct nc_watch {
     double heard;        /* from rank 0 */
     double awake;        /* when the thread last went round; 0: it has not begun */
     _Atomic uint64_t ticks, arrived, completed, blocked;
+    _Atomic uint64_t others_ticks; /* at rank 0: of all others together, as they have told */
     _Atomic(const char *) what;
     _Atomic double timeout;
     _Atomic int stopping, patience;

@@ -178,6 +178,11 @@ void nc_watch_tick(struct nc_watch *w)
     atomic_fetch_add_explicit(&w->ticks, 1, memory_order_relaxed);
 }
 
+uint64_t nc_watch_ticks_of_others(const struct nc_watch *w)
+{
+    return atomic_load_explicit(&w->others_ticks, memory_order_relaxed);
+}
+
 void nc_watch_ask_patience(struct nc_watch *w, bool patience)
 {
     w->patience = patience;

@@ -35,6 +35,7 @@ void nc_watch_set_timeout(struct nc_watch *watch, double seconds);
 
 /* Set the rank's state, which the watch's thread reports. May be called from any thread. */
 void nc_watch_tick(struct nc_watch *watch);
+uint64_t nc_watch_ticks_of_others(const struct nc_watch *watch); /* at rank 0 */
 void nc_watch_arrived(struct nc_watch *watch, uint64_t ticket, const char *what);
 void nc_watch_completed(struct nc_watch *watch, uint64_t ticket);
 void nc_watch_blocked(struct nc_watch *watch, uint64_t ticket); /* 0: no longer */

@@ -1,4 +1,5 @@
 /* Writing an embedding store, shard by shard. */
+#include "finite.h"
 #include "index_build.h"
 #include "key_table.h"
 #include "notes.h"
@@ -9,7 +10,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -200,21 +200,6 @@ int nc_embedding_writer_has(struct nc_embedding_writer *w, const char *key, bool
     return status;
 }
 
-/* Infinity and NaN have all bits of the exponent set. */
-static bool all_finite(const void *row, enum nc_type type, size_t count)
-{
-    bool finite = true;
-    if (type == NC_FLOAT32) {
-        for (size_t i = 0; i < count; i++)
-            finite &= (bool)isfinite(((const float *)row)[i]);
-    } else {
-        uint16_t exponent = type == NC_BFLOAT16 ? 0x7f80 : 0x7c00;
-        for (size_t i = 0; i < count; i++)
-            finite &= (((const uint16_t *)row)[i] & exponent) != exponent;
-    }
-    return finite;
-}
-
 /* Room for a key more. */
 static int grow(struct nc_embedding_writer *w, size_t length)
 {
@@ -276,7 +261,7 @@ int nc_embedding_writer_append(struct nc_embedding_writer *w, const char *key, c
 
     uint8_t *place = w->rows + w->count * w->row_bytes;
     nc_convert(place, w->info.type, row, NC_FLOAT32, w->info.dimension);
-    if (!all_finite(place, w->info.type, w->info.dimension))
+    if (!nc_all_finite(place, w->info.type, w->info.dimension))
         return nc_error(NC_BAD_INPUT, "%s: the embedding of \"%s\" is not finite in %s", w->folder,
                         key, nc_type_name(w->info.type));
     status = add_key(w, key);
@@ -366,7 +351,7 @@ static int sum_rows(const struct nc_embedding_writer *w, const char *path, const
         size_t part = count - first < block ? count - first : block;
         sums[i] = XXH3_64bits(rows + first * w->row_bytes, part * w->row_bytes);
         for (size_t row = first; row < first + part; row++)
-            if (!all_finite(rows + row * w->row_bytes, w->info.type, w->info.dimension))
+            if (!nc_all_finite(rows + row * w->row_bytes, w->info.type, w->info.dimension))
                 return nc_error(NC_BAD_INPUT, "%s: row %zu (\"%s\") is not finite", path, row,
                                 keys[row]);
     }

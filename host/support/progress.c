@@ -224,6 +224,12 @@ void nc_progress_update(struct nc_progress *progress, size_t done, const char *n
     }
 }
 
+void nc_progress_total(struct nc_progress *progress, size_t total)
+{
+    if (progress)
+        progress->total = total;
+}
+
 void nc_progress_message(struct nc_progress *progress, const char *format, ...)
 {
     if (!progress)

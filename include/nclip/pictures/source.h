@@ -57,4 +57,9 @@ int nc_image_source_preprocess(const struct nc_image_source *source, size_t inde
                                const struct nc_preprocess *preprocess, float *out,
                                char damage[NC_IMAGE_DAMAGE]);
 
+/* The same of bytes that nc_image_source_read() has read. */
+int nc_image_source_decode(const struct nc_image_source *source, size_t index, const uint8_t *bytes,
+                           size_t size, const struct nc_preprocess *preprocess, float *out,
+                           char damage[NC_IMAGE_DAMAGE]);
+
 #endif

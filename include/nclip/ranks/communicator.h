@@ -138,6 +138,9 @@ int nc_communicator_barrier(struct nc_communicator *communicator);
  * without giving the sign. NULL is allowed. */
 void nc_communicator_tick(struct nc_communicator *communicator);
 
+/* At rank 0: the signs of all other ranks together, as of a second ago; at others 0. */
+uint64_t nc_communicator_ticks_of_others(const struct nc_communicator *communicator);
+
 /* Grants this rank ten times the timeout while `patience` is true: for work that waits on the
  * system, such as writing a checkpoint to a slow disk. NULL is allowed. */
 void nc_communicator_ask_patience(struct nc_communicator *communicator, bool patience);

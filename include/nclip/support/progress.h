@@ -15,6 +15,8 @@ struct nc_progress *nc_progress_start(const char *title, const char *unit, size_
 /* `note` (may be NULL) stands behind the time left: "epoch 3/15  loss 0.412". Cheap: draws
  * at most ten times a second. All functions accept NULL (no memory, or --quiet). */
 void nc_progress_update(struct nc_progress *progress, size_t done, const char *note);
+/* How many there are turns out to be another number. */
+void nc_progress_total(struct nc_progress *progress, size_t total);
 /* A line for people that does not tear the bar. In it and in notes, control characters are tamed as in
  * terminal.h (but line feeds and tabs stay): file names come from strangers. */
 void nc_progress_message(struct nc_progress *progress, const char *format, ...)
