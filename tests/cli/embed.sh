@@ -23,7 +23,7 @@ embed() { # pictures, store, arguments
     [ "$(wc -l <result)" = 1 ] || fail "--json prints more than one line: $(cat result)"
 }
 counts() { # pictures that were embedded now, rows of the store, skipped ones
-    grep -q "^{\"embedded\":$1,\"rows\":$2,\"skipped\":$3,\"damaged\":0,\"seconds\":[0-9.e-]*,\"pictures_per_second\":[0-9.e+]*}\$" \
+    grep -q "^{\"embedded\":$1,\"rows\":$2,\"skipped\":$3,\"damaged\":0,\"seconds\":[0-9.e-]*,\"pictures_per_second\":[0-9.e+]*,\"present\":[0-9]*,\"sources\":1,\"missing\":0,\"repeated\":0[,}]" \
         result || fail "not $1 embedded, $2 rows, $3 skipped: $(cat result)"
 }
 # A shard is a head of a page, rows of 64 numbers of 4 bytes, and keys: 8 bytes a row that say where
@@ -223,11 +223,12 @@ rows bf16.store/shard-000000.embeddings 24 | cmp -s - plain && fail "bf16 comput
 
 # ---- what is refused ----
 
+from=pictures
 refuse() { # exit code, piece of the message, arguments that come after the usual ones
     wanted=$1 piece=$2
     shift 2
     status=0
-    "$nclip" embed --model "$model" --images pictures --out refused "$@" >output 2>message || status=$?
+    "$nclip" embed --model "$model" --images "$from" --out refused "$@" >output 2>message || status=$?
     [ "$status" = "$wanted" ] || fail "embed $*: exit code $status, not $wanted: $(cat message)"
     [ "$(wc -l <message)" = 1 ] || fail "embed $*: not one sentence: $(cat message)"
     grep -qe "$piece" message || fail "embed $*: no \"$piece\" in: $(cat message)"
@@ -239,8 +240,11 @@ refuse 3 '^nclip: store: embeddings of another model ' --out store --model "$tes
 refuse 3 '^nclip: store: embeddings in fp32, not bf16; give another --out' --out store --store-type bf16
 cksum store/* | cmp - before || fail "a refused run changed the store"
 mkdir empty
-refuse 3 '^nclip: empty: ' --images empty
-refuse 3 '^nclip: gone: ' --images gone
+from=empty
+refuse 3 '^nclip: empty: '
+from=gone
+refuse 3 '^nclip: gone: '
+from=pictures
 refuse 3 '^nclip: gone: not a folder' --model gone
 mkdir cut
 cp "$model"/* cut
