@@ -153,8 +153,6 @@ static int expand_range(struct embed_paths *paths, const char *pattern, const ch
     char text[MOST_DIGITS + 2];
     bool up = brace->first <= brace->last;
     unsigned long long steps = up ? brace->last - brace->first : brace->first - brace->last;
-    if (steps >= EMBED_MOST_SOURCES)
-        return nc_error(NC_USAGE, "--images %s: more than %d paths", pattern, EMBED_MOST_SOURCES);
     for (unsigned long long i = 0; i <= steps; i++) {
         int length = snprintf(text, sizeof text, "%0*llu", brace->digits,
                               up ? brace->first + i : brace->first - i);
@@ -197,9 +195,32 @@ static int expand(struct embed_paths *paths, const char *pattern, const char *do
     return status;
 }
 
+/* Refuses too many before any is made. */
+static int count_paths(const char *pattern)
+{
+    unsigned long long count = 1;
+    struct brace brace;
+    for (const char *rest = pattern;; rest = brace.end + 1) {
+        int status = find_brace(pattern, rest, &brace);
+        if (status != NC_OK || !brace.text)
+            return status;
+        unsigned long long texts = 1;
+        if (brace.range)
+            texts += brace.first < brace.last ? brace.last - brace.first : brace.first - brace.last;
+        else
+            for (const char *at = brace.text; at < brace.end; at++)
+                texts += *at == ',';
+        if (texts > EMBED_MOST_SOURCES || count > EMBED_MOST_SOURCES / texts)
+            return nc_error(NC_USAGE, "--images %s: more than %d paths", pattern,
+                            EMBED_MOST_SOURCES);
+        count *= texts;
+    }
+}
+
 int embed_expand(const char *pattern, struct embed_paths *paths)
 {
     if (strcmp(pattern, "-") == 0 || access(pattern, F_OK) == 0)
         return embed_paths_add(paths, pattern, pattern);
-    return expand(paths, pattern, "", pattern);
+    int status = count_paths(pattern);
+    return status == NC_OK ? expand(paths, pattern, "", pattern) : status;
 }

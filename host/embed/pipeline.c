@@ -25,7 +25,7 @@ struct pipeline {
     pthread_mutex_t lock;       /* of all below, and of the slots' `ready` */
     pthread_cond_t to_read, to_decode, to_compute, to_store;
     size_t fed, computed, stored; /* batches */
-    bool feeding, fed_all, computed_all, stopping, computing;
+    bool feeding, fed_all, computed_all, stopping;
     struct place read, decode;    /* the next picture that nobody has taken */
     size_t undecoded_bytes;
     int status;
@@ -193,7 +193,7 @@ static void decode_slot(const struct pipeline *p, const struct embed_batch *batc
 
 static bool may_decode(struct pipeline *p)
 {
-    return p->decode.batch < p->fed && !(p->options->shared && p->computing) &&
+    return p->decode.batch < p->fed &&
            batch_at(p, p->decode.batch)->slots[p->decode.slot].ready;
 }
 
@@ -283,7 +283,6 @@ static void compute(struct pipeline *p)
     double started = nc_seconds();
     pthread_mutex_lock(&p->lock);
     while ((batch = wait_for_batch(p))) {
-        p->computing = true;
         pthread_mutex_unlock(&p->lock);
         double began = nc_seconds();
         gather(p, batch);
@@ -294,7 +293,6 @@ static void compute(struct pipeline *p)
         batch->features = batch->rows;
         double now = nc_seconds();
         pthread_mutex_lock(&p->lock);
-        p->computing = false;
         p->stages.busy[NC_EMBED_DEVICE] += now - began;
         p->stages.seconds = now - started;
         if (status != NC_OK) {
@@ -306,8 +304,6 @@ static void compute(struct pipeline *p)
         if (p->work->stop(p->work->context))
             p->stopping = true;
         pthread_cond_broadcast(&p->to_store);
-        if (p->options->shared)
-            pthread_cond_broadcast(&p->to_decode);
         struct nc_embed_stages stages = p->stages;
         pthread_mutex_unlock(&p->lock);
         p->work->tell(p->work->context, &stages);

@@ -65,7 +65,7 @@ struct embed_pipeline_options {
     size_t values, embedding; /* floats of a picture that is prepared, and of its row */
     size_t threads;           /* that decode */
     bool captions;
-    bool shared; /* the device is the processor itself: nothing is decoded while it computes */
+    bool shared; /* the device has the cores that decode, too: for nc_embed_limit() */
 };
 
 int embed_pipeline_run(const struct embed_pipeline_options *options, const struct embed_work *work,
