@@ -7,6 +7,7 @@
 extern const struct nc_command bench_kernels;
 extern const struct nc_command bench_train;
 extern const struct nc_command bench_scale;
+extern const struct nc_command bench_embed;
 extern const struct nc_command bench_evaluate;
 
 #endif

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const struct nc_command *const commands[] = {&bench_kernels, &bench_train, &bench_evaluate,
+static const struct nc_command *const commands[] = {&bench_kernels, &bench_train, &bench_embed, &bench_evaluate,
                                                     &bench_scale, NULL};
 
 static void print_help(FILE *out)
