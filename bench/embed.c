@@ -1,8 +1,8 @@
 /* nclip-bench embed: decoding alone, the device alone, and both in nclip's pipeline. */
+#include "nclip/embed/embed.h"
 #include "../host/embed/pipeline.h"
 #include "bench.h"
 #include "embed_data.h"
-#include "nclip/embed/embed.h"
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
 #include "nclip/support/progress.h"
@@ -18,13 +18,14 @@
 static const struct nc_help help = {
     .usage = "nclip-bench embed [--shape NAME] [--pictures N]",
     .purpose =
-        "Times nclip embed in its parts, on generated JPEGs of 640 x 480 in a tar and a vision tower "
-        "with random parameters: reading, decoding and resizing to 224 on one core and on all; the "
-        "tower on pictures that are ready; and the whole command. Each number is the best of --runs. "
-        "The files lie in $TMPDIR, or in --data, where they stay.",
-    .examples = "nclip-bench embed --shape ViT-L/14 --precision bf16\n"
-                "nclip-bench embed --device cuda --precision bf16 --shape ViT-L/14 --pictures 20000 "
-                "--batch 256",
+        "Times nclip embed in its parts, on generated JPEGs of 640 x 480 in a tar and a vision "
+        "tower with random parameters: reading, decoding and resizing to 224 on one core and on "
+        "all; the tower on pictures that are ready; and the whole command. Each number is the "
+        "best of --runs. The files lie in $TMPDIR, or in --data, where they stay.",
+    .examples =
+        "nclip-bench embed --shape ViT-L/14 --precision bf16\n"
+        "nclip-bench embed --device cuda --precision bf16 --shape ViT-L/14 --pictures 20000 "
+        "--batch 256",
 };
 
 struct request {
@@ -191,7 +192,8 @@ static int time_both(const struct request *r, const char *model, const char *tar
 static void print(const struct request *r, const struct rates *rates, size_t cores)
 {
     printf("%zu JPEGs of %d x %d, %s in %s on %s, batches of %zu, %zu cores; pictures/s:\n\n",
-           r->pictures, EMBED_WIDTH, EMBED_HEIGHT, r->shape, r->precision, r->device, r->batch, cores);
+           r->pictures, EMBED_WIDTH, EMBED_HEIGHT, r->shape, r->precision, r->device, r->batch,
+           cores);
     printf("%-30s %9.1f  (%.1f a second of processor time)\n", "decoding alone, one core",
            rates->decode_one, rates->decode_cpu);
     printf("%-30s %9.1f  (%.1f a core)\n", "decoding alone, all cores", rates->decode_all,
@@ -254,8 +256,9 @@ static int measure(const struct request *r, const char *folder)
 static int bench(const struct request *r)
 {
     const char *parent = getenv("TMPDIR");
-    char *folder = r->data ? strdup(r->data)
-                           : nc_path_join(parent && *parent ? parent : "/tmp", "nclip-bench-XXXXXX");
+    char *folder = r->data
+                       ? strdup(r->data)
+                       : nc_path_join(parent && *parent ? parent : "/tmp", "nclip-bench-XXXXXX");
     if (!folder || (!r->data && !mkdtemp(folder))) {
         free(folder);
         return nc_error(NC_FAILED, "cannot make a temporary folder");
@@ -271,8 +274,12 @@ static int bench(const struct request *r)
 
 static int run(int argc, char **argv)
 {
-    struct request r = {.shape = "ViT-B/32", .device = "cpu", .precision = "fp32", .pictures = 256,
-                        .batch = 64, .runs = 3};
+    struct request r = {.shape = "ViT-B/32",
+                        .device = "cpu",
+                        .precision = "fp32",
+                        .pictures = 256,
+                        .batch = 64,
+                        .runs = 3};
     static const char *const precisions[] = {"fp32", "bf16", NULL};
     const struct nc_option table[] = {
         {"--shape", "NAME", "the vision tower (default: ViT-B/32)", NC_OPTION_STRING, &r.shape,

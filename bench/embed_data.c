@@ -134,22 +134,26 @@ const char *const embed_data_shapes[] = {"ViT-B/32", "ViT-B/16", "ViT-L/14", "ti
 static int write_config(const char *folder, const struct vision *v)
 {
     char text[2048], *path = nc_path_join(folder, "config.json");
-    int size = snprintf(
-        text, sizeof text,
-        "{\"model_type\": \"clip\", \"projection_dim\": %zu, \"text_config\": {\"hidden_size\": 64, "
-        "\"num_hidden_layers\": 1, \"num_attention_heads\": 1, \"intermediate_size\": 64, "
-        "\"hidden_act\": \"quick_gelu\", \"layer_norm_eps\": 1e-5, \"vocab_size\": 64, "
-        "\"max_position_embeddings\": 8, \"eos_token_id\": 63}, \"vision_config\": {\"hidden_size\": "
-        "%zu, \"num_hidden_layers\": %zu, \"num_attention_heads\": %zu, \"intermediate_size\": %zu, "
-        "\"hidden_act\": \"quick_gelu\", \"layer_norm_eps\": 1e-5, \"image_size\": 224, "
-        "\"patch_size\": %zu}}\n",
-        v->embedding, v->width, v->layers, v->width / 64, 4 * v->width, v->patch);
+    int size =
+        snprintf(text, sizeof text,
+                 "{\"model_type\": \"clip\", \"projection_dim\": %zu, \"text_config\": "
+                 "{\"hidden_size\": 64, "
+                 "\"num_hidden_layers\": 1, \"num_attention_heads\": 1, \"intermediate_size\": 64, "
+                 "\"hidden_act\": \"quick_gelu\", \"layer_norm_eps\": 1e-5, \"vocab_size\": 64, "
+                 "\"max_position_embeddings\": 8, \"eos_token_id\": 63}, \"vision_config\": "
+                 "{\"hidden_size\": "
+                 "%zu, \"num_hidden_layers\": %zu, \"num_attention_heads\": %zu, "
+                 "\"intermediate_size\": %zu, "
+                 "\"hidden_act\": \"quick_gelu\", \"layer_norm_eps\": 1e-5, \"image_size\": 224, "
+                 "\"patch_size\": %zu}}\n",
+                 v->embedding, v->width, v->layers, v->width / 64, 4 * v->width, v->patch);
     int status = path ? nc_file_write(path, text, (size_t)size) : nc_error(NC_FAILED, "no memory");
     free(path);
     return status;
 }
 
-static int write_tensors(struct nc_safetensors_writer *writer, const struct nc_parameter_table *table)
+static int write_tensors(struct nc_safetensors_writer *writer,
+                         const struct nc_parameter_table *table)
 {
     int status = NC_OK;
     uint32_t state = 1;

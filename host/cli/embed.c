@@ -1,6 +1,6 @@
 /* nclip embed: each picture through the vision tower, once, into an embedding store. */
-#include "nclip/cli/command.h"
 #include "nclip/embed/embed.h"
+#include "nclip/cli/command.h"
 #include "nclip/formats/json.h"
 #include "nclip/ops.h"
 #include "nclip/pictures/image.h"
@@ -14,21 +14,22 @@ static const struct nc_help help = {
     .usage = "nclip embed --model DIR --images DIR|LIST|TAR [--images ...] --out STORE",
     .purpose =
         "Puts every picture through the frozen vision tower once and keeps the embeddings in a "
-        "store, from which training streams them. A folder is searched with everything below it; a "
-        "list has one path a line; a tar is read as a webdataset. The key of a picture, by which "
-        "captions find it, is its path relative to the folder, its line in the list, or its name in "
-        "the tar (--keys path: behind the path of the folder, list or tar).\n\nMany sources: give "
-        "--images several times, a pattern in quotes ('laion/*.tar') or a range "
-        "('laion/{00000..41454}.tar'). They are read one after the other; started by mpirun or srun, "
-        "the ranks divide them, each on the GPU of its number on its host, and write one store, the "
-        "same for any number of ranks. Of pictures with one key the first source's stays; the others "
-        "are counted and listed in STORE/skipped.jsonl. With --also-text the captions that lie "
-        "beside the pictures (the sample's .txt in a webdataset, or \"caption\" in its .json) are "
-        "written as JSONL for nclip train.\n\nCan be stopped and started again: what is in the "
-        "store stays, and a source that is complete is not opened again. Pictures that cannot be "
-        "read are skipped and listed in STORE/skipped.jsonl; damaged ones that PIL reads are read as "
-        "it reads them and listed in STORE/damaged.jsonl (--strict skips them). The last line tells "
-        "what limits: reading, decoding, the device or writing.",
+        "store, from which training streams them. A folder is searched with everything below it; "
+        "a list has one path a line; a tar is read as a webdataset. The key of a picture, by "
+        "which captions find it, is its path relative to the folder, its line in the list, or "
+        "its name in the tar (--keys path: behind the path of the folder, list or tar).\n\nMany "
+        "sources: give --images several times, a pattern in quotes ('laion/*.tar') or a range "
+        "('laion/{00000..41454}.tar'). They are read one after the other; started by mpirun or "
+        "srun, the ranks divide them, each on the GPU of its number on its host, and write one "
+        "store, the same for any number of ranks. Of pictures with one key the first source's "
+        "stays; the others are counted and listed in STORE/skipped.jsonl. With --also-text the "
+        "captions that lie beside the pictures (the sample's .txt in a webdataset, or "
+        "\"caption\" in its .json) are written as JSONL for nclip train.\n\nCan be stopped and "
+        "started again: what is in the store stays, and a source that is complete is not opened "
+        "again. Pictures that cannot be read are skipped and listed in STORE/skipped.jsonl; "
+        "damaged ones that PIL reads are read as it reads them and listed in STORE/damaged.jsonl "
+        "(--strict skips them). The last line tells what limits: reading, decoding, the device "
+        "or writing.",
     .examples = "nclip embed --model clip-vit-large-patch14 --images coco/train2014 --out store\n"
                 "mpirun -n 8 nclip embed --model clip-vit-large-patch14 --device cuda \\\n"
                 "    --precision bf16 --store-type bf16 --images 'laion/{00000..41454}.tar' \\\n"
@@ -37,8 +38,8 @@ static const struct nc_help help = {
 
 static void print_text(const struct nc_embed_options *o, const struct nc_embed_result *r)
 {
-    printf("%zu pictures embedded in %.1f s (%.1f pictures/s); %s holds %zu", r->embedded, r->seconds,
-           r->pictures_per_second, o->store, r->rows);
+    printf("%zu pictures embedded in %.1f s (%.1f pictures/s); %s holds %zu", r->embedded,
+           r->seconds, r->pictures_per_second, o->store, r->rows);
     if (r->present)
         printf("; %zu were there before", r->present);
     if (r->skipped)
@@ -116,14 +117,17 @@ static int run(int argc, char **argv)
     const struct nc_option table[] = {
         {"--model", "DIR", "Hugging Face folder of a CLIP", NC_OPTION_STRING, &o.model,
          .required = true},
-        {"--images", "DIR|LIST|TAR", "the pictures; may be given several times, as a pattern or a range",
-         NC_OPTION_LIST, &images, .required = true},
+        {"--images", "DIR|LIST|TAR",
+         "the pictures; may be given several times, as a pattern or a range", NC_OPTION_LIST,
+         &images, .required = true},
         {"--out", "STORE", "folder of the embedding store", NC_OPTION_STRING, &o.store,
          .required = true},
         {"--also-text", "FILE", "JSONL to write, with the captions beside the pictures",
          NC_OPTION_STRING, &o.also_text},
-        {"--keys", "KIND", "what names a picture: its name in the source, or behind the source's path "
-         "(default: name)", NC_OPTION_STRING, &keys, .choices = key_kinds},
+        {"--keys", "KIND",
+         "what names a picture: its name in the source, or behind the source's path "
+         "(default: name)",
+         NC_OPTION_STRING, &keys, .choices = key_kinds},
         {"--key-prefix", "TEXT", "put before every key", NC_OPTION_STRING, &o.key_prefix},
         {"--skip-missing", NULL, "count sources that are not there, instead of stopping",
          NC_OPTION_FLAG, &o.skip_missing},

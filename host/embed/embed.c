@@ -12,7 +12,8 @@
 #include <stdlib.h>
 
 /* Whether there is one source in a store of one: rank 0's word. */
-static int decide(const struct nc_embed_options *options, const struct embed_paths *paths, bool *one)
+static int decide(const struct nc_embed_options *options, const struct embed_paths *paths,
+                  bool *one)
 {
     uint64_t word = paths->count == 1 && !embed_has_list(options->store);
     int status = options->ranks ? nc_communicator_share(options->ranks, &word, sizeof word) : NC_OK;
@@ -46,8 +47,8 @@ int nc_embed(const struct nc_embed_options *given, struct nc_embed_result *resul
     double began = nc_seconds();
     *result = (struct nc_embed_result){0};
     options.batch = options.batch ? options.batch : 1;
-    int status = embed_is_first(&job) ? embed_find_sources(&options, &paths, &result->missing)
-                                      : NC_OK;
+    int status =
+        embed_is_first(&job) ? embed_find_sources(&options, &paths, &result->missing) : NC_OK;
     if (status == NC_OK)
         status = decide(&options, &paths, &one);
     if (status == NC_OK && one) {
@@ -61,10 +62,11 @@ int nc_embed(const struct nc_embed_options *given, struct nc_embed_result *resul
     if (result->seconds > 0)
         result->pictures_per_second = (double)result->embedded / result->seconds;
     if (status == NC_OK && result->stopped)
-        status = nc_error(NC_FAILED, one ? "stopped by a signal with %zu pictures in %s; the same "
-                                           "command goes on"
-                                         : "stopped by a signal with %zu pictures more in %s; the "
-                                           "same command goes on",
+        status = nc_error(NC_FAILED,
+                          one ? "stopped by a signal with %zu pictures in %s; the same "
+                                "command goes on"
+                              : "stopped by a signal with %zu pictures more in %s; the "
+                                "same command goes on",
                           one ? result->rows : result->embedded, options.store);
     embed_job_close(&job);
     embed_paths_free(&paths);

@@ -16,8 +16,8 @@ int embed_feeder_create(struct embed_feeder *feeder, const struct embed_job *job
                         const struct embed_list *list, const struct embed_source *todo,
                         size_t todo_count)
 {
-    *feeder = (struct embed_feeder){
-        .job = job, .list = list, .todo = todo, .todo_count = todo_count};
+    *feeder =
+        (struct embed_feeder){.job = job, .list = list, .todo = todo, .todo_count = todo_count};
     pthread_mutex_init(&feeder->lock, NULL);
     feeder->complete = calloc(NC_EMBED_PIECES, sizeof *feeder->complete);
     return feeder->complete ? NC_OK : nc_error(NC_FAILED, "embed: no memory");
@@ -61,8 +61,8 @@ static void compare_names(struct embed_feeder *f)
 {
     size_t common = 0, first, count = nc_image_source_count(f->open->source);
     for (size_t i = 0; f->previous && i < count; i++)
-        common += nc_image_source_find(f->previous->source,
-                                       nc_image_source_key(f->open->source, i), &first);
+        common += nc_image_source_find(f->previous->source, nc_image_source_key(f->open->source, i),
+                                       &first);
     char *text;
     if (!common || f->told_common || f->list->keys_by_path)
         return;
@@ -79,9 +79,9 @@ static int check_size(const struct embed_open_source *open)
 {
     if (open->pieces <= NC_EMBED_PIECES)
         return NC_OK;
-    return nc_error(NC_BAD_INPUT, "%s: has %zu pictures; one of several sources may have %d: divide it",
-                    open->path, nc_image_source_count(open->source),
-                    NC_EMBED_PIECE * NC_EMBED_PIECES);
+    return nc_error(
+        NC_BAD_INPUT, "%s: has %zu pictures; one of several sources may have %d: divide it",
+        open->path, nc_image_source_count(open->source), NC_EMBED_PIECE * NC_EMBED_PIECES);
 }
 
 /* Finds the pieces that are complete; what was begun of another source by this name is dropped. */
@@ -97,7 +97,8 @@ static int find_complete(struct embed_feeder *f)
         status = embed_piece_done(store, open->number, piece, &now, &f->complete[piece], &other);
     if (status == NC_OK && other) {
         char *text;
-        if (asprintf(&text, "embed: %s changed since it was begun: it is begun anew", open->path) >= 0)
+        if (asprintf(&text, "embed: %s changed since it was begun: it is begun anew", open->path) >=
+            0)
             remark(f, text);
         status = embed_pieces_forget(store, open->number, NC_EMBED_PIECES);
         memset(f->complete, 0, NC_EMBED_PIECES * sizeof *f->complete);
@@ -153,8 +154,8 @@ static int open_next(struct embed_feeder *f)
         count_work(f, entry);
     }
     if (status == NC_OK && open->last_todo == SIZE_MAX) /* killed before it was said to be done */
-        status = embed_source_finish(f->job->options->store, open->number, open->pieces,
-                                     open->path, nc_image_source_count(open->source));
+        status = embed_source_finish(f->job->options->store, open->number, open->pieces, open->path,
+                                     nc_image_source_count(open->source));
     nc_communicator_tick(f->job->options->ranks);
     return status;
 }
@@ -173,8 +174,8 @@ static int find_begun(struct embed_feeder *f, struct embed_piece *piece)
 {
     struct embed_record record;
     bool there = false;
-    char *folder = embed_record_path(f->job->options->store, piece->of->number, piece->number,
-                                     ".begun");
+    char *folder =
+        embed_record_path(f->job->options->store, piece->of->number, piece->number, ".begun");
     char *path = folder ? nc_path_join(folder, "record.json") : NULL;
     int status = path ? nc_folder_recover(folder) : nc_error(NC_FAILED, "embed: no memory");
     if (status == NC_OK)
@@ -198,7 +199,10 @@ static int next_piece(struct embed_feeder *f)
     if (!piece)
         return nc_error(NC_FAILED, "embed: no memory");
     size_t first = number * NC_EMBED_PIECE;
-    *piece = (struct embed_piece){.of = open, .number = number, .first = first, .at = first,
+    *piece = (struct embed_piece){.of = open,
+                                  .number = number,
+                                  .first = first,
+                                  .at = first,
                                   .end = count - first < NC_EMBED_PIECE ? count
                                                                         : first + NC_EMBED_PIECE};
     atomic_fetch_add(&open->holders, 1);

@@ -14,11 +14,11 @@ struct embed_feeder {
     struct embed_open_source *open; /* at hand; NULL: none */
     bool *complete;                 /* [NC_EMBED_PIECES]: of its pieces */
     size_t next_piece;
-    struct embed_piece *piece; /* that is being fed; NULL: none */
+    struct embed_piece *piece;          /* that is being fed; NULL: none */
     struct embed_open_source *previous; /* for the names in common */
     bool told_common;
 
-    pthread_mutex_t lock; /* of what the calling thread reads: */
+    pthread_mutex_t lock;                     /* of what the calling thread reads: */
     double pictures, tar_pictures, tar_bytes; /* to do in the sources that were opened; of tars */
     size_t opened;
     char *remark; /* for people; owned */

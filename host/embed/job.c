@@ -16,8 +16,8 @@ int embed_job_open(struct embed_job *job)
     if (status == NC_OK)
         status = nc_model_need_vision(job->model);
     if (status == NC_OK)
-        status = nc_preprocess_load(o->model, nc_model_shape(job->model)->image_size,
-                                    &job->preprocess);
+        status =
+            nc_preprocess_load(o->model, nc_model_shape(job->model)->image_size, &job->preprocess);
     if (status == NC_OK)
         (void)nc_preprocess_choose(&job->preprocess, o->transparency, o->strict);
     if (status == NC_OK)

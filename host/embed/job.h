@@ -21,13 +21,13 @@ struct embed_job {
     struct nc_encoder *encoder;
     struct nc_preprocess preprocess;
     char hash[17], *preprocessing;
-    struct nc_embedding_info info;       /* of the store; its strings are the two above */
-    struct nc_embedding_writer *writer;  /* rank 0's, which holds the folder */
-    bool caught;                         /* signals: from the device's start on */
-    size_t values;                       /* floats of a picture that is prepared */
+    struct nc_embedding_info info;      /* of the store; its strings are the two above */
+    struct nc_embedding_writer *writer; /* rank 0's, which holds the folder */
+    bool caught;                        /* signals: from the device's start on */
+    size_t values;                      /* floats of a picture that is prepared */
 };
 
-int embed_job_open(struct embed_job *job); /* all but the writer and the device */
+int embed_job_open(struct embed_job *job);  /* all but the writer and the device */
 int embed_job_start(struct embed_job *job); /* the device; from here on signals only ask to stop */
 void embed_job_close(struct embed_job *job);
 

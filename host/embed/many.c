@@ -1,8 +1,8 @@
 /* Divides the sources among ranks, runs this rank's through the pipeline, and ends the store.
  *
- * Source i of those that are not complete is rank i % ranks' own. Ranks meet at the start, where all
- * learn the division, and at the end, where rank 0 joins what they wrote; between the two a rank
- * knows of the others by what is in the store alone. */
+ * Source i of those that are not complete is rank i % ranks' own. Ranks meet at the start, where
+ * all learn the division, and at the end, where rank 0 joins what they wrote; between the two a
+ * rank knows of the others by what is in the store alone. */
 #include "many.h"
 
 #include "feeder.h"
@@ -17,8 +17,10 @@
 #include <string.h>
 #include <unistd.h>
 
-static const double JOIN_TIMEOUT = 86400; /* seconds that the others wait for the index of all keys */
-static const double LOOK = 2;             /* seconds between two looks at the others' stop */
+static const double TIMEOUT = 60; /* ranks hardly wait: a large batch is no hang */
+static const double JOIN_TIMEOUT =
+    86400;                    /* seconds that the others wait for the index of all keys */
+static const double LOOK = 2; /* seconds between two looks at the others' stop */
 
 struct many {
     struct embed_job *job;
@@ -31,7 +33,7 @@ struct many {
     /* the calling thread's */
     struct nc_progress *progress; /* rank 0's */
     struct embed_mark mark;
-    size_t told; /* pictures */
+    size_t told;    /* pictures */
     uint64_t ticks; /* of all ranks, at the start */
     double looked;
     bool stopped;
@@ -105,9 +107,8 @@ static bool stop(void *context)
     double now = nc_seconds();
     if (nc_signals_stop() && !m->stopped) {
         m->stopped = true;
-        int file = m->job->options->ranks
-                       ? open(m->stop_path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666)
-                       : -1;
+        int file =
+            m->job->options->ranks ? open(m->stop_path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666) : -1;
         if (file >= 0)
             close(file);
     } else if (!m->stopped && m->job->options->ranks && now - m->looked > LOOK) {
@@ -145,8 +146,10 @@ static int share_selection(struct many *m)
     for (size_t i = 0; i < selection->count && status == NC_OK && ranks->rank; i++)
         if (selection->items[i].number < m->list.first ||
             selection->items[i].number - m->list.first >= m->list.paths.count)
-            status = nc_error(NC_BAD_INPUT, "%s: its list of sources is not that of rank 0: do all "
-                              "hosts see the same folder?", m->job->options->store);
+            status = nc_error(NC_BAD_INPUT,
+                              "%s: its list of sources is not that of rank 0: do all "
+                              "hosts see the same folder?",
+                              m->job->options->store);
     return status;
 }
 
@@ -163,7 +166,7 @@ static int divide(struct many *m)
             continue;
         if (size > 1 && strcmp(embed_path_of(&m->list, source->number), "-") == 0)
             return nc_error(NC_USAGE, "--images -: several ranks cannot share standard input; "
-                            "write the list into a file");
+                                      "write the list into a file");
         if (m->undone++ % size == rank)
             m->todo[m->todo_count++] = *source;
     }
@@ -227,6 +230,8 @@ int embed_many(struct embed_job *job, const struct embed_paths *paths)
 {
     struct many m = {.job = job};
     struct nc_embed_result *result = job->result;
+    if (job->options->ranks)
+        nc_communicator_set_timeout(job->options->ranks, TIMEOUT);
     m.stop_path = nc_path_join(job->options->store, EMBED_STOP);
     int status = m.stop_path ? open_store(&m, paths) : nc_error(NC_FAILED, "embed: no memory");
     if (status == NC_OK)

@@ -66,7 +66,8 @@ static int store_slot(struct one *one, const struct embed_slot *slot, const char
         return nc_embedding_writer_skip(writer, key, slot->reason);
     if (slot->status != NC_OK)
         return nc_error(slot->status, "%s", slot->reason ? slot->reason : "embed: no memory");
-    int status = slot->damage[0] ? nc_embedding_writer_note_damage(writer, key, slot->damage) : NC_OK;
+    int status =
+        slot->damage[0] ? nc_embedding_writer_note_damage(writer, key, slot->damage) : NC_OK;
     if (status == NC_OK)
         status = append(one, key, *row);
     *row += one->job->info.dimension;
@@ -124,7 +125,8 @@ static int find_work(struct one *one)
                      : nc_error(NC_FAILED, "embed: no memory");
         free(key);
         one->job->result->present += has;
-        if (!has && nc_image_source_find(one->source, nc_image_source_key(one->source, i), &first) &&
+        if (!has &&
+            nc_image_source_find(one->source, nc_image_source_key(one->source, i), &first) &&
             first == i)
             one->todo[one->todo_count++] = i;
         if (i % 65536 == 65535)
@@ -141,10 +143,11 @@ static int write_caption(struct one *one, const struct nc_embedding_store *store
 {
     char *key = key_of(one, index), *caption = NULL;
     size_t row = NC_EMBEDDING_NONE, first;
-    int status = key ? nc_embedding_store_find(store, key, &row)
-                     : nc_error(NC_FAILED, "embed: no memory");
-    bool again = !nc_image_source_find(one->source, nc_image_source_key(one->source, index), &first) ||
-                 first != index;
+    int status =
+        key ? nc_embedding_store_find(store, key, &row) : nc_error(NC_FAILED, "embed: no memory");
+    bool again =
+        !nc_image_source_find(one->source, nc_image_source_key(one->source, index), &first) ||
+        first != index;
     if (status == NC_OK && row != NC_EMBEDDING_NONE && !again)
         status = nc_image_source_caption(one->source, index, &caption);
     if (status == NC_OK && caption) {
@@ -214,8 +217,8 @@ int embed_one(struct embed_job *job, const char *path)
     if (status == NC_OK)
         status = find_work(&one);
     if (status == NC_OK) {
-        one.progress = nc_progress_start("embed", "pictures", one.initial,
-                                         nc_image_source_count(one.source));
+        one.progress =
+            nc_progress_start("embed", "pictures", one.initial, nc_image_source_count(one.source));
         status = embed_job_run(job, false, &work);
         nc_progress_finish(one.progress);
     }

@@ -118,7 +118,8 @@ static int find_brace(const char *pattern, const char *rest, struct brace *brace
         return NC_OK;
     const char *close = open + 1 + strcspn(open + 1, "{}");
     if (*close != '}')
-        return nc_error(NC_USAGE, "--images %s: \"%.40s\" is not closed: write {00000..41454} or {a,b}",
+        return nc_error(NC_USAGE,
+                        "--images %s: \"%.40s\" is not closed: write {00000..41454} or {a,b}",
                         pattern, open);
     brace->text = open + 1;
     brace->end = close;
@@ -140,7 +141,8 @@ static int expand_one(struct embed_paths *paths, const char *pattern, const char
                       const char *rest, const struct brace *brace, const char *text, int length)
 {
     char *longer;
-    if (asprintf(&longer, "%s%.*s%.*s", done, (int)(brace->text - 1 - rest), rest, length, text) < 0)
+    if (asprintf(&longer, "%s%.*s%.*s", done, (int)(brace->text - 1 - rest), rest, length, text) <
+        0)
         return no_memory(pattern);
     int status = expand(paths, pattern, longer, brace->end + 1);
     free(longer);

@@ -81,7 +81,8 @@ static int fill_folder(const struct embed_sink *sink, const char *folder)
 int embed_sink_save(struct embed_sink *sink)
 {
     sink->saved = nc_seconds();
-    if (!sink->piece || !sink->done)
+    /* One that is whole failed to be written: what is missing now is a disk or so. */
+    if (!sink->piece || !sink->done || sink->done == sink->piece->end - sink->piece->first)
         return NC_OK;
     char *path = embed_record_path(sink->job->options->store, sink->piece->of->number,
                                    sink->piece->number, ".begun");
@@ -163,13 +164,13 @@ static int begin_piece(struct embed_sink *sink, struct embed_piece *piece)
     sink->piece = piece;
     sink->done = 0;
     sink->saved = nc_seconds();
-    nc_embedding_part_clear(sink->part);
+    nc_embedding_part_cut(sink->part, 0);
     for (int kind = 0; kind < EMBED_KINDS; kind++)
         sink->texts[kind].size = 0;
     if (!piece->begun)
         return NC_OK;
-    char *folder = embed_record_path(sink->job->options->store, piece->of->number, piece->number,
-                                     ".begun");
+    char *folder =
+        embed_record_path(sink->job->options->store, piece->of->number, piece->number, ".begun");
     int status = folder ? load(sink, folder) : nc_error(NC_FAILED, "embed: no memory");
     free(folder);
     return status;
@@ -194,8 +195,8 @@ static int add_row(struct embed_sink *sink, const char *key, const struct embed_
     if (status == NC_OK && slot->damage[0])
         status = embed_text_line(&sink->texts[EMBED_DAMAGED], "key", key, "reason", slot->damage);
     if (status == NC_OK && slot->caption)
-        status = embed_text_line(&sink->texts[EMBED_CAPTIONS], "image", key, "caption",
-                                 slot->caption);
+        status =
+            embed_text_line(&sink->texts[EMBED_CAPTIONS], "image", key, "caption", slot->caption);
     sink->embedded += status == NC_OK;
     return status;
 }
@@ -203,8 +204,8 @@ static int add_row(struct embed_sink *sink, const char *key, const struct embed_
 static int take_slot(struct embed_sink *sink, const struct embed_slot *slot, const float **row)
 {
     const struct embed_open_source *of = sink->piece->of;
-    char *key = embed_key(of->path, of->source, slot->index, sink->list->keys_by_path,
-                          sink->list->prefix);
+    char *key =
+        embed_key(of->path, of->source, slot->index, sink->list->keys_by_path, sink->list->prefix);
     int status;
     if (!key) {
         status = nc_error(NC_FAILED, "embed: no memory");
@@ -234,13 +235,13 @@ static int complete(struct embed_sink *sink)
     if (status == NC_OK)
         status = embed_record_write(path, &record);
     if (status == NC_OK && record.rows)
-        status = nc_embedding_part_write(sink->part, store,
-                                         source * NC_EMBED_PIECES + piece->number);
+        status =
+            nc_embedding_part_write(sink->part, store, source * NC_EMBED_PIECES + piece->number);
     if (status == NC_OK)
         status = nc_folder_remove(begun);
     if (status == NC_OK && piece->number == piece->of->last_todo)
-        status = embed_source_finish(store, source, piece->of->pieces, piece->of->path,
-                                     record.pictures);
+        status =
+            embed_source_finish(store, source, piece->of->pieces, piece->of->path, record.pictures);
     free(path);
     free(begun);
     if (status == NC_OK)
@@ -254,10 +255,17 @@ int embed_sink_take(struct embed_sink *sink, struct embed_batch *batch)
     int status = NC_OK;
     if (!sink->piece)
         status = begin_piece(sink, batch->owner);
+    size_t rows = nc_embedding_part_count(sink->part), sizes[EMBED_KINDS];
+    for (int kind = 0; kind < EMBED_KINDS; kind++)
+        sizes[kind] = sink->texts[kind].size;
     for (size_t i = 0; i < batch->count && status == NC_OK; i++)
         status = take_slot(sink, &batch->slots[i], &row);
-    if (status != NC_OK)
+    if (status != NC_OK) { /* what may be put aside now ends with the batch before */
+        nc_embedding_part_cut(sink->part, rows);
+        for (int kind = 0; kind < EMBED_KINDS; kind++)
+            sink->texts[kind].size = sizes[kind];
         return status;
+    }
     sink->done = batch->slots[batch->count - 1].index + 1 - sink->piece->first;
     if (batch->last)
         return complete(sink);

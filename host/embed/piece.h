@@ -15,13 +15,14 @@ struct embed_open_source {
     uint64_t sum;                     /* of its keys */
     _Atomic size_t holders;
 };
-void embed_source_release(struct embed_open_source *source); /* the last holder closes it; NULL: none */
+void embed_source_release(
+    struct embed_open_source *source); /* the last holder closes it; NULL: none */
 
 /* Which pictures: [first, end) of the source, of which those before `at` are fed. */
 struct embed_piece {
     struct embed_open_source *of;
     size_t number, first, at, end;
-    bool begun; /* those before `at` come from an earlier run */
+    bool begun;             /* those before `at` come from an earlier run */
     _Atomic size_t holders; /* the feeder, each batch of it, the sink */
 };
 void embed_piece_release(struct embed_piece *piece); /* the last holder frees it; NULL: none */

@@ -22,11 +22,11 @@ struct pipeline {
     const struct embed_pipeline_options *options;
     const struct embed_work *work;
     struct embed_batch ring[EMBED_RING];
-    pthread_mutex_t lock;       /* of all below, and of the slots' `ready` */
+    pthread_mutex_t lock; /* of all below, and of the slots' `ready` */
     pthread_cond_t to_read, to_decode, to_compute, to_store;
     size_t fed, computed, stored; /* batches */
     bool feeding, fed_all, computed_all, stopping;
-    struct place read, decode;    /* the next picture that nobody has taken */
+    struct place read, decode; /* the next picture that nobody has taken */
     size_t undecoded_bytes;
     int status;
     char *message; /* of the first failure; owned */
@@ -38,8 +38,8 @@ const char *const nc_embed_stage_names[NC_EMBED_STAGES] = {"reading", "decoding"
 
 enum nc_embed_stage nc_embed_limit(const struct nc_embed_stages *s)
 {
-    /* A device of its own is the limit when it hardly waits. Where decoding has the same cores, each
-     * waits for the other: the limit is what takes longer. */
+    /* A device of its own is the limit when it hardly waits. Where decoding has the same cores,
+     * each waits for the other: the limit is what takes longer. */
     enum nc_embed_stage most = NC_EMBED_READING;
     double waited = 0;
     for (int stage = 0; stage < NC_EMBED_STAGES; stage++) {
@@ -180,10 +180,9 @@ static void decode_slot(const struct pipeline *p, const struct embed_batch *batc
 {
     size_t number = (size_t)(slot - batch->slots);
     if (slot->status == NC_OK) {
-        int status = nc_image_source_decode(batch->source, slot->index, slot->bytes, slot->size,
-                                            p->options->preprocess,
-                                            batch->pixels + number * p->options->values,
-                                            slot->damage);
+        int status = nc_image_source_decode(
+            batch->source, slot->index, slot->bytes, slot->size, p->options->preprocess,
+            batch->pixels + number * p->options->values, slot->damage);
         if (status != NC_OK)
             note_failure(slot, status);
     }
@@ -193,8 +192,7 @@ static void decode_slot(const struct pipeline *p, const struct embed_batch *batc
 
 static bool may_decode(struct pipeline *p)
 {
-    return p->decode.batch < p->fed &&
-           batch_at(p, p->decode.batch)->slots[p->decode.slot].ready;
+    return p->decode.batch < p->fed && batch_at(p, p->decode.batch)->slots[p->decode.slot].ready;
 }
 
 static void *decoder(void *argument)
@@ -248,8 +246,8 @@ static enum nc_embed_stage waits_for(struct pipeline *p)
 {
     if (p->fed == p->computed && p->fed == p->stored + EMBED_RING)
         return NC_EMBED_WRITING;
-    bool starved = p->decode.batch >= p->fed ||
-                   !batch_at(p, p->decode.batch)->slots[p->decode.slot].ready;
+    bool starved =
+        p->decode.batch >= p->fed || !batch_at(p, p->decode.batch)->slots[p->decode.slot].ready;
     /* Where the decoders have nothing at hand although the ring has room. */
     return starved && p->decode.batch <= p->computed ? NC_EMBED_READING : NC_EMBED_DECODING;
 }
@@ -286,10 +284,9 @@ static void compute(struct pipeline *p)
         pthread_mutex_unlock(&p->lock);
         double began = nc_seconds();
         gather(p, batch);
-        int status = p->options->encoder
-                         ? nc_encoder_pictures(p->options->encoder, batch->pixels, batch->good,
-                                               false, batch->rows)
-                         : NC_OK;
+        int status = p->options->encoder ? nc_encoder_pictures(p->options->encoder, batch->pixels,
+                                                               batch->good, false, batch->rows)
+                                         : NC_OK;
         batch->features = batch->rows;
         double now = nc_seconds();
         pthread_mutex_lock(&p->lock);
@@ -371,8 +368,10 @@ static int allocate(struct pipeline *p)
         good = good && batch->slots && batch->pixels && batch->rows;
     }
     return good ? NC_OK
-                : nc_error(NC_FAILED, "embed: no memory for %d batches of %zu pictures; give a "
-                           "smaller --batch", EMBED_RING, o->batch);
+                : nc_error(NC_FAILED,
+                           "embed: no memory for %d batches of %zu pictures; give a "
+                           "smaller --batch",
+                           EMBED_RING, o->batch);
 }
 
 static void release(struct pipeline *p)
@@ -412,14 +411,13 @@ static size_t start(struct pipeline *p, pthread_t *threads, size_t count, int *s
     int cause = 0;
     block_signals(&before);
     while (started < count && !cause) {
-        void *(*run)(void *) = started == 0               ? storer
-                               : started <= EMBED_READERS ? reader
-                                                          : decoder;
+        void *(*run)(void *) = started == 0 ? storer : started <= EMBED_READERS ? reader : decoder;
         cause = pthread_create(&threads[started], NULL, run, p);
         started += cause == 0;
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    *status = cause ? nc_error(NC_FAILED, "embed: cannot start a thread: %s", strerror(cause)) : NC_OK;
+    *status =
+        cause ? nc_error(NC_FAILED, "embed: cannot start a thread: %s", strerror(cause)) : NC_OK;
     return started;
 }
 

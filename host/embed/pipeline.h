@@ -12,9 +12,9 @@
 #ifndef NCLIP_HOST_EMBED_PIPELINE_H
 #define NCLIP_HOST_EMBED_PIPELINE_H
 
+#include "nclip/embed/embed.h"
 #include "nclip/encoder/encoder.h"
 #include "nclip/pictures/source.h"
-#include "nclip/embed/embed.h"
 
 enum { EMBED_RING = 4, EMBED_READERS = 4 };
 
@@ -36,8 +36,8 @@ struct embed_batch {
     bool last;                            /* likewise */
     size_t count;
     struct embed_slot *slots; /* [count] */
-    size_t good;              /* slots with status NC_OK, whose rows follow each other in features */
-    const float *features;    /* [good, embedding] */
+    size_t good;           /* slots with status NC_OK, whose rows follow each other in features */
+    const float *features; /* [good, embedding] */
     /* the pipeline's */
     float *pixels, *rows;
     size_t undecoded;
@@ -45,8 +45,8 @@ struct embed_batch {
 
 struct embed_work {
     void *context;
-    /* Fills source, owner, last and the index of up to `most` slots; count 0 is the end. A slot with
-     * a status and a reason is only passed on. In a thread of its own, as `store` is. */
+    /* Fills source, owner, last and the index of up to `most` slots; count 0 is the end. A slot
+     * with a status and a reason is only passed on. In a thread of its own, as `store` is. */
     int (*feed)(void *context, struct embed_batch *batch, size_t most);
     /* In the order of feeding. */
     int (*store)(void *context, struct embed_batch *batch);

@@ -20,10 +20,10 @@ const char *const embed_endings[EMBED_KINDS] = {".skipped", ".damaged", ".captio
 char *embed_record_path(const char *store, size_t source, size_t piece, const char *ending)
 {
     char *path;
-    int length = piece == EMBED_WHOLE
-                     ? asprintf(&path, "%s/" EMBED_SOURCES "/%06zu%s", store, source, ending)
-                     : asprintf(&path, "%s/" EMBED_SOURCES "/%06zu-%03zu%s", store, source, piece,
-                                ending);
+    int length =
+        piece == EMBED_WHOLE
+            ? asprintf(&path, "%s/" EMBED_SOURCES "/%06zu%s", store, source, ending)
+            : asprintf(&path, "%s/" EMBED_SOURCES "/%06zu-%03zu%s", store, source, piece, ending);
     return length < 0 ? NULL : path;
 }
 
@@ -196,13 +196,18 @@ static int write_source(const char *store, size_t source, const char *path, size
 static void remove_pieces(const char *store, size_t source, size_t pieces)
 {
     static const char *const endings[] = {".json", ".skipped", ".damaged", ".captions"};
-    for (size_t piece = 0; piece < pieces; piece++)
+    for (size_t piece = 0; piece < pieces; piece++) {
+        char *begun = embed_record_path(store, source, piece, ".begun");
+        if (begun)
+            (void)nc_folder_remove(begun);
+        free(begun);
         for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
             char *path = embed_record_path(store, source, piece, endings[i]);
             if (path)
                 (void)unlink(path);
             free(path);
         }
+    }
 }
 
 int embed_source_finish(const char *store, size_t source, size_t pieces, const char *path,

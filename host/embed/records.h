@@ -1,9 +1,9 @@
 /* What is kept of pieces and sources, in STORE/sources:
  *
- *     000012-003.json    {"pictures", "sum", "rows"}: piece 3 of source 12 is complete once this and
- *                        its shard (where it has rows) are there
- *     000012-003.begun/  a piece that a stop interrupted: a store with its rows, and its texts
- *     000012.json        source 12 is complete, and nothing of its pieces is needed any more
+ *     000012-003.json    {"pictures", "sum", "rows"}: piece 3 of source 12 is complete once this
+ * and its shard (where it has rows) are there 000012-003.begun/  a piece that a stop interrupted: a
+ * store with its rows, and its texts 000012.json        source 12 is complete, and nothing of its
+ * pieces is needed any more
  *
  * beside each the texts: lines of skipped.jsonl, of damaged.jsonl, of captions; files that would be
  * empty are not there. */
@@ -37,7 +37,8 @@ int embed_record_write(const char *path, const struct embed_record *record);
 /* *there is false where the file is missing. */
 int embed_record_read(const char *path, struct embed_record *record, bool *there);
 
-/* Whether the piece is complete; *other: it is, or was begun, but of another source by that name. */
+/* Whether the piece is complete; *other: it is, or was begun, but of another source by that name.
+ */
 int embed_piece_done(const char *store, size_t source, size_t piece, const struct embed_record *now,
                      bool *done, bool *other);
 

@@ -1,9 +1,9 @@
 /* Takes back the rows whose keys earlier rows have.
  *
- * Ranks work on their sources without knowing of each other's keys, so that it shows only in the end
- * which key is there twice. Of each source that has such rows: first the note is written, then the
- * shards, each by rename. What is interrupted in between is done again: a row whose key is noted
- * already is noted once. Captions of the noted are left out where captions are joined. */
+ * Ranks work on their sources without knowing of each other's keys, so that it shows only in the
+ * end which key is there twice. Of each source that has such rows: first the note is written, then
+ * the shards, each by rename. What is interrupted in between is done again: a row whose key is
+ * noted already is noted once. Captions of the noted are left out where captions are joined. */
 #include "repeated.h"
 
 #include "nclip/formats/json.h"
@@ -114,7 +114,8 @@ static int write_notes(const struct settling *s, size_t source, const struct pai
                        size_t count, struct notes *notes)
 {
     char *path = embed_record_path(s->job->options->store, source, EMBED_WHOLE, EMBED_REPEATED);
-    int status = path ? nc_string_map_create(&notes->keys) : nc_error(NC_FAILED, "embed: no memory");
+    int status =
+        path ? nc_string_map_create(&notes->keys) : nc_error(NC_FAILED, "embed: no memory");
     if (status == NC_OK && nc_file_exists(path))
         status = nc_json_lines_load(path, false, read_note, notes);
     for (size_t i = 0; i < count && status == NC_OK; i++)
@@ -134,7 +135,7 @@ static int write_shard(const struct settling *s, const struct nc_embedding_shard
     const char *folder = s->job->options->store, *key;
     const void *data;
     int status = NC_OK;
-    nc_embedding_part_clear(s->part);
+    nc_embedding_part_cut(s->part, 0);
     for (size_t row = shard->first_row, next = 0;
          row < shard->first_row + shard->rows && status == NC_OK; row++) {
         if (next < count && pairs[next].row == row) {
@@ -166,8 +167,10 @@ static int settle_source(const struct settling *s, size_t source, const struct p
     struct notes notes = {0};
     int status = is_listed(s, source)
                      ? write_notes(s, source, pairs, count, &notes)
-                     : nc_error(NC_BAD_INPUT, "%s: shard %zu belongs to no source of the list; was "
-                                "the list removed?", s->job->options->store, source * NC_EMBED_PIECES);
+                     : nc_error(NC_BAD_INPUT,
+                                "%s: shard %zu belongs to no source of the list; was "
+                                "the list removed?",
+                                s->job->options->store, source * NC_EMBED_PIECES);
     for (size_t i = 0, end; i < count && status == NC_OK; i = end) {
         struct nc_embedding_shard shard = nc_embedding_store_shard(s->store, pairs[i].row);
         for (end = i; end < count && pairs[end].row < shard.first_row + shard.rows; end++)

@@ -221,9 +221,11 @@ static int check_list(const struct nc_embed_options *o, const struct embed_list 
                         "%s: was begun with --key-prefix \"%s\"; give that, or another --out",
                         o->store, list->prefix);
     if (o->also_text && !list->captions)
-        return nc_error(NC_BAD_INPUT,
-                        "%s: was begun without --also-text, so captions were not kept; give another "
-                        "--out", o->store);
+        return nc_error(
+            NC_BAD_INPUT,
+            "%s: was begun without --also-text, so captions were not kept; give another "
+            "--out",
+            o->store);
     return NC_OK;
 }
 
@@ -267,10 +269,11 @@ static int number_paths(struct embed_list *list, const struct embed_paths *paths
 int embed_register(const struct nc_embed_options *o, const struct embed_paths *paths,
                    struct embed_list *list, struct embed_selection *selection)
 {
-    char *folder = nc_path_join(o->store, EMBED_SOURCES), *stop = nc_path_join(o->store, EMBED_STOP);
+    char *folder = nc_path_join(o->store, EMBED_SOURCES),
+         *stop = nc_path_join(o->store, EMBED_STOP);
     bool changed = !embed_has_list(o->store);
-    int status = folder && stop ? nc_folder_create(folder)
-                                : nc_error(NC_FAILED, "%s: no memory", o->store);
+    int status =
+        folder && stop ? nc_folder_create(folder) : nc_error(NC_FAILED, "%s: no memory", o->store);
     if (status == NC_OK)
         status = changed ? begin_list(o, list) : embed_list_load(o->store, list);
     if (status == NC_OK)

@@ -5,8 +5,8 @@
 #include "nclip/embed/embed.h"
 #include "patterns.h"
 
-#define EMBED_SOURCES "sources"    /* the folder in the store */
-#define EMBED_STOP "sources/stop"  /* is there when a rank was told to stop */
+#define EMBED_SOURCES "sources"   /* the folder in the store */
+#define EMBED_STOP "sources/stop" /* is there when a rank was told to stop */
 
 /* A source of this call. */
 struct embed_source {
@@ -19,7 +19,7 @@ struct embed_source {
 struct embed_list {
     size_t first; /* number of the first source */
     bool keys_by_path, captions;
-    char *prefix;              /* of the keys; "" for none */
+    char *prefix;             /* of the keys; "" for none */
     struct embed_paths paths; /* [number - first] */
 };
 
@@ -38,8 +38,8 @@ int embed_find_sources(const struct nc_embed_options *options, struct embed_path
 /* Whether the store has a list of sources. */
 bool embed_has_list(const char *store);
 
-/* Rank 0's, with the folder locked: numbers the paths, known ones as before and new ones behind them,
- * and writes the list; removes what a kill left; finds which are done. */
+/* Rank 0's, with the folder locked: numbers the paths, known ones as before and new ones behind
+ * them, and writes the list; removes what a kill left; finds which are done. */
 int embed_register(const struct nc_embed_options *options, const struct embed_paths *paths,
                    struct embed_list *list, struct embed_selection *selection);
 int embed_list_load(const char *store, struct embed_list *list);

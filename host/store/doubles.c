@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct nc_embedding_shard nc_embedding_store_shard(const struct nc_embedding_store *store, size_t row)
+struct nc_embedding_shard nc_embedding_store_shard(const struct nc_embedding_store *store,
+                                                   size_t row)
 {
     const struct nc_shard *shard = nc_store_shard_of(store, row);
     return (struct nc_embedding_shard){shard->number, shard->first_row, shard->rows};
@@ -25,14 +26,18 @@ struct same {
 static int add_shard(const struct nc_embedding_store *store, const struct nc_shard *shard,
                      struct nc_key_runs *runs)
 {
-    struct nc_shard copy = {.path = shard->path, .rows = shard->rows, .sums = shard->sums,
-                            .blocks = shard->blocks, .keys_offset = shard->keys_offset,
-                            .keys_bytes = shard->keys_bytes, .state = shard->state};
+    struct nc_shard copy = {.path = shard->path,
+                            .rows = shard->rows,
+                            .sums = shard->sums,
+                            .blocks = shard->blocks,
+                            .keys_offset = shard->keys_offset,
+                            .keys_bytes = shard->keys_bytes,
+                            .state = shard->state};
     int status = shard->old ? NC_OK : nc_shard_map_keys(&copy);
     for (size_t i = 0; i < shard->rows && status == NC_OK; i++) {
         size_t length;
-        const char *key = shard->old ? shard->old_keys[i]
-                                     : nc_key_section_key(&copy.keys, i, &length);
+        const char *key =
+            shard->old ? shard->old_keys[i] : nc_key_section_key(&copy.keys, i, &length);
         struct nc_key_entry entry = {nc_key_hash(key, strlen(key)), shard->first_row + i};
         status = nc_key_runs_add(runs, entry);
     }

@@ -96,9 +96,12 @@ size_t nc_embedding_part_count(const struct nc_embedding_part *part)
     return part->count;
 }
 
-void nc_embedding_part_clear(struct nc_embedding_part *part)
+void nc_embedding_part_cut(struct nc_embedding_part *part, size_t count)
 {
-    part->count = part->text_bytes = 0;
+    if (count >= part->count)
+        return;
+    part->count = count;
+    part->text_bytes = count ? (size_t)part->key_ends[count - 1] : 0;
 }
 
 bool nc_embedding_has_shards(const char *folder)

@@ -31,6 +31,15 @@ for number in 1 2 3 4 5 6 7 8; do # enough to be killed in
         cp "$file" "pictures/$number-$(basename "$file")"
     done
 done
+echo "one of eight" >pictures/8-red-circle.txt
+# Five sources: a picture that is broken, and one that two of them have, as other folders.
+mkdir lists
+for number in 0 1 2 3 4; do
+    ln -s ../pictures lists/$number
+    ls pictures | grep png | sed "s|^|$number/|" >lists/$number.txt
+done
+echo 1/broken.png >>lists/1.txt
+head -n 30 lists/0.txt >>lists/3.txt
 write_captions captions.jsonl
 "$nclip" embed --model "$model" --images some --out store >/dev/null 2>&1
 mkdir versions # a store of both
@@ -49,7 +58,7 @@ awk 'BEGIN {
 awk '{ for (i = 0; i < 120; i++) { line = $0; sub(/}$/, ", \"padding\": \"" i "\"}", line); print line } }' \
     captions.jsonl >many.jsonl
 
-commands="embed upgrade prepare train vqa absence export merge report"
+commands=${COMMANDS:-embed many upgrade prepare train vqa absence export merge report}
 run() { # command; further arguments. In a subshell with `exec` before it, it is that process.
     which=$1
     shift
@@ -58,6 +67,8 @@ run() { # command; further arguments. In a subshell with `exec` before it, it is
     prepare) $exec "$nclip" prepare --captions many.jsonl --embeddings store --model "$model" \
         --out out/set --quiet "$@" ;;
     upgrade) $exec "$nclip" store upgrade versions --out out/store "$@" ;;
+    many) $exec "$nclip" embed --model "$model" --images 'lists/{0..4}.txt' --out out/store --batch 8 \
+        --also-text out/captions.jsonl "$@" ;;
     train)
         resume=
         [ ! -e out/run/last ] && [ ! -e out/run/last.old ] || resume=--resume

@@ -30,6 +30,9 @@ cut -d '"' -f 8 captions.jsonl >lines.txt
 mkdir versions # a store of both
 cp "$version_1"/shard-* versions
 "$nclip" embed --model "$model" --images pictures --out versions >/dev/null 2>&1
+mkdir more # names that repeat, and a caption
+cp pictures/red-*.png more
+echo red >more/red-circle.txt
 "$nclip" train --model "$model" --captions captions.jsonl --embeddings store --out trained --quiet \
     --set precision=fp32 --set epochs=1 >/dev/null
 printf '{"questions": [{"image_id": 1, "question": "Is there a hat?", "question_id": 1}, {"image_id": 1,
@@ -63,6 +66,7 @@ settle() { # folder
     for file in "$1"/stdout "$1"/run/metrics.jsonl "$1"/report.html; do
         [ ! -f "$file" ] || sed -E -i 's/"?(captions|pictures)_per_second"?: ?[0-9.e+-]+//g; s/"seconds": ?[0-9.e+-]+//g;
             s/[0-9.]+ (captions\/s|pictures\/s|MB\/s)//g; s/in [0-9.]+ s//g; s/[0-9.]+ GiB at the peak//g;
+            s/; [a-z]+ limits//g;
             s/"peak_(bytes|memory)": ?[0-9]+//g' "$file"
     done
 }
@@ -105,6 +109,8 @@ case_of tokenize tokenize --model "$model" texts.txt
 case_of encode encode --model "$model" --text texts.txt --out out/x.npy
 case_of embed embed --model "$model" --images pictures --out out/store --batch 8
 case_of upgrade store upgrade versions --out out/store
+case_of embed-many embed --model "$model" --images pictures --images more --out out/store --batch 8 \
+    --also-text out/captions.jsonl
 case_of info info "$model"
 case_of info-store info store
 case_of verify info store --verify

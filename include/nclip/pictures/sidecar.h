@@ -10,9 +10,9 @@ enum { NC_SIDECAR_BYTES = 1 << 20 }; /* of a sidecar; a larger one is no caption
 /* nc_image_source_open(), which of a tar also notes where the sidecars are. */
 int nc_image_source_open_with_captions(const char *path, struct nc_image_source **source);
 
-/* *caption, for free(), without white space around it; NULL where there is none: no sidecar, an empty
- * one, one that is no UTF-8 text or JSON object with a text "caption". Any number of threads may read
- * at once. NC_FAILED where a tar cannot be read, or without memory. */
+/* *caption, for free(), without white space around it; NULL where there is none: no sidecar, an
+ * empty one, one that is no UTF-8 text or JSON object with a text "caption". Any number of threads
+ * may read at once. NC_FAILED where a tar cannot be read, or without memory. */
 int nc_image_source_caption(const struct nc_image_source *source, size_t index, char **caption);
 
 #endif

@@ -22,11 +22,13 @@ int nc_embedding_part_add(struct nc_embedding_part *part, const char *key, const
 /* The same of a row that is in the info's type already. */
 int nc_embedding_part_copy(struct nc_embedding_part *part, const char *key, const void *row);
 size_t nc_embedding_part_count(const struct nc_embedding_part *part);
-void nc_embedding_part_clear(struct nc_embedding_part *part);
+/* Keeps the first `count` rows. */
+void nc_embedding_part_cut(struct nc_embedding_part *part, size_t count);
 
 /* Writes the rows, at least one, as shard `number`, which appears by rename; an older one is
  * replaced. The rows stay. */
-int nc_embedding_part_write(const struct nc_embedding_part *part, const char *folder, size_t number);
+int nc_embedding_part_write(const struct nc_embedding_part *part, const char *folder,
+                            size_t number);
 
 /* The path of that shard, for free(); NULL without memory. */
 char *nc_embedding_shard_path(const char *folder, size_t number);
@@ -39,7 +41,8 @@ bool nc_embedding_has_shards(const char *folder); /* a store has at least one */
 struct nc_embedding_shard {
     size_t number, first_row, rows;
 };
-struct nc_embedding_shard nc_embedding_store_shard(const struct nc_embedding_store *store, size_t row);
+struct nc_embedding_shard nc_embedding_store_shard(const struct nc_embedding_store *store,
+                                                   size_t row);
 
 /* Calls `tell` for each row whose key an earlier row has, in no order that matters: in memory that
  * does not grow with the store. */
