@@ -37,6 +37,15 @@ target_link_libraries(nclip_dependencies INTERFACE
     PkgConfig::JPEG PkgConfig::WEBP PkgConfig::CURL PkgConfig::CJSON PkgConfig::CYAML PkgConfig::YAML
     PkgConfig::XXHASH PkgConfig::ZSTD PkgConfig::UTF8PROC m)
 
+# Reading ahead by io_uring; without it threads read.
+pkg_check_modules(URING IMPORTED_TARGET liburing)
+if(URING_FOUND)
+    target_link_libraries(nclip_dependencies INTERFACE PkgConfig::URING)
+    target_compile_definitions(nclip_dependencies INTERFACE NCLIP_URING)
+else()
+    message(STATUS "nclip: this build reads ahead by threads: no liburing was found")
+endif()
+
 # Many ranks. FindMPI makes its target also where it found nothing, and what it found may lack the
 # headers: a program that includes mpi.h has the last word.
 set(NCLIP_WITH_MPI OFF)

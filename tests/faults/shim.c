@@ -7,6 +7,8 @@
  *     FAULT_NO_EXCHANGE=1     the file system cannot exchange two names, as NFS and Lustre
  *     FAULT_KILL_AT_RENAME=N  SIGKILL after the Nth rename
  *     FAULT_HANGUP=1          a library takes SIGHUP for itself before main(), as UCX does
+ *     FAULT_READ=NAME:N       the Nth pread of a file with NAME in its path, and those after it, fail
+ *                             as on a bad disk (EIO)
  *     FAULT_CLOCK=SECONDS     the clock is so much ahead (negative: set back)
  *
  * Allocations count from the program's first, in its own code and in the libraries that read and
@@ -244,6 +246,38 @@ int renameat2(int from_folder, const char *from, int to_folder, const char *to, 
     if (result == 0)
         count_rename();
     return (int)result;
+}
+
+/* ---- Reads ------------------------------------------------------------------------------------ */
+
+static bool bad_disk(int file)
+{
+    static atomic_uint reads;
+    const char *fault = getenv("FAULT_READ"), *colon = fault ? strrchr(fault, ':') : NULL;
+    char link[64], path[4096], name[256];
+    if (!colon || (size_t)(colon - fault) >= sizeof name)
+        return false;
+    snprintf(name, sizeof name, "%.*s", (int)(colon - fault), fault);
+    snprintf(link, sizeof link, "/proc/self/fd/%d", file);
+    ssize_t length = readlink(link, path, sizeof path - 1);
+    if (length <= 0)
+        return false;
+    path[length] = 0;
+    return strstr(path, name) && ++reads >= strtoul(colon + 1, NULL, 10);
+}
+
+ssize_t pread(int file, void *to, size_t bytes, off_t offset)
+{
+    if (bad_disk(file)) {
+        errno = EIO;
+        return -1;
+    }
+    return syscall(SYS_pread64, file, to, bytes, offset);
+}
+
+ssize_t pread64(int file, void *to, size_t bytes, off64_t offset)
+{
+    return pread(file, to, bytes, offset);
 }
 
 /* ---- The clock -------------------------------------------------------------------------------- */
