@@ -9,5 +9,6 @@ extern const struct nc_command bench_train;
 extern const struct nc_command bench_scale;
 extern const struct nc_command bench_embed;
 extern const struct nc_command bench_evaluate;
+extern const struct nc_command bench_stream;
 
 #endif

@@ -6,8 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
-static const struct nc_command *const commands[] = {&bench_kernels, &bench_train, &bench_embed, &bench_evaluate,
-                                                    &bench_scale, NULL};
+static const struct nc_command *const commands[] = {&bench_kernels,  &bench_train, &bench_embed,
+                                                    &bench_evaluate, &bench_scale, &bench_stream,
+                                                    NULL};
 
 static void print_help(FILE *out)
 {
