@@ -27,7 +27,7 @@ static bool has_part_of(const char *text, const char *const *parts)
 static enum value value_of(const struct nc_option *option)
 {
     static const char *const files[] = {"FILE", "JSON", "LIST", "TAR", "X.npy", NULL};
-    static const char *const folders[] = {"DIR", "STORE", "RUN", NULL};
+    static const char *const folders[] = {"DIR", "STORE", "SET", "RUN", NULL};
     if (option->kind == NC_OPTION_FLAG || !option->value)
         return VALUE_NONE;
     if (option->choices)

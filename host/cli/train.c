@@ -8,8 +8,8 @@
 #include <stdio.h>
 
 static const struct nc_help help = {
-    .usage = "nclip train --model DIR --captions FILE --embeddings STORE --out RUN [--config "
-             "FILE|PRESET]",
+    .usage = "nclip train --model DIR --captions FILE --embeddings STORE | --examples SET --out RUN "
+             "[--config FILE|PRESET]",
     .purpose =
         "Fine-tunes CLIP's text tower on captions, against image embeddings that nclip embed made "
         "once. The vision tower is frozen and never runs. Writes the run folder RUN: config.yaml, "
@@ -19,13 +19,16 @@ static const struct nc_help help = {
         "and `con_clip` (CoN-CLIP's loss; captions need a contradiction and a distractor). Any key "
         "of a config can be overridden with --set, for instance --set batch_size=256 --set "
         "trainable=blocks.0-3,projection; configs/default.yaml explains them all.\n\nCtrl-C writes "
-        "a checkpoint; the same command with --resume goes on.\n\nStarted by mpirun or srun, the "
+        "a checkpoint; the same command with --resume goes on.\n\nA set of nclip prepare (--examples) takes "
+        "the place of --captions. One that does not fit in pool_bytes (default: a quarter of the free "
+        "memory) is streamed: read ahead in random blocks, which are mixed in the pool.\n\nStarted by mpirun or srun, the "
         "ranks train one model together: the batch, with all its negatives, is divided among them, "
         "and the result is that of one rank. configs/cluster/ has examples.",
     .examples = "nclip train --model clip-vit-large-patch14 --captions negated.json \\\n"
                 "            --embeddings store --out runs/first\n"
                 "nclip train ... --config negationclip --set seed=1 --out runs/paper\n"
                 "nclip train ... --out runs/paper --resume\n"
+                "nclip train --model clip-vit-large-patch14 --examples set --out runs/large\n"
                 "mpirun -n 8 nclip train ... --device cuda --out runs/eight",
 };
 
@@ -43,6 +46,10 @@ static int print_json(const struct nc_train_result *result)
     cJSON_AddNumberToObject(root, "captions_per_second", result->captions_per_second);
     cJSON_AddNumberToObject(root, "planned_bytes", (double)result->planned_bytes);
     cJSON_AddNumberToObject(root, "peak_bytes", (double)result->peak_bytes);
+    if (result->streamed) {
+        cJSON_AddNumberToObject(root, "waited_seconds", result->waited_seconds);
+        cJSON_AddNumberToObject(root, "read_bytes", (double)result->read_bytes);
+    }
     return nc_json_print(stdout, root, true);
 }
 
@@ -52,6 +59,9 @@ static void print_text(const struct nc_train_options *options, const struct nc_t
            result->seconds, result->captions_per_second);
     printf("memory: %.2f GiB planned, %.2f GiB at the peak\n",
            (double)result->planned_bytes / 0x1p30, (double)result->peak_bytes / 0x1p30);
+    if (result->streamed)
+        printf("data: %.2f GB read, %.1f s waited for (%.1f%%)\n", (double)result->read_bytes / 1e9,
+               result->waited_seconds, 100 * result->waited_seconds / result->seconds);
     if (result->best_epoch)
         printf("best: epoch %llu, validation loss %.4f, in %s/best\n",
                (unsigned long long)result->best_epoch, result->best_validation_loss,
@@ -98,9 +108,12 @@ static int run(int argc, char **argv)
         {"--model", "DIR", "Hugging Face folder of the CLIP to start from", NC_OPTION_STRING,
          &options.model_folder, .required = true},
         {"--captions", "FILE", "COCO caption JSON, or JSONL with image and caption",
-         NC_OPTION_STRING, &options.captions, .required = true},
-        {"--embeddings", "STORE", "store that nclip embed made with this model", NC_OPTION_STRING,
-         &options.embeddings, .required = true},
+         NC_OPTION_STRING, &options.captions},
+        {"--examples", "SET", "or, in their place, a set that nclip prepare made of captions",
+         NC_OPTION_STRING, &options.examples},
+        {"--embeddings", "STORE",
+         "store that nclip embed made with this model (a set knows its own)", NC_OPTION_STRING,
+         &options.embeddings},
         {"--out", "RUN", "run folder to write", NC_OPTION_STRING, &options.run_folder,
          .required = true},
         {"--set", "KEY=VALUE", "override a key of the config", NC_OPTION_LIST,
@@ -121,7 +134,15 @@ static int run(int argc, char **argv)
     int status = nc_options_parse(&help, table, argc, argv, &arguments);
     if (status != NC_OK || arguments.help_shown)
         return status;
-    status = nc_communicator_create(&options.ranks);
+    if (!options.captions == !options.examples)
+        status = nc_error(NC_USAGE, "train: %s (see `nclip train --help`)",
+                          options.captions ? "--captions and --examples exclude each other"
+                                           : "--captions FILE or --examples SET is missing");
+    else if (!options.examples && !options.embeddings)
+        status = nc_error(NC_USAGE, "train: --embeddings STORE is missing, which --captions needs "
+                                    "(see `nclip train --help`)");
+    if (status == NC_OK)
+        status = nc_communicator_create(&options.ranks);
     bool first = !options.ranks || options.ranks->rank == 0;
     if (device_number == SIZE_MAX)
         device_number = options.ranks ? options.ranks->local_rank : 0;

@@ -83,8 +83,8 @@ static int write_moments(const struct nc_step *step, const char *path, float *co
 }
 
 /* Numbers that JSON readers might round are kept as strings. */
-static int write_position(const char *path, const struct nc_examples *examples,
-                          const char *config_text, const struct nc_position *position)
+static int write_position(const char *path, uint64_t examples, const char *config_text,
+                          const struct nc_position *position)
 {
     char text[64];
     cJSON *root = cJSON_CreateObject();
@@ -97,7 +97,7 @@ static int write_position(const char *path, const struct nc_examples *examples,
     made = made && cJSON_AddStringToObject(root, "best_validation_loss", text);
     snprintf(text, sizeof text, "%.17g", position->epoch_loss);
     made = made && cJSON_AddStringToObject(root, "epoch_loss", text);
-    snprintf(text, sizeof text, "%016llx", (unsigned long long)examples->fingerprint);
+    snprintf(text, sizeof text, "%016llx", (unsigned long long)examples);
     made = made && cJSON_AddStringToObject(root, "examples", text) &&
            cJSON_AddStringToObject(root, "config", config_text);
     return nc_json_write(path, root, made);
@@ -119,7 +119,7 @@ static void clear_up(const char *staged, int status)
 }
 
 static int save_files(const char *run_folder, const struct nc_model *model, struct nc_step *step,
-                      const struct nc_examples *examples, const char *config_text,
+                      uint64_t examples, const char *config_text,
                       const struct nc_position *position, float *const saved[2])
 {
     char name[64];
@@ -155,7 +155,7 @@ static int save_files(const char *run_folder, const struct nc_model *model, stru
 }
 
 int nc_checkpoint_save(const char *run_folder, const struct nc_model *model, struct nc_step *step,
-                       const struct nc_examples *examples, const char *config_text,
+                       uint64_t examples, const char *config_text,
                        const struct nc_position *position)
 {
     size_t bytes = step->table->tower_elements[NC_TOWER_TEXT] * sizeof(float);
@@ -303,7 +303,7 @@ static int config_differs(const char *path, const char *then, const char *now)
         path, (int)strcspn(then, "\n"), then, (int)strcspn(now, "\n"), now);
 }
 
-static int read_position(const char *path, const struct nc_examples *examples,
+static int read_position(const char *path, uint64_t examples,
                          const char *config_text, struct nc_position *position)
 {
     cJSON *root;
@@ -313,7 +313,7 @@ static int read_position(const char *path, const struct nc_examples *examples,
     size_t version = 0, step = 0, epoch = 0, batch = 0, best_epoch = 0;
     const char *best = "", *loss = "", *fingerprint = "", *config = "";
     char expected[32];
-    snprintf(expected, sizeof expected, "%016llx", (unsigned long long)examples->fingerprint);
+    snprintf(expected, sizeof expected, "%016llx", (unsigned long long)examples);
     struct {
         const char *key;
         size_t *value;
@@ -376,7 +376,7 @@ static int read_moments(const char *path, const struct nc_step *step, float *con
 
 /* host[0]: parameters; host[1], host[2]: moments */
 static int load_files(const char *run_folder, const struct nc_step *step,
-                      const struct nc_examples *examples, const char *config_text,
+                      uint64_t examples, const char *config_text,
                       struct nc_position *position, float *const host[3])
 {
     char *last = path_in(run_folder, "last", "");
@@ -402,8 +402,17 @@ static int load_files(const char *run_folder, const struct nc_step *step,
     return status;
 }
 
+int nc_checkpoint_position(const char *run_folder, uint64_t examples, const char *config_text,
+                           struct nc_position *position)
+{
+    char *where = path_in(run_folder, "last", "training.json");
+    int status = where ? read_position(where, examples, config_text, position) : no_memory();
+    free(where);
+    return status;
+}
+
 int nc_checkpoint_load(const char *run_folder, struct nc_step *step,
-                       const struct nc_examples *examples, const char *config_text,
+                       uint64_t examples, const char *config_text,
                        struct nc_position *position)
 {
     size_t bytes = step->table->tower_elements[NC_TOWER_TEXT] * sizeof(float);

@@ -20,10 +20,10 @@ struct nc_position {
 
 /* All ranks call saving and loading; rank 0 alone opens files. */
 
-/* Writes RUN/last in one step. `config_text` and the examples' fingerprint are kept, so
- * that another run's checkpoint is not continued by mistake. */
+/* Writes RUN/last in one step. `config_text` and `examples`, the fingerprint of what is trained on,
+ * are kept, so that another run's checkpoint is not continued by mistake. */
 int nc_checkpoint_save(const char *run_folder, const struct nc_model *model, struct nc_step *step,
-                       const struct nc_examples *examples, const char *config_text,
+                       uint64_t examples, const char *config_text,
                        const struct nc_position *position);
 
 /* Makes RUN/best what RUN/last is now; no tensor is written twice where the file
@@ -37,10 +37,14 @@ int nc_checkpoint_recover(const char *run_folder);
 /* Removes the half-written checkpoints of a run that was killed. */
 int nc_checkpoint_clear(const char *run_folder);
 
+/* Where RUN/last stands, alone: rank 0 calls it. Otherwise as nc_checkpoint_load(). */
+int nc_checkpoint_position(const char *run_folder, uint64_t examples, const char *config_text,
+                           struct nc_position *position);
+
 /* Loads RUN/last into `step` (parameters and moments) and `position`. A checkpoint of
  * another config or other captions is NC_BAD_INPUT and says what differs. */
 int nc_checkpoint_load(const char *run_folder, struct nc_step *step,
-                       const struct nc_examples *examples, const char *config_text,
+                       uint64_t examples, const char *config_text,
                        struct nc_position *position);
 
 #endif

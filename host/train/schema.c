@@ -58,6 +58,8 @@ const struct config_key config_keys[CONFIG_KEYS] = {
     {"share_prefixes", CONFIG_SWITCH, AT(share_prefixes)},
     {"too_long", CONFIG_CHOICE, AT(too_long), .choices = too_long},
     {"seed", CONFIG_COUNT, AT(seed), .most = DBL_MAX},
+    /* with a large set the order depends on it: the trainer sees to that */
+    {"pool_bytes", CONFIG_COUNT, AT(pool_bytes), .most = 0x1p53, .of_the_ranks = true},
     {"shard_optimizer", CONFIG_SWITCH, AT(shard_optimizer), "many ranks", .of_the_ranks = true},
     {"deterministic", CONFIG_SWITCH, AT(deterministic), .of_the_ranks = true},
     {"bucket_bytes", CONFIG_COUNT, AT(bucket_bytes), .least = 64, .most = INT32_MAX,

@@ -28,7 +28,7 @@ struct config_key {
     bool of_the_ranks;        /* how a run is computed, not what: may differ on resume */
 };
 
-enum { CONFIG_KEYS = 28 };
+enum { CONFIG_KEYS = 29 };
 extern const struct config_key config_keys[CONFIG_KEYS];
 
 const struct config_key *config_key_find(const char *name); /* NULL: no such key */

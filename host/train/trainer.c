@@ -3,6 +3,7 @@
 
 #include "checkpoint.h"
 #include "metrics.h"
+#include "source.h"
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
 #include "nclip/support/process.h"
@@ -30,7 +31,8 @@ struct run {
     struct nc_communicator *ranks; /* for the memory of ops; NULL: alone */
     bool first;                    /* the rank that writes and speaks */
     struct nc_model *model;
-    struct nc_examples examples;
+    struct nc_config resolved; /* options->config, with what was found out: pool_bytes */
+    struct nc_source source;
     bool *trainable;
     struct nc_arena *arena;
     struct nc_step *step;
@@ -39,7 +41,6 @@ struct run {
     char *config_text;
     int lock; /* on the run folder, or -1 */
     bool made_folder; /* by this call */
-    uint32_t *order; /* [training_count] this epoch's */
     uint64_t batches; /* of an epoch */
     struct nc_position at; /* of the steps that are collected; drained before it is saved */
     struct submitted submitted[NC_STEPS_IN_FLIGHT];
@@ -47,6 +48,7 @@ struct run {
     double captions_done; /* in this call */
     double started;
     bool stopped; /* by a signal */
+    bool told_waiting, told_outgrown; /* each is said once */
 };
 
 /* ---- Ranks ------------------------------------------------------------------------------- */
@@ -67,7 +69,7 @@ static int compare_inputs(const struct run *run)
 {
     if (!run->ranks)
         return NC_OK;
-    const uint64_t own[2] = {run->examples.fingerprint,
+    const uint64_t own[2] = {run->source.fingerprint,
                              XXH64(run->config_text, strlen(run->config_text), 0)};
     uint64_t first[2] = {own[0], own[1]};
     int status = nc_communicator_share(run->ranks, first, sizeof first);
@@ -94,25 +96,6 @@ static int join(struct run *run)
 
 /* ---- Opening ----------------------------------------------------------------------------- */
 
-static void report_examples(const struct run *run)
-{
-    const struct nc_examples *e = &run->examples;
-    fprintf(stderr, "%zu captions: %zu to train on, %zu held out", e->captions_in_file,
-            e->training_count, e->validation_count);
-    if (e->without_embedding)
-        fprintf(stderr, "; %zu left out, their pictures are not in the store",
-                e->without_embedding);
-    if (e->without_distractor)
-        fprintf(stderr, "; %zu left out, without contradiction or distractor",
-                e->without_distractor);
-    if (e->skipped_too_long)
-        fprintf(stderr, "; %zu left out, too long", e->skipped_too_long);
-    if (e->truncated)
-        fprintf(stderr, "; %zu truncated, of which %zu lost their negation word", e->truncated,
-                e->negation_lost);
-    fprintf(stderr, "\n");
-}
-
 static int open_inputs(struct run *run)
 {
     const struct nc_train_options *o = run->options;
@@ -126,34 +109,53 @@ static int open_inputs(struct run *run)
                                     run->config->trainable_count, nc_model_table(run->model),
                                     nc_model_shape(run->model), &run->trainable);
     if (status == NC_OK)
-        status =
-            nc_examples_load(run->model, run->config, o->captions, o->embeddings, &run->examples);
+        status = nc_source_open(o, &run->resolved, run->model, run->ranks, &run->source);
     if (status == NC_OK)
         status = nc_config_text(run->config, &run->config_text);
     if (status == NC_OK)
         status = compare_inputs(run);
     if (status != NC_OK)
         return status;
-    size_t count = run->examples.training_count, batch = (size_t)run->config->batch_size;
+    uint64_t count = run->source.training_count, batch = run->config->batch_size;
     run->batches = run->config->drop_last ? count / batch : (count + batch - 1) / batch;
     if (!run->batches)
         return nc_error(NC_BAD_INPUT,
-                        "train: %zu captions do not fill one batch of %zu, and drop_last "
+                        "train: %llu captions do not fill one batch of %llu, and drop_last "
                         "leaves a partial one out",
-                        count, batch);
-    run->order = malloc(count * sizeof *run->order);
-    return run->order ? NC_OK : nc_error(NC_FAILED, "train: no memory");
+                        (unsigned long long)count, (unsigned long long)batch);
+    return NC_OK;
+}
+
+/* From all batches of the run; of a stream, from those that come first. `least`: of a step that one
+ * of them did not fit into, which takes its place; or NULL. */
+static int create_step(struct run *run, const uint32_t *list, size_t count,
+                       const struct nc_step_need *least)
+{
+    const struct nc_model_shape *shape = nc_model_shape(run->model);
+    const struct nc_parameter_table *table = nc_model_table(run->model);
+    const struct nc_source *source = &run->source;
+    uint64_t largest = source->training_count > source->validation_count
+                           ? source->training_count : source->validation_count;
+    struct nc_step_sample sample = {
+        .examples = source->examples, .list = list, .count = count, .margin = 15, .least = least,
+        .batch = (size_t)(run->config->batch_size < largest ? run->config->batch_size : largest)};
+    int status = nc_arena_create(&run->arena);
+    if (status == NC_OK)
+        status = source->feed
+                     ? nc_step_create_sampled(run->ops, shape, table, run->config, run->trainable,
+                                              &sample, run->ranks, run->arena, &run->step)
+                     : nc_step_create(run->ops, shape, table, run->config, run->trainable,
+                                      source->examples, run->ranks, run->arena, &run->step);
+    return status == NC_OK ? nc_arena_commit(run->arena, run->ops) : status;
 }
 
 static int plan_memory(struct run *run, struct nc_train_result *result)
 {
-    int status = nc_arena_create(&run->arena);
+    const uint32_t *list = NULL;
+    size_t count = 0;
+    int status = run->source.feed ? nc_feed_sample(run->source.feed, &list, &count) : NC_OK;
     if (status == NC_OK)
-        status = nc_step_create(run->ops, nc_model_shape(run->model), nc_model_table(run->model),
-                                run->config, run->trainable, &run->examples, run->ranks, run->arena,
-                                &run->step);
-    if (status == NC_OK)
-        status = nc_arena_commit(run->arena, run->ops);
+        status = create_step(run, list, count, NULL);
     if (status != NC_OK)
         return status;
     result->planned_bytes = nc_arena_bytes(run->arena) + run->ops->own_bytes;
@@ -175,7 +177,6 @@ static int load_base(struct run *run)
     if (status == NC_OK)
         status = nc_step_set_parameters(run->step, host);
     free(host);
-    run->at = (struct nc_position){.best_validation_loss = INFINITY};
     return status;
 }
 
@@ -212,19 +213,31 @@ static int open_folder(struct run *run, bool *there)
     return status;
 }
 
-static int start(struct run *run)
+/* Where the run begins, and reading from there on. */
+static int find_place(struct run *run, bool *there)
+{
+    int status = run->first ? open_folder(run, there) : NC_OK;
+    run->at = (struct nc_position){.best_validation_loss = INFINITY};
+    if (status == NC_OK && run->first && *there)
+        status = nc_checkpoint_position(run->options->run_folder, run->source.fingerprint,
+                                        run->config_text, &run->at);
+    if (status == NC_OK && run->ranks)
+        status = nc_communicator_share(run->ranks, there, sizeof *there);
+    if (status == NC_OK && run->ranks)
+        status = nc_communicator_share(run->ranks, &run->at, sizeof run->at);
+    return status == NC_OK ? nc_source_start(&run->source, run->at.epoch,
+                                             run->at.batch * run->config->batch_size)
+                           : status;
+}
+
+static int start(struct run *run, bool there)
 {
     const char *folder = run->options->run_folder;
     char *config = nc_path_join(folder, "config.yaml");
     int status = config ? NC_OK : nc_error(NC_FAILED, "train: no memory");
-    bool there = false;
-    if (status == NC_OK && run->first)
-        status = open_folder(run, &there);
-    if (status == NC_OK && run->ranks)
-        status = nc_communicator_share(run->ranks, &there, sizeof there);
     if (status == NC_OK)
-        status = there ? nc_checkpoint_load(folder, run->step, &run->examples, run->config_text,
-                                            &run->at)
+        status = there ? nc_checkpoint_load(folder, run->step, run->source.fingerprint,
+                                            run->config_text, &run->at)
                        : load_base(run);
     if (!run->first) {
         free(config);
@@ -233,7 +246,7 @@ static int start(struct run *run)
     /* A kill after an epoch's last/ may have come before its best/. */
     bool epoch_saved = there && !run->at.batch && run->at.epoch;
     if (status == NC_OK && epoch_saved &&
-        (!run->examples.validation_count || run->at.best_epoch == run->at.epoch))
+        (!run->source.validation_count || run->at.best_epoch == run->at.epoch))
         status = nc_checkpoint_promote(folder);
     if (status == NC_OK)
         status = nc_config_write(run->config, config);
@@ -250,28 +263,27 @@ static int save(struct run *run)
     int status = run->first ? nc_metrics_flush(run->metrics) : NC_OK;
     /* Weights that were trained on other rows than those of the start are not kept. */
     if (status == NC_OK)
-        status = nc_embedding_store_check(run->examples.store);
+        status = nc_source_check(&run->source);
     return status == NC_OK ? nc_checkpoint_save(run->options->run_folder, run->model, run->step,
-                                                &run->examples, run->config_text, &run->at)
+                                                run->source.fingerprint, run->config_text,
+                                                &run->at)
                            : status;
 }
 
-static size_t batch_size_at(const struct run *run, size_t total, uint64_t batch)
+/* Once, and only where it costs something: what the steps need and what the disk has. */
+static void tell_waiting(struct run *run)
 {
-    size_t size = (size_t)run->config->batch_size, start = (size_t)batch * size;
-    return total - start < size ? total - start : size;
-}
-
-static int submit(struct run *run, uint64_t number, uint64_t batch)
-{
-    const struct nc_position *at = &run->at;
-    size_t start = (size_t)(batch * run->config->batch_size);
-    size_t count = batch_size_at(run, run->examples.training_count, batch);
-    double rate = nc_learning_rate(run->config, number - 1, run->batches * run->config->epochs);
-    run->submitted[number % NC_STEPS_IN_FLIGHT] = (struct submitted){
-        number, at->epoch + 1, count,
-        (size_t)at->epoch * run->examples.training_count + start + count, rate};
-    return nc_step_submit(run->step, &run->examples, run->order + start, count, number, rate);
+    if (!run->source.feed || !run->first || run->told_waiting)
+        return;
+    struct nc_feed_report report = nc_feed_report(run->source.feed);
+    double seconds = nc_seconds() - run->started, bytes = (double)report.bytes / 1e6;
+    if (report.waited < 1 || report.waited < 0.01 * seconds || !(report.reading > 0))
+        return;
+    run->told_waiting = true;
+    nc_progress_message(run->progress,
+                        "the steps wait for the disk: they need %.0f MB/s, and it brings %.0f MB/s "
+                        "(read by %s)",
+                        bytes / (seconds - report.waited), bytes / report.reading, report.reader);
 }
 
 static int collect(struct run *run)
@@ -287,6 +299,8 @@ static int collect(struct run *run)
     run->last_loss = result.loss;
     run->captions_done += (double)s->captions;
     at->batch++;
+    nc_source_done(&run->source, at->batch * run->config->batch_size);
+    tell_waiting(run);
     at->epoch_loss += result.loss;
     if (!run->first)
         return NC_OK;
@@ -303,6 +317,65 @@ static int collect(struct run *run)
              (unsigned long long)run->config->epochs, result.loss);
     nc_progress_update(run->progress, s->done, note);
     return status;
+}
+
+/* The step is made anew, with room for a batch that it has none for: the same bits. */
+static int outgrow(struct run *run, const uint32_t *list, size_t count)
+{
+    struct nc_step_state state = {0};
+    int status = NC_OK;
+    while (status == NC_OK && nc_step_pending(run->step))
+        status = collect(run);
+    if (status == NC_OK)
+        status = nc_step_take_state(run->step, &state);
+    if (status == NC_OK) {
+        struct nc_step_need need = run->step->need;
+        nc_step_destroy(run->step);
+        nc_arena_destroy(run->arena);
+        run->step = NULL;
+        run->arena = NULL;
+        status = create_step(run, list, count, &need);
+    }
+    if (status == NC_OK)
+        status = nc_step_put_state(run->step, &state);
+    nc_step_state_free(&state);
+    if (status == NC_OK && !run->told_outgrown)
+        nc_progress_message(run->progress,
+                            "a batch was larger than those that memory was planned for: planned "
+                            "anew, %.2f MiB", (double)nc_arena_bytes(run->arena) / 0x1p20);
+    run->told_outgrown = true;
+    return status;
+}
+
+/* Examples of the epoch, or of the validation, that the step has room for. */
+static int take(struct run *run, uint64_t position, size_t count, const uint32_t **list)
+{
+    bool fits = true;
+    int status = nc_source_take(&run->source, position, count, list);
+    if (status == NC_OK && run->source.feed)
+        status = nc_step_fits(run->step, run->source.examples, *list, count, &fits);
+    return status == NC_OK && !fits ? outgrow(run, *list, count) : status;
+}
+
+static size_t batch_size_at(const struct run *run, uint64_t total, uint64_t start)
+{
+    uint64_t size = run->config->batch_size;
+    return (size_t)(total - start < size ? total - start : size);
+}
+
+static int submit(struct run *run, uint64_t number, uint64_t batch)
+{
+    const struct nc_source *source = &run->source;
+    uint64_t start = batch * run->config->batch_size, epoch = run->at.epoch;
+    size_t count = batch_size_at(run, source->training_count, start);
+    double rate = nc_learning_rate(run->config, number - 1, run->batches * run->config->epochs);
+    const uint32_t *list;
+    int status = take(run, start, count, &list);
+    if (status != NC_OK)
+        return status;
+    run->submitted[number % NC_STEPS_IN_FLIGHT] = (struct submitted){
+        number, epoch + 1, count, (size_t)(epoch * source->training_count + start + count), rate};
+    return nc_step_submit(run->step, source->examples, list, count, number, rate);
 }
 
 /* The rest of the epoch, or up to a signal. A backend with queues computes one step while the
@@ -328,18 +401,52 @@ static int train_batches(struct run *run, bool *stop)
 /* The mean loss of the held-out captions, each batch weighted by its captions. */
 static int validate(struct run *run, double *mean)
 {
-    size_t total = run->examples.validation_count, size = (size_t)run->config->batch_size;
+    uint64_t total = run->source.validation_count;
+    const uint32_t *list;
     double sum = 0, loss;
-    for (size_t start = 0; start < total; start += size) {
-        size_t count = total - start < size ? total - start : size;
-        int status = nc_step_evaluate(run->step, &run->examples, run->examples.validation + start,
-                                      count, &loss);
+    nc_source_begin_validation(&run->source);
+    for (uint64_t start = 0; start < total; start += run->config->batch_size) {
+        size_t count = batch_size_at(run, total, start);
+        int status = take(run, start, count, &list);
+        if (status == NC_OK)
+            status = nc_step_evaluate(run->step, run->source.examples, list, count, &loss);
         if (status != NC_OK)
             return status;
+        nc_source_done(&run->source, start + count);
         sum += loss * (double)count;
     }
     *mean = sum / (double)total;
     return NC_OK;
+}
+
+/* Of all ranks: the mean of their waiting, and the sum of what they read. */
+static int sum_reading(const struct run *run, double *waited, double *bytes)
+{
+    struct nc_feed_report report = nc_feed_report(run->source.feed);
+    double sums[] = {report.waited, (double)report.bytes};
+    int status = run->ranks ? nc_communicator_sum(run->ranks, sums, 2) : NC_OK;
+    *waited = sums[0] / (double)(run->ranks ? run->ranks->size : 1);
+    *bytes = sums[1];
+    return status;
+}
+
+/* A line of the epoch's validation, and of its reading where it was streamed. */
+static int note_epoch(struct run *run, uint64_t epoch, double validation_loss)
+{
+    struct nc_metric values[4] = {{"epoch", (double)epoch}};
+    size_t count = 1;
+    int status = NC_OK;
+    if (run->source.validation_count)
+        values[count++] = (struct nc_metric){"validation_loss", validation_loss};
+    if (run->source.feed) {
+        double waited, bytes;
+        status = sum_reading(run, &waited, &bytes);
+        values[count++] = (struct nc_metric){"waited_seconds", waited};
+        values[count++] = (struct nc_metric){"read_bytes", bytes};
+    }
+    return status == NC_OK && run->first && count > 1
+               ? nc_metrics_write(run->metrics, "validation", run->at.step, values, count)
+               : status;
 }
 
 /* The end of an epoch: validation, both checkpoints. */
@@ -347,28 +454,25 @@ static int end_epoch(struct run *run)
 {
     struct nc_position *at = &run->at;
     double train_loss = at->epoch_loss / (double)run->batches, validation_loss = NAN;
-    bool best = !run->examples.validation_count; /* without validation the last is the best */
+    bool validates = run->source.validation_count > 0;
+    bool best = !validates; /* without validation the last is the best */
     uint64_t epoch = at->epoch + 1;
-    if (run->examples.validation_count) {
-        int status = validate(run, &validation_loss);
-        if (status != NC_OK)
-            return status;
-        if (!isfinite(validation_loss))
-            return nc_error(NC_FAILED, "epoch %llu: the validation loss is not finite",
-                            (unsigned long long)epoch);
-        best = validation_loss < at->best_validation_loss;
-        if (best) {
-            at->best_validation_loss = validation_loss;
-            at->best_epoch = epoch;
-        }
-        struct nc_metric values[] = {{"epoch", (double)epoch},
-                                     {"validation_loss", validation_loss}};
-        if (run->first)
-            status = nc_metrics_write(run->metrics, "validation", at->step, values, 2);
-        if (status != NC_OK)
-            return status;
+    int status = validates ? validate(run, &validation_loss) : NC_OK;
+    if (status == NC_OK && validates && !isfinite(validation_loss))
+        status = nc_error(NC_FAILED, "epoch %llu: the validation loss is not finite",
+                          (unsigned long long)epoch);
+    if (status != NC_OK)
+        return status;
+    if (validates && validation_loss < at->best_validation_loss) {
+        best = true;
+        at->best_validation_loss = validation_loss;
+        at->best_epoch = epoch;
     }
-    if (run->examples.validation_count)
+    nc_source_end_epoch(&run->source);
+    status = note_epoch(run, epoch, validation_loss);
+    if (status != NC_OK)
+        return status;
+    if (validates)
         nc_progress_message(run->progress, "epoch %llu: loss %.4f, validation loss %.4f%s",
                             (unsigned long long)epoch, train_loss, validation_loss,
                             best ? ", the best so far" : "");
@@ -378,7 +482,7 @@ static int end_epoch(struct run *run)
     at->epoch++;
     at->batch = 0;
     at->epoch_loss = 0;
-    int status = save(run);
+    status = save(run);
     return status == NC_OK && best && run->first ? nc_checkpoint_promote(run->options->run_folder)
                                                  : status;
 }
@@ -398,7 +502,7 @@ static int stopped(struct run *run)
 static int loop(struct run *run)
 {
     while (run->at.epoch < run->config->epochs) {
-        nc_examples_order(&run->examples, run->config->seed, run->at.epoch, run->order);
+        nc_source_begin_epoch(&run->source, run->at.epoch);
         bool stop = false;
         int status = train_batches(run, &stop);
         if (status == NC_OK && stop)
@@ -425,6 +529,7 @@ static void fill_result(const struct run *run, struct nc_train_result *result)
     result->seconds = nc_seconds() - run->started;
     result->captions_per_second = run->captions_done / result->seconds;
     result->peak_bytes = nc_process_peak_bytes();
+    result->streamed = run->source.feed != NULL;
 }
 
 /* Nothing was trained. The message stays that of what failed. */
@@ -438,28 +543,35 @@ static void leave_no_folder(const struct run *run)
 
 int nc_train(const struct nc_train_options *options, struct nc_train_result *result)
 {
-    struct run run = {.options = options, .config = options->config, .lock = -1,
+    struct run run = {.options = options, .resolved = *options->config, .lock = -1,
                       .first = !options->ranks || options->ranks->rank == 0};
+    bool there = false;
+    double bytes = 0;
+    run.config = &run.resolved;
     *result = (struct nc_train_result){0};
     nc_signals_catch();
     int status = open_inputs(&run);
     if (status == NC_OK && !options->quiet)
-        report_examples(&run);
+        nc_source_report(&run.source, stderr);
+    if (status == NC_OK)
+        status = find_place(&run, &there);
     if (status == NC_OK)
         status = plan_memory(&run, result);
     if (status == NC_OK)
-        status = start(&run);
+        status = start(&run, there);
     if (status == NC_OK) {
-        size_t total = run.examples.training_count * (size_t)run.config->epochs;
-        size_t done = run.examples.training_count * (size_t)run.at.epoch +
-                      (size_t)(run.at.batch * run.config->batch_size);
+        uint64_t count = run.source.training_count, total = count * run.config->epochs;
+        uint64_t done = count * run.at.epoch + run.at.batch * run.config->batch_size;
         if (!options->quiet)
-            run.progress = nc_progress_start("train", "captions", done, total);
+            run.progress = nc_progress_start("train", "captions", (size_t)done, (size_t)total);
         run.started = nc_seconds();
         status = loop(&run);
         nc_progress_finish(run.progress);
         fill_result(&run, result);
     }
+    if (status == NC_OK && run.source.feed)
+        status = sum_reading(&run, &result->waited_seconds, &bytes);
+    result->read_bytes = (uint64_t)bytes;
     result->stopped = run.stopped;
     nc_metrics_close(run.metrics);
     if (run.made_folder && status != NC_OK && !run.stopped && !run.at.step)
@@ -468,8 +580,7 @@ int nc_train(const struct nc_train_options *options, struct nc_train_result *res
         close(run.lock);
     nc_step_destroy(run.step);
     nc_arena_destroy(run.arena);
-    nc_examples_free(&run.examples);
-    free(run.order);
+    nc_source_close(&run.source);
     free(run.config_text);
     free(run.trainable);
     nc_model_close(run.model);

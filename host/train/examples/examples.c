@@ -200,6 +200,14 @@ static uint64_t fingerprint(const struct nc_examples *e)
                : hash;
 }
 
+int nc_examples_complete(const struct nc_config *config, size_t image_count, struct nc_examples *e)
+{
+    int status = split(config, image_count, e);
+    if (status == NC_OK)
+        e->fingerprint = fingerprint(e);
+    return status;
+}
+
 int nc_examples_load(const struct nc_model *model, const struct nc_config *config,
                      const char *captions_path, const char *store_path, struct nc_examples *e)
 {
@@ -268,9 +276,7 @@ int nc_examples_load(const struct nc_model *model, const struct nc_config *confi
                                 captions_path, store_path, first_missing)
                      : nc_error(NC_BAD_INPUT, "%s: no caption is left to train on", captions_path);
     if (status == NC_OK)
-        status = split(config, captions.image_count, e);
-    if (status == NC_OK)
-        e->fingerprint = fingerprint(e);
+        status = nc_examples_complete(config, captions.image_count, e);
 cleanup:
     for (size_t i = 0; i < text_count; i++)
         free(texts[i].ids);
@@ -304,6 +310,18 @@ void nc_examples_order(const struct nc_examples *e, uint64_t seed, uint64_t epoc
     memcpy(order, e->training, e->training_count * sizeof *order);
     uint64_t state = nc_random_stream(seed, STREAM_EPOCH, epoch);
     nc_random_shuffle(&state, order, e->training_count);
+}
+
+int nc_examples_gather(const struct nc_examples *e, const size_t *rows, size_t count, float *out)
+{
+    const struct nc_embedding_info *info = nc_embedding_store_info(e->store);
+    if (e->pool) {
+        for (size_t i = 0; i < count; i++)
+            nc_convert(out + i * info->dimension, NC_FLOAT32, e->pool + rows[i], info->type,
+                       info->dimension);
+        return NC_OK;
+    }
+    return nc_embedding_store_gather(e->store, rows, count, NC_FLOAT32, out);
 }
 
 int nc_examples_pack(const struct nc_examples *e, const struct nc_config *config,

@@ -23,6 +23,10 @@ struct nc_examples {
     size_t *distractor_embedding; /* [count] row of the store; only with a loss that wants them, */
     int32_t *distractor_image;    /* else NULL: [count] its number */
     struct nc_embedding_store *store;
+    /* of a stream (feed.h): */
+    const char *pool; /* rows in memory, in the store's type: embedding[] and
+                         distractor_embedding[] are offsets in it. NULL: they are in the store */
+    uint16_t *owner;  /* [count] the rank that has an example's texts and rows; NULL: all have */
     /* held out */
     uint32_t *training, *validation; /* indices of examples */
     size_t training_count, validation_count;
@@ -38,11 +42,21 @@ struct nc_examples {
 int nc_examples_load(const struct nc_model *model, const struct nc_config *config,
                      const char *captions_path, const char *store_path,
                      struct nc_examples *examples);
+
+/* What loading ends with, once the examples are there: holds out the validation part, of
+ * `image_count` pictures, and takes the fingerprint. */
+int nc_examples_complete(const struct nc_config *config, size_t image_count,
+                         struct nc_examples *examples);
 void nc_examples_free(struct nc_examples *examples);
 
 /* The order of an epoch (from 0): a permutation of `training` that depends on the seed alone. */
 void nc_examples_order(const struct nc_examples *examples, uint64_t seed, uint64_t epoch,
                        uint32_t *order);
+
+/* out[count, dimension] = the embeddings rows[0 .. count), which are taken from `embedding` or
+ * `distractor_embedding`. */
+int nc_examples_gather(const struct nc_examples *examples, const size_t *rows, size_t count,
+                       float *out);
 
 /* Packs examples[first .. first + count) of a list, their captions first and then the
  * contradictions that stand behind them. *extras is the number of those. */

@@ -20,7 +20,7 @@ int nc_share_create(size_t size, size_t capacity, const struct nc_examples *exam
                     struct nc_share *s)
 {
     *s = (struct nc_share){.size = size, .capacity = capacity};
-    for (size_t i = 0; i < examples->count; i++) {
+    for (size_t i = 0; i < examples->count && !examples->owner; i++) {
         size_t tokens = nc_share_tokens(examples, (uint32_t)i);
         s->longest = tokens > s->longest ? tokens : s->longest;
     }
@@ -90,14 +90,13 @@ static void sink(struct nc_share *s)
     s->heap[at] = rank;
 }
 
-void nc_share_divide(struct nc_share *s, const struct nc_examples *e, const uint32_t *list,
-                     size_t count)
+/* The longest example goes first. */
+static void balance(struct nc_share *s, const struct nc_examples *e, const uint32_t *list,
+                    size_t count)
 {
     sort_by_length(s, e, list, count);
-    for (size_t rank = 0; rank < s->size; rank++) {
-        s->tokens[rank] = s->counts[rank] = 0;
+    for (size_t rank = 0; rank < s->size; rank++)
         s->heap[rank] = (uint32_t)rank;
-    }
     for (size_t i = 0; i < count; i++) {
         uint32_t place = s->by_length[i], rank = s->heap[0];
         s->rank[place] = rank;
@@ -105,6 +104,17 @@ void nc_share_divide(struct nc_share *s, const struct nc_examples *e, const uint
         s->counts[rank]++;
         sink(s);
     }
+}
+
+void nc_share_divide(struct nc_share *s, const struct nc_examples *e, const uint32_t *list,
+                     size_t count)
+{
+    for (size_t rank = 0; rank < s->size; rank++)
+        s->tokens[rank] = s->counts[rank] = 0;
+    if (!e->owner)
+        balance(s, e, list, count);
+    for (size_t i = 0; i < count && e->owner; i++)
+        s->counts[s->rank[i] = e->owner[list[i]]]++;
     s->most = s->first[0] = 0;
     for (size_t rank = 0; rank < s->size; rank++) {
         s->first[rank + 1] = s->first[rank] + s->counts[rank];

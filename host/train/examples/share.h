@@ -1,7 +1,8 @@
 /* How a batch is divided among the ranks: each example goes to one rank, and all ranks get about
  * the same number of tokens.
  *
- * The longest example goes first, each to the rank with the fewest tokens so far (Graham 1969): in
+ * Where examples have owners (a stream, in which only they have the texts), each goes to its own.
+ * Else the longest example goes first, each to the rank with the fewest tokens so far (Graham 1969): in
  * practice the shares differ by at most a caption. The result depends on the batch and the number
  * of ranks alone, so that every rank computes all shares without asking. A share may be empty. */
 #ifndef NCLIP_HOST_TRAIN_EXAMPLES_SHARE_H

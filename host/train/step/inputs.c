@@ -80,6 +80,7 @@ static int fill_pictures(struct nc_step_inputs *inputs, char *block,
     float *image = (float *)(block + inputs->layout.image);
     int32_t *group = (int32_t *)(block + inputs->layout.group);
     int32_t *extra_image = (int32_t *)(block + inputs->layout.extra_image);
+    *extras = 0;
     for (size_t i = 0; i < count; i++) {
         inputs->row[i] = examples->embedding[list[i]];
         group[i] = examples->image[list[i]];
@@ -91,8 +92,7 @@ static int fill_pictures(struct nc_step_inputs *inputs, char *block,
         group[count + i] = examples->distractor_image[list[i]];
     }
     size_t pictures = inputs->sides * count;
-    int status =
-        nc_embedding_store_gather(examples->store, inputs->row, pictures, NC_FLOAT32, image);
+    int status = nc_examples_gather(examples, inputs->row, pictures, image);
     if (status == NC_OK && !nc_embedding_store_info(examples->store)->normalized)
         for (size_t i = 0; i < pictures; i++)
             normalize(image + i * inputs->embedding, inputs->embedding);

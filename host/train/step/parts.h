@@ -66,6 +66,12 @@ int nc_step_loss_forward(struct nc_step *step, struct nc_batch *batch, bool grad
 /* step->gradient = the gradient over the batch of the last forward pass with `gradients`. */
 int nc_step_loss_backward(struct nc_step *step, struct nc_batch *batch);
 
+/* survey.c */
+
+/* How much room the sample's batches need. Sets step->batch and step->micro, makes the packing. */
+int nc_step_survey(struct nc_step *step, const struct nc_step_sample *sample,
+                   struct nc_step_need *need);
+
 /* update.c */
 
 /* The gradient's norm, the clipping factor, AdamW over the trained ranges. */

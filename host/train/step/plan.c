@@ -1,110 +1,13 @@
-/* Finds the largest batch that training will see, and reserves the memory of a step for it. */
+/* Reserves the memory of a step for the largest batch that training will see. */
 #include "parts.h"
 
 #include "nclip/support/error.h"
 
 #include <stdlib.h>
 
-struct need {
-    size_t captions, rows, tokens, repeated, extras; /* of one micro batch */
-    size_t batch, batch_extras;                      /* of one batch, or this rank's share of it */
-    size_t longest;                                  /* captions of any rank's share */
-};
-
 static size_t most(size_t a, size_t b)
 {
     return a > b ? a : b;
-}
-
-/* How large the shares of a list's batches are. */
-static int survey_shares(struct nc_step *step, const struct nc_examples *examples,
-                         const uint32_t *list, size_t count, struct need *need)
-{
-    size_t size = (size_t)step->config->batch_size;
-    for (size_t start = 0; start < count; start += size) {
-        struct nc_batch batch = nc_step_batch(step, examples, list + start,
-                                              count - start < size ? count - start : size, 0);
-        need->batch = most(need->batch, batch.count);
-        need->longest = most(need->longest, batch.share ? batch.share->most : 0);
-    }
-    return NC_OK;
-}
-
-/* Packs every micro batch of a list as training will, and keeps the largest sizes. */
-static int survey(struct nc_step *step, const struct nc_examples *examples, const uint32_t *list,
-                  size_t count, struct need *need)
-{
-    const struct nc_config *config = step->config;
-    struct nc_packing *packing = &step->packing;
-    size_t size = (size_t)config->batch_size, extras;
-    for (size_t start = 0; start < count; start += size) {
-        struct nc_batch batch = nc_step_batch(step, examples, list + start,
-                                              count - start < size ? count - start : size, 0);
-        size_t batch_extras = 0;
-        for (size_t at = 0; at < batch.count; at += step->micro) {
-            size_t part = batch.count - at < step->micro ? batch.count - at : step->micro;
-            int status = nc_examples_pack(examples, config, batch.list + at, part, packing, &extras);
-            if (status != NC_OK)
-                return status;
-            need->captions = most(need->captions, packing->captions);
-            need->rows = most(need->rows, packing->rows);
-            need->tokens = most(need->tokens, packing->tokens);
-            need->repeated = most(need->repeated, packing->repeated);
-            need->extras = most(need->extras, extras);
-            batch_extras += extras;
-        }
-        need->batch_extras = most(need->batch_extras, batch_extras);
-    }
-    return NC_OK;
-}
-
-/* Every batch of every epoch, and of the validation. */
-static int survey_all(struct nc_step *step, const struct nc_examples *examples, uint32_t *order,
-                      int (*look)(struct nc_step *, const struct nc_examples *, const uint32_t *,
-                                  size_t, struct need *),
-                      struct need *need)
-{
-    int status = NC_OK;
-    for (uint64_t epoch = 0; epoch < step->config->epochs && status == NC_OK; epoch++) {
-        nc_examples_order(examples, step->config->seed, epoch, order);
-        status = look(step, examples, order, examples->training_count, need);
-        nc_communicator_tick(step->ranks);
-    }
-    return status == NC_OK ? look(step, examples, examples->validation, examples->validation_count, need)
-                           : status;
-}
-
-static size_t longest_text(const struct nc_examples *examples)
-{
-    size_t longest = 1;
-    for (size_t i = 0; i < examples->texts; i++)
-        longest = most(longest, examples->token_start[i + 1] - examples->token_start[i]);
-    return longest;
-}
-
-static int plan_batches(struct nc_step *step, const struct nc_examples *examples, struct need *need)
-{
-    const struct nc_config *config = step->config;
-    *need = (struct need){0};
-    uint32_t *order = malloc(most(1, examples->training_count) * sizeof *order);
-    int status = order ? NC_OK : nc_error(NC_FAILED, "train: no memory");
-    if (status == NC_OK)
-        status = survey_all(step, examples, order, survey_shares, need);
-    need->batch = most(1, need->batch);
-    step->batch = need->batch;
-    step->micro = config->micro_batch_size && config->micro_batch_size < step->batch
-                      ? (size_t)config->micro_batch_size : step->batch;
-    size_t texts = step->micro * (config->contradictions ? 2 : 1);
-    if (status == NC_OK)
-        status = nc_packing_create(texts, texts * longest_text(examples), &step->packing);
-    if (status == NC_OK)
-        status = survey_all(step, examples, order, survey, need);
-    free(order);
-    if (!need->captions) /* others have all of them */
-        need->captions = need->rows = need->tokens = 1;
-    if (step->ops->record_begin)
-        need->rows = (need->rows + NC_PACKING_BUCKET - 1) / NC_PACKING_BUCKET * NC_PACKING_BUCKET;
-    return status;
 }
 
 /* Neighbours in the buffer become one range; padding between them stays zero. */
@@ -138,7 +41,7 @@ static int make_ranges(struct nc_step *step)
 }
 
 /* Also of other ranks' captions against this one's pictures. */
-static size_t infonce_scratch(struct nc_step *step, const struct need *need,
+static size_t infonce_scratch(struct nc_step *step, const struct nc_step_need *need,
                               const struct nc_infonce *loss)
 {
     struct nc_ops *ops = step->ops;
@@ -147,7 +50,7 @@ static size_t infonce_scratch(struct nc_step *step, const struct need *need,
     return most(ops->infonce_scratch(ops->backend, loss), ops->infonce_scratch(ops->backend, &block));
 }
 
-static int reserve(struct nc_step *step, struct nc_arena *arena, const struct need *need)
+static int reserve(struct nc_step *step, struct nc_arena *arena, const struct nc_step_need *need)
 {
     size_t parameters = step->table->tower_elements[NC_TOWER_TEXT];
     size_t embedding = step->shape->embedding, batch = step->batch;
@@ -194,10 +97,10 @@ static int reserve(struct nc_step *step, struct nc_arena *arena, const struct ne
     return status;
 }
 
-int nc_step_create(struct nc_ops *ops, const struct nc_model_shape *shape,
-                   const struct nc_parameter_table *table, const struct nc_config *config,
-                   const bool *trainable, const struct nc_examples *examples,
-                   struct nc_communicator *ranks, struct nc_arena *arena, struct nc_step **out)
+static int create(struct nc_ops *ops, const struct nc_model_shape *shape,
+                  const struct nc_parameter_table *table, const struct nc_config *config,
+                  const bool *trainable, const struct nc_step_sample *sample,
+                  struct nc_communicator *ranks, struct nc_arena *arena, struct nc_step **out)
 {
     *out = NULL;
     struct nc_step *step = calloc(1, sizeof *step);
@@ -209,29 +112,27 @@ int nc_step_create(struct nc_ops *ops, const struct nc_model_shape *shape,
     step->config = config;
     step->trainable = trainable;
     step->ranks = ranks;
-    size_t largest = most(examples->training_count, examples->validation_count);
-    size_t batch = config->batch_size < largest ? (size_t)config->batch_size : largest;
-    struct need need;
+    struct nc_step_need *need = &step->need;
     int status = NC_OK;
     for (size_t i = 0; ranks && i < NC_STEPS_IN_FLIGHT && status == NC_OK; i++)
-        status = nc_share_create(ranks->size, batch, examples, &step->shares[i]);
+        status = nc_share_create(ranks->size, sample->batch, sample->examples, &step->shares[i]);
     if (status == NC_OK)
-        status = plan_batches(step, examples, &need);
+        status = nc_step_survey(step, sample, need);
     if (status == NC_OK)
         status = make_ranges(step);
     if (status == NC_OK && ranks)
         status = nc_step_buckets_plan(step);
     if (status == NC_OK)
-        status = reserve(step, arena, &need);
+        status = reserve(step, arena, need);
     if (status == NC_OK) {
-        struct nc_text_capacity capacity = {need.captions, need.rows, need.tokens, need.repeated,
-                                            true};
+        struct nc_text_capacity capacity = {need->captions, need->rows, need->tokens,
+                                            need->repeated, true};
         status = nc_text_tower_create(ops, step->shape, step->table, config->precision, &capacity,
                                       arena, &step->tower);
     }
     if (status == NC_OK) {
-        struct nc_piece_capacity capacity = {step->micro, nc_step_sides(step), need.captions,
-                                             need.rows, need.tokens, shape->embedding};
+        struct nc_piece_capacity capacity = {step->micro, nc_step_sides(step), need->captions,
+                                             need->rows, need->tokens, shape->embedding};
         status = nc_step_inputs_plan(&step->staging, ops, &capacity, arena);
     }
     for (size_t i = 0; i < NC_STEPS_IN_FLIGHT && status == NC_OK; i++)
@@ -242,6 +143,27 @@ int nc_step_create(struct nc_ops *ops, const struct nc_model_shape *shape,
     }
     *out = step;
     return NC_OK;
+}
+
+int nc_step_create(struct nc_ops *ops, const struct nc_model_shape *shape,
+                   const struct nc_parameter_table *table, const struct nc_config *config,
+                   const bool *trainable, const struct nc_examples *examples,
+                   struct nc_communicator *ranks, struct nc_arena *arena, struct nc_step **step)
+{
+    size_t largest = most(examples->training_count, examples->validation_count);
+    struct nc_step_sample all = {.examples = examples,
+                                 .batch = config->batch_size < largest
+                                              ? (size_t)config->batch_size : largest};
+    return create(ops, shape, table, config, trainable, &all, ranks, arena, step);
+}
+
+int nc_step_create_sampled(struct nc_ops *ops, const struct nc_model_shape *shape,
+                           const struct nc_parameter_table *table, const struct nc_config *config,
+                           const bool *trainable, const struct nc_step_sample *sample,
+                           struct nc_communicator *ranks, struct nc_arena *arena,
+                           struct nc_step **step)
+{
+    return create(ops, shape, table, config, trainable, sample, ranks, arena, step);
 }
 
 void nc_step_destroy(struct nc_step *step)

@@ -39,6 +39,13 @@ struct nc_flight {
     uint64_t number;
 };
 
+/* What a step has room for. */
+struct nc_step_need {
+    size_t captions, rows, tokens, repeated, extras; /* of one micro batch */
+    size_t batch, batch_extras;                      /* of one batch, or this rank's share of it */
+    size_t longest;                                  /* captions of any rank's share */
+};
+
 struct nc_step {
     struct nc_ops *ops;
     const struct nc_model_shape *shape;
@@ -49,6 +56,7 @@ struct nc_step {
     size_t range_count, moments; /* elements of first, and of second */
     struct nc_text_tower *tower;
     struct nc_packing packing;
+    struct nc_step_need need;
     size_t batch, micro, extras, micro_extras; /* capacities: captions, contradictions */
     /* the backend's memory */
     float *master, *gradient, *first, *second;
@@ -83,6 +91,35 @@ int nc_step_create(struct nc_ops *ops, const struct nc_model_shape *shape,
                    const bool *trainable, const struct nc_examples *examples,
                    struct nc_communicator *ranks, struct nc_arena *arena, struct nc_step **step);
 void nc_step_destroy(struct nc_step *step);
+
+/* The batches that are at hand, where not all can be looked at before. */
+struct nc_step_sample {
+    const struct nc_examples *examples;
+    const uint32_t *list; /* [count] examples of the next batches; NULL: all are known */
+    size_t count;
+    size_t batch;                    /* captions of a whole batch */
+    size_t margin;                   /* percent by which others may be larger */
+    const struct nc_step_need *least; /* of a step that was too small; or NULL */
+};
+
+/* The same from a sample. A batch that does not fit must not be submitted. */
+int nc_step_create_sampled(struct nc_ops *ops, const struct nc_model_shape *shape,
+                           const struct nc_parameter_table *table, const struct nc_config *config,
+                           const bool *trainable, const struct nc_step_sample *sample,
+                           struct nc_communicator *ranks, struct nc_arena *arena,
+                           struct nc_step **step);
+int nc_step_fits(struct nc_step *step, const struct nc_examples *examples, const uint32_t *list,
+                 size_t count, bool *fits);
+
+/* This rank's parameters and moments, in host memory: from a step that ends, with nothing pending,
+ * to one that takes its place, once its arena is committed. The bits are the same. */
+struct nc_step_state {
+    float *master, *first, *second;
+    size_t moments;
+};
+int nc_step_take_state(struct nc_step *step, struct nc_step_state *state);
+int nc_step_put_state(struct nc_step *step, const struct nc_step_state *state);
+void nc_step_state_free(struct nc_step_state *state);
 
 /* After the arena is committed: parameters from `master` (host), moments zero. */
 int nc_step_set_parameters(struct nc_step *step, const float *master);

@@ -64,7 +64,7 @@ struct nc_string_list {
  * "captions computed at once (default: all)". At most 64 options a command.
  *
  * A shell completes a value from its choices or by the words of `value`, which "|" or "=" part:
- * FILE, JSON, LIST, TAR and X.npy stand for files, DIR, STORE and RUN for folders
+ * FILE, JSON, LIST, TAR and X.npy stand for files, DIR, STORE, SET and RUN for folders
  * (host/cli/help_shells.c). */
 struct nc_option {
     const char *name;  /* "--model" */

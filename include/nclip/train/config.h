@@ -54,6 +54,9 @@ struct nc_config {
     bool share_prefixes;       /* compute equal beginnings of captions once per batch */
     enum nc_too_long too_long;
     uint64_t seed;
+    uint64_t pool_bytes; /* memory through which a set is streamed that does not fit in it, of all
+                            ranks together; 0: a quarter of what is free. May differ when a run is
+                            continued only where the set fits */
     /* many ranks; these may differ when a run is continued */
     bool shard_optimizer;  /* each rank keeps the moments of its slice and updates it */
     bool deterministic;    /* sums over ranks in a fixed order: the same bits in each run */

@@ -39,7 +39,11 @@ double nc_learning_rate(const struct nc_config *config, uint64_t step, uint64_t 
 
 struct nc_train_options {
     const struct nc_config *config;
-    const char *model_folder, *captions, *embeddings, *run_folder;
+    const char *model_folder, *run_folder;
+    const char *captions; /* a captions file, with `embeddings` */
+    const char *examples; /* or a set that nclip prepare made; `embeddings` may be NULL: the set
+                             knows its store */
+    const char *embeddings;
     const char *device; /* "cpu", ... */
     int device_number;
     bool resume;        /* continue from run_folder/last, bit for bit as if never stopped */
@@ -54,6 +58,9 @@ struct nc_train_result {
     size_t planned_bytes, peak_bytes;    /* memory: as printed before the first step; as the
                                             system counted it (0: not known) */
     bool stopped;                        /* by a signal, on all ranks alike */
+    bool streamed;                       /* a set larger than the pool; then: */
+    double waited_seconds;               /* for data, in this call, the mean of the ranks */
+    uint64_t read_bytes;                 /* by all ranks together */
 };
 
 /* SIGINT, SIGTERM and SIGUSR1 during the call, of any rank, write a checkpoint at the next step

@@ -1,0 +1,272 @@
+/* Loads a whole prepared set (whole.h). */
+#include "whole.h"
+
+#include "nclip/support/error.h"
+#include "nclip/support/random.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* An example as the set has it. */
+struct entry {
+    uint64_t ordinal, row, distractor; /* distractor: NC_SET_NO_ROW: none */
+    size_t caption, contradiction;     /* where its tokens start, in the set's order */
+    uint16_t caption_length, contradiction_length; /* 0: none */
+};
+
+struct loader {
+    const struct nc_set *set;
+    const struct nc_config *config;
+    struct entry *entries;
+    size_t count, tokens;
+    int32_t *ids; /* of all texts of the set */
+};
+
+static int no_memory(void)
+{
+    return nc_error(NC_FAILED, "train: no memory for the set");
+}
+
+/* ---- Reading ------------------------------------------------------------------------------- */
+
+static void add_examples(struct loader *l, const struct nc_set_block *block,
+                         const struct nc_set_heads *heads)
+{
+    size_t text = 0;
+    for (size_t i = 0; i < heads->examples; i++) {
+        struct entry *entry = &l->entries[l->count++];
+        *entry = (struct entry){.ordinal = heads->ordinal[i],
+                                .row = block->first_row + heads->row[i],
+                                .distractor = heads->distractor ? heads->distractor[i]
+                                                                : NC_SET_NO_ROW};
+        for (int role = 0; role < NC_TEXT_ROLES; role++) {
+            size_t texts = heads->counts[role] ? heads->counts[role][i] : 0;
+            for (size_t k = 0; k < texts; k++, text++) {
+                if (role == NC_TEXT_CAPTION) {
+                    entry->caption = l->tokens;
+                    entry->caption_length = heads->lengths[text];
+                } else if (role == NC_TEXT_CONTRADICTION && l->config->contradictions && !k) {
+                    entry->contradiction = l->tokens;
+                    entry->contradiction_length = heads->lengths[text];
+                }
+                l->tokens += heads->lengths[text];
+            }
+        }
+    }
+}
+
+static int read_block(struct loader *l, size_t b)
+{
+    struct nc_set_block block;
+    struct nc_set_heads heads;
+    nc_set_block(l->set, b, &block);
+    if (!block.examples)
+        return NC_OK;
+    uint64_t *bytes = malloc(block.heads.bytes), *body = malloc(block.body.bytes);
+    int status = bytes && body ? nc_set_read_heads(l->set, b, bytes) : no_memory();
+    if (status == NC_OK)
+        status = nc_set_decode_heads(l->set, b, bytes, &heads);
+    if (status == NC_OK)
+        status = nc_set_read_body(l->set, b, body);
+    if (status == NC_OK)
+        status = nc_set_decode_body(l->set, b, body, l->ids + l->tokens, NULL);
+    if (status == NC_OK)
+        add_examples(l, &block, &heads);
+    free(bytes);
+    free(body);
+    return status;
+}
+
+static int compare(const void *a, const void *b)
+{
+    uint64_t x = ((const struct entry *)a)->ordinal, y = ((const struct entry *)b)->ordinal;
+    return (x > y) - (x < y);
+}
+
+static int read_all(struct loader *l)
+{
+    const struct nc_set_info *info = nc_set_info(l->set);
+    l->entries = calloc(info->examples + 1, sizeof *l->entries);
+    l->ids = malloc((info->tokens + 1) * sizeof *l->ids);
+    int status = l->entries && l->ids ? NC_OK : no_memory();
+    for (size_t b = 0; b < nc_set_blocks(l->set) && status == NC_OK; b++)
+        status = read_block(l, b);
+    if (status == NC_OK)
+        qsort(l->entries, l->count, sizeof *l->entries, compare);
+    return status;
+}
+
+/* ---- Pictures' numbers ------------------------------------------------------------------------ */
+
+/* Rows get numbers in the order in which captions name them, as the reader of captions does it. */
+struct numbers {
+    uint64_t *row; /* plus 1; 0: free */
+    int32_t *number;
+    size_t places, count;
+};
+
+static int32_t number_of(struct numbers *n, uint64_t row)
+{
+    size_t at = (size_t)nc_random_mix(row) & (n->places - 1);
+    while (n->row[at] && n->row[at] != row + 1)
+        at = (at + 1) & (n->places - 1);
+    if (!n->row[at]) {
+        n->row[at] = row + 1;
+        n->number[at] = (int32_t)n->count++;
+    }
+    return n->number[at];
+}
+
+static int start_numbers(struct numbers *n, size_t most)
+{
+    *n = (struct numbers){.places = 1024};
+    while (n->places < 2 * most)
+        n->places *= 2;
+    n->row = calloc(n->places, sizeof *n->row);
+    n->number = calloc(n->places, sizeof *n->number);
+    return n->row && n->number ? NC_OK : no_memory();
+}
+
+/* ---- Examples ----------------------------------------------------------------------------------- */
+
+static int allocate(const struct loader *l, bool distractors, struct nc_examples *e)
+{
+    size_t count = l->count + 1;
+    e->tokens = malloc((l->tokens + 1) * sizeof *e->tokens);
+    e->token_start = calloc(2 * count, sizeof *e->token_start);
+    e->caption = calloc(count, sizeof *e->caption);
+    e->contradiction = calloc(count, sizeof *e->contradiction);
+    e->embedding = calloc(count, sizeof *e->embedding);
+    e->image = calloc(count, sizeof *e->image);
+    bool made = e->tokens && e->token_start && e->caption && e->contradiction && e->embedding &&
+                e->image;
+    if (distractors) {
+        e->distractor_embedding = calloc(count, sizeof *e->distractor_embedding);
+        e->distractor_image = calloc(count, sizeof *e->distractor_image);
+        made = made && e->distractor_embedding && e->distractor_image;
+    }
+    return made ? NC_OK : no_memory();
+}
+
+static uint32_t add_text(const struct loader *l, size_t from, size_t length, struct nc_examples *e)
+{
+    size_t at = e->token_start[e->texts];
+    memcpy(e->tokens + at, l->ids + from, length * sizeof *e->tokens);
+    e->token_start[e->texts + 1] = at + length;
+    return (uint32_t)e->texts++;
+}
+
+/* All captions first, then the contradictions, as nc_examples_load lays them. */
+static void lay_texts(const struct loader *l, struct nc_examples *e, uint32_t *contradictions)
+{
+    for (size_t i = 0; i < l->count; i++)
+        (void)add_text(l, l->entries[i].caption, l->entries[i].caption_length, e);
+    for (size_t i = 0; i < l->count; i++) {
+        const struct entry *entry = &l->entries[i];
+        contradictions[i] = entry->contradiction_length
+                                ? add_text(l, entry->contradiction, entry->contradiction_length, e)
+                                : NC_NO_CONTRADICTION;
+    }
+}
+
+static int check_rows(const struct loader *l, const struct nc_examples *e)
+{
+    size_t rows = nc_embedding_store_count(e->store);
+    for (size_t i = 0; i < l->count; i++) {
+        const struct entry *entry = &l->entries[i];
+        if (entry->row >= rows || (entry->distractor >= rows && entry->distractor != NC_SET_NO_ROW))
+            return nc_error(NC_BAD_INPUT,
+                            "train: the set names row %llu of a store of %zu: it was prepared for "
+                            "another store",
+                            (unsigned long long)(entry->row >= rows ? entry->row
+                                                                    : entry->distractor),
+                            rows);
+    }
+    return NC_OK;
+}
+
+static int collect(const struct loader *l, struct nc_examples *e, size_t *image_count)
+{
+    bool distractors = l->config->loss == NC_LOSS_CON_CLIP;
+    struct numbers numbers = {0};
+    uint32_t *contradictions = malloc((l->count + 1) * sizeof *contradictions);
+    int status = contradictions ? check_rows(l, e) : no_memory();
+    if (status == NC_OK)
+        status = allocate(l, distractors, e);
+    if (status == NC_OK)
+        status = start_numbers(&numbers, 2 * l->count);
+    if (status == NC_OK)
+        lay_texts(l, e, contradictions);
+    for (size_t i = 0; i < l->count && status == NC_OK; i++) {
+        const struct entry *entry = &l->entries[i];
+        bool has_other = entry->distractor != NC_SET_NO_ROW;
+        int32_t image = number_of(&numbers, entry->row);
+        int32_t other = has_other ? number_of(&numbers, entry->distractor) : -1;
+        if (distractors && (!has_other || contradictions[i] == NC_NO_CONTRADICTION)) {
+            e->without_distractor++;
+            continue;
+        }
+        if (distractors) {
+            e->distractor_embedding[e->count] = (size_t)entry->distractor;
+            e->distractor_image[e->count] = other;
+        }
+        e->caption[e->count] = (uint32_t)i;
+        e->contradiction[e->count] = contradictions[i];
+        e->embedding[e->count] = (size_t)entry->row;
+        e->image[e->count++] = image;
+    }
+    *image_count = numbers.count;
+    free(numbers.row);
+    free(numbers.number);
+    free(contradictions);
+    return status;
+}
+
+/* For people: what nclip prepare has counted. */
+static void count_left_out(const struct nc_set_info *info, struct nc_examples *e)
+{
+    e->captions_in_file = (size_t)info->captions;
+    e->truncated = (size_t)info->truncated;
+    e->negation_lost = (size_t)info->negation_lost;
+    for (size_t i = 0; i < info->left_out_count; i++) {
+        if (strcmp(info->left_out[i].reason, "picture_not_in_store") == 0)
+            e->without_embedding = (size_t)info->left_out[i].count;
+        else if (strcmp(info->left_out[i].reason, "too_long") == 0)
+            e->skipped_too_long = (size_t)info->left_out[i].count;
+    }
+}
+
+int nc_examples_from_set(const struct nc_set *set, struct nc_embedding_store *store,
+                         const struct nc_config *config, struct nc_examples *e)
+{
+    const struct nc_set_info *info = nc_set_info(set);
+    struct loader l = {.set = set, .config = config};
+    size_t image_count = 0;
+    *e = (struct nc_examples){.store = store};
+    int status = NC_OK;
+    if (config->loss == NC_LOSS_CON_CLIP && !config->contradictions)
+        status = nc_error(NC_BAD_INPUT,
+                          "loss con_clip is made of contradictions: set contradictions to true");
+    if (info->examples > UINT32_MAX / 2)
+        status = nc_error(NC_BAD_INPUT, "train: a set of %llu examples is more than this program "
+                                        "counts in memory; lower pool_bytes",
+                          (unsigned long long)info->examples);
+    if (status == NC_OK)
+        status = read_all(&l);
+    if (status == NC_OK)
+        status = collect(&l, e, &image_count);
+    if (status == NC_OK && !e->count)
+        status = nc_error(NC_BAD_INPUT, e->without_distractor
+                                            ? "train: no example of the set has both a contradiction "
+                                              "and a distractor, which loss con_clip needs"
+                                            : "train: the set has no example");
+    if (status == NC_OK) {
+        count_left_out(info, e);
+        status = nc_examples_complete(config, image_count, e);
+    }
+    free(l.entries);
+    free(l.ids);
+    if (status != NC_OK)
+        nc_examples_free(e);
+    return status;
+}
