@@ -9,7 +9,7 @@ nclip=${NCLIP:-$PWD/../build/nclip}
 shim=$(dirname "$nclip")/tests/libfaults.so
 work=${TMPDIR:-/tmp}/nclip-faults
 export ROUNDS=${1:-100} FAULTS_EVERY=1
-for part in campaign checkpoints files memory; do
+for part in campaign stream checkpoints files memory; do
     echo "== $part"
     sh faults/$part.sh "$nclip" "$work/$part" "$shim"
 done

@@ -209,9 +209,92 @@ static void a_wrong_token_is_said(void **state)
             meet_a_wrong_token(*backend);
 }
 
+/* ---- A plan that is too small --------------------------------------------------------------- */
+
+static void plan(struct run *run, size_t count, size_t margin, const struct nc_step_need *least)
+{
+    const struct nc_step_sample sample = {.examples = &run->examples, .list = run->list,
+                                          .count = count, .batch = PICTURES, .margin = margin,
+                                          .least = least};
+    check(nc_arena_create(&run->arena));
+    check(nc_step_create_sampled(run->ops, nc_model_shape(model), nc_model_table(model),
+                                 run->config, run->trainable, &sample, NULL, run->arena,
+                                 &run->step));
+    check(nc_arena_commit(run->arena, run->ops));
+}
+
+/* The step that does not fit is made anew, and goes on with the same bits. */
+static void outgrow(struct run *run)
+{
+    bool fits;
+    struct nc_step_state state;
+    struct nc_step_need need = run->step->need;
+    check(nc_step_fits(run->step, &run->examples, run->list, 2, &fits));
+    assert_true(fits);
+    check(nc_step_fits(run->step, &run->examples, run->list, PICTURES, &fits));
+    assert_false(fits);
+    check(nc_step_take_state(run->step, &state));
+    nc_step_destroy(run->step);
+    nc_arena_destroy(run->arena);
+    plan(run, PICTURES, 10, &need);
+    check(nc_step_put_state(run->step, &state));
+    nc_step_state_free(&state);
+    check(nc_step_fits(run->step, &run->examples, run->list, PICTURES, &fits));
+    assert_true(fits);
+    check(nc_step_fits(run->step, &run->examples, run->list, 2, &fits));
+    assert_true(fits);
+}
+
+/* A step with two examples, then steps with all. */
+static void take_growing(struct run *run, struct nc_ops *ops, const char *setting, bool small)
+{
+    struct nc_step_result result;
+    open_run(run, ops, setting);
+    if (small) {
+        struct nc_step_state state;
+        check(nc_step_take_state(run->step, &state));
+        nc_step_destroy(run->step);
+        nc_arena_destroy(run->arena);
+        plan(run, 2, 0, NULL);
+        check(nc_step_put_state(run->step, &state));
+        nc_step_state_free(&state);
+    }
+    check(nc_step_train(run->step, &run->examples, run->list, 2, 1, 1e-3, &result));
+    run->losses[0] = result.loss;
+    if (small)
+        outgrow(run);
+    for (size_t step = 1; step < STEPS; step++)
+        take_step(run, step);
+    close_run(run);
+}
+
+static void grow(const char *backend)
+{
+    static const char *const kinds[] = {"share_prefixes=true", "share_prefixes=false",
+                                        "micro_batch_size=3", "precision=bf16"};
+    struct nc_ops *ops;
+    struct run whole, grown;
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        check(nc_ops_create(backend, 0, &ops));
+        take_growing(&whole, ops, kinds[i], false);
+        take_growing(&grown, ops, kinds[i], true);
+        assert_same(&grown, &whole);
+        nc_ops_destroy(ops);
+    }
+}
+
+static void steps_outgrow_their_plan(void **state)
+{
+    (void)state;
+    for (const char *const *backend = nc_ops_names(); *backend; backend++)
+        if (backend_opens(*backend))
+            grow(*backend);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(steps_outgrow_their_plan),
         cmocka_unit_test(steps_share_a_backend),
         cmocka_unit_test(a_wrong_token_is_said),
     };
