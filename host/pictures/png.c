@@ -305,7 +305,7 @@ static bool next_piece(struct source *source, z_stream *stream)
     return true;
 }
 
-enum row { ROW_DONE, ROW_LAST, ROW_MISSING, ROW_BROKEN };
+enum row { ROW_DONE, ROW_LAST, ROW_MISSING, ROW_BROKEN, ROW_NO_MEMORY };
 
 /* One row into a stored block (several when it is long) at png->end. ROW_LAST: the stream ended
  * with it. */
@@ -331,12 +331,17 @@ static enum row inflate_row(struct png *png, struct source *source, z_stream *st
                 return ROW_MISSING;
             result = inflate(stream, Z_NO_FLUSH);
             if (result < 0 && result != Z_BUF_ERROR)
-                return ROW_BROKEN;
+                return result == Z_MEM_ERROR ? ROW_NO_MEMORY : ROW_BROKEN;
             if (stream->avail_out) /* the piece gives no more */
                 stream->avail_in = 0;
         }
     }
     return result == Z_STREAM_END ? ROW_LAST : ROW_DONE;
+}
+
+static int no_memory(const struct png *png)
+{
+    return nc_error(NC_FAILED, "%s: no memory to inflate it", png->coded->where);
 }
 
 /* Behind the last row: the stream's own end, which PIL does not wait for. */
@@ -353,6 +358,8 @@ static int check_end(struct png *png, struct source *source, z_stream *stream)
         if (stream->avail_out < sizeof surplus)
             return nc_image_note_damage(png->coded, png->image, "bytes behind the last pixel");
     } while (result == Z_OK || result == Z_BUF_ERROR);
+    if (result == Z_MEM_ERROR)
+        return no_memory(png);
     if (result != Z_STREAM_END)
         return nc_image_note_damage(png->coded, png->image, "the pixels' checksum is wrong");
     return NC_OK;
@@ -364,7 +371,7 @@ static int inflate_rows(struct png *png)
     z_stream stream = {0}, *open = &stream;
     int result = inflateInit(&stream), status = NC_OK;
     if (result != Z_OK)
-        return nc_error(NC_FAILED, "%s: no memory to inflate it", png->coded->where);
+        return no_memory(png);
     png->end = png->stored;
     *png->end++ = 0x78;
     *png->end++ = 0x01;
@@ -379,6 +386,8 @@ static int inflate_rows(struct png *png)
             row = inflate_row(png, &source, open, png->row_bytes[pass]);
             if (row == ROW_MISSING)
                 status = truncated(png);
+            if (row == ROW_NO_MEMORY)
+                status = no_memory(png);
             if (row == ROW_BROKEN)
                 status = stream.msg && strstr(stream.msg, "check")
                              ? damaged(png, "its pixels do not match their checksum")

@@ -4,6 +4,7 @@
 #include "nclip/support/error.h"
 
 #include <stdlib.h>
+#include <webp/decode.h>
 #include <webp/demux.h>
 
 static int damaged(const struct nc_coded *coded, const char *what)
@@ -29,6 +30,26 @@ static int check_size(const struct nc_coded *coded, const WebPData *data)
     return nc_image_check_size(coded->where, width, height);
 }
 
+/* Why the first picture could not be decoded, which the decoder of animations does not tell: whether
+ * its bytes are at fault. */
+static bool bytes_are_at_fault(const WebPData *data)
+{
+    WebPDemuxer *demuxer = WebPDemux(data);
+    WebPIterator picture;
+    WebPDecoderConfig config;
+    bool there = demuxer && WebPDemuxGetFrame(demuxer, 1, &picture), at_fault = demuxer && !there;
+    if (there) {
+        if (WebPInitDecoderConfig(&config)) {
+            VP8StatusCode code = WebPDecode(picture.fragment.bytes, picture.fragment.size, &config);
+            at_fault = code != VP8_STATUS_OK && code != VP8_STATUS_OUT_OF_MEMORY;
+            WebPFreeDecBuffer(&config.output);
+        }
+        WebPDemuxReleaseIterator(&picture);
+    }
+    WebPDemuxDelete(demuxer);
+    return at_fault;
+}
+
 int nc_webp_decode(const struct nc_coded *coded, struct nc_image *image)
 {
     WebPData data = {coded->bytes, coded->size};
@@ -46,7 +67,9 @@ int nc_webp_decode(const struct nc_coded *coded, struct nc_image *image)
     if (!decoder || !WebPAnimDecoderGetInfo(decoder, &info))
         status = nc_error(NC_FAILED, "%s: no memory to decode it", coded->where);
     else if (!WebPAnimDecoderGetNext(decoder, &rgba, &timestamp))
-        status = damaged(coded, "its pixels cannot be decoded");
+        status = bytes_are_at_fault(&data)
+                     ? damaged(coded, "its pixels cannot be decoded")
+                     : nc_error(NC_FAILED, "%s: no memory to decode it", coded->where);
     size_t count = status == NC_OK ? (size_t)info.canvas_width * info.canvas_height : 0;
     if (status == NC_OK) {
         *image = (struct nc_image){info.canvas_width, info.canvas_height, malloc(3 * count)};
