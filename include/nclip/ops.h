@@ -40,6 +40,8 @@ extern "C" {
 enum nc_activation {
     NC_QUICK_GELU, /* x * sigmoid(1.702 x): OpenAI's checkpoints */
     NC_GELU,       /* x * Phi(x), with erf */
+    NC_GELU_TANH,  /* x * sigmoid(sqrt(8 / pi) (x + 0.044715 x^3)): GELU's approximation, SigLIP's */
+    NC_ACTIVATIONS,
 };
 
 /* ---- Linear layers --------------------------------------------------------------
@@ -84,8 +86,9 @@ struct nc_linear_backward_weight {
  * 1 / sqrt(head_size). Source: Vaswani et al. 2017; O(rows) extra memory and the
  * log-sum-exp kept for backward as in FlashAttention-2 (Dao 2023), algorithm 1 and 2. */
 
-/* Causal self-attention over a packed batch (packing.h): the query at a caption's own
- * row attends to the caption's path up to and with that row.
+/* Self-attention over a packed batch (packing.h). Causal: the query at a caption's own row
+ * attends to the caption's path up to and with that row. `full`: to all of the path; no rows
+ * are shared then (repeated is 0), for a row's output would depend on whose caption it is in.
  * Rows from row_start[captions] on lie on no path (padding): their out and dqkv are 0.
  * `last_only`: just one query per caption, at its last row, is computed; out, lse and
  * dout then have `captions` rows. The last block of a text tower needs no more. */
@@ -98,6 +101,7 @@ struct nc_attention {
     size_t repeated; /* tokens on rows that an earlier caption brought, path_start[captions] -
                         row_start[captions], or more: it sizes scratch. 0: no row is shared */
     bool last_only;
+    bool full;
     const void *qkv; /* [rows, 3, heads, head_size] T */
     void *out;       /* forward = ; backward reads: [rows or captions, heads * head_size] T */
     float *lse;      /* forward = ; backward reads: [rows or captions, heads] */

@@ -1,4 +1,4 @@
-/* Attention, forward: causal over a packed batch, and full over pictures.
+/* Attention, forward: causal or full over a packed batch, and full over pictures.
  *
  *     out = softmax(q k^T / sqrt(head_size)) v         (Vaswani et al. 2017)
  *
@@ -240,7 +240,7 @@ int nc_cpu_attention_forward(struct nc_backend *backend, const struct nc_attenti
                 for (size_t first = 0; first < span.queries; first += NC_QUERY_TILE) {
                     size_t count = span.queries - first < NC_QUERY_TILE ? span.queries - first
                                                                         : NC_QUERY_TILE;
-                    struct tiles t = attend(&span, true, first, count, workspace);
+                    struct tiles t = attend(&span, !a->full, first, count, workspace);
                     for (size_t i = 0; i < count; i++) {
                         size_t row = nc_cpu_output_row(a, &span, caption,
                                                        span.tokens - span.queries + first + i);

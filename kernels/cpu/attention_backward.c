@@ -1,4 +1,4 @@
-/* Causal attention over a packed batch, backward (Dao 2023, FlashAttention-2, algorithm 2).
+/* Causal or full attention over a packed batch, backward (Dao 2023, FlashAttention-2, algorithm 2).
  *
  *     p  = exp(q k^T scale - lse)              the probabilities, once more
  *     dv = p^T dout         dp = dout v^T
@@ -278,11 +278,17 @@ static void load_keys(const struct nc_span *span, size_t first, size_t count, co
     nc_cpu_load_heads(span, 2, first, count, count, 1, t->value);
 }
 
+/* Keys that query `first` of the span's sees; the next one sees one more, if there is one. */
+static size_t keys_seen(const struct target *to, const struct nc_span *span, size_t first)
+{
+    return to->attention->full ? span->tokens : span->tokens - span->queries + first + 1;
+}
+
 /* All queries and keys fit a tile: everything is made at once. */
 static void backward_short(const struct target *to, const struct nc_span *span, size_t caption,
                            const struct tiles *t)
 {
-    size_t seen = span->tokens - span->queries + 1;
+    size_t seen = keys_seen(to, span, 0);
     load_queries(to->attention, span, caption, 0, span->queries, false, t);
     load_keys(span, 0, span->tokens, t);
     make_coefficients(span, span->queries, 0, span->tokens, seen, true, t);
@@ -301,31 +307,32 @@ static size_t tile_length(size_t count, size_t first, size_t most)
 static void backward_long(const struct target *to, const struct nc_span *span, size_t caption,
                           const struct tiles *t)
 {
-    size_t earlier = span->tokens - span->queries;
     for (size_t key = 0; key < span->tokens; key += NC_KEY_TILE) {
         size_t keys = tile_length(span->tokens, key, NC_KEY_TILE);
         load_keys(span, key, keys, t);
         bool add = false;
         for (size_t first = 0; first < span->queries; first += NC_QUERY_TILE) {
             size_t count = tile_length(span->queries, first, NC_QUERY_TILE);
-            if (earlier + first + count <= key)
+            size_t seen = keys_seen(to, span, first);
+            if (seen + count - 1 <= key)
                 continue; /* none of them sees these keys */
             load_queries(to->attention, span, caption, first, count, true, t);
-            make_coefficients(span, count, key, keys, earlier + first + 1, false, t);
-            add_to_keys(span, count, key, keys, earlier + first + 1, add, t);
+            make_coefficients(span, count, key, keys, seen, false, t);
+            add_to_keys(span, count, key, keys, seen, add, t);
             add = true;
         }
         put_keys(to, span, key, keys, t);
     }
     for (size_t first = 0; first < span->queries; first += NC_QUERY_TILE) {
         size_t count = tile_length(span->queries, first, NC_QUERY_TILE);
-        size_t end = earlier + first + count;
+        size_t seen = keys_seen(to, span, first), end = seen + count - 1;
+        end = end < span->tokens ? end : span->tokens;
         load_queries(to->attention, span, caption, first, count, true, t);
         for (size_t key = 0; key < end; key += NC_KEY_TILE) {
             size_t keys = tile_length(end, key, NC_KEY_TILE);
             load_keys(span, key, keys, t);
-            make_coefficients(span, count, key, keys, earlier + first + 1, false, t);
-            add_to_queries(span, count, key, keys, earlier + first + 1, key > 0, t);
+            make_coefficients(span, count, key, keys, seen, false, t);
+            add_to_queries(span, count, key, keys, seen, key > 0, t);
         }
         put_queries(to, span, first, count, t);
     }

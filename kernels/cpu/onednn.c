@@ -263,6 +263,8 @@ static dnnl_status_t add_post_operations(const struct nc_product_shape *shape, m
         status = dnnl_post_ops_append_binary(post, dnnl_binary_add, y);
     else if (shape->activation == NC_QUICK_GELU)
         status = append_activation(post, dnnl_eltwise_swish, 1.702f);
+    else if (shape->activation == NC_GELU_TANH)
+        status = append_activation(post, dnnl_eltwise_gelu_tanh, 0.0f);
     else
         status = append_activation(post, dnnl_eltwise_gelu_erf, 0.0f);
     if (status == dnnl_success)

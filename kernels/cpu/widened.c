@@ -94,6 +94,10 @@ static void finish(const struct product *x, const float *sums, size_t row, size_
         FINISH(NC_QUICK_GELU, NC_FLOAT32);
     else if (x->shape->activation == NC_QUICK_GELU)
         FINISH(NC_QUICK_GELU, NC_BFLOAT16);
+    else if (x->shape->activation == NC_GELU_TANH && fp32)
+        FINISH(NC_GELU_TANH, NC_FLOAT32);
+    else if (x->shape->activation == NC_GELU_TANH)
+        FINISH(NC_GELU_TANH, NC_BFLOAT16);
     else if (fp32)
         FINISH(NC_GELU, NC_FLOAT32);
     else

@@ -24,6 +24,7 @@
  * 12 a multiprocessor), so that the hardware evens this out.
  *
  * fp32, the reference precision, computes with vectors instead: eight lanes a query. */
+#include "attention_unmasked.h"
 #include "attention_vectors.h"
 
 int nc_cuda_head_check(const char *operation, enum nc_type type, size_t heads, size_t head_size)
@@ -241,6 +242,8 @@ int nc_cuda_attention_forward(struct nc_backend *backend, const struct nc_attent
     int status = nc_cuda_attention_check("attention_forward", a);
     if (status != NC_OK || !a->captions)
         return status;
+    if (a->full && !a->last_only)
+        return nc_cuda_attention_unmasked_forward(backend, a);
     static int (*const launches[])(struct nc_backend *, const nc_attention *) = {
         launch<1>, launch<2>, launch<3>, launch<4>};
     return launches[(a->head_size - 1) / NC_CHUNK](backend, a);

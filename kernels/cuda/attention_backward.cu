@@ -22,6 +22,7 @@
  * attention_backward_fp32.cu. */
 #include "attention_backward_long.h"
 #include "attention_backward_short.h"
+#include "attention_unmasked.h"
 
 enum {
     SHORT = 2 * NC_TILE, /* tokens */
@@ -73,6 +74,8 @@ int nc_cuda_attention_backward(struct nc_backend *backend, const struct nc_atten
     int status = nc_cuda_attention_check("attention_backward", a);
     if (status != NC_OK || !a->captions)
         return status;
+    if (a->full && !a->last_only)
+        return nc_cuda_attention_unmasked_backward(backend, a);
     size_t bytes;
     nc_shared_rows shared = nc_cuda_shared_rows(a, &bytes);
     if (a->repeated)

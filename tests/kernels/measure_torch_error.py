@@ -111,7 +111,8 @@ def layernorm():
 
 
 def activation():
-    functions = {"quick_gelu": lambda x: x * torch.sigmoid(1.702 * x), "gelu": F.gelu}
+    functions = {"quick_gelu": lambda x: x * torch.sigmoid(1.702 * x), "gelu": F.gelu,
+                 "gelu_tanh": lambda x: F.gelu(x, approximate="tanh")}
     for function, f in functions.items():
         for name, count in {"one": 1, "odd": 3 * 37, "block": 129 * 512}.items():
             for type_name in TYPES:

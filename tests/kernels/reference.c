@@ -57,24 +57,24 @@ void reference_attention(size_t tokens, size_t heads, size_t size, bool causal, 
     free(p);
 }
 
-void reference_attention_backward(size_t tokens, size_t heads, size_t size, const double *q,
-                                  const double *k, const double *v, const double *dout, double *dq,
-                                  double *dk, double *dv)
+void reference_attention_backward(size_t tokens, size_t heads, size_t size, bool causal,
+                                  const double *q, const double *k, const double *v,
+                                  const double *dout, double *dq, double *dk, double *dv)
 {
     size_t stride = heads * size;
     double *p = malloc(tokens * sizeof *p), *dp = malloc(tokens * sizeof *dp);
     for (size_t h = 0; h < heads; h++)
         for (size_t i = 0; i < tokens; i++) {
-            size_t at = i * stride + h * size;
+            size_t at = i * stride + h * size, keys = causal ? i + 1 : tokens;
             double delta = 0;
-            probabilities(i, i + 1, stride, size, q + h * size, k + h * size, p);
-            for (size_t j = 0; j <= i; j++) {
+            probabilities(i, keys, stride, size, q + h * size, k + h * size, p);
+            for (size_t j = 0; j < keys; j++) {
                 dp[j] = 0;
                 for (size_t d = 0; d < size; d++)
                     dp[j] += dout[at + d] * v[j * stride + h * size + d];
                 delta += p[j] * dp[j];
             }
-            for (size_t j = 0; j <= i; j++) {
+            for (size_t j = 0; j < keys; j++) {
                 double ds = p[j] * (dp[j] - delta) / sqrt((double)size);
                 size_t key = j * stride + h * size;
                 for (size_t d = 0; d < size; d++) {
@@ -133,6 +133,8 @@ void reference_layernorm_backward(size_t rows, size_t width, const double *x, co
 
 double reference_activation(enum nc_activation activation, double x)
 {
+    if (activation == NC_GELU_TANH)
+        return x / (1 + exp(-sqrt(8 / acos(-1)) * (x + 0.044715 * x * x * x)));
     return activation == NC_QUICK_GELU ? x / (1 + exp(-1.702 * x)) : x * 0.5 * erfc(-x * sqrt(0.5));
 }
 
@@ -141,6 +143,10 @@ double reference_activation_slope(enum nc_activation activation, double x)
     if (activation == NC_QUICK_GELU) {
         double s = 1 / (1 + exp(-1.702 * x));
         return s + 1.702 * x * s * (1 - s);
+    }
+    if (activation == NC_GELU_TANH) {
+        double s = 1 / (1 + exp(-sqrt(8 / acos(-1)) * (x + 0.044715 * x * x * x)));
+        return s + x * s * (1 - s) * sqrt(8 / acos(-1)) * (1 + 3 * 0.044715 * x * x);
     }
     return 0.5 * erfc(-x * sqrt(0.5)) + x * exp(-x * x / 2) / sqrt(2 * acos(-1));
 }

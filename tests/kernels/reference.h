@@ -16,9 +16,9 @@ void reference_linear(size_t rows, size_t in, size_t out, const double *x, const
 void reference_attention(size_t tokens, size_t heads, size_t size, bool causal, const double *q,
                          const double *k, const double *v, double *out, double *lse);
 /* dq, dk, dv are added to. */
-void reference_attention_backward(size_t tokens, size_t heads, size_t size, const double *q,
-                                  const double *k, const double *v, const double *dout, double *dq,
-                                  double *dk, double *dv);
+void reference_attention_backward(size_t tokens, size_t heads, size_t size, bool causal,
+                                  const double *q, const double *k, const double *v,
+                                  const double *dout, double *dq, double *dk, double *dv);
 
 void reference_layernorm(size_t rows, size_t width, const double *x, const double *weight,
                          const double *bias, double epsilon, double *y);

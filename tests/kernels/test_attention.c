@@ -1,4 +1,4 @@
-/* Causal attention over packed captions, against padded captions one by one. */
+/* Causal and full attention over packed captions, against padded captions one by one. */
 #include "kernels.h"
 #include "nclip/captions/packing.h"
 #include "reference.h"
@@ -28,6 +28,7 @@ static const struct shape shapes[] = {
 struct batch {
     struct nc_packing packing;
     struct nc_attention a;
+    bool full;                     /* no mask */
     size_t width, outputs;         /* outputs: rows of out */
     double *qkv, *dout;            /* [rows, 3, width], [outputs, width] */
     double *out, *lse, *dqkv;      /* references */
@@ -36,6 +37,7 @@ struct batch {
 static void pack(struct batch *b, const int32_t *tokens, const size_t *lengths, size_t captions,
                  bool share)
 {
+    b->full = false;
     must(nc_packing_create(captions, 1024, &b->packing));
     for (size_t c = 0; c < captions; tokens += lengths[c++])
         must(nc_packing_add(&b->packing, tokens, lengths[c], share));
@@ -77,7 +79,7 @@ static void make_reference(struct batch *b)
         pick(b, c, 0, q);
         pick(b, c, 1, k);
         pick(b, c, 2, v);
-        reference_attention(tokens, heads, size, true, q, k, v, out, lse);
+        reference_attention(tokens, heads, size, !b->a.full, q, k, v, out, lse);
         memset(dout, 0, most * sizeof *dout);
         for (size_t i = b->a.last_only ? tokens - 1 : tokens - own; i < tokens; i++) {
             size_t row = b->a.last_only ? c : (size_t)p->path[start + i];
@@ -88,7 +90,7 @@ static void make_reference(struct batch *b)
         memset(dq, 0, most * sizeof *dq);
         memset(dk, 0, most * sizeof *dk);
         memset(dv, 0, most * sizeof *dv);
-        reference_attention_backward(tokens, heads, size, q, k, v, dout, dq, dk, dv);
+        reference_attention_backward(tokens, heads, size, !b->a.full, q, k, v, dout, dq, dk, dv);
         put_back(b, c, 0, dq);
         put_back(b, c, 1, dk);
         put_back(b, c, 2, dv);
@@ -112,7 +114,7 @@ static void open_batch(struct nc_ops *ops, struct batch *b, size_t heads, size_t
         .row_start = indices_on_device(ops, p->row_start, p->captions + 1),
         .path_start = indices_on_device(ops, p->path_start, p->captions + 1),
         .path = indices_on_device(ops, p->path, p->tokens),
-        .repeated = p->repeated, .last_only = last_only,
+        .repeated = p->repeated, .last_only = last_only, .full = b->full,
         .qkv = on_device(ops, b->qkv, p->rows * 3 * b->width, type),
         .out = on_device(ops, NULL, b->outputs * b->width, type),
         .lse = on_device(ops, NULL, b->outputs * heads, NC_FLOAT32),
@@ -206,6 +208,24 @@ static void last_only_needs_no_shared_rows(void **state)
         }
 }
 
+/* Every token sees all of its caption: also those behind it, in other tiles. */
+static void full_equals_padded(void **state)
+{
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        for (size_t t = 0; t < 2; t++)
+            for (int last_only = 0; last_only < 2; last_only++) {
+                struct batch b;
+                int32_t tokens[1024];
+                for (int32_t k = 0; k < 1024; k++)
+                    tokens[k] = k;
+                pack(&b, tokens, shapes[i].lengths, shapes[i].captions, false);
+                b.full = true;
+                open_batch(*state, &b, shapes[i].heads, shapes[i].size, last_only, types[t]);
+                compare(*state, &b, NULL);
+                close_batch(&b);
+            }
+}
+
 /* Long captions that share a long prefix: tiles of shared keys. */
 static void long_captions_share(void **state)
 {
@@ -268,6 +288,7 @@ static void many_captions_share(void **state)
                     at[i] = i ? (int32_t)(random >> 24) % 3 : 7;
                 }
             }
+            b.full = false;
             must(nc_packing_create(CAPTIONS, CAPTIONS * MOST, &b.packing));
             at = tokens;
             for (size_t c = 0; c < CAPTIONS; at += lengths[c++])
@@ -382,6 +403,7 @@ static void scratch_grows_with_the_batch(void **state)
 
 struct differentiated {
     size_t tokens, heads, size;
+    bool causal;
     const double *dout;
 };
 
@@ -390,7 +412,8 @@ static double loss(const double *x, void *context)
     const struct differentiated *d = context;
     size_t count = d->tokens * d->heads * d->size;
     double *out = zeros(count), sum = 0;
-    reference_attention(d->tokens, d->heads, d->size, true, x, x + count, x + 2 * count, out, NULL);
+    reference_attention(d->tokens, d->heads, d->size, d->causal, x, x + count, x + 2 * count, out,
+                        NULL);
     for (size_t i = 0; i < count; i++)
         sum += out[i] * d->dout[i];
     free(out);
@@ -400,17 +423,19 @@ static double loss(const double *x, void *context)
 static void reference_agrees_with_differences(void **state)
 {
     (void)state;
-    struct differentiated d = {7, 2, 5, NULL};
-    size_t count = d.tokens * d.heads * d.size;
-    double *x = numbers(13, 3 * count, 1, NC_FLOAT32), *dout = numbers(14, count, 1, NC_FLOAT32);
-    double *gradient = zeros(3 * count);
-    d.dout = dout;
-    reference_attention_backward(d.tokens, d.heads, d.size, x, x + count, x + 2 * count, dout,
-                                 gradient, gradient + count, gradient + 2 * count);
-    assert_true(difference_error(loss, &d, x, gradient, 3 * count) < 1e-8);
-    free(x);
-    free(dout);
-    free(gradient);
+    for (int causal = 0; causal < 2; causal++) {
+        struct differentiated d = {7, 2, 5, causal, NULL};
+        size_t count = d.tokens * d.heads * d.size;
+        double *x = numbers(13, 3 * count, 1, NC_FLOAT32), *dout = numbers(14, count, 1, NC_FLOAT32);
+        double *gradient = zeros(3 * count);
+        d.dout = dout;
+        reference_attention_backward(d.tokens, d.heads, d.size, causal, x, x + count, x + 2 * count,
+                                     dout, gradient, gradient + count, gradient + 2 * count);
+        assert_true(difference_error(loss, &d, x, gradient, 3 * count) < 1e-8);
+        free(x);
+        free(dout);
+        free(gradient);
+    }
 }
 
 static void unsupported_heads_are_named(void **state)
@@ -440,6 +465,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reference_agrees_with_differences),
         cmocka_unit_test(packed_equals_padded),
+        cmocka_unit_test(full_equals_padded),
         cmocka_unit_test(shared_rows_get_all_captions_gradients),
         cmocka_unit_test(last_only_needs_no_shared_rows),
         cmocka_unit_test(long_captions_share),
