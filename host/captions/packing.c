@@ -101,8 +101,7 @@ void nc_packing_clear(struct nc_packing *packing)
     memset(packing->trie_row, 0xff, packing->trie_capacity * sizeof(int32_t)); /* NO_ROW */
 }
 
-int nc_packing_add(struct nc_packing *packing, const int32_t *tokens, size_t count,
-                   bool share_prefixes)
+static int check_room(const struct nc_packing *packing, size_t count)
 {
     if (!count)
         return nc_error(NC_FAILED, "packing: a caption without tokens has no end-of-text token");
@@ -113,7 +112,27 @@ int nc_packing_add(struct nc_packing *packing, const int32_t *tokens, size_t cou
         return nc_error(NC_FAILED,
                         "packing: a caption of %zu tokens does not fit: %zu of %zu are used", count,
                         packing->tokens, packing->capacity_tokens);
+    return NC_OK;
+}
 
+/* The caption whose last row is `last` is complete. */
+static void close_caption(struct nc_packing *packing, int32_t last, size_t count, size_t shared)
+{
+    packing->last_row[packing->captions++] = last;
+    packing->tokens += count;
+    packing->repeated += shared;
+    packing->row_start[packing->captions] = (int32_t)packing->rows;
+    packing->path_start[packing->captions] = (int32_t)packing->tokens;
+    if (packing->longest < count)
+        packing->longest = count;
+}
+
+int nc_packing_add(struct nc_packing *packing, const int32_t *tokens, size_t count,
+                   bool share_prefixes)
+{
+    int status = check_room(packing, count);
+    if (status != NC_OK)
+        return status;
     int32_t *path = packing->path + packing->tokens;
     size_t shared = 0; /* leading tokens that share rows of an earlier caption */
     int32_t parent = NO_ROW;
@@ -133,13 +152,25 @@ int nc_packing_add(struct nc_packing *packing, const int32_t *tokens, size_t cou
             trie_insert(packing, parent, tokens[i], row);
         parent = row;
     }
-    packing->last_row[packing->captions++] = parent;
-    packing->tokens += count;
-    packing->repeated += shared;
-    packing->row_start[packing->captions] = (int32_t)packing->rows;
-    packing->path_start[packing->captions] = (int32_t)packing->tokens;
-    if (packing->longest < count)
-        packing->longest = count;
+    close_caption(packing, parent, count, shared);
+    return NC_OK;
+}
+
+int nc_packing_add_filled(struct nc_packing *packing, const int32_t *tokens, size_t count,
+                          size_t total, int32_t pad, size_t end)
+{
+    int status = check_room(packing, total);
+    if (status != NC_OK)
+        return status;
+    for (size_t i = 0; i < total; i++) {
+        /* `end` last, all others in order */
+        size_t place = i + 1 == total ? end : i < end ? i : i + 1;
+        int32_t row = (int32_t)packing->rows++;
+        packing->token[row] = place < count ? tokens[place] : pad;
+        packing->position[row] = (int32_t)place;
+        packing->path[packing->tokens + i] = row;
+    }
+    close_caption(packing, (int32_t)packing->rows - 1, total, 0);
     return NC_OK;
 }
 

@@ -2,6 +2,7 @@
 #include "folder.h"
 
 #include "nclip/formats/json.h"
+#include "nclip/model/family.h"
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
 #include "nclip/support/terminal.h"
@@ -63,11 +64,6 @@ static int summarize(const struct nc_model *model, struct summary *summary)
     return nc_model_vision_hash(model, summary->vision_hash);
 }
 
-static const char *activation_name(enum nc_activation activation)
-{
-    return activation == NC_GELU ? "gelu" : "quick_gelu";
-}
-
 static void print_row(FILE *out, const char *name, size_t text, size_t vision)
 {
     fprintf(out, "  %-14s %12zu", name, text);
@@ -94,13 +90,21 @@ static void print_tensor(FILE *out, const struct nc_parameter *row,
             tensor->type_name, row->count);
 }
 
+static const char *family_name(const struct nc_model_shape *shape)
+{
+    const struct nc_family *family = &nc_families[shape->family];
+    return family->model_type ? family->model_type : family->text_type;
+}
+
 static void describe_text(const struct nc_model *model, const struct summary *summary, FILE *out,
                           bool parameters)
 {
     const struct nc_model_shape *shape = &model->shape;
     const struct nc_tower_shape *text = &shape->text, *vision = &shape->vision;
     bool both = nc_shape_has_vision(shape);
-    fprintf(out, "%s: a CLIP%s of %.1f million parameters, %.1f MB\n\n", model->folder,
+    bool clip = shape->family == NC_FAMILY_CLIP;
+    fprintf(out, "%s: a %s%s of %.1f million parameters, %.1f MB\n\n", model->folder,
+            clip ? "CLIP" : family_name(shape),
             both ? "" : "'s text tower without its vision tower",
             (double)(summary->parameters[0] + summary->parameters[1]) / 1e6,
             (double)(summary->bytes[0] + summary->bytes[1]) / 1e6);
@@ -114,8 +118,8 @@ static void describe_text(const struct nc_model *model, const struct summary *su
     print_row(out, "head size", text->width / text->heads, both ? vision->width / vision->heads : 0);
     print_row(out, "mlp", text->mlp, vision->mlp);
     print_row(out, "tokens", shape->context, both ? nc_vision_tokens(shape) : 0);
-    print_words(out, "activation", activation_name(text->activation),
-                both ? activation_name(vision->activation) : NULL);
+    print_words(out, "activation", nc_activation_names[text->activation],
+                both ? nc_activation_names[vision->activation] : NULL);
     char epsilon[2][24];
     snprintf(epsilon[0], sizeof epsilon[0], "%g", (double)text->epsilon);
     snprintf(epsilon[1], sizeof epsilon[1], "%g", (double)vision->epsilon);
@@ -123,7 +127,15 @@ static void describe_text(const struct nc_model *model, const struct summary *su
     fputc('\n', out);
     fprintf(out, "  %-14s %zu dimensions\n", "embedding", shape->embedding);
     fprintf(out, "  %-14s %zu tokens\n", "vocabulary", shape->vocabulary);
-    if (shape->end_rule == NC_END_ARGMAX)
+    if (shape->mask != NC_MASK_CAUSAL)
+        fprintf(out, "  %-14s none: tokens see %s\n", "mask",
+                shape->mask == NC_MASK_NONE ? "all of the context, padding too"
+                                            : "all of their caption, but no padding");
+    if (nc_shape_is_padded(shape))
+        fprintf(out, "  %-14s token %d, to all of the context\n", "padding", (int)shape->pad_token);
+    if (shape->end_rule == NC_END_LAST)
+        fprintf(out, "  %-14s the last place of the context\n", "read at");
+    else if (shape->end_rule == NC_END_ARGMAX)
         fprintf(out, "  %-14s the largest token id (eos_token_id is 2)\n", "caption ends");
     else
         fprintf(out, "  %-14s the first token %d\n", "caption ends", shape->end_token);
@@ -182,13 +194,16 @@ static bool add_tower(cJSON *root, const struct nc_model *model, const struct su
                 add_number(object, "heads", (double)part->heads) &&
                 add_number(object, "head_size", (double)(part->width / part->heads)) &&
                 add_number(object, "mlp", (double)part->mlp) &&
-                add_string(object, "activation", activation_name(part->activation)) &&
+                add_string(object, "activation", nc_activation_names[part->activation]) &&
                 add_number(object, "layer_norm_eps", round((double)part->epsilon * 1e12) / 1e12);
     if (text)
         return done && add_number(object, "vocabulary", (double)shape->vocabulary) &&
                add_number(object, "context", (double)shape->context) &&
-               add_string(object, "end_rule",
-                          shape->end_rule == NC_END_ARGMAX ? "argmax" : "first") &&
+               add_string(object, "end_rule", nc_end_rule_names[shape->end_rule]) &&
+               add_string(object, "mask", nc_mask_names[shape->mask]) &&
+               add_number(object, "pad_token", shape->pad_token) &&
+               cJSON_AddBoolToObject(object, "projection_bias", shape->projection_bias) &&
+               cJSON_AddBoolToObject(object, "logit_bias", shape->logit_bias) &&
                add_number(object, "end_token", shape->end_token);
     return done && add_number(object, "image_size", (double)shape->image_size) &&
            add_number(object, "patch_size", (double)shape->patch_size) &&
@@ -219,7 +234,8 @@ static cJSON *describe_json(const struct nc_model *model, const struct summary *
 {
     cJSON *root = cJSON_CreateObject();
     bool done =
-        add_string(root, "kind", "model") && add_string(root, "folder", model->folder) &&
+        add_string(root, "kind", "model") && add_string(root, "family", family_name(&model->shape)) &&
+        add_string(root, "folder", model->folder) &&
         add_number(root, "parameters", (double)(summary->parameters[0] + summary->parameters[1])) &&
         add_number(root, "embedding", (double)model->shape.embedding) &&
         add_number(root, "logit_scale", (double)summary->logit_scale) &&

@@ -14,6 +14,7 @@ enum {
 };
 
 #define NC_OPEN_CLIP_CONFIG "open_clip_config.json"
+#define NC_STRETCHED_POSITIONS "positional_embedding_res" /* LongCLIP's */
 #define NC_OPEN_CLIP_WEIGHTS "open_clip_model.safetensors"
 
 /* Tensors in OpenAI's state dicts that are no parameters; each holds one whole number. */

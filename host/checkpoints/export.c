@@ -45,9 +45,9 @@ static int check_openai_tower(const struct job *job, const char *which,
                         folder, which, tower->mlp, tower->width, 4 * tower->width);
     if (tower->activation != NC_QUICK_GELU)
         return nc_error(NC_BAD_INPUT,
-                        "%s: its %s tower's activation is gelu, but OpenAI's state dicts are read "
+                        "%s: its %s tower's activation is %s, but OpenAI's state dicts are read "
                         "with quick_gelu; use --format open_clip",
-                        folder, which);
+                        folder, which, nc_activation_names[tower->activation]);
     if (tower->epsilon != 1e-5f)
         return nc_error(NC_BAD_INPUT,
                         "%s: its %s tower's layernorm epsilon is %g, but OpenAI's state dicts are "
@@ -122,7 +122,9 @@ static int list_text(struct job *job)
     for (size_t i = 0; i < model->table.count; i++) {
         const struct nc_parameter *row = &model->table.rows[i];
         if (row->tower != NC_TOWER_TEXT || row->role == NC_LOGIT_SCALE ||
-            (row->role == NC_PROJECTION && job->format == NC_FORMAT_HF_TEXT))
+            row->role == NC_LOGIT_BIAS ||
+            (row->role == NC_PROJECTION && job->format == NC_FORMAT_HF_TEXT &&
+             !model->shape.projection_bias)) /* a head is part of the tower */
             continue;
         struct nc_output *output = nc_outputs_add(&job->outputs);
         if (!output)

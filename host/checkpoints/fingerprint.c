@@ -33,7 +33,7 @@ int nc_model_vision_hash(const struct nc_model *model, char hash[17])
     int length =
         snprintf(line, sizeof line, "clip vision %zu %zu %zu %zu %s %a %zu %zu %zu %zu\n",
                  vision->width, vision->layers, vision->heads, vision->mlp,
-                 vision->activation == NC_GELU ? "gelu" : "quick_gelu", (double)vision->epsilon,
+                 nc_activation_names[vision->activation], (double)vision->epsilon,
                  shape->embedding, shape->image_size, shape->patch_size, shape->channels);
     XXH3_64bits_update(state, line, (size_t)length);
     for (size_t i = 0; i < model->table.count; i++) {

@@ -1,6 +1,7 @@
 /* Opens a model's folder, checks its tensors against the table of parameters, and loads a tower. */
 #include "folder.h"
 
+#include "nclip/model/family.h"
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
 
@@ -96,6 +97,14 @@ static bool is_position_ids(const char *name)
            strcmp(name, "vision_model.embeddings.position_ids") == 0;
 }
 
+/* Of a family whose vision tower nclip does not compute. */
+static bool is_foreign_vision(const struct nc_model *model, const char *name)
+{
+    static const char prefix[] = "vision_model.";
+    return !nc_families[model->shape.family].has_vision &&
+           strncmp(name, prefix, sizeof prefix - 1) == 0;
+}
+
 static int list_unknown(struct nc_model *model)
 {
     const struct nc_parameter_table *table = &model->table;
@@ -111,7 +120,8 @@ static int list_unknown(struct nc_model *model)
     qsort(known, table->count, sizeof *known, compare_names);
     for (size_t i = 0; i < tensors; i++) {
         const char *name = nc_tensors_at(model->file, i)->name;
-        if (!is_position_ids(name) &&
+        model->has_foreign_vision |= is_foreign_vision(model, name);
+        if (!is_position_ids(name) && !is_foreign_vision(model, name) &&
             !bsearch(&name, known, table->count, sizeof *known, compare_names))
             model->unknown[model->unknown_count++] = name;
     }
@@ -160,6 +170,11 @@ int nc_model_need_vision(const struct nc_model *model)
 {
     return nc_shape_has_vision(&model->shape)
                ? NC_OK
+           : model->has_foreign_vision
+               ? nc_error(NC_BAD_INPUT,
+                          "%s: its vision tower (%s) is none that nclip computes: embed the pictures "
+                          "with another program, and import it with --text-only --embeddings STORE",
+                          model->folder, nc_families[model->shape.family].model_type)
                : nc_error(NC_BAD_INPUT,
                           "%s: has no vision tower (it was imported with --text-only, or is a text "
                           "model): pictures need the model it is of",

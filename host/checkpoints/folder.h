@@ -15,6 +15,7 @@ struct nc_model {
     const struct nc_tensor **sources; /* [table.count] where each row lies */
     const char **unknown;                 /* [unknown_count] names that no row has */
     size_t unknown_count;
+    bool has_foreign_vision; /* tensors of a vision tower that nclip does not compute */
     char embeddings[17]; /* without a vision tower: whose embeddings belong to it; or "" */
 };
 

@@ -46,7 +46,8 @@ const char *nc_foreign_prefix(const struct nc_tensors *tensors)
 const char *nc_foreign_name(const char *prefix, const struct nc_parameter *row,
                             char name[NC_FOREIGN_NAME])
 {
-    bool custom = row->tower == NC_TOWER_TEXT && row->role != NC_LOGIT_SCALE;
+    bool custom = row->tower == NC_TOWER_TEXT && row->role != NC_LOGIT_SCALE &&
+                  row->role != NC_LOGIT_BIAS;
     snprintf(name, NC_FOREIGN_NAME, "%s%s", custom ? prefix : "", row->openai_name);
     return name;
 }

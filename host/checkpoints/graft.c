@@ -44,7 +44,9 @@ static int check_shape(const struct job *job, const struct nc_tensor *tensor,
                        const struct nc_output *output)
 {
     char theirs[220], ours[220];
-    bool one = output->rank == 0 && tensor->count == 1; /* open_clip has logit_scale as [1] as well */
+    /* logit_scale is a scalar or [1] */
+    bool one = output->rank < 2 && tensor->rank < 2 && tensor->count == 1 &&
+               (!output->rank || output->shape[0] == 1);
     if (one || (tensor->rank == output->rank &&
                 memcmp(tensor->shape, output->shape, tensor->rank * sizeof tensor->shape[0]) == 0))
         return NC_OK;

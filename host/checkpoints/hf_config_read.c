@@ -1,7 +1,8 @@
-/* Reads a model's shape from config.json, with the defaults of transformers' CLIPConfig. */
+/* Reads a model's shape from config.json, with the defaults of its family in transformers. */
 #include "folder.h"
 
 #include "nclip/formats/json.h"
+#include "nclip/model/family.h"
 #include "nclip/support/error.h"
 
 #include <limits.h>
@@ -37,7 +38,7 @@ static int read_tower(const char *where, const cJSON *section, struct nc_tower_s
     if (status != NC_OK)
         return status;
 
-    double epsilon = 1e-5;
+    double epsilon = (double)tower->epsilon;
     status = nc_json_optional_number(where, section, "layer_norm_eps", &epsilon);
     if (status != NC_OK)
         return status;
@@ -48,24 +49,22 @@ static int read_tower(const char *where, const cJSON *section, struct nc_tower_s
                         where, epsilon);
     tower->epsilon = (float)epsilon;
 
-    const char *activation = "quick_gelu";
+    const char *activation = nc_activation_names[tower->activation];
     status = nc_json_optional_string(where, section, "hidden_act", &activation);
-    if (status != NC_OK)
-        return status;
-    if (strcmp(activation, "quick_gelu") == 0)
-        tower->activation = NC_QUICK_GELU;
-    else if (strcmp(activation, "gelu") == 0)
-        tower->activation = NC_GELU;
-    else
-        return nc_error(NC_BAD_INPUT,
-                        "%s: \"hidden_act\" is \"%.40s\"; nclip computes quick_gelu "
-                        "and gelu",
-                        where, activation);
-    return NC_OK;
+    for (int i = 0; i < NC_ACTIVATIONS && status == NC_OK; i++) {
+        if (strcmp(activation, nc_activation_names[i]) == 0) {
+            tower->activation = (enum nc_activation)i;
+            return NC_OK;
+        }
+    }
+    return status != NC_OK ? status
+                           : nc_error(NC_BAD_INPUT,
+                                      "%s: \"hidden_act\" is \"%.40s\"; nclip computes quick_gelu, "
+                                      "gelu and gelu_pytorch_tanh",
+                                      where, activation);
 }
 
-/* Start and pad token do not matter to the arithmetic: an id outside the vocabulary counts as
- * none. */
+/* A start or pad token outside the vocabulary counts as none. */
 static int32_t other_token(const cJSON *section, const char *key, int32_t value, size_t vocabulary)
 {
     const cJSON *item = nc_json_member(section, key);
@@ -75,9 +74,41 @@ static int32_t other_token(const cJSON *section, const char *key, int32_t value,
     return number >= 0 && number < (double)vocabulary && number < INT32_MAX ? (int32_t)number : -1;
 }
 
+/* One of `count` names. */
+static int read_name(const char *where, const cJSON *section, const char *key,
+                     const char *const *names, int count, int *value)
+{
+    const char *name = names[*value];
+    int status = nc_json_optional_string(where, section, key, &name);
+    for (int i = 0; i < count && status == NC_OK; i++) {
+        if (strcmp(name, names[i]) == 0) {
+            *value = i;
+            return NC_OK;
+        }
+    }
+    return status != NC_OK ? status
+                           : nc_error(NC_BAD_INPUT, "%s: \"%s\" is \"%.40s\", which is none of its "
+                                                    "values", where, key, name);
+}
+
+/* Our own form says what transformers' families imply by their names. */
+static int read_own(const char *where, const cJSON *section, struct nc_model_shape *shape)
+{
+    int mask = shape->mask, end_rule = shape->end_rule;
+    int status = read_name(where, section, "mask", nc_mask_names, NC_MASKS, &mask);
+    if (status == NC_OK)
+        status = read_name(where, section, "pooling", nc_end_rule_names, NC_END_RULES, &end_rule);
+    shape->mask = (enum nc_text_mask)mask;
+    shape->end_rule = (enum nc_end_rule)end_rule;
+    shape->projection_bias = cJSON_IsTrue(nc_json_member(section, "projection_bias"));
+    shape->logit_bias = cJSON_IsTrue(nc_json_member(section, "logit_bias"));
+    return status;
+}
+
 static int read_text(const char *where, const cJSON *section, struct nc_model_shape *shape)
 {
-    size_t end_token = 49407;
+    const struct nc_family *family = &nc_families[shape->family];
+    size_t end_token = (size_t)shape->end_token;
     int status = read_tower(where, section, &shape->text);
     if (status == NC_OK)
         status = nc_json_optional_size(where, section, "vocab_size", &shape->vocabulary);
@@ -88,11 +119,13 @@ static int read_text(const char *where, const cJSON *section, struct nc_model_sh
     if (status != NC_OK)
         return status;
     /* An eos_token_id of 2 stands for the older convention (transformers, pull request 24773). */
-    shape->end_rule = end_token == 2 ? NC_END_ARGMAX : NC_END_FIRST;
+    bool argmax = family->argmax_is_two && end_token == 2;
+    if (family->end_rules[NC_END_FIRST])
+        shape->end_rule = argmax ? NC_END_ARGMAX : NC_END_FIRST;
     shape->end_token = end_token < INT32_MAX ? (int32_t)end_token : INT32_MAX; /* no token */
-    shape->start_token = other_token(section, "bos_token_id", 49406, shape->vocabulary);
-    shape->pad_token = other_token(section, "pad_token_id", 1, shape->vocabulary);
-    return NC_OK;
+    shape->start_token = other_token(section, "bos_token_id", shape->start_token, shape->vocabulary);
+    shape->pad_token = other_token(section, "pad_token_id", shape->pad_token, shape->vocabulary);
+    return shape->family == NC_FAMILY_OTHER ? read_own(where, section, shape) : NC_OK;
 }
 
 static int read_vision(const char *where, const cJSON *section, struct nc_model_shape *shape)
@@ -107,11 +140,20 @@ static int read_vision(const char *where, const cJSON *section, struct nc_model_
     return status;
 }
 
-/* What the two towers have in common. */
-static int read_both(const char *path, const cJSON *root, struct nc_model_shape *shape)
+/* What the two towers have in common. `section`: what tells the dimension of features. */
+static int read_both(const char *path, const cJSON *root, const cJSON *section,
+                     struct nc_model_shape *shape)
 {
-    double logit_scale = 2.6592;
-    int status = nc_json_optional_size(path, root, "projection_dim", &shape->embedding);
+    const struct nc_family *family = &nc_families[shape->family];
+    double logit_scale = (double)shape->logit_scale_initial;
+    const cJSON *size = nc_json_member(section, family->embedding_key);
+    bool own = family->scalars_in_arrays; /* SigLIP's features are as wide as the tower, unless ... */
+    if (own)
+        shape->embedding = shape->text.width;
+    int status = own && cJSON_IsNull(size)
+                     ? NC_OK
+                     : nc_json_optional_size(path, section, family->embedding_key,
+                                             &shape->embedding);
     if (status == NC_OK)
         status = nc_json_optional_number(path, root, "logit_scale_init_value", &logit_scale);
     if (status == NC_OK && !(logit_scale >= -100 && logit_scale <= 100))
@@ -122,14 +164,52 @@ static int read_both(const char *path, const cJSON *root, struct nc_model_shape 
     return status;
 }
 
-/* A CLIPTextModelWithProjection: the text tower's keys stand at the top. */
+/* A text model with projection: the text tower's keys stand at the top. */
 static int read_text_alone(const char *path, const cJSON *root, struct nc_model_shape *shape)
 {
-    int status = read_both(path, root, shape);
+    int status = read_text(path, root, shape);
     if (status == NC_OK)
-        status = read_text(path, root, shape);
+        status = read_both(path, root, root, shape);
     shape->vision = (struct nc_tower_shape){0};
-    return status == NC_OK ? nc_model_shape_check(path, shape) : status;
+    return status;
+}
+
+static int read_model(const char *path, const cJSON *root, struct nc_model_shape *shape)
+{
+    char where[PATH_MAX + 32];
+    const cJSON *section;
+    bool of_text = nc_families[shape->family].scalars_in_arrays; /* features are described there */
+    int status = find_section(path, root, "text_config", "text_config_dict", &section);
+    snprintf(where, sizeof where, "%s: text_config", path);
+    if (status == NC_OK)
+        status = read_text(where, section, shape);
+    if (status == NC_OK)
+        status = read_both(path, root, of_text ? section : root, shape);
+    if (status != NC_OK || !nc_families[shape->family].has_vision)
+        return status;
+    status = find_section(path, root, "vision_config", "vision_config_dict", &section);
+    snprintf(where, sizeof where, "%s: vision_config", path);
+    return status == NC_OK ? read_vision(where, section, shape) : status;
+}
+
+/* The family whose model_type it is, and whether it is the text tower's alone. A config without one
+ * is CLIP's. */
+static int find_family(const char *path, const cJSON *root, const struct nc_family **family,
+                       bool *text_alone)
+{
+    const char *type = nc_families[NC_FAMILY_CLIP].model_type;
+    int status = nc_json_optional_string(path, root, "model_type", &type);
+    for (int i = 0; i < NC_FAMILIES && status == NC_OK; i++) {
+        *family = &nc_families[i];
+        *text_alone = strcmp(type, (*family)->text_type) == 0;
+        if (*text_alone || ((*family)->model_type && strcmp(type, (*family)->model_type) == 0))
+            return NC_OK;
+    }
+    return status != NC_OK ? status
+                           : nc_error(NC_BAD_INPUT,
+                                      "%s: \"model_type\" is \"%.40s\"; nclip reads clip, "
+                                      "metaclip_2, siglip, siglip2, and their text models",
+                                      path, type);
 }
 
 int nc_hf_embeddings_read(const char *config_path, char hash[17])
@@ -153,56 +233,24 @@ int nc_hf_embeddings_read(const char *config_path, char hash[17])
 
 int nc_model_shape_read(const char *config_path, struct nc_model_shape *shape)
 {
-    /* The defaults of transformers' CLIPTextConfig, CLIPVisionConfig and CLIPConfig. */
-    *shape = (struct nc_model_shape){
-        .text = {512, 12, 8, 2048, NC_QUICK_GELU, 1e-5f},
-        .vision = {768, 12, 12, 3072, NC_QUICK_GELU, 1e-5f},
-        .embedding = 512,
-        .vocabulary = 49408,
-        .context = 77,
-        .image_size = 224,
-        .patch_size = 32,
-        .channels = 3,
-    };
-    char where[PATH_MAX + 32];
-    const cJSON *section;
-    const char *model_type = "clip";
+    const struct nc_family *family;
+    bool text_alone;
     cJSON *root;
+    *shape = (struct nc_model_shape){0};
     int status = nc_json_load(config_path, &root);
     if (status != NC_OK)
         return status;
-    if (!cJSON_IsObject(root)) {
+    if (!cJSON_IsObject(root))
         status = nc_error(NC_BAD_INPUT, "%s: not a JSON object", config_path);
-        goto cleanup;
-    }
-    status = nc_json_optional_string(config_path, root, "model_type", &model_type);
-    if (status != NC_OK)
-        goto cleanup;
-    if (strcmp(model_type, "clip_text_model") == 0) {
-        status = read_text_alone(config_path, root, shape);
-        goto cleanup;
-    }
-    if (strcmp(model_type, "clip") != 0) {
-        status = nc_error(NC_BAD_INPUT, "%s: \"model_type\" is \"%.40s\"; nclip reads \"clip\"",
-                          config_path, model_type);
-        goto cleanup;
-    }
-    status = read_both(config_path, root, shape);
     if (status == NC_OK)
-        status = find_section(config_path, root, "text_config", "text_config_dict", &section);
-    if (status != NC_OK)
-        goto cleanup;
-    snprintf(where, sizeof where, "%s: text_config", config_path);
-    status = read_text(where, section, shape);
-    if (status == NC_OK)
-        status = find_section(config_path, root, "vision_config", "vision_config_dict", &section);
-    if (status != NC_OK)
-        goto cleanup;
-    snprintf(where, sizeof where, "%s: vision_config", config_path);
-    status = read_vision(where, section, shape);
+        status = find_family(config_path, root, &family, &text_alone);
+    if (status == NC_OK) {
+        *shape = family->defaults;
+        status = text_alone ? read_text_alone(config_path, root, shape)
+                            : read_model(config_path, root, shape);
+    }
     if (status == NC_OK)
         status = nc_model_shape_check(config_path, shape);
-cleanup:
     cJSON_Delete(root);
     return status;
 }

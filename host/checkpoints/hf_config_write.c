@@ -1,5 +1,6 @@
 /* Writes config.json as transformers reads it. */
 #include "exchange.h"
+#include "nclip/model/family.h"
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
 #include "nclip/support/number.h"
@@ -22,7 +23,7 @@ static void write_tower(struct nc_writer *writer, const char *indent,
                            "%s\"hidden_act\": \"%s\",\n%s\"layer_norm_eps\": %s,\n",
                            indent, tower->width, indent, tower->layers, indent, tower->heads,
                            indent, tower->mlp, indent,
-                           tower->activation == NC_GELU ? "gelu" : "quick_gelu", indent,
+                           nc_activation_names[tower->activation], indent,
                            nc_float_text(tower->epsilon, epsilon));
 }
 
@@ -30,27 +31,39 @@ static void write_text(struct nc_writer *writer, const char *indent,
                        const struct nc_model_shape *shape)
 {
     char start[NC_NUMBER_SIZE], pad[NC_NUMBER_SIZE];
-    (void)nc_writer_printf(writer, "%s\"model_type\": \"clip_text_model\",\n", indent);
+    const struct nc_family *family = &nc_families[shape->family];
+    (void)nc_writer_printf(writer, "%s\"model_type\": \"%s\",\n", indent, family->text_type);
     write_tower(writer, indent, &shape->text);
     (void)nc_writer_printf(writer,
                            "%s\"vocab_size\": %zu,\n%s\"max_position_embeddings\": %zu,\n"
                            "%s\"bos_token_id\": %s,\n%s\"eos_token_id\": %d,\n"
-                           "%s\"pad_token_id\": %s,\n%s\"projection_dim\": %zu",
+                           "%s\"pad_token_id\": %s,\n%s\"%s\": %zu",
                            indent, shape->vocabulary, indent, shape->context, indent,
                            token_text(shape->start_token, start), indent, (int)shape->end_token,
-                           indent, token_text(shape->pad_token, pad), indent, shape->embedding);
+                           indent, token_text(shape->pad_token, pad), indent, family->embedding_key,
+                           shape->embedding);
+    if (shape->family == NC_FAMILY_OTHER)
+        (void)nc_writer_printf(writer,
+                               ",\n%s\"mask\": \"%s\",\n%s\"pooling\": \"%s\",\n"
+                               "%s\"projection_bias\": %s,\n%s\"logit_bias\": %s",
+                               indent, nc_mask_names[shape->mask], indent,
+                               nc_end_rule_names[shape->end_rule], indent,
+                               shape->projection_bias ? "true" : "false", indent,
+                               shape->logit_bias ? "true" : "false");
 }
 
 static void write_both(struct nc_writer *writer, const struct nc_model_shape *shape)
 {
     char scale[NC_NUMBER_SIZE];
     (void)nc_writer_printf(writer,
-                           "  \"model_type\": \"clip\",\n  \"projection_dim\": %zu,\n"
+                           "  \"model_type\": \"%s\",\n  \"projection_dim\": %zu,\n"
                            "  \"logit_scale_init_value\": %s,\n  \"text_config\": {\n",
-                           shape->embedding, nc_float_text(shape->logit_scale_initial, scale));
+                           nc_families[shape->family].model_type, shape->embedding,
+                           nc_float_text(shape->logit_scale_initial, scale));
     write_text(writer, "    ", shape);
     (void)nc_writer_printf(writer, "\n  },\n  \"vision_config\": {\n"
-                                   "    \"model_type\": \"clip_vision_model\",\n");
+                                   "    \"model_type\": \"%s\",\n",
+                           nc_families[shape->family].vision_type);
     write_tower(writer, "    ", &shape->vision);
     (void)nc_writer_printf(writer,
                            "    \"image_size\": %zu,\n    \"patch_size\": %zu,\n"
@@ -61,15 +74,14 @@ static void write_both(struct nc_writer *writer, const struct nc_model_shape *sh
 int nc_hf_config_write(const char *path, const struct nc_model_shape *shape, enum nc_format format,
                        enum nc_type type, const char *embeddings)
 {
-    static const char *const classes[] = {"CLIPModel", "CLIPTextModel",
-                                          "CLIPTextModelWithProjection"};
     struct nc_writer *writer;
     int status = nc_writer_create(path, &writer);
     if (status != NC_OK)
         return status;
     (void)nc_writer_printf(writer,
                            "{\n  \"architectures\": [\"%s\"],\n  \"torch_dtype\": \"%s\",\n",
-                           classes[format], nc_torch_type_name(type));
+                           nc_families[shape->family].classes[format],
+                           nc_torch_type_name(type));
     if (format == NC_FORMAT_HF)
         write_both(writer, shape);
     else

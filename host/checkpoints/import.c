@@ -1,5 +1,7 @@
-/* Reads a state dict of open_clip or OpenAI, finds its shape, and writes a Hugging Face folder. */
+/* Reads a state dict of open_clip or OpenAI, or a model of transformers' of which the text tower is
+ * taken alone, finds its shape, and writes a Hugging Face folder. */
 #include "exchange.h"
+#include "nclip/model/family.h"
 #include "nclip/store/store.h"
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
@@ -15,7 +17,8 @@ struct job {
     const char *path;
     char *folder;  /* that the weights are in */
     char *weights; /* the file, or the folder of shards */
-    char *config;  /* open_clip_config.json, or NULL */
+    char *config;  /* open_clip_config.json, or NULL; by_hf_names: config.json */
+    bool by_hf_names; /* of the tensors; only with text_only */
     const char *prefix; /* of the names of a custom text tower: "text.", or "" */
     struct nc_tensors *file;
     struct nc_model_shape shape;
@@ -31,15 +34,13 @@ static int no_memory(const struct job *job)
 
 /* ---- where things are ---- */
 
-static int find_files(struct job *job)
+static int find_config(struct job *job)
 {
-    int status = nc_foreign_files(job->path, &job->folder, &job->weights);
-    if (status != NC_OK)
-        return status;
     if (job->options->config)
         job->config = strdup(job->options->config);
-    else if (job->options->origin != NC_ORIGIN_OPENAI)
-        job->config = nc_path_join(job->folder, NC_OPEN_CLIP_CONFIG);
+    else if (job->by_hf_names || job->options->origin != NC_ORIGIN_OPENAI)
+        job->config = nc_path_join(job->folder,
+                                   job->by_hf_names ? "config.json" : NC_OPEN_CLIP_CONFIG);
     if (!job->config && (job->options->config || job->options->origin != NC_ORIGIN_OPENAI))
         return no_memory(job);
     if (job->config && !job->options->config && !nc_file_exists(job->config)) {
@@ -56,18 +57,19 @@ static const struct {
     const char *prefix, *what;
     bool vision; /* of no matter where the text tower alone is taken */
 } others[] = {
-    {"text_model.", "a model with Hugging Face's names, which needs no import", false},
+    {"text_model.", "a model with Hugging Face's names, which needs no import", true},
     {"visual.layer1.", "a ResNet; nclip reads vision transformers", true},
     {"visual.attnpool.", "a ResNet; nclip reads vision transformers", true},
     {"visual.trunk.", "a vision tower of timm; nclip reads CLIP's own", true},
     {"text.transformer.embeddings.", "a text tower of transformers; nclip reads CLIP's own", false},
     {"text_decoder.", "a CoCa; nclip reads CLIP", false},
-    {"logit_bias", "a SigLIP; nclip reads CLIP", false},
 };
 
 static int check_kind(struct job *job)
 {
+    static const char hf[] = "text_model.embeddings.token_embedding.weight";
     job->prefix = nc_foreign_prefix(job->file);
+    job->by_hf_names = job->options->text_only && nc_tensors_find(job->file, hf);
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
         if (others[i].vision && job->options->text_only)
             continue;
@@ -85,7 +87,11 @@ static int check_kind(struct job *job)
 static const char *source_name(const struct job *job, const struct nc_parameter *row,
                                char name[NC_FOREIGN_NAME])
 {
-    return nc_foreign_name(job->prefix, row, name);
+    if (job->by_hf_names)
+        snprintf(name, NC_FOREIGN_NAME, "%s", row->name);
+    else
+        nc_foreign_name(job->prefix, row, name);
+    return name;
 }
 
 static bool has_facts(const struct job *job)
@@ -135,6 +141,14 @@ static size_t count_layers(const struct job *job, const struct nc_parameter_tabl
     return layers;
 }
 
+/* A projection with a bias is a layer, with names of its own. */
+static bool projection_bias(const struct job *job)
+{
+    char name[NC_FOREIGN_NAME];
+    snprintf(name, sizeof name, "%stext_projection.bias", job->prefix);
+    return nc_tensors_find(job->file, name) != NULL;
+}
+
 /* Of the text tower, without config: heads of 64 and QuickGELU, as OpenAI's readers take it.
  * Source: OpenAI's clip/model.py, build_model(). */
 static int text_from_tensors(struct job *job, const struct nc_parameter_table *names)
@@ -151,9 +165,10 @@ static int text_from_tensors(struct job *job, const struct nc_parameter_table *n
         return status;
     bool usual = token->shape[0] == NC_CLIP_VOCABULARY;
     job->shape = (struct nc_model_shape){
+        .projection_bias = projection_bias(job),
         .text = {token->shape[1], count_layers(job, names, NC_TOWER_TEXT), token->shape[1] / 64,
                  fc->shape[0], NC_QUICK_GELU, 1e-5f},
-        .embedding = projection->shape[1],
+        .embedding = projection->shape[projection_bias(job) ? 0 : 1],
         .vocabulary = token->shape[0],
         .context = position->shape[0],
         .end_rule = usual ? NC_END_FIRST : NC_END_ARGMAX,
@@ -196,7 +211,8 @@ static int shape_from_tensors(struct job *job)
                                    .context = 1,
                                    .image_size = 1,
                                    .patch_size = 1,
-                                   .channels = 1};
+                                   .channels = 1,
+                                   .projection_bias = projection_bias(job)};
     struct nc_parameter_table names;
     int status = nc_parameter_table_create(&probe, &names);
     if (status != NC_OK)
@@ -218,9 +234,21 @@ static int check_heads(const struct job *job, const char *which, size_t width)
                       : NC_OK;
 }
 
+/* config.json says everything. */
+static int hf_shape(struct job *job)
+{
+    if (!job->config)
+        return nc_error(NC_BAD_INPUT, "%s: there is no config.json beside it", job->path);
+    int status = nc_model_shape_read(job->config, &job->shape);
+    job->shape.vision = (struct nc_tower_shape){0};
+    return status == NC_OK ? nc_parameter_table_create(&job->shape, &job->table) : status;
+}
+
 static int find_shape(struct job *job)
 {
     enum nc_origin origin = job->options->origin;
+    if (job->by_hf_names)
+        return hf_shape(job);
     if (origin == NC_ORIGIN_OPEN_CLIP && !job->config)
         return nc_error(NC_BAD_INPUT,
                         "%s: there is no " NC_OPEN_CLIP_CONFIG " beside it; open_clip's weights do "
@@ -243,6 +271,14 @@ static int find_shape(struct job *job)
         status = check_heads(job, "text", job->shape.text.width);
     if (status == NC_OK && !job->config && !job->options->text_only)
         status = check_heads(job, "vision", job->shape.vision.width);
+    job->shape.logit_bias = nc_tensors_find(job->file, "logit_bias") != NULL;
+    job->shape.family = nc_family_for(&job->shape);
+    if (status == NC_OK && nc_shape_has_vision(&job->shape) &&
+        !nc_families[job->shape.family].has_vision)
+        status = nc_error(NC_BAD_INPUT,
+                          "%s: its text tower's mask, pooling or biases are none that a CLIP of both "
+                          "towers has; --text-only takes the text tower alone",
+                          job->config ? job->config : job->path);
     if (status == NC_OK)
         status = nc_model_shape_check(job->config ? job->config : job->path, &job->shape);
     if (status == NC_OK)
@@ -252,21 +288,46 @@ static int find_shape(struct job *job)
 
 /* ---- tensors ---- */
 
+/* LongCLIP keeps the positions that it stretched in a table of their own, of which the first 20, those
+ * of CLIP, are never read. Source: LongCLIP's model/model_longclip.py. */
+static int stretch_positions(const struct job *job, const struct nc_parameter *row,
+                             struct nc_output *output)
+{
+    enum { KEPT = 20 };
+    const struct nc_piece *whole = &output->pieces[0];
+    const struct nc_tensor *more = nc_tensors_find(job->file, NC_STRETCHED_POSITIONS);
+    if (!more || row->shape[0] <= KEPT)
+        return NC_OK;
+    if (more->rank != 2 || memcmp(more->shape, row->shape, 2 * sizeof more->shape[0]) != 0 ||
+        more->type != whole->tensor->type)
+        return nc_error(NC_BAD_INPUT,
+                        "%s: tensor \"%s\" has another shape or type than \"%s\", which it goes on",
+                        nc_tensors_path(job->file, more), more->name, whole->tensor->name);
+    size_t kept = KEPT * row->shape[1];
+    output->pieces[1] = (struct nc_piece){
+        .file = job->file, .tensor = more, .first = kept, .count = row->count - kept};
+    output->pieces[0].count = kept;
+    output->piece_count = 2;
+    return NC_OK;
+}
+
 static int add_row(struct job *job, const struct nc_parameter *row,
                    const struct nc_tensor *tensor)
 {
     char expected_text[120], actual_text[220];
     size_t expected[4];
     memcpy(expected, row->shape, sizeof expected);
-    if (row->openai_transposed) {
+    bool transposed = row->openai_transposed && !job->by_hf_names;
+    bool sliced = row->openai_slice >= 0 && !job->by_hf_names;
+    if (transposed) {
         expected[0] = row->shape[1];
         expected[1] = row->shape[0];
     }
-    if (row->openai_slice >= 0)
+    if (sliced)
         expected[0] *= 3;
     const char *path = nc_tensors_path(job->file, tensor);
     /* open_clip has logit_scale of one dimension as well */
-    bool one = row->rank == 0 && tensor->rank == 1 && tensor->shape[0] == 1;
+    bool one = row->rank < 2 && row->count == 1 && tensor->rank < 2 && tensor->count == 1;
     if (!one && (tensor->rank != row->rank ||
                  memcmp(tensor->shape, expected, row->rank * sizeof expected[0]) != 0))
         return nc_error(NC_BAD_INPUT, "%s: tensor \"%s\" has the shape %s, but %s asks for %s",
@@ -287,9 +348,11 @@ static int add_row(struct job *job, const struct nc_parameter *row,
         output->type_name = nc_tensor_type_name(*job->options->type);
     output->rank = row->rank;
     memcpy(output->shape, row->shape, sizeof row->shape);
-    output->pieces[0].transposed = row->openai_transposed;
+    output->pieces[0].transposed = transposed;
     output->pieces[0].count = row->count;
-    if (row->openai_slice > 0)
+    if (row->role == NC_POSITION_EMBEDDING && row->tower == NC_TOWER_TEXT)
+        return stretch_positions(job, row, output);
+    if (sliced)
         output->pieces[0].first = (size_t)row->openai_slice * row->count;
     return NC_OK;
 }
@@ -304,7 +367,8 @@ static int list_tensors(struct job *job)
         const struct nc_tensor *tensor = nc_tensors_find(job->file, source_name(job, row, name));
         if (!tensor && !*first_missing)
             memcpy(first_missing, name, sizeof name);
-        missing += !tensor && row->openai_slice <= 0; /* query, key and value are one */
+        /* query, key and value are one */
+        missing += !tensor && (row->openai_slice <= 0 || job->by_hf_names);
         if (tensor && status == NC_OK)
             status = add_row(job, row, tensor);
     }
@@ -319,6 +383,16 @@ static int list_tensors(struct job *job)
 static int by_name(const void *left, const void *right)
 {
     return strcmp(*(const char *const *)left, *(const char *const *)right);
+}
+
+static bool is_of_vision(const char *name)
+{
+    static const char *const begin[] = {"visual.", "vision_model.", "visual_projection.",
+                                        "text_model.embeddings.position_ids"}; /* a buffer */
+    for (size_t i = 0; i < sizeof begin / sizeof begin[0]; i++)
+        if (strncmp(name, begin[i], strlen(begin[i])) == 0)
+            return true;
+    return false;
 }
 
 /* A tensor that is not read would be a part of the model that is left out. Of the text tower alone
@@ -339,8 +413,8 @@ static int check_unknown(const struct job *job)
     for (size_t i = 0; i < nc_tensors_count(job->file) && !unknown; i++) {
         const char *name = nc_tensors_at(job->file, i)->name;
         size_t prefix = strncmp(name, job->prefix, strlen(job->prefix)) == 0 ? strlen(job->prefix) : 0;
-        bool fact = strcmp(name + prefix, mask) == 0 ||
-                    (job->options->text_only && strncmp(name, "visual.", 7) == 0);
+        bool fact = strcmp(name + prefix, mask) == 0 || strcmp(name, NC_STRETCHED_POSITIONS) == 0 ||
+                    (job->options->text_only && is_of_vision(name));
         for (size_t k = 0; k < NC_OPENAI_FACTS; k++)
             fact = fact || strcmp(name, nc_openai_facts[k]) == 0;
         if (!fact && !bsearch(&name, known, job->table.count, sizeof *known, by_name))
@@ -365,8 +439,11 @@ static int read_tokenizer(struct job *job, const char *folder, bool *found)
     *found = false;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         *found = *found || nc_folder_holds(folder, names[i]);
-    job->shape.start_token = job->shape.vocabulary == NC_CLIP_VOCABULARY ? NC_CLIP_START : -1;
-    job->shape.pad_token = job->shape.vocabulary > 1 ? 1 : -1;
+    if (!job->by_hf_names) {
+        job->shape.start_token = job->shape.vocabulary == NC_CLIP_VOCABULARY ? NC_CLIP_START : -1;
+        if (!nc_shape_is_padded(&job->shape)) /* else its config said */
+            job->shape.pad_token = job->shape.vocabulary > 1 ? 1 : -1;
+    }
     if (!*found)
         return job->options->tokenizer
                    ? nc_error(NC_BAD_INPUT, "%s: there are no tokenizer files in this folder",
@@ -418,11 +495,13 @@ int nc_model_import(const char *path, const struct nc_import_options *options, c
     struct job job = {.options = options, .path = path};
     struct nc_staging staging;
     *has_tokenizer = false;
-    int status = find_files(&job);
+    int status = nc_foreign_files(path, &job.folder, &job.weights);
     if (status == NC_OK)
         status = nc_tensors_open(job.weights, &job.file);
     if (status == NC_OK)
         status = check_kind(&job);
+    if (status == NC_OK)
+        status = find_config(&job);
     if (status == NC_OK)
         status = find_shape(&job);
     if (status == NC_OK && options->embeddings)

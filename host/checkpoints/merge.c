@@ -40,6 +40,9 @@ static int check_same(const struct nc_model *base, const struct nc_model *tuned)
                         "%s has %zu and %zu blocks, %s %zu and %zu, so no model lies between them",
                         base->folder, one->text.layers, one->vision.layers, tuned->folder,
                         other->text.layers, other->vision.layers);
+    if (one->family != other->family || one->mask != other->mask)
+        return nc_error(NC_BAD_INPUT, "%s and %s: they are of different families, so no model lies "
+                                      "between them", base->folder, tuned->folder);
     int status = same_tower(base, tuned, "text", &one->text, &other->text);
     if (status == NC_OK)
         status = same_tower(base, tuned, "vision", &one->vision, &other->vision);

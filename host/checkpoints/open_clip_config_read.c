@@ -1,124 +1,13 @@
-/* open_clip_config.json. Source: open_clip 3.3, model.py (CLIPVisionCfg, CLIPTextCfg), transform.py
+/* Reads open_clip_config.json. Source: open_clip 3.3, model.py (CLIPVisionCfg, CLIPTextCfg), transform.py
  * (PreprocessCfg), factory.py (create_model). */
 #include "exchange.h"
 
 #include "nclip/formats/json.h"
 #include "nclip/support/error.h"
-#include "nclip/support/files.h"
-#include "nclip/support/number.h"
 
 #include <limits.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
-
-/* ---- writing ---- */
-
-/* Failed writes are remembered by the writer until commit. */
-
-/* What Python's int(width * ratio) turns back into `mlp`. */
-static double mlp_ratio(const struct nc_tower_shape *tower)
-{
-    double ratio = (double)tower->mlp / (double)tower->width;
-    while ((size_t)((double)tower->width * ratio) < tower->mlp)
-        ratio = nextafter(ratio, INFINITY);
-    return ratio;
-}
-
-static void write_tower(struct nc_writer *writer, const struct nc_tower_shape *tower)
-{
-    char text[NC_NUMBER_SIZE];
-    (void)nc_writer_printf(writer, "      \"layers\": %zu,\n      \"width\": %zu,\n", tower->layers,
-                           tower->width);
-    if (tower->mlp != 4 * tower->width)
-        (void)nc_writer_printf(writer, "      \"mlp_ratio\": %s,\n",
-                               nc_number_text(mlp_ratio(tower), text));
-    if (tower->epsilon != 1e-5f)
-        (void)nc_writer_printf(writer, "      \"norm_kwargs\": {\"eps\": %s},\n",
-                               nc_float_text(tower->epsilon, text));
-}
-
-static void write_text(struct nc_writer *writer, const struct nc_model_shape *shape,
-                       bool own_tokenizer)
-{
-    (void)nc_writer_printf(writer, "    \"text_cfg\": {\n");
-    write_tower(writer, &shape->text);
-    (void)nc_writer_printf(writer,
-                           "      \"heads\": %zu,\n      \"context_length\": %zu,\n"
-                           "      \"vocab_size\": %zu",
-                           shape->text.heads, shape->context, shape->vocabulary);
-    if (shape->end_rule == NC_END_ARGMAX)
-        (void)nc_writer_printf(writer, ",\n      \"pool_type\": \"argmax\"");
-    else if (shape->vocabulary != NC_CLIP_VOCABULARY || shape->end_token != NC_CLIP_END)
-        (void)nc_writer_printf(writer, ",\n      \"pool_type\": \"eos\",\n      \"eos_id\": %d",
-                               (int)shape->end_token);
-    if (own_tokenizer) /* of a local folder, open_clip asks only whether it is named at all */
-        (void)nc_writer_printf(writer, ",\n      \"hf_tokenizer_name\": \".\"");
-    (void)nc_writer_printf(writer, "\n    }\n  },\n");
-}
-
-static void write_colors(struct nc_writer *writer, const char *key, const float colors[3])
-{
-    char text[3][NC_NUMBER_SIZE];
-    for (int i = 0; i < 3; i++)
-        nc_float_text(colors[i], text[i]);
-    (void)nc_writer_printf(writer, "    \"%s\": [%s, %s, %s],\n", key, text[0], text[1], text[2]);
-}
-
-/* "shortest" or "squash"; NULL for preprocessing that open_clip does not have. */
-static const char *resize_mode(const struct nc_preprocess *p, size_t size)
-{
-    bool plain = p->do_resize && p->do_rescale && p->rescale_factor == 1.0 / 255 &&
-                 p->do_normalize && p->resample != NC_RESAMPLE_LANCZOS;
-    bool crop = p->do_center_crop && p->crop_width == size && p->crop_height == size;
-    if (plain && crop && p->shortest_edge == size)
-        return "shortest";
-    if (plain && (crop || !p->do_center_crop) && !p->shortest_edge && p->resize_width == size &&
-        p->resize_height == size)
-        return "squash";
-    return NULL;
-}
-
-int nc_open_clip_config_write(const char *where, const char *path,
-                              const struct nc_model_shape *shape,
-                              const struct nc_preprocess *preprocess, bool own_tokenizer)
-{
-    const char *mode = resize_mode(preprocess, shape->image_size);
-    if (shape->text.activation != shape->vision.activation)
-        return nc_error(NC_BAD_INPUT,
-                        "%s: the towers' activations differ, which an open_clip model cannot say",
-                        where);
-    if (!mode)
-        return nc_error(NC_BAD_INPUT,
-                        "%s: its preprocessing of pictures is none that open_clip has (shortest "
-                        "edge or squashed to %zu, bicubic or bilinear, normalised)",
-                        where, shape->image_size);
-    struct nc_writer *writer;
-    int status = nc_writer_create(path, &writer);
-    if (status != NC_OK)
-        return status;
-    (void)nc_writer_printf(writer,
-                           "{\n  \"model_cfg\": {\n    \"embed_dim\": %zu,\n"
-                           "    \"quick_gelu\": %s,\n    \"vision_cfg\": {\n",
-                           shape->embedding,
-                           shape->text.activation == NC_QUICK_GELU ? "true" : "false");
-    write_tower(writer, &shape->vision);
-    (void)nc_writer_printf(writer,
-                           "      \"head_width\": %zu,\n      \"image_size\": %zu,\n"
-                           "      \"patch_size\": %zu\n    },\n",
-                           shape->vision.width / shape->vision.heads, shape->image_size,
-                           shape->patch_size);
-    write_text(writer, shape, own_tokenizer);
-    (void)nc_writer_printf(writer, "  \"preprocess_cfg\": {\n");
-    write_colors(writer, "mean", preprocess->image_mean);
-    write_colors(writer, "std", preprocess->image_std);
-    (void)nc_writer_printf(
-        writer, "    \"interpolation\": \"%s\",\n    \"resize_mode\": \"%s\"\n  }\n}\n",
-        preprocess->resample == NC_RESAMPLE_BICUBIC ? "bicubic" : "bilinear", mode);
-    return nc_writer_commit(writer);
-}
-
-/* ---- reading ---- */
 
 enum { LARGEST = 1 << 28 }; /* of any size; the tensors are the real limit */
 
@@ -180,10 +69,32 @@ static int read_size(const char *where, const cJSON *section, const char *key, s
     return status;
 }
 
+/* {"approximate": "tanh"}, which makes GELU another activation. */
+static int read_activation(const char *where, const cJSON *section, struct nc_tower_shape *tower)
+{
+    static const char *const known[] = {"approximate", NULL}, *const none[] = {NULL};
+    const cJSON *arguments = nc_json_member(section, "act_kwargs");
+    const char *approximate = "none";
+    tower->activation = NC_GELU;
+    if (!arguments || cJSON_IsNull(arguments))
+        return NC_OK;
+    int status = check_keys(where, arguments, known, none);
+    if (status == NC_OK)
+        status = nc_json_optional_string(where, arguments, "approximate", &approximate);
+    if (status == NC_OK && strcmp(approximate, "tanh") == 0)
+        tower->activation = NC_GELU_TANH;
+    else if (status == NC_OK && strcmp(approximate, "none") != 0)
+        status = nc_error(NC_BAD_INPUT, "%s: \"approximate\" is \"%.40s\"; nclip reads none and tanh",
+                          where, approximate);
+    return status;
+}
+
 static int read_tower(const char *where, const cJSON *section, struct nc_tower_shape *tower)
 {
     double ratio = 4, epsilon = 1e-5;
-    int status = read_size(where, section, "layers", &tower->layers);
+    int status = read_activation(where, section, tower);
+    if (status == NC_OK)
+        status = read_size(where, section, "layers", &tower->layers);
     if (status == NC_OK)
         status = read_size(where, section, "width", &tower->width);
     if (status == NC_OK)
@@ -212,7 +123,7 @@ static int read_vision(const char *where, const cJSON *section, struct nc_model_
 {
     static const char *const read[] = {"image_size",     "layers",     "width",     "head_width",
                                        "mlp_ratio",      "patch_size", "pool_type", "norm_kwargs",
-                                       "pos_embed_type", NULL};
+                                       "pos_embed_type", "act_kwargs", NULL};
     static const char *const idle[] = {
         "patch_dropout", "attn_pooler_queries", "attn_pooler_heads", "timm_pool",
         "timm_proj",     "timm_drop",           "output_tokens",     NULL};
@@ -240,16 +151,50 @@ static int read_vision(const char *where, const cJSON *section, struct nc_model_
     return status;
 }
 
+/* Where features are read, and what is seen on the way. */
+static int read_pooling(const char *where, const cJSON *section, struct nc_model_shape *shape)
+{
+    static const char *const pools[] = {"argmax", "eos", "last"}; /* by enum nc_end_rule */
+    const char *pool = NULL;
+    size_t end = 2, pad = 0, rule = 0; /* CLIPTextCfg's */
+    bool unmasked = false;
+    int status = nc_json_optional_string(where, section, "pool_type", &pool);
+    if (status == NC_OK)
+        status = nc_json_optional_size(where, section, "eos_id", &end);
+    if (status == NC_OK)
+        status = nc_json_optional_size(where, section, "pad_id", &pad);
+    if (status == NC_OK)
+        status = nc_json_optional_bool(where, section, "no_causal_mask", &unmasked);
+    if (status == NC_OK)
+        status = nc_json_optional_bool(where, section, "proj_bias", &shape->projection_bias);
+    if (status != NC_OK)
+        return status;
+    while (pool && rule < 3 && strcmp(pool, pools[rule]) != 0)
+        rule++;
+    if (rule == 3)
+        return nc_error(NC_BAD_INPUT,
+                        "%s: \"pool_type\" is \"%.40s\"; nclip reads argmax, eos and last", where,
+                        pool);
+    if (rule == NC_END_FIRST && end >= shape->vocabulary)
+        return nc_error(NC_BAD_INPUT, "%s: \"eos_id\" is %zu, which ends no caption", where, end);
+    bool clips = !pool && !unmasked && shape->vocabulary == NC_CLIP_VOCABULARY;
+    shape->mask = unmasked ? NC_MASK_NONE : NC_MASK_CAUSAL;
+    shape->end_rule = clips ? NC_END_FIRST : (enum nc_end_rule)rule;
+    shape->end_token = rule == NC_END_FIRST ? (int32_t)end : clips ? NC_CLIP_END : 2;
+    if (nc_shape_is_padded(shape))
+        shape->pad_token = pad < shape->vocabulary ? (int32_t)pad : 0;
+    return NC_OK;
+}
+
 static int read_text(const char *where, const cJSON *section, struct nc_model_shape *shape)
 {
-    static const char *const read[] = {"context_length", "vocab_size", "width",     "heads",
-                                       "layers",         "mlp_ratio",  "pool_type", "eos_id",
-                                       "norm_kwargs",    "proj_type",  NULL};
+    static const char *const read[] = {
+        "context_length", "vocab_size", "width",     "heads",    "layers",         "mlp_ratio",
+        "pool_type",      "eos_id",     "norm_kwargs", "proj_type", "no_causal_mask", "proj_bias",
+        "act_kwargs",     "pad_id",     NULL};
     static const char *const idle[] = {
-        "hf_tokenizer_name",   "tokenizer_mode", "pad_id",        "hf_proj_type",
-        "hf_model_pretrained", "hf_pooler_type", "output_tokens", NULL};
-    const char *pool = NULL;
-    size_t end = 2;
+        "hf_tokenizer_name", "tokenizer_mode", "tokenizer_kwargs", "hf_proj_type",
+        "hf_model_pretrained", "hf_pooler_type", "output_tokens", "final_ln_after_pool", NULL};
     if (cJSON_IsString(nc_json_member(section, "hf_model_name")))
         return nc_error(
             NC_BAD_INPUT, "%s: the text tower is \"%.60s\"; nclip reads CLIP's own text tower only",
@@ -265,22 +210,7 @@ static int read_text(const char *where, const cJSON *section, struct nc_model_sh
         status = read_size(where, section, "context_length", &shape->context);
     if (status == NC_OK)
         status = read_size(where, section, "vocab_size", &shape->vocabulary);
-    if (status == NC_OK)
-        status = nc_json_optional_string(where, section, "pool_type", &pool);
-    if (status == NC_OK)
-        status = nc_json_optional_size(where, section, "eos_id", &end);
-    if (status != NC_OK)
-        return status;
-    if (pool && strcmp(pool, "argmax") != 0 && strcmp(pool, "eos") != 0)
-        return nc_error(NC_BAD_INPUT, "%s: \"pool_type\" is \"%.40s\"; nclip reads argmax and eos",
-                        where, pool);
-    bool eos = pool && strcmp(pool, "eos") == 0;
-    if (eos && (end == 2 || end >= shape->vocabulary))
-        return nc_error(NC_BAD_INPUT, "%s: \"eos_id\" is %zu, which ends no caption", where, end);
-    bool first = eos || (!pool && shape->vocabulary == NC_CLIP_VOCABULARY);
-    shape->end_rule = first ? NC_END_FIRST : NC_END_ARGMAX;
-    shape->end_token = eos ? (int32_t)end : first ? NC_CLIP_END : 2;
-    return NC_OK;
+    return status == NC_OK ? read_pooling(where, section, shape) : status;
 }
 
 static int read_color(const char *where, const cJSON *section, const char *key, float colors[3])
@@ -330,7 +260,8 @@ static int read_model(const char *path, const cJSON *model, bool text_only,
                       struct nc_model_shape *shape)
 {
     static const char *const read[] = {"embed_dim", "quick_gelu", "vision_cfg", "text_cfg", NULL};
-    static const char *const idle[] = {"init_logit_scale", "custom_text", NULL};
+    static const char *const idle[] = {"init_logit_scale", "init_logit_bias",
+                                       "nonscalar_logit_scale", "custom_text", NULL};
     char where[PATH_MAX + 32];
     const cJSON *vision = NULL, *text;
     bool quick = false;
@@ -349,7 +280,8 @@ static int read_model(const char *path, const cJSON *model, bool text_only,
     snprintf(where, sizeof where, "%s: text_cfg", path);
     if (status == NC_OK)
         status = read_text(where, text, shape);
-    shape->text.activation = shape->vision.activation = quick ? NC_QUICK_GELU : NC_GELU;
+    if (quick)
+        shape->text.activation = shape->vision.activation = NC_QUICK_GELU;
     return status;
 }
 

@@ -177,8 +177,7 @@ static int pack(struct nc_encoder *encoder, const char *text, bool *skipped)
                             "text \"%.60s\": token id %d is outside the model's vocabulary of %zu; "
                             "the tokenizer belongs to another model", text, (int)tokens->ids[i],
                             shape->vocabulary);
-    return nc_packing_add(&encoder->packing, tokens->ids,
-                          nc_caption_end(shape, tokens->ids, tokens->count), true);
+    return nc_caption_pack(shape, tokens->ids, tokens->count, true, &encoder->packing);
 }
 
 /* The features of the packed captions, [captions, embedding] in host memory. */
@@ -240,7 +239,8 @@ static bool has_end(const struct nc_model_shape *shape, const int32_t *ids, size
     for (size_t i = 0; i < count; i++)
         if (ids[i] == shape->end_token)
             return true;
-    return shape->end_rule == NC_END_ARGMAX;
+    return shape->end_rule != NC_END_FIRST ||
+           (shape->end_token == shape->pad_token && count < shape->context);
 }
 
 static int pack_ids(struct nc_encoder *encoder, const int32_t *ids, size_t count, size_t number)
@@ -260,7 +260,7 @@ static int pack_ids(struct nc_encoder *encoder, const int32_t *ids, size_t count
                         "not in it",
                         number, (int)shape->end_token);
     encoder->counts.texts++;
-    return nc_packing_add(&encoder->packing, ids, nc_caption_end(shape, ids, count), true);
+    return nc_caption_pack(shape, ids, count, true, &encoder->packing);
 }
 
 int nc_encoder_ids(struct nc_encoder *encoder, const int32_t *ids, const size_t *start,

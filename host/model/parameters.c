@@ -1,6 +1,7 @@
 /* Builds the table of parameters from a model's shape. */
 #include "nclip/model/parameters.h"
 
+#include "nclip/model/family.h"
 #include "nclip/support/error.h"
 
 #include <stdio.h>
@@ -9,7 +10,7 @@
 
 /* One kind of tensor. Sizes are given by what they stand for, so that this one
  * list describes every CLIP. */
-enum dimension { NONE, WIDTH, MLP, EMBEDDING, VOCABULARY, POSITIONS, CHANNELS, PATCH };
+enum dimension { NONE, ONE, WIDTH, MLP, EMBEDDING, VOCABULARY, POSITIONS, CHANNELS, PATCH };
 
 struct kind {
     enum nc_role role;
@@ -33,7 +34,9 @@ static const struct kind text_tail[] = {
     {NC_FINAL_LN_WEIGHT, "text_model.final_layer_norm.weight", "ln_final.weight", {WIDTH}},
     {NC_FINAL_LN_BIAS, "text_model.final_layer_norm.bias", "ln_final.bias", {WIDTH}},
     {NC_PROJECTION, "text_projection.weight", "text_projection", {EMBEDDING, WIDTH}},
-    {NC_LOGIT_SCALE, "logit_scale", "logit_scale", {NONE}},
+    {NC_PROJECTION_BIAS, "text_projection.bias", "text_projection.bias", {EMBEDDING}},
+    {NC_LOGIT_SCALE, "logit_scale", "logit_scale", {ONE}},
+    {NC_LOGIT_BIAS, "logit_bias", "logit_bias", {ONE}},
 };
 
 static const struct kind vision_head[] = {
@@ -94,6 +97,8 @@ static size_t dimension_size(const struct nc_model_shape *shape, enum nc_tower t
     switch (dimension) {
     case NONE:
         break;
+    case ONE:
+        return 1;
     case WIDTH:
         return tower_shape(shape, tower)->width;
     case MLP:
@@ -123,23 +128,45 @@ static int third_of_attention(enum nc_role role)
     return -1;
 }
 
+/* Not every model has all of the list. */
+static bool is_there(const struct nc_model_shape *shape, enum nc_role role)
+{
+    return role == NC_PROJECTION_BIAS ? shape->projection_bias
+           : role == NC_LOGIT_BIAS    ? shape->logit_bias
+                                      : true;
+}
+
+/* The name of a text tower's parameter outside of the blocks. */
+static const char *name_in_family(const struct nc_family *family, const struct kind *kind)
+{
+    return kind->role == NC_PROJECTION        ? family->projection
+           : kind->role == NC_PROJECTION_BIAS ? family->projection_bias
+                                              : kind->name;
+}
+
 static int add_row(struct nc_parameter_table *table, const struct nc_model_shape *shape,
                    enum nc_tower tower, const struct kind *kind, int block_index)
 {
     struct nc_parameter *row = &table->rows[table->count];
+    const struct nc_family *family = &nc_families[shape->family];
+    bool text = tower == NC_TOWER_TEXT, linear = text && shape->projection_bias;
+    if (!is_there(shape, kind->role))
+        return NC_OK;
     const char *tower_name = tower == NC_TOWER_TEXT ? "text_model" : "vision_model";
     const char *openai_tower = tower == NC_TOWER_TEXT ? "" : "visual.";
     *row = (struct nc_parameter){
         .openai_slice = third_of_attention(kind->role),
-        .openai_transposed = kind->role == NC_PROJECTION,
+        .openai_transposed = kind->role == NC_PROJECTION && !linear,
         .tower = tower,
         .role = kind->role,
         .block = block_index,
         .count = 1,
     };
     if (block_index == NC_NO_BLOCK) {
-        snprintf(row->name, sizeof row->name, "%s", kind->name);
-        snprintf(row->openai_name, sizeof row->openai_name, "%s", kind->openai_name);
+        snprintf(row->name, sizeof row->name, "%s",
+                 text ? name_in_family(family, kind) : kind->name);
+        snprintf(row->openai_name, sizeof row->openai_name, "%s%s", kind->openai_name,
+                 kind->role == NC_PROJECTION && linear ? ".weight" : "");
     } else {
         snprintf(row->name, sizeof row->name, "%s.encoder.layers.%d.%s", tower_name, block_index,
                  kind->name);
@@ -147,6 +174,8 @@ static int add_row(struct nc_parameter_table *table, const struct nc_model_shape
                  openai_tower, block_index, kind->openai_name);
     }
     for (size_t i = 0; i < LENGTH(kind->shape) && kind->shape[i] != NONE; i++) {
+        if (kind->shape[i] == ONE && !family->scalars_in_arrays)
+            continue;
         size_t size = dimension_size(shape, tower, kind->shape[i]);
         row->shape[row->rank++] = size;
         if (__builtin_mul_overflow(row->count, size, &row->count))

@@ -5,6 +5,10 @@
 
 #include <limits.h>
 
+const char *const nc_activation_names[NC_ACTIVATIONS] = {"quick_gelu", "gelu", "gelu_pytorch_tanh"};
+const char *const nc_end_rule_names[NC_END_RULES] = {"argmax", "first", "last"};
+const char *const nc_mask_names[NC_MASKS] = {"causal", "none", "padding"};
+
 /* Larger than any CLIP there is, and small enough that no product of them overflows. */
 enum {
     LARGEST_WIDTH = 1 << 16,
@@ -79,6 +83,16 @@ int nc_model_shape_check(const char *where, const struct nc_model_shape *shape)
             "%s: %s\"eos_token_id\" %d lies outside the vocabulary of %zu tokens, so no "
             "caption could end",
             where, text_section, (int)shape->end_token, shape->vocabulary);
+    if (shape->mask == NC_MASK_PADDING && shape->end_rule == NC_END_LAST)
+        return nc_error(NC_BAD_INPUT,
+                        "%s: %sa tower that does not see padding cannot be read at the last place of "
+                        "its context", where, text_section);
+    if (nc_shape_is_padded(shape) &&
+        (shape->pad_token < 0 || (size_t)shape->pad_token >= shape->vocabulary))
+        return nc_error(NC_BAD_INPUT,
+                        "%s: %s\"pad_token_id\" %d lies outside the vocabulary of %zu tokens, but "
+                        "this tower sees padding",
+                        where, text_section, (int)shape->pad_token, shape->vocabulary);
     if (!has_vision)
         return NC_OK;
     if (shape->patch_size > shape->image_size)

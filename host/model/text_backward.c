@@ -69,7 +69,7 @@ static int linear_gradient(const struct pass *p, enum nc_role weight, enum nc_ro
     struct nc_linear_backward_weight linear = {
         .type = p->tower->type, .rows = rows, .in = in, .out = out, .x = x, .dy = dy,
         .accumulate = p->accumulate, .dweight = gradient(p, weight, block),
-        .dbias = bias == NC_ROLES ? NULL : gradient(p, bias, block)};
+        .dbias = gradient(p, bias, block)};
     if (!linear.dweight)
         return NC_OK;
     return ops->linear_backward_weight(ops->backend, &linear);
@@ -126,7 +126,7 @@ static int project_backward(const struct pass *p, const float *dfeatures)
         .dx = tower->dprojected};
     int status = ops->normalize_backward(ops->backend, &normalize);
     if (status == NC_OK)
-        status = linear_gradient(p, NC_PROJECTION, NC_ROLES, NC_NO_BLOCK, captions, width,
+        status = linear_gradient(p, NC_PROJECTION, NC_PROJECTION_BIAS, NC_NO_BLOCK, captions, width,
                                  embedding, tower->end_normed, tower->dprojected);
     if (status == NC_OK)
         status = linear_input(

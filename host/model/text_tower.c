@@ -10,22 +10,6 @@
 
 #include <stdlib.h>
 
-size_t nc_caption_end(const struct nc_model_shape *shape, const int32_t *tokens, size_t count)
-{
-    if (shape->end_rule == NC_END_FIRST) {
-        for (size_t i = 0; i < count; i++)
-            if (tokens[i] == shape->end_token)
-                return i + 1;
-        /* transformers reads argmax of an all-false mask then: the first token. */
-        return count ? 1 : 0;
-    }
-    size_t best = 0;
-    for (size_t i = 1; i < count; i++)
-        if (tokens[i] > tokens[best])
-            best = i;
-    return count ? best + 1 : 0;
-}
-
 struct reserve {
     struct nc_arena *arena;
     int status;
@@ -225,7 +209,8 @@ struct nc_attention nc_text_tower_attention(const struct nc_text_tower *tower,
         /* The planned numbers, not this batch's: a recording must be valid for every batch that it
          * is replayed for. */
         .repeated = packing->repeated ? tower->capacity.repeated : 0,
-        .last_only = block + 1 == shape->layers};
+        .last_only = block + 1 == shape->layers,
+        .full = tower->shape->mask != NC_MASK_CAUSAL};
 }
 
 /* The end-of-text rows of the last block's output, to features. */
@@ -239,6 +224,8 @@ static int project(struct nc_text_tower *tower, const struct nc_weights *weights
         nc_parameter_offset(table, NC_TOWER_TEXT, NC_FINAL_LN_WEIGHT, NC_NO_BLOCK);
     size_t norm_bias = nc_parameter_offset(table, NC_TOWER_TEXT, NC_FINAL_LN_BIAS, NC_NO_BLOCK);
     size_t projection = nc_parameter_offset(table, NC_TOWER_TEXT, NC_PROJECTION, NC_NO_BLOCK);
+    const struct nc_parameter *bias =
+        nc_parameter_find(table, NC_TOWER_TEXT, NC_PROJECTION_BIAS, NC_NO_BLOCK);
     struct nc_layernorm norm = {.rows = captions, .width = width, .x = x,
                                 .weight = weights->master + norm_weight,
                                 .bias = weights->master + norm_bias,
@@ -251,6 +238,7 @@ static int project(struct nc_text_tower *tower, const struct nc_weights *weights
     struct nc_linear linear = {.type = tower->type, .rows = captions, .in = width, .out = embedding,
                                .x = tower->end_normed,
                                .weight = nc_weight(weights, tower->type, projection),
+                               .bias = bias ? weights->master + bias->offset : NULL,
                                .y = raw ? features : tower->normalized, .y_type = NC_FLOAT32};
     status = ops->linear(ops->backend, &linear);
     if (status != NC_OK || raw)

@@ -13,7 +13,16 @@ static const struct {
 } single_names[] = {
     {"token_embedding", NC_TOKEN_EMBEDDING}, {"position_embedding", NC_POSITION_EMBEDDING},
     {"projection", NC_PROJECTION},           {"logit_scale", NC_LOGIT_SCALE},
+    {"projection", NC_PROJECTION_BIAS},      {"logit_bias", NC_LOGIT_BIAS},
 };
+
+static bool is_named(enum nc_role role, const char *name)
+{
+    for (size_t i = 0; i < sizeof single_names / sizeof *single_names; i++)
+        if (role == single_names[i].role && strcmp(name, single_names[i].name) == 0)
+            return true;
+    return false;
+}
 
 /* "blocks", "blocks.N" or "blocks.N-M" to a range; false when it is none of them. */
 static bool parse_blocks(const char *name, size_t layers, size_t *first, size_t *last)
@@ -43,23 +52,22 @@ static int mark(const char *name, const struct nc_parameter_table *table, size_t
         return nc_error(NC_BAD_INPUT,
                         "trainable: \"%s\" is not in this model, which has blocks.0-%zu", name,
                         layers - 1);
-    int role = -1;
-    for (size_t i = 0; i < sizeof single_names / sizeof *single_names; i++)
-        if (strcmp(name, single_names[i].name) == 0)
-            role = (int)single_names[i].role;
-    if (!all && !norm && !blocks && role < 0)
+    bool single = false;
+    for (int role = 0; role < NC_ROLES; role++)
+        single = single || (role != NC_LOGIT_BIAS && is_named((enum nc_role)role, name));
+    if (!all && !norm && !blocks && !single)
         return nc_error(NC_BAD_INPUT,
                         "trainable: \"%s\" is unknown; there are all, token_embedding, "
                         "position_embedding, blocks, blocks.N, blocks.N-M, final_layer_norm, "
                         "projection, logit_scale", name);
     for (size_t i = 0; i < table->count; i++) {
         const struct nc_parameter *row = &table->rows[i];
-        if (row->tower != NC_TOWER_TEXT)
+        if (row->tower != NC_TOWER_TEXT || row->role == NC_LOGIT_BIAS) /* no loss here has it */
             continue;
         bool in_block = row->block != NC_NO_BLOCK;
         if (all ||
             (in_block && blocks && (size_t)row->block >= first && (size_t)row->block <= last) ||
-            (!in_block && (int)row->role == role) ||
+            (!in_block && is_named(row->role, name)) ||
             (norm && (row->role == NC_FINAL_LN_WEIGHT || row->role == NC_FINAL_LN_BIAS)))
             trainable[i] = true;
     }

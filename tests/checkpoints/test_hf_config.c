@@ -27,7 +27,12 @@ static void impossible_configs_are_refused(void **state)
     const struct {
         const char *config, *reason;
     } cases[] = {
-        {"{\"model_type\":\"siglip\"}", "\"siglip\""},
+        {"{\"model_type\":\"blip\"}", "\"blip\""},
+        {"{\"model_type\":\"siglip\",\"text_config\":{\"pad_token_id\":32000}}", "\"pad_token_id\" -1"},
+        {"{\"model_type\":\"metaclip_2\",\"text_config\":{\"eos_token_id\":50000}}", "lies outside"},
+        {"{\"model_type\":\"nclip_text_model\",\"mask\":\"some\"}", "\"mask\" is \"some\""},
+        {"{\"model_type\":\"nclip_text_model\",\"mask\":\"padding\",\"pooling\":\"last\"}",
+         "does not see padding"},
         {"{\"model_type\":7}", "\"model_type\" is not a string"},
         {"{\"projection_dim\":0}", "\"projection_dim\" is 0"},
         {"{\"projection_dim\":-5}", "\"projection_dim\" is not a whole number"},
@@ -83,6 +88,36 @@ static void the_end_rule_follows_the_checkpoint(void **state)
                      NC_OK);
 }
 
+/* An eos_token_id of 2 is the older convention of CLIP's configs alone. */
+static void families_are_told_apart(void **state)
+{
+    (void)state;
+    struct nc_model_shape shape;
+    assert_int_equal(read_config("{\"model_type\":\"metaclip_2\",\"text_config\":{\"eos_token_id\":2}}",
+                                 &shape), NC_OK);
+    assert_int_equal(shape.family, NC_FAMILY_METACLIP_2);
+    assert_int_equal(shape.end_rule, NC_END_FIRST);
+    assert_int_equal(shape.end_token, 2);
+    assert_true(nc_shape_has_vision(&shape));
+    assert_int_equal(read_config("{\"model_type\":\"siglip\",\"text_config\":{\"hidden_size\":1152,"
+                                 "\"num_attention_heads\":16}}", &shape), NC_OK);
+    assert_int_equal(shape.embedding, 1152);
+    assert_int_equal(shape.context, 64);
+    assert_int_equal(shape.text.activation, NC_GELU_TANH);
+    assert_int_equal(shape.mask, NC_MASK_NONE);
+    assert_int_equal(shape.end_rule, NC_END_LAST);
+    assert_true(shape.projection_bias && shape.logit_bias && !nc_shape_has_vision(&shape));
+    assert_int_equal(read_config("{\"model_type\":\"siglip2_text_model\",\"projection_size\":96}",
+                                 &shape), NC_OK);
+    assert_int_equal(shape.family, NC_FAMILY_SIGLIP_2);
+    assert_int_equal(shape.embedding, 96);
+    assert_int_equal(read_config("{\"model_type\":\"nclip_text_model\",\"mask\":\"none\","
+                                 "\"pooling\":\"argmax\"}", &shape), NC_OK);
+    assert_int_equal(shape.mask, NC_MASK_NONE);
+    assert_int_equal(shape.end_rule, NC_END_ARGMAX);
+    assert_false(shape.projection_bias || shape.logit_bias);
+}
+
 static void pictures_are_cut_into_whole_patches(void **state)
 {
     (void)state;
@@ -97,6 +132,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(impossible_configs_are_refused),
         cmocka_unit_test(the_end_rule_follows_the_checkpoint),
+        cmocka_unit_test(families_are_told_apart),
         cmocka_unit_test(pictures_are_cut_into_whole_patches),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

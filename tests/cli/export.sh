@@ -149,7 +149,7 @@ state_dict() { # file, tensor's name
 for case in 'conv1.weight:"token_embedding.weight" is missing' 'visual.layer1.0.conv1.weight:a ResNet' \
     'visual.trunk.stem.0.weight:tower of timm' 'text.transformer.embeddings.word:text tower of transformers' \
     'text.positional_embedding:"text.token_embedding.weight" is missing' 'text_decoder.ln_final.weight:a CoCa' \
-    'logit_bias:a SigLIP' 'text_model.final_layer_norm.bias:needs no import'; do
+    'logit_bias:"token_embedding.weight" is missing' 'text_model.final_layer_norm.bias:needs no import'; do
     state_dict other.safetensors "${case%%:*}"
     refused 3 "${case#*:}" import other.safetensors --from openai --out x
 done
@@ -180,9 +180,11 @@ config '"embed_dim": 64' '"embed_dim": 65537' '"projection_dim" is 65537; nclip 
 config '"heads": 3' '"heads": 3, "mlp_ratio": 4000' 'text_config: "intermediate_size" is 384000'
 config '"head_width": 32' '"head_width": 7' 'this cannot be'
 config '"heads": 3' '"heads": 3, "hf_model_name": "roberta-base"' 'the text tower is "roberta-base"'
-config '"heads": 3' '"heads": 3, "no_causal_mask": true' '"no_causal_mask" makes it another model'
+config '"heads": 3' '"heads": 3, "no_causal_mask": true' 'text-only takes the text tower alone'
 config '"layers": 3' '"layers": 3, "ls_init_value": 0.1' '"ls_init_value" makes it another model'
-config '"pool_type": "eos"' '"pool_type": "last"' 'nclip reads argmax and eos'
+config '"heads": 3' '"heads": 3, "embed_cls": true' '"embed_cls" makes it another model'
+config '"heads": 3' '"heads": 3, "act_kwargs": {"approximate": "fast"}' 'nclip reads none and tanh'
+config '"pool_type": "eos"' '"pool_type": "first"' 'nclip reads argmax, eos and last'
 config '"eos_id": 775' '"eos_id": 900' 'ends no caption'
 config '"shortest"' '"longest"' 'shortest and squash'
 config '"embed_dim": 64' '"embed_dim": 1e300' 'embed_dim'

@@ -324,8 +324,9 @@ int nc_examples_gather(const struct nc_examples *e, const size_t *rows, size_t c
     return nc_embedding_store_gather(e->store, rows, count, NC_FLOAT32, out);
 }
 
-int nc_examples_pack(const struct nc_examples *e, const struct nc_config *config,
-                     const uint32_t *list, size_t count, struct nc_packing *packing, size_t *extras)
+int nc_examples_pack(const struct nc_examples *e, const struct nc_model_shape *shape,
+                     const struct nc_config *config, const uint32_t *list, size_t count,
+                     struct nc_packing *packing, size_t *extras)
 {
     nc_packing_clear(packing);
     *extras = 0;
@@ -333,14 +334,16 @@ int nc_examples_pack(const struct nc_examples *e, const struct nc_config *config
     for (size_t i = 0; i < count && status == NC_OK; i++) {
         size_t start = e->token_start[e->caption[list[i]]];
         size_t end = e->token_start[e->caption[list[i]] + 1];
-        status = nc_packing_add(packing, e->tokens + start, end - start, config->share_prefixes);
+        status = nc_caption_pack(shape, e->tokens + start, end - start, config->share_prefixes,
+                                 packing);
     }
     for (size_t i = 0; i < count && status == NC_OK; i++) {
         uint32_t text = e->contradiction[list[i]];
         if (text == NC_NO_CONTRADICTION)
             continue;
         size_t start = e->token_start[text], end = e->token_start[text + 1];
-        status = nc_packing_add(packing, e->tokens + start, end - start, config->share_prefixes);
+        status = nc_caption_pack(shape, e->tokens + start, end - start, config->share_prefixes,
+                                 packing);
         ++*extras;
     }
     return status;

@@ -60,7 +60,8 @@ int nc_examples_gather(const struct nc_examples *examples, const size_t *rows, s
 
 /* Packs examples[first .. first + count) of a list, their captions first and then the
  * contradictions that stand behind them. *extras is the number of those. */
-int nc_examples_pack(const struct nc_examples *examples, const struct nc_config *config,
+int nc_examples_pack(const struct nc_examples *examples, const struct nc_model_shape *shape,
+                     const struct nc_config *config,
                      const uint32_t *list, size_t count, struct nc_packing *packing,
                      size_t *extras);
 

@@ -56,7 +56,7 @@ static void round_up(struct nc_step *step)
 static int load_part(struct nc_step *step, const struct nc_batch *batch, struct part *part,
                      bool pictures)
 {
-    int status = nc_examples_pack(batch->examples, step->config, batch->list + part->first,
+    int status = nc_examples_pack(batch->examples, step->shape, step->config, batch->list + part->first,
                                   part->count, &step->packing, &part->extras);
     if (status != NC_OK)
         return status;

@@ -38,8 +38,8 @@ static int survey_batch(struct nc_step *step, const struct nc_batch *batch,
     size_t extras, batch_extras = 0;
     for (size_t at = 0; at < batch->count; at += step->micro) {
         size_t part = least(batch->count - at, step->micro);
-        int status = nc_examples_pack(batch->examples, step->config, batch->list + at, part,
-                                      packing, &extras);
+        int status = nc_examples_pack(batch->examples, step->shape, step->config, batch->list + at,
+                                      part, packing, &extras);
         if (status != NC_OK)
             return status;
         need->captions = most(need->captions, packing->captions);
@@ -91,8 +91,10 @@ static size_t longest_text(const struct nc_step *step, const struct nc_step_samp
     size_t longest = 1;
     if (sample->list) /* others may be longer */
         return step->shape->context;
-    for (size_t i = 0; i < examples->texts; i++)
-        longest = most(longest, examples->token_start[i + 1] - examples->token_start[i]);
+    for (size_t i = 0; i < examples->texts; i++) {
+        size_t start = examples->token_start[i], count = examples->token_start[i + 1] - start;
+        longest = most(longest, nc_caption_rows(step->shape, examples->tokens + start, count));
+    }
     return longest;
 }
 

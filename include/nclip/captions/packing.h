@@ -50,6 +50,13 @@ void nc_packing_clear(struct nc_packing *packing);
 int nc_packing_add(struct nc_packing *packing, const int32_t *tokens, size_t count,
                    bool share_prefixes);
 
+/* Adds one caption of a tower without a mask, or that reads padding: `total` tokens, of which those
+ * from `count` on are `pad`. Such a caption shares no row. Token `end` is what the tower reads: it is
+ * put last, because the order of rows means nothing to tokens that all see each other (their
+ * positions do); behind it must be none where they do not. */
+int nc_packing_add_filled(struct nc_packing *packing, const int32_t *tokens, size_t count,
+                          size_t total, int32_t pad, size_t end);
+
 /* Rows are padded to multiples of this. */
 enum { NC_PACKING_BUCKET = 128 };
 

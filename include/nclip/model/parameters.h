@@ -12,7 +12,7 @@ extern "C" {
 #endif
 
 enum nc_tower {
-    NC_TOWER_TEXT,   /* the text tower, text_projection and logit_scale */
+    NC_TOWER_TEXT,   /* the text tower, text_projection, logit_scale and logit_bias */
     NC_TOWER_VISION, /* the vision tower and visual_projection */
 };
 
@@ -33,7 +33,9 @@ enum nc_role {
     /* heads */
     NC_FINAL_LN_WEIGHT, NC_FINAL_LN_BIAS, /* text final_layer_norm; vision post_layernorm */
     NC_PROJECTION,                        /* [embedding, width] */
+    NC_PROJECTION_BIAS,                   /* text only: [embedding]; not of all models */
     NC_LOGIT_SCALE,                       /* one number, the logarithm */
+    NC_LOGIT_BIAS,                        /* one number; not of all models */
     /* vision only */
     NC_CLASS_EMBEDDING, /* [width] */
     NC_PATCH_EMBEDDING, /* [width, channels, patch, patch] */
@@ -46,10 +48,10 @@ enum { NC_NO_BLOCK = -1 };
 /* One row of the table. Loading, saving, freezing, the optimizer, the gradient
  * buckets and `nclip info` all read it; no second list of parameters exists. */
 struct nc_parameter {
-    char name[96];        /* in a Hugging Face CLIPModel */
+    char name[96];        /* in the family's Hugging Face model (nclip/model/family.h) */
     char openai_name[96]; /* in OpenAI's (and open_clip's) state dict; nclip/checkpoints/exchange.h */
     int openai_slice;     /* -1: the whole tensor; 0, 1, 2: query, key, value third of in_proj */
-    bool openai_transposed; /* OpenAI keeps projections as [width, embedding] */
+    bool openai_transposed; /* OpenAI keeps projections as [width, embedding]; those with a bias not */
     enum nc_tower tower;
     enum nc_role role;
     int block; /* or NC_NO_BLOCK */

@@ -1,6 +1,6 @@
 /* The two towers, driven through the operation table.
  *
- * Text: token and position embedding, pre-norm blocks with causal attention over a
+ * Text: token and position embedding, pre-norm blocks with causal or full attention over a
  * packed batch, final norm and projection of each caption's end-of-text row,
  * L2-normalised. Forward and backward. In the last block nothing but the
  * end-of-text rows can matter, so only they go through its second half.
@@ -74,9 +74,17 @@ typedef int (*nc_gradients_ready)(void *context, size_t from);
 void nc_text_tower_watch_gradients(struct nc_text_tower *tower, nc_gradients_ready ready,
                                    void *context);
 
-/* Tokens of a caption that matter: up to and with its end-of-text token, by the
- * checkpoint's rule; all of them when there is none. */
+/* Tokens of a caption that matter: to a causal tower those up to and with its end-of-text token, by
+ * the checkpoint's rule; else all of them. */
 size_t nc_caption_end(const struct nc_model_shape *shape, const int32_t *tokens, size_t count);
+
+/* Rows that a caption of so many tokens takes. */
+size_t nc_caption_rows(const struct nc_model_shape *shape, const int32_t *tokens, size_t count);
+
+/* Adds a caption to a batch as the tower reads it: cut behind its end, or filled up with padding.
+ * `tokens` are 1 to `context`, without padding; what nc_caption_end cut off may be missing. */
+int nc_caption_pack(const struct nc_model_shape *shape, const int32_t *tokens, size_t count,
+                    bool share_prefixes, struct nc_packing *packing);
 
 /* ---- Vision ------------------------------------------------------------------------- */
 
