@@ -2,6 +2,7 @@
 #include "exchange.h"
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
+#include "nclip/tokenizer/tokenizer.h"
 #include "staging.h"
 
 #include <stdlib.h>
@@ -170,15 +171,6 @@ static int list_tensors(struct job *job)
 
 /* ---- config ---- */
 
-static bool has_tokenizer(const struct job *job)
-{
-    static const char *const names[] = {"vocab.json", "tokenizer.json"};
-    bool found = false;
-    for (size_t i = 0; i < 2; i++)
-        found = found || nc_folder_holds(job->model->folder, names[i]);
-    return found;
-}
-
 static int write_config(const struct job *job, const struct nc_staging *staging)
 {
     const struct nc_model *model = job->model;
@@ -193,7 +185,7 @@ static int write_config(const struct job *job, const struct nc_staging *staging)
     else if (open_clip) /* its built-in tokenizer knows CLIP's own vocabulary only */
         status = nc_open_clip_config_write(model->folder, to, &model->shape, &job->preprocess,
                                            model->shape.vocabulary != NC_CLIP_VOCABULARY &&
-                                               has_tokenizer(job));
+                                               nc_tokenizer_is_in(model->folder));
     else if (job->format != NC_FORMAT_HF)
         status = nc_hf_config_write(to, &model->shape, job->format, nc_outputs_type(&job->outputs),
                                     NULL);

@@ -144,6 +144,8 @@ int nc_model_open(const char *folder, struct nc_model **out)
         !(config = nc_path_join(folder, "config.json")))
         goto cleanup;
     status = nc_model_shape_read(config, &model->shape);
+    if (status == NC_OK && nc_families[model->shape.family].pads_by_tokenizer)
+        status = nc_padding_read(folder, &model->shape);
     if (status == NC_OK && !nc_shape_has_vision(&model->shape))
         status = nc_hf_embeddings_read(config, model->embeddings);
     if (status == NC_OK) {

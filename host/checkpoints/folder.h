@@ -19,6 +19,9 @@ struct nc_model {
     char embeddings[17]; /* without a vision tower: whose embeddings belong to it; or "" */
 };
 
+/* Sets shape->pad_token to what the folder's tokenizer pads with, where it says so. */
+int nc_padding_read(const char *folder, struct nc_model_shape *shape);
+
 /* The fingerprint that config.json has kept of the embeddings for a text tower without its vision
  * tower; "" for none. */
 int nc_hf_embeddings_read(const char *config_path, char hash[17]);

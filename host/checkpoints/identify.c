@@ -6,6 +6,7 @@
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
 #include "nclip/support/terminal.h"
+#include "nclip/tokenizer/tokenizer.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -156,8 +157,7 @@ int nc_checkpoint_identify(const char *path, struct nc_identity *identity)
         for (size_t i = 0; i < identity->tensors; i++)
             identity->bytes += (double)nc_tensors_at(tensors, i)->bytes;
         identity->has_config = nc_folder_holds(identity->folder, NC_OPEN_CLIP_CONFIG);
-        identity->has_tokenizer = nc_folder_holds(identity->folder, "vocab.json") ||
-                                  nc_folder_holds(identity->folder, "tokenizer.json");
+        identity->has_tokenizer = nc_tokenizer_is_in(identity->folder);
         measure_text(tensors, identity);
         judge(tensors, identity);
     }

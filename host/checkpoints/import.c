@@ -433,12 +433,8 @@ static int check_unknown(const struct job *job)
 /* Reads the ids of start and end from the tokenizer. A model without a tokenizer is no error. */
 static int read_tokenizer(struct job *job, const char *folder, bool *found)
 {
-    static const char *const names[] = {"vocab.json", "tokenizer.json",
-                                        "bpe_simple_vocab_16e6.txt.gz"};
     struct nc_tokenizer *tokenizer;
-    *found = false;
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        *found = *found || nc_folder_holds(folder, names[i]);
+    *found = nc_tokenizer_is_in(folder);
     if (!job->by_hf_names) {
         job->shape.start_token = job->shape.vocabulary == NC_CLIP_VOCABULARY ? NC_CLIP_START : -1;
         if (!nc_shape_is_padded(&job->shape)) /* else its config said */
@@ -457,8 +453,10 @@ static int read_tokenizer(struct job *job, const char *folder, bool *found)
                           "%s: the tokenizer knows %zu tokens, but the model %zu; it belongs to "
                           "another model",
                           folder, nc_tokenizer_vocabulary_size(tokenizer), job->shape.vocabulary);
-    else
+    else if (!job->by_hf_names)
         job->shape.start_token = nc_tokenizer_start(tokenizer);
+    if (nc_shape_is_padded(&job->shape) && nc_tokenizer_pad(tokenizer) >= 0)
+        job->shape.pad_token = nc_tokenizer_pad(tokenizer);
     nc_tokenizer_destroy(tokenizer);
     return status;
 }

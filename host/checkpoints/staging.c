@@ -13,6 +13,9 @@
 
 static const char *const tokenizer_files[] = {
     "vocab.json",
+    "spiece.model",
+    "tokenizer.model",
+    "sentencepiece.bpe.model",
     "merges.txt",
     "tokenizer.json",
     "tokenizer_config.json",

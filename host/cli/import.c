@@ -92,7 +92,8 @@ static int run(int argc, char **argv)
     if (status == NC_OK && !has_tokenizer)
         fprintf(
             stderr,
-            "%s: no tokenizer files came with the weights; copy vocab.json and merges.txt there, "
+            "%s: no tokenizer files came with the weights; copy them there (vocab.json with merges.txt, "
+            "tokenizer.json or spiece.model), "
             "or import with --tokenizer\n",
             out);
     if (status == NC_OK && json)

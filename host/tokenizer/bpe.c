@@ -238,7 +238,7 @@ void nc_bpe_free(struct nc_bpe *bpe)
 
 /* ---- encoding */
 
-static uint32_t pair_rank(const struct nc_bpe *bpe, int32_t left, int32_t right, int32_t *merged)
+uint32_t nc_bpe_pair(const struct nc_bpe *bpe, int32_t left, int32_t right, int32_t *merged)
 {
     const struct nc_merge *merge = &bpe->merges[merge_slot(bpe, left, right)];
     *merged = merge->merged;
@@ -253,7 +253,7 @@ static size_t encode_short(const struct nc_bpe *bpe, int32_t *ids, size_t count)
     uint32_t rank[SHORT_WORD];
     int32_t merged[SHORT_WORD];
     for (size_t i = 0; i + 1 < count; i++)
-        rank[i] = pair_rank(bpe, ids[i], ids[i + 1], &merged[i]);
+        rank[i] = nc_bpe_pair(bpe, ids[i], ids[i + 1], &merged[i]);
     while (count > 1) {
         uint32_t best = UINT32_MAX;
         size_t at = 0;
@@ -273,9 +273,9 @@ static size_t encode_short(const struct nc_bpe *bpe, int32_t *ids, size_t count)
                 merged[i - 1] = merged[i];
             }
             if (at > 0)
-                rank[at - 1] = pair_rank(bpe, ids[at - 1], ids[at], &merged[at - 1]);
+                rank[at - 1] = nc_bpe_pair(bpe, ids[at - 1], ids[at], &merged[at - 1]);
             if (at + 1 < count)
-                rank[at] = pair_rank(bpe, ids[at], ids[at + 1], &merged[at]);
+                rank[at] = nc_bpe_pair(bpe, ids[at], ids[at + 1], &merged[at]);
             for (at++; bpe->sweep && at + 1 < count && rank[at] != best; at++)
                 ;
         } while (bpe->sweep && at + 1 < count);
@@ -319,7 +319,7 @@ enum { WORDS_PER_SYMBOL = 2 * (3 + 2) + 5, NOTHING = -2 };
 
 static void look_at_pair(const struct nc_bpe *bpe, struct long_word *w, uint32_t at)
 {
-    w->rank[at] = pair_rank(bpe, w->id[at], w->id[w->next[at]], &w->merged[at]);
+    w->rank[at] = nc_bpe_pair(bpe, w->id[at], w->id[w->next[at]], &w->merged[at]);
     uint64_t key = (uint64_t)w->rank[at] << 32 | at;
     if (w->rank[at] == UINT32_MAX)
         return;

@@ -1,4 +1,4 @@
-/* The three ways in which CLIP's vocabulary is stored.
+/* The three ways in which CLIP's vocabulary is stored; those of pieces (pieces.h) are handed on.
  *
  * tokenizer.json       everything in one JSON (Hugging Face tokenizers)
  * vocab.json           an object from piece to id, with merges.txt: one merge a line,
@@ -8,7 +8,7 @@
  *                      the merges, start-of-text, end-of-text. OpenAI's file goes on
  *                      for 213,000 merges that its tokenizer never reads.
  */
-#include "parts.h"
+#include "pieces.h"
 
 #include "nclip/formats/json.h"
 #include "nclip/formats/kind.h"
@@ -234,20 +234,55 @@ static int load_openai_text(struct nc_tokenizer *tokenizer, const char *where, c
 
 /* ---- choosing */
 
+/* The folder that a file is in, with its slash; the caller frees it. */
+static char *folder_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? strndup(path, (size_t)(slash - path) + 1) : strdup("");
+}
+
+/* SentencePiece's files have no signature. */
+static bool is_model(const char *path)
+{
+    static const char end[] = ".model";
+    size_t length = strlen(path);
+    return length >= sizeof end - 1 && strcmp(path + length - (sizeof end - 1), end) == 0;
+}
+
+static int load_model(struct nc_tokenizer *tokenizer, const char *path)
+{
+    struct nc_mapping mapping;
+    int status = nc_file_map(path, &mapping);
+    if (status != NC_OK)
+        return status;
+    char *folder = folder_of(path);
+    status = !folder                     ? nc_error(NC_FAILED, "%s: no memory", path)
+             : mapping.size > FILE_LIMIT ? nc_error(NC_BAD_INPUT, "%s: is larger than %d MiB", path,
+                                                    FILE_LIMIT >> 20)
+                                         : nc_pieces_load_model(tokenizer, path, folder, mapping.data,
+                                                                mapping.size);
+    if (status == NC_OK)
+        status = nc_mapping_check(&mapping);
+    free(folder);
+    nc_file_unmap(&mapping);
+    return status;
+}
+
 static int load_file(struct nc_tokenizer *tokenizer, const char *path)
 {
     char *text = NULL, *folder = NULL;
     cJSON *root = NULL;
     size_t size;
     enum nc_kind packing;
+    if (is_model(path))
+        return load_model(tokenizer, path);
     int status = nc_kind_of_file(path, &packing);
     bool packed = packing == NC_KIND_GZIP;
     if (status == NC_OK)
         status = nc_text_read(path, packed ? INFLATED_LIMIT : FILE_LIMIT, &text, &size);
     if (status != NC_OK)
         return status;
-    const char *slash = strrchr(path, '/');
-    folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup("");
+    folder = folder_of(path);
     enum nc_kind kind = nc_kind_of(text, size, true);
     if (!folder) {
         status = nc_error(NC_FAILED, "%s: no memory", path);
@@ -255,14 +290,17 @@ static int load_file(struct nc_tokenizer *tokenizer, const char *path)
         status = load_openai_text(tokenizer, path, text, size);
     } else if (kind == NC_KIND_JSON) {
         status = nc_json_parse(path, text, size, &root);
-        if (status == NC_OK && cJSON_IsObject(nc_json_member(root, "model")))
+        if (status == NC_OK && nc_pieces_is_json(root))
+            status = nc_pieces_load_json(tokenizer, path, folder, root);
+        else if (status == NC_OK && cJSON_IsObject(nc_json_member(root, "model")))
             status = load_tokenizer_json(tokenizer, path, folder, root);
         else if (status == NC_OK)
             status = load_vocab_and_merges(tokenizer, path, folder, root);
     } else {
         status = nc_error(NC_BAD_INPUT,
                           "%s: no tokenizer: expected tokenizer.json, vocab.json (with merges.txt "
-                          "beside it) or bpe_simple_vocab_16e6.txt.gz",
+                          "beside it), bpe_simple_vocab_16e6.txt.gz, spiece.model or "
+                          "tokenizer.model",
                           path);
     }
     cJSON_Delete(root);
@@ -271,10 +309,19 @@ static int load_file(struct nc_tokenizer *tokenizer, const char *path)
     return status;
 }
 
+static const char *const names[] = {"tokenizer.json", "vocab.json", "bpe_simple_vocab_16e6.txt.gz",
+                                    "spiece.model", "tokenizer.model", "sentencepiece.bpe.model"};
+
+bool nc_tokenizer_is_in(const char *folder)
+{
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (nc_folder_holds(folder, names[i]))
+            return true;
+    return false;
+}
+
 int nc_tokenizer_load_files(struct nc_tokenizer *tokenizer, const char *path)
 {
-    static const char *const names[] = {"tokenizer.json", "vocab.json",
-                                        "bpe_simple_vocab_16e6.txt.gz"};
     if (!nc_folder_exists(path))
         return load_file(tokenizer, path);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
@@ -289,6 +336,6 @@ int nc_tokenizer_load_files(struct nc_tokenizer *tokenizer, const char *path)
     }
     return nc_error(NC_BAD_INPUT,
                     "%s: no tokenizer in this folder: expected tokenizer.json, or vocab.json with "
-                    "merges.txt, or bpe_simple_vocab_16e6.txt.gz",
+                    "merges.txt, or bpe_simple_vocab_16e6.txt.gz, spiece.model, tokenizer.model",
                     path);
 }

@@ -1,6 +1,7 @@
 /* The functions with which the files of the tokenizer call each other, from above to below:
  *
  *   tokenizer.c           the public functions: encode, truncate, look up
+ *   pieces.h              SentencePiece's kind of vocabularies, and its own files
  *   files.c               vocab.json + merges.txt, tokenizer.json, bpe_simple_vocab_16e6.txt.gz
  *   added.c               special and added tokens: their files, finding them in text
  *   bpe.c                 pieces, merges, and the merging of one word
@@ -159,6 +160,7 @@ struct nc_tokenizer_scratch {
         uint64_t *memory;
         size_t capacity; /* symbols */
     } bpe;
+    struct nc_pieces_scratch *pieces; /* pieces.h; NULL until it is needed */
 };
 
 /* Appends to scratch->clean the cleaned form of valid UTF-8. */
@@ -215,6 +217,9 @@ int nc_bpe_add_merge(struct nc_bpe *bpe, const char *where, size_t line,
                      const char *right, size_t right_length, uint32_t rank);
 void nc_bpe_free(struct nc_bpe *bpe);
 
+/* The rank of the merge of two pieces, and what they become; UINT32_MAX: there is none. */
+uint32_t nc_bpe_pair(const struct nc_bpe *bpe, int32_t left, int32_t right, int32_t *merged);
+
 /* Writes the ids of one word (length >= 1) to ids[], at most `length` of them. */
 int nc_bpe_encode(const struct nc_bpe *bpe, const uint8_t *word, size_t length,
                   struct nc_bpe_scratch *scratch, int32_t *ids, size_t *count);
@@ -226,6 +231,7 @@ struct nc_added_token {
     size_t length;
     int32_t id;
     bool normalized; /* looked for in the normalised text, else in the raw text */
+    bool left_space, right_space; /* takes white space beside it; of vocabularies of pieces alone */
 };
 
 struct nc_tokenizer {
@@ -236,6 +242,7 @@ struct nc_tokenizer {
     struct nc_added_token *added;
     size_t added_count;
     bool added_first[2][256]; /* [normalized][first byte of such a token] */
+    struct nc_pieces *pieces; /* a vocabulary of pieces (pieces.h); NULL: CLIP's words */
 };
 
 struct cJSON;

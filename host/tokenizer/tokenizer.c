@@ -4,7 +4,7 @@
 
 #include "nclip/negation/words.h"
 #include "nclip/support/error.h"
-#include "parts.h"
+#include "pieces.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -45,6 +45,9 @@ int nc_tokenizer_load(const char *path, enum nc_tokenizer_rules rules, struct nc
         return nc_error(NC_FAILED, "%s: no memory", path);
     tokenizer->rules = rules;
     int status = nc_tokenizer_load_files(tokenizer, path);
+    if (status == NC_OK && tokenizer->pieces && rules == NC_TOKENIZER_OPEN_CLIP)
+        status = nc_error(NC_BAD_INPUT, "%s: open_clip's rules are there for CLIP's vocabulary only; of a "
+                                        "vocabulary of pieces nclip has transformers'", path);
     if (status != NC_OK) {
         nc_tokenizer_destroy(tokenizer);
         return status;
@@ -60,6 +63,7 @@ void nc_tokenizer_destroy(struct nc_tokenizer *tokenizer)
     nc_vocabulary_free(&tokenizer->vocabulary);
     nc_bpe_free(&tokenizer->bpe);
     nc_added_tokens_free(tokenizer);
+    nc_pieces_free(tokenizer->pieces);
     free(tokenizer);
 }
 
@@ -71,6 +75,11 @@ int32_t nc_tokenizer_start(const struct nc_tokenizer *tokenizer)
 int32_t nc_tokenizer_end(const struct nc_tokenizer *tokenizer)
 {
     return tokenizer->end;
+}
+
+int32_t nc_tokenizer_pad(const struct nc_tokenizer *tokenizer)
+{
+    return tokenizer->pieces ? tokenizer->pieces->pad : -1;
 }
 
 size_t nc_tokenizer_vocabulary_size(const struct nc_tokenizer *tokenizer)
@@ -94,6 +103,9 @@ void nc_tokens_free(struct nc_tokens *tokens)
         nc_code_points_free(&tokens->scratch->text);
         nc_code_points_free(&tokens->scratch->spare);
         free(tokens->scratch->bpe.memory);
+        if (tokens->scratch->pieces)
+            nc_pieces_scratch_free(tokens->scratch->pieces);
+        free(tokens->scratch->pieces);
         free(tokens->scratch);
     }
     *tokens = (struct nc_tokens){0};
@@ -147,8 +159,9 @@ static void note_cut(struct encoder *encoder, size_t before, size_t start)
     encoder->cut_at = start;
 }
 
-static int push_id(struct encoder *encoder, int32_t id, size_t start)
+static int push_id(void *context, int32_t id, size_t start)
 {
+    struct encoder *encoder = context;
     int status = reserve_ids(encoder->tokens, 1);
     if (status != NC_OK)
         return status;
@@ -251,19 +264,26 @@ int nc_tokenizer_encode(const struct nc_tokenizer *tokenizer, const char *text, 
         return nc_error(NC_FAILED, "no memory for the tokenizer");
     tokens->scratch->clean.count = 0;
 
-    struct encoder encoder = {tokenizer, tokens, context ? context - 1 : SIZE_MAX, SIZE_MAX};
+    const struct nc_pieces *pieces = tokenizer->pieces;
+    bool has_start = !pieces || pieces->has_start, has_end = !pieces || pieces->has_end;
+    struct encoder encoder = {tokenizer, tokens, context ? context - has_end : SIZE_MAX, SIZE_MAX};
+    const struct nc_id_sink sink = {push_id, &encoder};
     int status = reserve_ids(tokens, length / 2 + 2);
-    if (status == NC_OK) {
+    if (status == NC_OK && has_start)
         tokens->ids[tokens->count++] = tokenizer->start;
-        status = encode_text(&encoder, text, length);
-    }
+    if (status == NC_OK)
+        status = pieces ? nc_pieces_encode(tokenizer, text, length, tokens->scratch, &sink)
+                        : encode_text(&encoder, text, length);
     if (status == NC_OK)
         status = reserve_ids(tokens, 1);
     if (status != NC_OK) {
         tokens->count = 0;
         return status;
     }
-    tokens->ids[tokens->count++] = tokenizer->end;
+    bool ended = pieces && pieces->end_once && tokens->count &&
+                 tokens->ids[tokens->count - 1] == tokenizer->end;
+    if (has_end && !ended)
+        tokens->ids[tokens->count++] = tokenizer->end;
     tokens->full_count = tokens->count;
     if (!context || tokens->count <= context)
         return NC_OK;
@@ -279,7 +299,8 @@ int nc_tokenizer_encode(const struct nc_tokenizer *tokenizer, const char *text, 
         return NC_OK;
     }
     tokens->count = context;
-    tokens->ids[context - 1] = tokenizer->end;
+    if (has_end)
+        tokens->ids[context - 1] = tokenizer->end;
     tokens->truncated = true;
     tokens->negation_lost = negation_after(tokens->scratch, encoder.cut_at);
     return NC_OK;

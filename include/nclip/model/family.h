@@ -16,6 +16,7 @@ struct nc_family {
     const char *classes[3];  /* in transformers: both towers, the text tower, that with projection */
     bool has_vision;         /* its vision tower is CLIP's own, which nclip computes */
     bool argmax_is_two;      /* an eos_token_id of 2 stands for the largest id */
+    bool pads_by_tokenizer;  /* pad_token_id of its configs means nothing */
     bool scalars_in_arrays;  /* logit_scale is [1], not a scalar */
     bool end_rules[NC_END_RULES];      /* that its config can say */
     struct nc_model_shape defaults;    /* of missing keys; mask and biases are facts */

@@ -1,6 +1,11 @@
-/* CLIP's byte-pair tokenizer: text in, token ids out.
+/* Text in, token ids out: by CLIP's byte pairs, or by SentencePiece's kind of vocabularies.
  *
- * The ids equal those of one of two references, chosen when the vocabulary is
+ * SentencePiece: unigram and BPE with byte fallback, from tokenizer.json with its own normalizer,
+ * pre-tokenizer and template (what of them is not computed is refused by name), or from spiece.model
+ * and tokenizer.model of SigLIP's and Gemma's tokenizers in transformers 5.24. Known difference: a
+ * user-defined piece of a .model is not kept from its map of characters.
+ *
+ * CLIP: the ids equal those of one of two references, chosen when the vocabulary is
  * loaded. They agree on plain captions and disagree on the rest:
  *
  *                      NC_TOKENIZER_TRANSFORMERS       NC_TOKENIZER_OPEN_CLIP
@@ -54,12 +59,15 @@ enum { NC_CLIP_CONTEXT = 77 }; /* tokens that a CLIP text tower reads */
  * with its own nc_tokens. */
 struct nc_tokenizer;
 
-/* `path` is a model folder (tokenizer.json, else vocab.json with merges.txt,
- * else bpe_simple_vocab_16e6.txt.gz in it) or one such file. The caller calls
- * nc_tokenizer_destroy(*tokenizer). */
+/* `path` is a model folder (tokenizer.json, else vocab.json with merges.txt, else
+ * bpe_simple_vocab_16e6.txt.gz, spiece.model or tokenizer.model in it) or one such file.
+ * The caller calls nc_tokenizer_destroy(*tokenizer). */
 int nc_tokenizer_load(const char *path, enum nc_tokenizer_rules rules,
                       struct nc_tokenizer **tokenizer);
 void nc_tokenizer_destroy(struct nc_tokenizer *tokenizer); /* NULL is allowed */
+
+/* Whether the folder has a file that nc_tokenizer_load would read. */
+bool nc_tokenizer_is_in(const char *folder);
 
 /* The result of encoding one text. Start with {0}, reuse it from text to text
  * (the memory is kept and grows), end with nc_tokens_free(). */
@@ -86,6 +94,9 @@ int nc_tokenizer_encode(const struct nc_tokenizer *tokenizer, const char *text, 
 
 int32_t nc_tokenizer_start(const struct nc_tokenizer *tokenizer); /* id of start-of-text */
 int32_t nc_tokenizer_end(const struct nc_tokenizer *tokenizer);   /* id of end-of-text */
+/* The id that captions of a SentencePiece vocabulary are filled up with; -1: the file does not say, or
+ * it is CLIP's, whose padding no tower sees. */
+int32_t nc_tokenizer_pad(const struct nc_tokenizer *tokenizer);
 
 /* One more than the highest id. */
 size_t nc_tokenizer_vocabulary_size(const struct nc_tokenizer *tokenizer);
