@@ -43,10 +43,11 @@ int nc_padding_read(const char *folder, struct nc_model_shape *shape)
         pad = status == NC_OK ? listed(config) : -1;
     }
     if (status == NC_OK && pad < 0 && nc_tokenizer_is_in(folder)) {
-        struct nc_tokenizer *tokenizer;
-        status = nc_tokenizer_load(folder, NC_TOKENIZER_TRANSFORMERS, &tokenizer);
-        pad = status == NC_OK ? nc_tokenizer_pad(tokenizer) : -1;
-        nc_tokenizer_destroy(status == NC_OK ? tokenizer : NULL);
+        struct nc_tokenizer *tokenizer; /* one that is not read must not keep ids from the tower */
+        if (nc_tokenizer_load(folder, NC_TOKENIZER_TRANSFORMERS, &tokenizer) == NC_OK) {
+            pad = nc_tokenizer_pad(tokenizer);
+            nc_tokenizer_destroy(tokenizer);
+        }
     }
     if (status == NC_OK && pad >= 0 && (size_t)pad >= shape->vocabulary)
         status = nc_error(NC_BAD_INPUT, "%s: its tokenizer pads with token %d, which is outside the "

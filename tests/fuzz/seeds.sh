@@ -82,6 +82,33 @@ tokenizer)
         printf "$text" | seed 007
     done
     ;;
+pieces)
+    files 000 tokenizer/golden_pieces/*/tokenizer.json
+    files 001 tokenizer/golden_pieces/siglip/spiece.model
+    {
+        cat tokenizer/golden_pieces/gemma/tokenizer.model
+        cut_line
+        cat tokenizer/golden_pieces/gemma/tokenizer_config.json
+    } | seed 002
+    for byte in 003 004 005 006 007; do
+        printf 'a photo of a cat, with no dogs' | seed $byte
+        printf 'caf\303\251 \342\226\201 \360\237\220\261  <mask> </s>\377' | seed $byte
+    done
+    ;;
+pytorch)
+    files 000 checkpoints/pytorch/*.pt checkpoints/pytorch/a.bin
+    {
+        printf '{"metadata":{"total_size":8},"weight_map":{"x":"pytorch_model-1.bin"}}'
+        cut_line
+        cat checkpoints/pytorch/a.bin
+    } | seed 001
+    # {'x': a tensor of 2 x 3 fp32 numbers in storage 0}, and a state dict around it
+    tensor() {
+        printf 'ctorch._utils\n_rebuild_tensor_v2\n((X\007\000\000\000storagectorch\nFloatStorage\nX\001\000\000\0000X\003\000\000\000cpuK\006tQK\000K\002K\003\206K\003K\001\206\211ccollections\nOrderedDict\n)RtR'
+    }
+    { printf '\200\002}X\001\000\000\000x' && tensor && printf 's.'; } | seed 002
+    { printf '\200\002}X\012\000\000\000state_dict}(X\010\000\000\000module.x' && tensor && printf 'us.'; } | seed 002
+    ;;
 store)
     # Version 1: a map of the header's members, padded to 4096 bytes; two rows of two fp32; keys; a checksum.
     {

@@ -1,0 +1,56 @@
+/* Vocabularies of pieces, and a text by them. The first byte: tokenizer.json, spiece.model,
+ * tokenizer.model, or a text for one of the tests' vocabularies. */
+#include "fuzz.h"
+
+#include "nclip/support/error.h"
+#include "nclip/tokenizer/tokenizer.h"
+
+#include <stdio.h>
+
+static void encode(const struct nc_tokenizer *tokenizer, const uint8_t *text, size_t size)
+{
+    struct nc_tokens tokens = {0};
+    for (int rule = NC_TRUNCATE; rule <= NC_TRUNCATE_SKIP; rule++)
+        fuzz_expect_sentence(nc_tokenizer_encode(tokenizer, (const char *)text, size, 16,
+                                                 (enum nc_truncation)rule, &tokens));
+    nc_tokens_free(&tokens);
+}
+
+/* Those of the tests, whose working folder this is. */
+static const struct nc_tokenizer *known(unsigned kind)
+{
+    static const char *const names[] = {"siglip", "gemma", "siglip2", "metaclip_2", "t5"};
+    static struct nc_tokenizer *tokenizers[5];
+    char path[128];
+    snprintf(path, sizeof path, "tokenizer/golden_pieces/%s", names[kind]);
+    if (!tokenizers[kind])
+        (void)nc_tokenizer_load(path, NC_TOKENIZER_TRANSFORMERS, &tokenizers[kind]);
+    return tokenizers[kind];
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static const char *const names[] = {"tokenizer.json", "spiece.model", "tokenizer.model"};
+    static const char text[] = "A cat,  no dogs \xc2\xa0\xc3\xa9t\xc3\xa9 \xef\xac\x81 <mask> \xe6\x97\xa5</s>";
+    unsigned choice = fuzz_choose(&data, &size, 8);
+    if (choice >= 3) {
+        if (known(choice - 3))
+            encode(known(choice - 3), data, size);
+        return 0;
+    }
+    struct fuzz_part parts[2];
+    for (size_t i = 0; i < 3; i++)
+        fuzz_remove(names[i]);
+    fuzz_remove("tokenizer_config.json");
+    fuzz_cut(data, size, parts, 2);
+    fuzz_file(names[choice], parts[0].data, parts[0].size);
+    if (parts[1].size)
+        fuzz_file("tokenizer_config.json", parts[1].data, parts[1].size);
+    struct nc_tokenizer *tokenizer;
+    int status = nc_tokenizer_load(fuzz_folder(), NC_TOKENIZER_TRANSFORMERS, &tokenizer);
+    fuzz_expect_sentence(status);
+    if (status == NC_OK)
+        encode(tokenizer, (const uint8_t *)text, sizeof text - 1);
+    nc_tokenizer_destroy(status == NC_OK ? tokenizer : NULL);
+    return 0;
+}
