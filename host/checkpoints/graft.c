@@ -20,11 +20,19 @@ struct job {
     size_t replaced; /* tensors of the text tower that were found */
 };
 
+/* LongCLIP keeps its positions twice, of which it reads some from either: both get all. */
+static bool holds_stretched(const struct job *job, const char *tensor)
+{
+    return !job->by_hf_names && strcmp(tensor, NC_STRETCHED_POSITIONS) == 0;
+}
+
 /* The row that the tensor holds, or the first of three; NULL when it is none of the text tower's. */
 static const struct nc_parameter *find_row(const struct job *job, const char *tensor)
 {
     const struct nc_parameter_table *table = &job->model->table;
     char name[NC_FOREIGN_NAME];
+    if (holds_stretched(job, tensor))
+        return nc_parameter_find(table, NC_TOWER_TEXT, NC_POSITION_EMBEDDING, NC_NO_BLOCK);
     for (size_t i = 0; i < table->count; i++) {
         const struct nc_parameter *row = &table->rows[i];
         if (row->tower == NC_TOWER_TEXT &&
@@ -81,7 +89,7 @@ static int add_own(struct job *job, const struct nc_parameter *row, const struct
     status = check_shape(job, tensor, output);
     output->rank = tensor->rank;
     memcpy(output->shape, tensor->shape, sizeof tensor->shape);
-    job->replaced++;
+    job->replaced += !holds_stretched(job, tensor->name);
     return status;
 }
 
@@ -114,6 +122,25 @@ static int list_tensors(struct job *job)
     return status;
 }
 
+/* The original's; its dtype follows where the text tower brings another one. */
+static int write_config(const struct job *job, const struct nc_staging *staging)
+{
+    const char *name = job->by_hf_names ? "config.json" : NC_OPEN_CLIP_CONFIG;
+    bool other = false;
+    for (size_t i = 0; i < job->outputs.count; i++) {
+        const struct nc_tensor *tensor = nc_tensors_find(job->file, job->outputs.items[i].name);
+        other = other || strcmp(tensor->type_name, job->outputs.items[i].type_name) != 0;
+    }
+    if (!job->by_hf_names || !other || !nc_folder_holds(job->folder, name))
+        return nc_staging_copy(staging, job->folder, name);
+    char *from = nc_path_join(job->folder, name), *to = nc_staging_path(staging, name);
+    int status = from && to ? nc_config_copy_with_dtype(from, to, nc_outputs_type(&job->outputs), false)
+                            : no_memory(job);
+    free(from);
+    free(to);
+    return status;
+}
+
 static int write_folder(const struct job *job, const struct nc_staging *staging)
 {
     char *path = nc_staging_path(staging, job->by_hf_names ? "model.safetensors"
@@ -121,8 +148,7 @@ static int write_folder(const struct job *job, const struct nc_staging *staging)
     int status = path ? nc_outputs_write(&job->outputs, path) : no_memory(job);
     free(path);
     if (status == NC_OK)
-        status = nc_staging_copy(staging, job->folder,
-                                 job->by_hf_names ? "config.json" : NC_OPEN_CLIP_CONFIG);
+        status = write_config(job, staging);
     if (status == NC_OK)
         status = nc_staging_copy_tokenizer(staging, job->folder);
     return status == NC_OK ? nc_staging_copy_preprocessing(staging, job->folder) : status;

@@ -3,6 +3,7 @@
 
 #include "exchange.h"
 #include "nclip/formats/json.h"
+#include "nclip/model/family.h"
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
 #include "nclip/support/terminal.h"
@@ -60,9 +61,7 @@ static const struct kind texts[] = {
      "its text tower is no CLIP's"},
     {"text.transformer.encoder.", "one of transformers' (BERT and its like)",
      "its text tower is no CLIP's"},
-    {"text_model.head.", "SigLIP's",
-     "it is a SigLIP, whose text tower sees all tokens at once; its token ids and features can be "
-     "made with transformers"},
+    {"text_model.head.", "SigLIP's, which sees all tokens at once", NULL},
     {"text.token_embedding.weight", "CLIP's own, as a custom text tower", NULL},
     {"token_embedding.weight", "CLIP's own", NULL},
     {"text_model.embeddings.token_embedding.weight", "CLIP's own", NULL},
@@ -127,13 +126,11 @@ static void judge(const struct nc_tensors *tensors, struct nc_identity *identity
         identity->why = "it holds no text tower of a name that is known here";
     else if (text->why)
         identity->why = text->why;
-    else if (nc_tensors_find(tensors, "logit_bias"))
-        identity->why = "it was trained with SigLIP's loss, which nclip does not compute";
     if (identity->why)
         identity->use = NC_CHECKPOINT_REFUSED;
     else if (vision && !vision->why)
         identity->use = hf ? NC_CHECKPOINT_READY : NC_CHECKPOINT_IMPORT;
-    else if (!hf)
+    else if (!hf || (vision && nc_tensors_find(tensors, "logit_scale")))
         identity->use = NC_CHECKPOINT_TEXT_ONLY;
     else if (!vision && nc_tensors_find(tensors, "logit_scale"))
         identity->use = NC_CHECKPOINT_READY;
@@ -141,6 +138,39 @@ static void judge(const struct nc_tensors *tensors, struct nc_identity *identity
         identity->use = NC_CHECKPOINT_REFUSED;
         identity->why = vision ? vision->why : "it is a text model without a logit scale";
     }
+}
+
+/* What the config beside it says of the text tower; one that is refused refuses the checkpoint. */
+static void read_config(struct nc_identity *identity)
+{
+    struct nc_model_shape shape = {0};
+    struct nc_preprocess preprocess;
+    bool hf = strcmp(identity->names, "transformers'") == 0;
+    bool openai = strcmp(identity->names, "OpenAI's") == 0;
+    if (identity->use == NC_CHECKPOINT_REFUSED || openai || (!hf && !identity->has_config))
+        return;
+    char *path = nc_path_join(identity->folder, hf ? "config.json" : NC_OPEN_CLIP_CONFIG);
+    if (!path || !nc_file_exists(path)) {
+        free(path);
+        return;
+    }
+    int status = hf ? nc_model_shape_read(path, &shape)
+                    : nc_open_clip_config_read(path, true, &shape, &preprocess);
+    if (status == NC_OK) {
+        identity->mask = nc_mask_names[shape.mask];
+        identity->pooling = nc_end_rule_names[shape.end_rule];
+        identity->activation = nc_activation_names[shape.text.activation];
+        /* Both towers are imported where both are CLIP's own. */
+        bool both = nc_families[nc_family_for(&shape)].has_vision &&
+                    (hf || nc_open_clip_config_read(path, false, &shape, &preprocess) == NC_OK);
+        if (identity->use == NC_CHECKPOINT_IMPORT && !both)
+            identity->use = NC_CHECKPOINT_TEXT_ONLY;
+    } else {
+        snprintf(identity->reason, sizeof identity->reason, "%s", nc_error_message());
+        identity->use = NC_CHECKPOINT_REFUSED;
+        identity->why = identity->reason;
+    }
+    free(path);
 }
 
 int nc_checkpoint_identify(const char *path, struct nc_identity *identity)
@@ -160,6 +190,7 @@ int nc_checkpoint_identify(const char *path, struct nc_identity *identity)
         identity->has_tokenizer = nc_tokenizer_is_in(identity->folder);
         measure_text(tensors, identity);
         judge(tensors, identity);
+        read_config(identity);
     }
     nc_tensors_close(tensors);
     free(weights);
@@ -181,7 +212,8 @@ static const char *next_command(const struct nc_identity *identity, char text[25
 {
     bool text_only = identity->use == NC_CHECKPOINT_TEXT_ONLY;
     bool openai = strcmp(identity->names, "OpenAI's") == 0;
-    const char *config = openai || identity->has_config ? "" : " --config open_clip_config.json";
+    bool hf = strcmp(identity->names, "transformers'") == 0;
+    const char *config = openai || hf || identity->has_config ? "" : " --config open_clip_config.json";
     if (identity->use == NC_CHECKPOINT_READY)
         return "nclip train --model FOLDER ..., where FOLDER holds config.json and the tokenizer too";
     snprintf(text, 256, "nclip import SOURCE%s%s%s --out DIR", config,
@@ -207,6 +239,9 @@ static int print_json(const struct nc_identity *identity, const char *path, FILE
         cJSON_AddNumberToObject(root, "text_layers", (double)identity->text_layers) &&
         cJSON_AddNumberToObject(root, "context", (double)identity->context) &&
         cJSON_AddNumberToObject(root, "vocabulary", (double)identity->vocabulary) &&
+        (!identity->mask || (cJSON_AddStringToObject(root, "mask", identity->mask) &&
+                             cJSON_AddStringToObject(root, "pooling", identity->pooling) &&
+                             cJSON_AddStringToObject(root, "activation", identity->activation))) &&
         cJSON_AddStringToObject(root, "vision", identity->vision) &&
         cJSON_AddStringToObject(root, "use", uses[identity->use]) &&
         cJSON_AddStringToObject(root, refused ? "why" : "next",
@@ -227,6 +262,9 @@ int nc_identity_print(const struct nc_identity *identity, const char *path, FILE
         fprintf(out, "  %-14s width %zu, %zu blocks, %zu positions, %zu tokens\n", "",
                 identity->text_width, identity->text_layers, identity->context,
                 identity->vocabulary);
+    if (identity->mask)
+        fprintf(out, "  %-14s mask %s, pooling %s, %s\n", "", identity->mask, identity->pooling,
+                identity->activation);
     fprintf(out, "  %-14s %s\n", "vision tower", identity->vision);
     fprintf(out, "  %-14s %s\n", "config",
             identity->has_config ? NC_OPEN_CLIP_CONFIG " beside it" : "no " NC_OPEN_CLIP_CONFIG

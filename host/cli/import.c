@@ -19,15 +19,16 @@ static const struct nc_help help = {
         "Sizes come from the tensors; heads, activation and preprocessing from "
         "open_clip_config.json. "
         "OpenAI's weights have no config: heads of 64 and quick_gelu are a fact of that format. "
-        "Models with other towers (ResNets, timm's, other text towers, CoCa, SigLIP) are refused, "
+        "Models with other towers (ResNets, timm's, other text towers, CoCa) are refused, "
         "and so is any tensor that has no place in a CLIP.\n\n"
-        "--text-only takes the text tower of a model with any vision tower. Such a folder trains, "
-        "encodes texts and is evaluated on embeddings that another program made, and it knows that "
-        "it has no vision tower.",
+        "--text-only takes the text tower of a model with any vision tower, of transformers' SigLIP, "
+        "SigLIP 2 and MetaCLIP 2 too. Such a folder trains, encodes texts and is evaluated on "
+        "embeddings that another program made, and it knows that it has no vision tower.",
     .examples = "nclip import CLIP-ViT-B-32-laion2B --out clip-b32-laion\n"
                 "nclip import ViT-L-14.pt --from openai --tokenizer clip-l14 --out l14\n"
                 "nclip import convnext.pt --config open_clip_config.json --text-only \\\n"
-                "    --embeddings stores/convnext --tokenizer clip-l14 --out text",
+                "    --embeddings stores/convnext --tokenizer clip-l14 --out text\n"
+                "nclip import siglip2-base --text-only --embeddings stores/siglip2 --out text",
     .positional_least = 1,
     .positional_most = 1,
 };

@@ -15,6 +15,7 @@ struct nc_identity {
     const char *text;   /* the text tower's kind; "none" */
     const char *vision; /* the vision tower's kind; "none" */
     size_t text_width, text_layers, context, vocabulary; /* of CLIP's own text tower; 0: unknown */
+    const char *mask, *pooling, *activation; /* of the config beside it: static; or NULL */
     bool has_config, has_tokenizer; /* beside the weights */
     enum {
         NC_CHECKPOINT_READY,     /* a folder that every command takes */
@@ -22,7 +23,8 @@ struct nc_identity {
         NC_CHECKPOINT_TEXT_ONLY, /* nclip import --text-only */
         NC_CHECKPOINT_REFUSED,   /* nclip does not compute it: `why` */
     } use;
-    const char *why; /* static */
+    const char *why; /* static, or `reason` */
+    char reason[512];
 };
 
 /* Whether a path looks like one: a file of weights, or a folder with such and without a config.json
