@@ -23,7 +23,7 @@ refused() { # exit code, piece of the message, arguments
 
 # There and back: what the text tower was taken from is whole again, tensor for tensor.
 for case in siglip:hf siglip2:hf metaclip_2:hf long_context:hf open_clip_siglip2:open_clip \
-    mobileclip_s:open_clip pe_core:open_clip clipa:open_clip worldwide:open_clip; do
+    longclip:open_clip mobileclip_s:open_clip pe_core:open_clip clipa:open_clip worldwide:open_clip; do
     name=${case%:*} format=${case#*:}
     original=$families/$name
     "$nclip" import "$original" --text-only --out "$name" >out 2>log || fail "$name: $(cat log)"

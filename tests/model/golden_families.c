@@ -35,6 +35,7 @@ static const struct {
     {"pe_core", NC_FAMILY_CLIP, NC_MASK_CAUSAL, NC_END_ARGMAX, 32, 32},
     {"clipa", NC_FAMILY_OTHER, NC_MASK_NONE, NC_END_LAST, 16, 32},
     {"worldwide", NC_FAMILY_METACLIP_2, NC_MASK_CAUSAL, NC_END_FIRST, 16, 32},
+    {"longclip", NC_FAMILY_CLIP, NC_MASK_CAUSAL, NC_END_ARGMAX, 32, 32},
     {"unmasked_padding", NC_FAMILY_OTHER, NC_MASK_PADDING, NC_END_FIRST, 16, 32},
 };
 

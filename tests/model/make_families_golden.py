@@ -82,6 +82,7 @@ OPEN_CLIP = {
         OPEN_TEXT, no_causal_mask=True, pool_type="last")),
     "worldwide": dict(vision_cfg=VIT, quick_gelu=True,
                       text_cfg=dict(OPEN_TEXT, pool_type="eos", eos_id=2)),
+    "longclip": dict(vision_cfg=VIT, quick_gelu=True, text_cfg=dict(OPEN_TEXT, context_length=32)),
 }
 
 
@@ -173,6 +174,10 @@ def save_open_clip(config):
     def save(model, folder):
         weights = {k: v.contiguous() for k, v in model.state_dict().items()
                    if not k.startswith("visual.") or v.numel() < 100 or "timm_model_name" not in config["vision_cfg"]}
+        if folder.name == "longclip":  # the first 20 positions are read of one table, the rest of another
+            table = weights["positional_embedding"]
+            weights["positional_embedding_res"] = torch.cat([torch.randn_like(table[:20]), table[20:]])
+            weights["positional_embedding"] = torch.cat([table[:20], torch.randn_like(table[20:])])
         save_file(weights, folder / "open_clip_model.safetensors")
         written = {"model_cfg": dict(config, embed_dim=24), "preprocess_cfg": {}}
         (folder / "open_clip_config.json").write_text(json.dumps(written, indent=2) + "\n")
@@ -193,6 +198,7 @@ def save_own(model, folder):
 
 
 def main():
+    torch.manual_seed(1)
     ends_with_2 = [[2 if i == 49 else 20 if i == 2 else i for i in c] for c in CAPTIONS]
     write("siglip", siglip(), 16, 1, CAPTIONS, text_features, save_transformers)
     write("siglip2", siglip2(), 16, 0, CAPTIONS, text_features, save_transformers)
@@ -205,6 +211,8 @@ def main():
         arguments = {k: v for k, v in config.items() if k != "custom_text"}
         model = (CustomTextCLIP if custom else CLIP)(embed_dim=24, **arguments)
         captions = ends_with_2 if name == "worldwide" else CAPTIONS
+        if name == "longclip":
+            captions = CAPTIONS + [[48] + list(range(1, 28)) + [49]]
         write(name, model, config["text_cfg"]["context_length"], 0, captions,
               lambda m, ids: m.encode_text(ids), save_open_clip(config))
     captions = [[i or 20 for i in c] for c in CAPTIONS]  # 0 pads, and only pads
