@@ -96,6 +96,22 @@ static void ids_are_the_peers(void **state)
     cJSON_Delete(entries);
 }
 
+/* A set of captions that was prepared with one vocabulary is not taken with another. */
+static void fingerprints_tell_them_apart(void **state)
+{
+    (void)state;
+    uint64_t seen[KINDS];
+    for (size_t i = 0; i < KINDS; i++) {
+        struct nc_tokenizer *tokenizer = load(kinds[i].name), *again = load(kinds[i].name);
+        seen[i] = nc_tokenizer_fingerprint(tokenizer);
+        assert_true(seen[i] == nc_tokenizer_fingerprint(again));
+        for (size_t k = 0; k < i; k++)
+            assert_true(seen[k] != seen[i]);
+        nc_tokenizer_destroy(tokenizer);
+        nc_tokenizer_destroy(again);
+    }
+}
+
 static void lost_negations_are_noticed(void **state)
 {
     (void)state;
@@ -194,6 +210,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ids_are_the_peers),
+        cmocka_unit_test(fingerprints_tell_them_apart),
         cmocka_unit_test(lost_negations_are_noticed),
         cmocka_unit_test(other_pipelines_are_named),
         cmocka_unit_test(models_need_a_known_class),
