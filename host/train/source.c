@@ -125,8 +125,11 @@ static int open_set(const struct nc_train_options *options, struct nc_config *co
                         "own",
                         options->run_folder, (unsigned long long)config->pool_bytes,
                         (unsigned long long)before);
-    return nc_feed_create(source->set, source->store, config, ranks ? ranks->rank : 0,
-                          ranks ? ranks->size : 1, &source->feed);
+    status = nc_feed_create(source->set, source->store, config, ranks ? ranks->rank : 0,
+                            ranks ? ranks->size : 1, &source->feed);
+    if (status == NC_OK)
+        nc_feed_watch(source->feed, ranks);
+    return status;
 }
 
 int nc_source_open(const struct nc_train_options *options, struct nc_config *config,

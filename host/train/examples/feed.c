@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <xxhash.h>
 
 enum { LISTS = 4, SAMPLE = 64 }; /* batches: more than are in flight; to plan memory by */
@@ -44,6 +45,7 @@ struct nc_feed {
     struct load loads[2];
     uint64_t phase; /* of the steps */
     double waited, reading;
+    struct nc_communicator *watch; /* whose ranks wait for this one; NULL: alone */
 };
 
 /* ---- Phases ------------------------------------------------------------------------------ */
@@ -174,13 +176,25 @@ static int find(const struct nc_feed *feed, uint64_t position)
     return -1;
 }
 
+/* With the lock. A slow disk is no dead rank: as long as bytes come, the others are told so. */
+static void wait_filled(struct nc_feed *feed)
+{
+    uint64_t before = nc_block_reader_bytes(feed->reader);
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec++;
+    (void)pthread_cond_timedwait(&feed->filled, &feed->lock, &until);
+    if (nc_block_reader_bytes(feed->reader) != before)
+        nc_communicator_tick(feed->watch);
+}
+
 static int wait_for(struct nc_feed *feed, uint64_t position, int *half)
 {
     double begun = nc_seconds();
     pthread_mutex_lock(&feed->lock);
     bool waits = find(feed, position) < 0;
     while ((*half = find(feed, position)) < 0 && !feed->ended)
-        pthread_cond_wait(&feed->filled, &feed->lock);
+        wait_filled(feed);
     struct load load = *half < 0 ? (struct load){.status = NC_FAILED} : feed->loads[*half];
     if (waits && feed->taken)
         feed->waited += nc_seconds() - begun;
@@ -196,7 +210,7 @@ int nc_feed_sample(struct nc_feed *feed, const uint32_t **list, size_t *count)
 {
     pthread_mutex_lock(&feed->lock);
     while (feed->loads[0].state != READY && !feed->ended) /* it stays until a step is done with it */
-        pthread_cond_wait(&feed->filled, &feed->lock);
+        wait_filled(feed);
     struct load load = feed->loads[0];
     pthread_mutex_unlock(&feed->lock);
     if (load.state != READY) { /* nothing is left to be done */
@@ -362,6 +376,11 @@ void nc_feed_destroy(struct nc_feed *feed)
     pthread_mutex_destroy(&feed->lock);
     free(feed->blocks);
     free(feed);
+}
+
+void nc_feed_watch(struct nc_feed *feed, struct nc_communicator *ranks)
+{
+    feed->watch = ranks;
 }
 
 int nc_feed_start(struct nc_feed *feed, uint64_t epoch, uint64_t position)

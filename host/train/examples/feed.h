@@ -12,6 +12,7 @@
 
 #include "examples.h"
 #include "nclip/captions/set.h"
+#include "nclip/ranks/communicator.h"
 
 struct nc_feed;
 
@@ -20,6 +21,9 @@ int nc_feed_create(const struct nc_set *set, struct nc_embedding_store *store,
                    const struct nc_config *config, size_t rank, size_t ranks,
                    struct nc_feed **feed);
 void nc_feed_destroy(struct nc_feed *feed); /* NULL is allowed */
+
+/* Whose ranks hear that this one is alive while it waits and bytes come. */
+void nc_feed_watch(struct nc_feed *feed, struct nc_communicator *ranks);
 
 /* What a step takes examples from, and how many there are. */
 const struct nc_examples *nc_feed_examples(const struct nc_feed *feed);
