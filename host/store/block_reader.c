@@ -129,7 +129,7 @@ static void note(struct nc_block_read *read, int status)
 static void hand_over(struct nc_block_reader *reader, struct nc_block_read *read)
 {
     if (read->got > 0)
-        reader->bytes += (uint64_t)read->got;
+        __atomic_fetch_add(&reader->bytes, (uint64_t)read->got, __ATOMIC_RELAXED);
     push(&reader->done, read);
     pthread_cond_signal(&reader->done_grew);
 }

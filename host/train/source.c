@@ -241,6 +241,33 @@ void nc_source_end_epoch(struct nc_source *source)
         nc_feed_turn(source->feed);
 }
 
+void nc_source_tell_waiting(struct nc_source *source, struct nc_progress *progress, double seconds)
+{
+    if (!source->feed || source->told_waiting)
+        return;
+    struct nc_feed_report report = nc_feed_report(source->feed);
+    double megabytes = (double)report.bytes / 1e6;
+    if (report.waited < 1 || report.waited < 0.01 * seconds || !(report.reading > 0))
+        return;
+    source->told_waiting = true;
+    nc_progress_message(progress,
+                        "the steps wait for the disk: they need %.0f MB/s, and it brings %.0f MB/s "
+                        "(read by %s)",
+                        megabytes / (seconds - report.waited), megabytes / report.reading,
+                        report.reader);
+}
+
+int nc_source_sum_reading(const struct nc_source *source, struct nc_communicator *ranks,
+                          double *waited, double *bytes)
+{
+    struct nc_feed_report report = nc_feed_report(source->feed);
+    double sums[] = {report.waited, (double)report.bytes};
+    int status = ranks ? nc_communicator_sum(ranks, sums, 2) : NC_OK;
+    *waited = sums[0] / (double)(ranks ? ranks->size : 1);
+    *bytes = sums[1];
+    return status;
+}
+
 int nc_source_check(const struct nc_source *source)
 {
     return nc_embedding_store_check(source->feed ? source->store : source->held.store);

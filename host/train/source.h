@@ -5,6 +5,7 @@
 
 #include "examples/examples.h"
 #include "examples/feed.h"
+#include "nclip/support/progress.h"
 
 struct nc_source {
     const struct nc_config *config;
@@ -18,7 +19,7 @@ struct nc_source {
     struct nc_set *set;
     struct nc_embedding_store *store;
     struct nc_feed *feed; /* NULL: in memory */
-    bool validating;
+    bool validating, told_waiting;
 };
 
 /* Opens what the options name. A set's pool_bytes of 0 becomes what a run that goes on had, else a
@@ -42,6 +43,13 @@ void nc_source_done(struct nc_source *source, uint64_t position);
 
 void nc_source_begin_validation(struct nc_source *source); /* where something is held out */
 void nc_source_end_epoch(struct nc_source *source);
+
+/* Says once, and only where it costs something, that the steps of these `seconds` wait for the disk. */
+void nc_source_tell_waiting(struct nc_source *source, struct nc_progress *progress, double seconds);
+
+/* Of a stream, on all ranks: the mean of their waiting, in seconds, and the sum of what they read. */
+int nc_source_sum_reading(const struct nc_source *source, struct nc_communicator *ranks,
+                          double *waited, double *bytes);
 
 /* NC_FAILED when the store was written to since it was opened. */
 int nc_source_check(const struct nc_source *source);

@@ -48,7 +48,7 @@ struct run {
     double captions_done; /* in this call */
     double started;
     bool stopped; /* by a signal */
-    bool told_waiting, told_outgrown; /* each is said once */
+    bool told_outgrown; /* it is said once */
 };
 
 /* ---- Ranks ------------------------------------------------------------------------------- */
@@ -279,22 +279,6 @@ static int save(struct run *run)
                            : status;
 }
 
-/* Once, and only where it costs something: what the steps need and what the disk has. */
-static void tell_waiting(struct run *run)
-{
-    if (!run->source.feed || !run->first || run->told_waiting)
-        return;
-    struct nc_feed_report report = nc_feed_report(run->source.feed);
-    double seconds = nc_seconds() - run->started, bytes = (double)report.bytes / 1e6;
-    if (report.waited < 1 || report.waited < 0.01 * seconds || !(report.reading > 0))
-        return;
-    run->told_waiting = true;
-    nc_progress_message(run->progress,
-                        "the steps wait for the disk: they need %.0f MB/s, and it brings %.0f MB/s "
-                        "(read by %s)",
-                        bytes / (seconds - report.waited), bytes / report.reading, report.reader);
-}
-
 static int collect(struct run *run)
 {
     struct nc_position *at = &run->at;
@@ -309,7 +293,8 @@ static int collect(struct run *run)
     run->captions_done += (double)s->captions;
     at->batch++;
     nc_source_done(&run->source, at->batch * run->config->batch_size);
-    tell_waiting(run);
+    if (run->first)
+        nc_source_tell_waiting(&run->source, run->progress, now - run->started);
     at->epoch_loss += result.loss;
     if (!run->first)
         return NC_OK;
@@ -428,17 +413,6 @@ static int validate(struct run *run, double *mean)
     return NC_OK;
 }
 
-/* Of all ranks: the mean of their waiting, and the sum of what they read. */
-static int sum_reading(const struct run *run, double *waited, double *bytes)
-{
-    struct nc_feed_report report = nc_feed_report(run->source.feed);
-    double sums[] = {report.waited, (double)report.bytes};
-    int status = run->ranks ? nc_communicator_sum(run->ranks, sums, 2) : NC_OK;
-    *waited = sums[0] / (double)(run->ranks ? run->ranks->size : 1);
-    *bytes = sums[1];
-    return status;
-}
-
 /* A line of the epoch's validation, and of its reading where it was streamed. */
 static int note_epoch(struct run *run, uint64_t epoch, double validation_loss)
 {
@@ -449,7 +423,7 @@ static int note_epoch(struct run *run, uint64_t epoch, double validation_loss)
         values[count++] = (struct nc_metric){"validation_loss", validation_loss};
     if (run->source.feed) {
         double waited, bytes;
-        status = sum_reading(run, &waited, &bytes);
+        status = nc_source_sum_reading(&run->source, run->ranks, &waited, &bytes);
         values[count++] = (struct nc_metric){"waited_seconds", waited};
         values[count++] = (struct nc_metric){"read_bytes", bytes};
     }
@@ -579,7 +553,7 @@ int nc_train(const struct nc_train_options *options, struct nc_train_result *res
         fill_result(&run, result);
     }
     if (status == NC_OK && run.source.feed)
-        status = sum_reading(&run, &result->waited_seconds, &bytes);
+        status = nc_source_sum_reading(&run.source, run.ranks, &result->waited_seconds, &bytes);
     result->read_bytes = (uint64_t)bytes;
     result->stopped = run.stopped;
     nc_metrics_close(run.metrics);

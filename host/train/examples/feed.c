@@ -422,9 +422,13 @@ uint64_t nc_feed_fingerprint(const struct nc_feed *feed)
     return XXH64(numbers, sizeof numbers, hash);
 }
 
-struct nc_feed_report nc_feed_report(const struct nc_feed *feed)
+struct nc_feed_report nc_feed_report(struct nc_feed *feed)
 {
-    return (struct nc_feed_report){.bytes = nc_block_reader_bytes(feed->reader),
-                                   .waited = feed->waited, .reading = feed->reading,
-                                   .reader = nc_block_reader_name(feed->reader)};
+    struct nc_feed_report report = {.bytes = nc_block_reader_bytes(feed->reader),
+                                    .reader = nc_block_reader_name(feed->reader)};
+    pthread_mutex_lock(&feed->lock);
+    report.waited = feed->waited;
+    report.reading = feed->reading;
+    pthread_mutex_unlock(&feed->lock);
+    return report;
 }

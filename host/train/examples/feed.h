@@ -1,5 +1,5 @@
-/* The stream of a set that is larger than memory: a thread reads the groups of each epoch, and of the
- * validation behind it, into the halves of a pool (pool.h) ahead of the steps.
+/* The stream of a set that is larger than memory: a thread reads the groups of each epoch, and of
+ * the validation behind it, into the halves of a pool (pool.h) ahead of the steps.
  *
  *     nc_feed_start(feed, epoch, position);
  *     nc_feed_take(feed, position, count, &list);     the next examples; waits where it must
@@ -50,6 +50,6 @@ struct nc_feed_report {
     double reading;      /* seconds in which something was being read */
     const char *reader; /* "io_uring", "threads" */
 };
-struct nc_feed_report nc_feed_report(const struct nc_feed *feed);
+struct nc_feed_report nc_feed_report(struct nc_feed *feed);
 
 #endif
