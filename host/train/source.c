@@ -251,7 +251,7 @@ void nc_source_tell_waiting(struct nc_source *source, struct nc_progress *progre
         return;
     source->told_waiting = true;
     nc_progress_message(progress,
-                        "the steps wait for the disk: they need %.0f MB/s, and it brings %.0f MB/s "
+                        "the steps wait for the disk: they need %.1f MB/s, and it brings %.1f MB/s "
                         "(read by %s)",
                         megabytes / (seconds - report.waited), megabytes / report.reading,
                         report.reader);

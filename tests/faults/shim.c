@@ -9,6 +9,7 @@
  *     FAULT_HANGUP=1          a library takes SIGHUP for itself before main(), as UCX does
  *     FAULT_READ=NAME:N       the Nth pread of a file with NAME in its path, and those after it, fail
  *                             as on a bad disk (EIO)
+ *     FAULT_SLOW=NAME:N       each pread of a file with NAME in its path takes N milliseconds
  *     FAULT_CLOCK=SECONDS     the clock is so much ahead (negative: set back)
  *
  * Allocations count from the program's first, in its own code and in the libraries that read and
@@ -250,10 +251,10 @@ int renameat2(int from_folder, const char *from, int to_folder, const char *to, 
 
 /* ---- Reads ------------------------------------------------------------------------------------ */
 
-static bool bad_disk(int file)
+/* Whether the file's path has the name in `fault`, "NAME:N"; *number is N. */
+static bool is_meant(const char *fault, int file, unsigned long *number)
 {
-    static atomic_uint reads;
-    const char *fault = getenv("FAULT_READ"), *colon = fault ? strrchr(fault, ':') : NULL;
+    const char *colon = fault ? strrchr(fault, ':') : NULL;
     char link[64], path[4096], name[256];
     if (!colon || (size_t)(colon - fault) >= sizeof name)
         return false;
@@ -263,7 +264,17 @@ static bool bad_disk(int file)
     if (length <= 0)
         return false;
     path[length] = 0;
-    return strstr(path, name) && ++reads >= strtoul(colon + 1, NULL, 10);
+    *number = strtoul(colon + 1, NULL, 10);
+    return strstr(path, name) != NULL;
+}
+
+static bool bad_disk(int file)
+{
+    static atomic_uint reads;
+    unsigned long number;
+    if (is_meant(getenv("FAULT_SLOW"), file, &number))
+        usleep((useconds_t)number * 1000);
+    return is_meant(getenv("FAULT_READ"), file, &number) && ++reads >= number;
 }
 
 ssize_t pread(int file, void *to, size_t bytes, off_t offset)

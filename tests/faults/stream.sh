@@ -105,6 +105,18 @@ for file in shard-000007 examples-000000; do
 done
 echo "| a disk that fails | streamed training | 6 | one sentence, then the same bytes |"
 
+# ---- a disk that is slow ---------------------------------------------------------------------------
+
+what="a slow disk"
+rm -rf run
+FAULT_SLOW=shard-:250 NCLIP_READER=threads LD_PRELOAD=$shim "$nclip" train --model "$model" --examples many.set \
+    --out run --json --set precision=fp32 --set batch_size=32 --set epochs=2 --set pool_bytes=$stream_pool \
+    >out.log 2>message || fail "$what: $(cat message)"
+[ "$(grep -c 'the steps wait for the disk: they need [0-9.]* MB/s, and it brings [0-9.]* MB/s (read by threads)' message)" = 1 ] ||
+    fail "$what is not said once: $(cat message)"
+sed 's/.*"waited_seconds":\([0-9.]*\),.*/\1/' out.log | awk '{ exit !($1 > 1 && $1 < 60) }' || fail "$what: $(cat out.log)"
+echo "| a slow disk | streamed training | 1 | one line says so |"
+
 # ---- few handles -------------------------------------------------------------------------------------
 
 for handles in 6 10 14 20 30; do
