@@ -249,6 +249,20 @@ static void test_resumed(void **state)
     }
 }
 
+/* A run that is done goes on with nothing. */
+static void test_done(void **state)
+{
+    (void)state;
+    struct stream s = open_stream(0, 0, 1, NULL);
+    const uint32_t *list;
+    size_t count = 1;
+    check(nc_feed_start(s.feed, 3, 0));
+    check(nc_feed_sample(s.feed, &list, &count));
+    assert_int_equal(count, 0);
+    assert_int_equal(nc_feed_take(s.feed, 0, 1, &list), NC_FAILED);
+    close_stream(&s);
+}
+
 /* ---- Several ranks -------------------------------------------------------------------------------- */
 
 /* Every rank has the same list, each example one owner, and only that one reads its rows. */
@@ -464,7 +478,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all),      cmocka_unit_test(test_resumed),
-        cmocka_unit_test(test_ranks),    cmocka_unit_test(test_pictures),
+        cmocka_unit_test(test_done),     cmocka_unit_test(test_ranks),
+        cmocka_unit_test(test_pictures),
         cmocka_unit_test(test_bytes),    cmocka_unit_test(test_damaged),
         cmocka_unit_test(test_changed),  cmocka_unit_test(test_ending),
     };
