@@ -204,16 +204,29 @@ static int settle(struct settling *s, size_t *settled)
     return status;
 }
 
+/* Opens the store, and its index; without a shard (every picture may have been skipped) it stays
+ * NULL. */
+static int open_index(const struct embed_job *job, struct nc_embedding_store **store)
+{
+    bool has = false;
+    int status = nc_embedding_has_shards(job->options->store, &has);
+    if (status == NC_OK && has)
+        status = nc_embedding_store_open(job->options->store, store);
+    if (status == NC_OK && has)
+        status = nc_embedding_store_index(*store);
+    /* It can also lie in a temporary file, which is good for reading only. */
+    if (status == NC_OK && has && !nc_folder_holds(job->options->store, "keys.index"))
+        status = nc_error(NC_FAILED, "%s/keys.index: could not be written: is there memory, and room "
+                          "on the disk?", job->options->store);
+    return status;
+}
+
 int embed_settle_keys(const struct embed_job *job, const struct embed_list *list, size_t *rows)
 {
     struct settling s = {.job = job, .list = list};
-    *rows = 0;
-    if (!nc_embedding_has_shards(job->options->store))
-        return NC_OK;
-    int status = nc_embedding_store_open(job->options->store, &s.store);
-    if (status == NC_OK)
-        status = nc_embedding_store_index(s.store);
     size_t settled = 0;
+    *rows = 0;
+    int status = open_index(job, &s.store);
     if (status == NC_BAD_INPUT && s.store) { /* most likely a key that is there twice */
         char *message = strdup(nc_error_message());
         status = settle(&s, &settled);
@@ -222,10 +235,8 @@ int embed_settle_keys(const struct embed_job *job, const struct embed_list *list
         free(message);
         nc_embedding_store_close(s.store);
         s.store = NULL;
-        if (status == NC_OK && nc_embedding_has_shards(job->options->store))
-            status = nc_embedding_store_open(job->options->store, &s.store);
-        if (status == NC_OK && s.store)
-            status = nc_embedding_store_index(s.store);
+        if (status == NC_OK)
+            status = open_index(job, &s.store);
     }
     if (status == NC_OK && s.store)
         *rows = nc_embedding_store_count(s.store);

@@ -104,17 +104,18 @@ void nc_embedding_part_cut(struct nc_embedding_part *part, size_t count)
     part->text_bytes = count ? (size_t)part->key_ends[count - 1] : 0;
 }
 
-bool nc_embedding_has_shards(const char *folder)
+int nc_embedding_has_shards(const char *folder, bool *has)
 {
     DIR *directory = opendir(folder);
     struct dirent *entry;
     size_t number;
-    bool has = false;
-    while (directory && !has && (entry = readdir(directory)))
-        has = nc_shard_number(entry->d_name, &number);
-    if (directory)
-        closedir(directory);
-    return has;
+    *has = false;
+    if (!directory)
+        return nc_error_read(folder);
+    while (!*has && (entry = readdir(directory)))
+        *has = nc_shard_number(entry->d_name, &number);
+    closedir(directory);
+    return NC_OK;
 }
 
 char *nc_embedding_shard_path(const char *folder, size_t number)

@@ -35,7 +35,7 @@ char *nc_embedding_shard_path(const char *folder, size_t number);
 
 /* ---- all of them ---- */
 
-bool nc_embedding_has_shards(const char *folder); /* a store has at least one */
+int nc_embedding_has_shards(const char *folder, bool *has); /* a store has at least one */
 
 /* Where a row is. */
 struct nc_embedding_shard {
