@@ -2,6 +2,7 @@
 #include "examples.h"
 
 #include "nclip/captions/captions.h"
+#include "nclip/model/towers.h"
 #include "nclip/support/error.h"
 #include "nclip/tokenizer/tokenizer.h"
 #include "random.h"
