@@ -1,7 +1,7 @@
 /* The part of cuBLASLt's interface that kernels/cuda/cublaslt.cu uses, on the CPU: names,
  * arguments and values as in NVIDIA's cublasLt.h. A CPU cannot run the library itself, so that
- * cublaslt.cpp multiplies with oneDNN; shapes, strides, alignments and the work space are
- * checked as the library would.
+ * cublaslt.cpp multiplies, and adds up as the GPU would (sums.h); shapes, strides, alignments and
+ * the work space are checked as the library would.
  *
  * Three algorithms are proposed: 1 is the favourite, 2 gives the same bits, 3 gives others. */
 #ifndef NCLIP_TESTS_EMULATED_CUBLASLT_H

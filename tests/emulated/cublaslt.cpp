@@ -1,8 +1,8 @@
 /* cuBLASLt on the CPU (cublasLt.h). */
+#include "emulated/sums.h"
 #include "kernels/cuda/cublaslt_library.h"
 #include "kernels/cuda/device.h"
 
-#include <oneapi/dnnl/dnnl.h>
 #include <vector>
 
 struct nc_emulated_lt nc_emulated_lt;
@@ -241,7 +241,31 @@ struct job {
     uint64_t algorithm;
 };
 
-/* By columns is by rows, transposed: d^T[n, m] = op(b)^T op(a)^T */
+/* op(x) as [k][m]; what the library calls columns are rows here. */
+static std::vector<float> by_k(const std::vector<float> &x, bool already, size_t k, size_t m)
+{
+    if (already)
+        return x;
+    std::vector<float> turned(x.size());
+    for (size_t i = 0; i < m; i++)
+        for (size_t l = 0; l < k; l++)
+            turned[l * m + i] = x[i * k + l];
+    return turned;
+}
+
+/* d[n][m] = op(a)[m][k] op(b)[k][n]; matrices are dense. */
+static std::vector<float> multiply(const job &j, const std::vector<float> &a,
+                                   const std::vector<float> &b)
+{
+    std::vector<float> left = by_k(a, j.matmul.transpose_a == CUBLAS_OP_N, j.s.k, j.s.m);
+    std::vector<float> right = by_k(b, j.matmul.transpose_b == CUBLAS_OP_N, j.s.n, j.s.k);
+    std::vector<float> d(j.s.m * j.s.n);
+    auto *add = j.a.type == CUDA_R_32F ? nc_emulated_add_in_order : nc_emulated_add_in_tensor_cores;
+    for (size_t n = 0; n < j.s.n; n++)
+        add(&d[n * j.s.m], j.s.m, left.data(), j.s.m, &right[n * j.s.k], j.s.k);
+    return d;
+}
+
 static void run(const job &j)
 {
     nc_races_launch("a product");
@@ -249,17 +273,12 @@ static void run(const job &j)
     std::vector<float> a = read(j.a_data, j.a.rows * j.a.columns, j.a.type);
     std::vector<float> b = read(j.b_data, j.b.rows * j.b.columns, j.b.type);
     size_t count = j.s.m * j.s.n;
-    std::vector<float> d(count);
-    if (j.beta != 0)
-        d = read(j.c_data, count, j.d.type);
-    auto letter = [](cublasOperation_t operation) { return operation == CUBLAS_OP_T ? 'T' : 'N'; };
-    dnnl_status_t status = dnnl_sgemm(
-        letter(j.matmul.transpose_b), letter(j.matmul.transpose_a), static_cast<dnnl_dim_t>(j.s.n),
-        static_cast<dnnl_dim_t>(j.s.m), static_cast<dnnl_dim_t>(j.s.k), 1.0f, b.data(),
-        static_cast<dnnl_dim_t>(j.b.stride), a.data(), static_cast<dnnl_dim_t>(j.a.stride), j.beta,
-        d.data(), static_cast<dnnl_dim_t>(j.d.stride));
-    if (status != dnnl_success)
-        nc_emulated_fail(nullptr, 0, "oneDNN refused a product");
+    std::vector<float> d = multiply(j, a, b);
+    if (j.beta != 0) {
+        std::vector<float> c = read(j.c_data, count, j.d.type);
+        for (size_t i = 0; i < count; i++)
+            d[i] += j.beta * c[i];
+    }
     if (j.matmul.epilogue == CUBLASLT_EPILOGUE_BIAS) {
         std::vector<float> bias = read(j.matmul.vector, j.s.m, j.d.type);
         for (size_t i = 0; i < count; i++)

@@ -1,5 +1,6 @@
 /* Votes and matrix fragments of a warp (PTX ISA, "Matrix Fragments for mma.m16n8k16" and
  * "ldmatrix"). */
+#include "emulated/sums.h"
 #include "kernels/cuda/device.h"
 
 struct vote {
@@ -60,16 +61,19 @@ static void multiply(void *const lane[32], uint32_t living)
             for (int h = 0; h < 2; h++)
                 b[in_group * 2 + r * 8 + h][group] = half_of(m->b[r], h);
     }
-    for (int i = 0; i < 32; i++) {
-        const mma *m = static_cast<const mma *>(lane[i]);
-        for (int r = 0; r < 4; r++) {
-            int row = i / 4 + r / 2 * 8, column = i % 4 * 2 + r % 2;
-            float sum = m->c[r];
-            for (int k = 0; k < 16; k++)
-                sum += a[row][k] * b[k][column];
-            m->c[r] = sum;
-        }
-    }
+    float c[16][8];
+    auto exchange = [&](bool out) {
+        for (int i = 0; i < 32; i++)
+            for (int r = 0; r < 4; r++) {
+                float &here = c[i / 4 + r / 2 * 8][i % 4 * 2 + r % 2];
+                float &there = static_cast<const mma *>(lane[i])->c[r];
+                (out ? there : here) = out ? here : there;
+            }
+    };
+    exchange(false);
+    for (int row = 0; row < 16; row++)
+        nc_emulated_add_in_tensor_cores(c[row], 8, b[0], 8, a[row], 16);
+    exchange(true);
 }
 
 void nc_mma_bf16(float c[4], const uint32_t a[4], const uint32_t b[2], const char *file, int line)

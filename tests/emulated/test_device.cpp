@@ -1,4 +1,5 @@
 /* The device layer under emulation: what each wrapper computes, and that mistakes are caught. */
+#include "emulated/sums.h"
 #include "kernels/cuda/device.h"
 
 #include "emulated/caught.h"
@@ -88,6 +89,33 @@ static void fragments_make_a_product(void **)
     must(cudaFree(da));
     must(cudaFree(db));
     must(cudaFree(dc));
+}
+
+/* Of products beside 1, what lies 25 places below stays and what lies 26 below does not; the sum is
+ * cut off to fp32, never rounded up. */
+static void tensor_cores_cut_off(void **)
+{
+    auto sum_of = [](float c, float product, size_t count) {
+        float a[16][8] = {}, b[16] = {}, sum[8];
+        for (size_t k = 0; k < count; k++) {
+            b[k] = 1;
+            std::fill(a[k], a[k] + 8, product);
+        }
+        std::fill(sum, sum + 8, c);
+        nc_emulated_add_in_tensor_cores(sum, 8, a[0], 8, b, count);
+        for (float other : sum)
+            assert_true(other == sum[0] || (isnan(other) && isnan(sum[0])));
+        return sum[0];
+    };
+    assert_true(sum_of(1, 0x1p-25f, 16) == 1 + 0x1p-21f);
+    assert_true(sum_of(1, 0x1p-26f, 16) == 1);
+    assert_true(sum_of(1, 0x1.8p-24f, 1) == 1); /* 3/4 of a unit */
+    assert_true(sum_of(-1, -0x1.8p-24f, 1) == -1);
+    assert_true(sum_of(-1, 0x1p-25f, 2) == -1 + 0x1p-24f);
+    assert_true(sum_of(0, 0, 3) == 0);
+    assert_true(sum_of(0x1p-120f, 0x1p-120f, 15) == 0x1p-116f);
+    assert_true(isinf(sum_of(INFINITY, 1, 1)) && isnan(sum_of(INFINITY, -INFINITY, 1)));
+    assert_true(isnan(sum_of(0, NAN, 1)));
 }
 
 static __global__ void sums(const float *x, float *warp, float *block, float *top, uint32_t *odd)
@@ -356,6 +384,7 @@ int main()
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fragments_make_a_product),
+        cmocka_unit_test(tensor_cores_cut_off),
         cmocka_unit_test(a_matrix_is_transposed_in_registers),
         cmocka_unit_test(collectives_see_every_lane),
         cmocka_unit_test(copies_arrive_when_waited_for),

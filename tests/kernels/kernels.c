@@ -218,6 +218,32 @@ void assert_as_torch(const char *output, const char *name, enum nc_type type,
     assert_as_arithmetic(output, name, type, actual, expected, count, (struct error){0});
 }
 
+void assert_sums(const char *what, const struct sums *sums, const double *actual,
+                 const double *expected, const double *magnitude, size_t count)
+{
+    double terms = (double)sums->terms, error = 0x1p-24 * sqrt(terms / 6);
+    double unit = sums->type == NC_FLOAT32 ? 0x1p-24 : 0x1p-8;
+    if (sums->factors != NC_FLOAT32)
+        error += 0x1p-24 * terms / 30;
+    double mean = 0, allowed = 0;
+    for (size_t i = 0; i < count; i++) {
+        double difference = fabs(actual[i] - expected[i]);
+        double own = fabs(expected[i]) * (unit + sums->more * 0x1p-24);
+        if (!(difference <= 12 * error * magnitude[i] + own))
+            fail_msg("%s[%zu]: %.9g instead of %.9g, %.3g of the magnitude %.3g; %.3g are allowed",
+                     what, i, actual[i], expected[i], difference / magnitude[i], magnitude[i],
+                     12 * error + own / magnitude[i]);
+        mean += difference * difference;
+        allowed += pow(2 * error * magnitude[i] + own, 2);
+    }
+    if (getenv("NCLIP_TEST_ERRORS"))
+        print_message("%-22s %5zu terms  error %.2e, allowed %.2e\n", what, sums->terms,
+                      sqrt(mean / (double)count), sqrt(allowed / (double)count));
+    if (!(mean <= allowed))
+        fail_msg("%s: an error of %.3e in the mean; %.3e are allowed", what,
+                 sqrt(mean / (double)count), sqrt(allowed / (double)count));
+}
+
 void assert_close(const char *what, const double *actual, const double *expected, size_t count,
                   double tolerance)
 {

@@ -55,6 +55,22 @@ void assert_as_arithmetic(const char *output, const char *name, enum nc_type typ
                           const double *actual, const double *expected, size_t count,
                           struct error measured);
 
+/* Sums of products, whatever their order. Of `terms` products of mean 0 whose squares add up to
+ * magnitude^2, the first k have a sum of about magnitude sqrt(k / terms). Each addition of fp32 rounds
+ * it by 2^-24 of itself: terms additions one behind another, the worst order there is, come to
+ * magnitude 2^-24 sqrt(terms / 6). Tensor cores, which factors in bf16 or fp16 take, cut off
+ * what is below 2^-23 after every 8 products (sm_80) or 16 (sm_90; tests/emulated/sums.h), and all of
+ * these errors point to zero: magnitude 2^-24 terms / 30. Allowed is twice as much in the mean, 12
+ * times for a single element; `more` rounding errors of 2^-24 of the result (a bias, a residual, an activation); and the
+ * result's own rounding to `type`. */
+struct sums {
+    enum nc_type factors, type;
+    size_t terms;
+    double more;
+};
+void assert_sums(const char *what, const struct sums *sums, const double *actual,
+                 const double *expected, const double *magnitude, size_t count);
+
 /* Fails where they differ by more than `tolerance` of the largest expected number. */
 void assert_close(const char *what, const double *actual, const double *expected, size_t count,
                   double tolerance);

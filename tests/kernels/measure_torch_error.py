@@ -201,26 +201,7 @@ def adamw():
             record(f"adamw.{output}", name, "NC_FLOAT32", a, b)
 
 
-def linear():
-    for name, (rows, inner, outer) in {"one": (1, 64, 32), "odd": (33, 96, 50),
-                                       "block": (300, 128, 256), "long": (22, 2048, 512)}.items():
-        for type_name, dtype in TYPES.items():
-            x, weight = numbers(80, rows * inner).view(rows, inner), numbers(81, outer * inner, 0.1)
-            weight = weight.view(outer, inner)
-            bias = numbers(82, outer)
-            dy = numbers(83, rows * outer).to(dtype).view(rows, outer)
-
-            def compute(inner_type, x, weight, bias):
-                y = F.linear(x, weight, bias)
-                y.backward(dy.to(inner_type))
-                return y, x.grad, weight.grad, bias.grad
-
-            both = twice(compute, type_name, x, weight, bias)
-            for output, a, b in zip(("y", "dx", "dweight", "dbias"), *both):
-                record(f"linear.{output}", name, type_name, a, b)
-
-
-for part in (attention, attention_full, layernorm, activation, normalize, infonce, adamw, linear):
+for part in (attention, attention_full, layernorm, activation, normalize, infonce, adamw):
     part()
 print("/* PyTorch's own error on the inputs of these tests, relative to the root mean square of what")
 print(f" * is expected. Made by measure_torch_error.py with PyTorch {torch.__version__.split('+')[0]}. */")
