@@ -1,4 +1,5 @@
-/* QuickGELU, GELU and its approximation by tanh, forward and backward.
+/* QuickGELU, GELU and its approximation by tanh, forward and backward; and a bias that its product
+ * leaves out.
  *
  *   QuickGELU  y = x s                 s = sigmoid(1.702 x)  (Hendrycks, Gimpel 2016; OpenAI's CLIP)
  *              dy/dx = s (1 + 1.702 x (1 - s))
@@ -140,6 +141,26 @@ static __global__ void __launch_bounds__(THREADS)
     }
 }
 
+/* The same grid. */
+static __global__ void __launch_bounds__(THREADS)
+    add_bias_kernel(const float *__restrict__ bias, size_t width, bool wide, float *x)
+{
+    size_t column = ((size_t)blockIdx.y * THREADS + threadIdx.x) * 4;
+    float *at = x + blockIdx.x * width + column;
+    if (wide && column + 4 <= width) {
+        float v[4], b[4];
+        nc_load4(v, at);
+        nc_unpack(b, nc_load16_constant(bias + column));
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+            v[i] += b[i];
+        nc_store4(at, v);
+        return;
+    }
+    for (size_t i = 0; i < 4 && column + i < width; i++)
+        at[i] += bias[column + i];
+}
+
 /* ---- Launchers -------------------------------------------------------------------------- */
 
 template <typename T> static int blocks_of(const char *operation, size_t count, unsigned *blocks)
@@ -216,4 +237,12 @@ int nc_cuda_bias_activation(struct nc_backend *backend, enum nc_activation activ
                          width, wide, y);
     return NC_LAUNCH(bias_kernel<NC_GELU>, grid, THREADS, 0, backend->compute, x, bias, width, wide,
                      y);
+}
+
+int nc_cuda_add_bias(struct nc_backend *backend, const float *bias, size_t rows, size_t width,
+                     float *x)
+{
+    bool wide = width % 4 == 0 && ((uintptr_t)x | (uintptr_t)bias) % 16 == 0;
+    dim3 grid((unsigned)rows, (unsigned)((width + 4 * THREADS - 1) / (4 * THREADS)));
+    return NC_LAUNCH(add_bias_kernel, grid, THREADS, 0, backend->compute, bias, width, wide, x);
 }

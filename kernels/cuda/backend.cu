@@ -81,6 +81,7 @@ void nc_cuda_destroy(struct nc_backend *backend)
     nc_cuda_queues_destroy(backend);
     nc_cuda_gemm_destroy(backend->gemm);
     (void)cudaFree(backend->partial);
+    (void)cudaFree(backend->arrived);
     nc_cuda_faults_destroy(backend);
     if (backend->copy)
         (void)cudaStreamDestroy(backend->copy);
@@ -138,10 +139,14 @@ static int open_device(struct nc_backend *backend, int device)
 
 static int allocate_partial(struct nc_backend *backend)
 {
-    void *partial = NULL;
+    void *partial = NULL, *arrived = NULL;
+    size_t bytes = NC_CUDA_ARRIVALS * sizeof *backend->arrived;
     int status = nc_cuda_allocate(backend, NC_CUDA_PARTIALS * sizeof *backend->partial, &partial);
+    if (status == NC_OK)
+        status = nc_cuda_allocate(backend, bytes, &arrived);
     backend->partial = (double *)partial;
-    return status;
+    backend->arrived = (uint32_t *)arrived;
+    return status == NC_OK ? nc_cuda_zero(backend, arrived, bytes) : status;
 }
 
 int nc_cuda_create(int device, struct nc_ops *ops)

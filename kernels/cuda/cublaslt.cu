@@ -52,26 +52,26 @@ static cudaDataType_t data_type(enum nc_type type)
 static cublasStatus_t set_epilogue(const struct nc_cublaslt *lt, struct nc_lt_entry *entry)
 {
     const struct nc_lt_shape *shape = &entry->shape;
-    cublasLtEpilogue_t epilogue = shape->bias     ? CUBLASLT_EPILOGUE_BIAS
-                                  : entry->summed ? CUBLASLT_EPILOGUE_BGRADB
-                                                  : CUBLASLT_EPILOGUE_DEFAULT;
+    cublasLtEpilogue_t epilogue = !entry->fused ? CUBLASLT_EPILOGUE_DEFAULT
+                                  : shape->bias ? CUBLASLT_EPILOGUE_BIAS
+                                                : CUBLASLT_EPILOGUE_BGRADB;
     int32_t type = data_type(shape->d_type); /* backward: fp32 */
     cublasStatus_t status = lt->cublasLtMatmulDescSetAttribute(
         entry->operation, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof epilogue);
-    if (status == CUBLAS_STATUS_SUCCESS && (shape->bias || entry->summed))
+    if (status == CUBLAS_STATUS_SUCCESS && entry->fused)
         status = lt->cublasLtMatmulDescSetAttribute(
             entry->operation, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, &type, sizeof type);
     return status;
 }
 
 cublasStatus_t nc_lt_describe(const struct nc_cuda_products *products,
-                              const struct nc_lt_shape *shape, bool summed,
+                              const struct nc_lt_shape *shape, bool fused,
                               struct nc_lt_entry *entry)
 {
     const struct nc_cublaslt *lt = products->lt;
     *entry = {};
     entry->shape = *shape;
-    entry->summed = summed;
+    entry->fused = fused && (shape->bias || shape->sums);
     cudaDataType_t type = data_type(shape->type);
     cublasOperation_t first = shape->kind == NC_FORWARD ? CUBLAS_OP_T : CUBLAS_OP_N;
     cublasOperation_t second = shape->kind == NC_BACKWARD_WEIGHT ? CUBLAS_OP_T : CUBLAS_OP_N;
@@ -112,7 +112,7 @@ cublasStatus_t nc_lt_multiply(struct nc_backend *backend, const struct nc_cuda_p
     const void *vector = entry->shape.bias ? p->bias : sums;
     const float one = 1, beta = p->addend ? 1.0f : 0.0f;
     cublasStatus_t status = CUBLAS_STATUS_SUCCESS;
-    if (entry->shape.bias || entry->summed)
+    if (entry->fused)
         status = lt->cublasLtMatmulDescSetAttribute(
             entry->operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &vector, sizeof vector);
     if (status == CUBLAS_STATUS_SUCCESS)
@@ -135,11 +135,12 @@ static unsigned alignment_of(const struct nc_cuda_product *p)
 }
 
 int nc_cuda_product(struct nc_backend *backend, struct nc_cuda_products *products,
-                    const struct nc_cuda_product *p, bool *summed)
+                    const struct nc_cuda_product *p, bool *apart)
 {
+    bool sums = p->column_sums && p->rows >= NC_LT_FEWEST_SUMMED;
     struct nc_lt_shape shape = {
         p->kind, p->type,         p->d_type,       p->rows,           p->in,
-        p->out,  alignment_of(p), p->bias != NULL, p->addend != NULL, p->column_sums != NULL};
+        p->out,  alignment_of(p), p->bias != NULL, p->addend != NULL, sums};
     bool known;
     struct nc_lt_entry *entry = nc_lt_look_up(products->entries, &shape, &known);
     if (!known) {
@@ -151,7 +152,7 @@ int nc_cuda_product(struct nc_backend *backend, struct nc_cuda_products *product
         }
     }
     entry->last_use = ++products->clock;
-    *summed = entry->summed;
+    *apart = !entry->fused && (p->bias || p->column_sums);
     return nc_lt_check(
         products,
         nc_lt_multiply(backend, products, entry, &entry->algorithm, p, p->d, p->column_sums),

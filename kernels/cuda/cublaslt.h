@@ -10,6 +10,7 @@ enum {
     NC_LT_REMEMBERED = 256,     /* shapes, and buckets */
     NC_LT_CANDIDATES = 8,       /* algorithms that are asked for */
     NC_LT_WORKSPACE = 32 << 20, /* bytes; what NVIDIA recommends for Hopper */
+    NC_LT_FEWEST_SUMMED = 16,   /* rows, for column sums on the way: with one, wrong sums were seen */
 };
 
 /* All that the choice of an algorithm may depend on. */
@@ -28,7 +29,7 @@ struct nc_lt_entry {
     cublasLtMatmulDesc_t operation;
     cublasLtMatrixLayout_t a, b, d;
     cublasLtMatmulAlgo_t algorithm;
-    bool summed; /* the product makes the column sums that the shape asks for */
+    bool fused; /* the product adds the bias, or makes the column sums, that the shape asks for */
 };
 
 /* What was chosen for a bucket of row counts. */
@@ -36,7 +37,7 @@ struct nc_lt_choice {
     struct nc_lt_shape shape; /* rows: the bucket's most */
     uint64_t last_use;
     cublasLtMatmulAlgo_t algorithm;
-    bool summed;
+    bool fused;
 };
 
 struct nc_cuda_products {
@@ -76,7 +77,7 @@ int nc_lt_check(const struct nc_cuda_products *products, cublasStatus_t status,
 
 /* The descriptors of `shape`, without an algorithm; cleared also after an error. */
 cublasStatus_t nc_lt_describe(const struct nc_cuda_products *products,
-                              const struct nc_lt_shape *shape, bool summed,
+                              const struct nc_lt_shape *shape, bool fused,
                               struct nc_lt_entry *entry);
 void nc_lt_clear(const struct nc_cuda_products *products, struct nc_lt_entry *entry);
 

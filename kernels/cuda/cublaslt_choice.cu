@@ -4,8 +4,17 @@
  * and the fastest is remembered for all row counts of one bucket (an eighth of a power of two).
  * Only those compete whose result equals the favourite's to the bit: whatever the clock says, the
  * same seed gives the same bits. Algorithms that add up with atomics are not asked for.
+ *
+ * A bias beside an addend, and the column sums of a weight's gradient, can be made on the way (an
+ * epilogue of the product) or apart, by a kernel of ours. Neither is better everywhere: BGRADB was
+ * seen to make a backward pass 1.6 times slower, where it excludes the algorithms that split the sum
+ * over rows, without which 768 x 768 results fill 36 of an H100's 132 multiprocessors. So both are
+ * timed, what is done apart with its kernel, and once more the result must be the same to the bit.
+ * Column sums of the two are of different orders: there the epilogue must be clearly faster, by
+ * CLEARLY, so that the clock decides as rarely as it can about their last bits.
+ *
  * With NCLIP_GEMM_TIMING=0, and on a stream under capture, where waiting is not allowed, the
- * favourite is taken without timing. */
+ * favourite is taken without timing, with the bias on the way and column sums apart. */
 #include "cublaslt.h"
 
 enum {
@@ -13,12 +22,26 @@ enum {
     THREADS = 256,
     SMALLEST_BUCKET = 64, /* rows */
 };
+static const float CLEARLY = 0.9f; /* times as long */
 
 /* ---- Proposals ---------------------------------------------------------------------------- */
 
+/* As nc_lt_describe, with the vector that `p` has: its alignment counts. */
+static cublasStatus_t describe(struct nc_cuda_products *products, const struct nc_lt_shape *shape,
+                               const struct nc_cuda_product *p, bool fused,
+                               struct nc_lt_entry *entry)
+{
+    cublasStatus_t status = nc_lt_describe(products, shape, fused, entry);
+    const void *vector = shape->bias ? p->bias : p->column_sums;
+    if (status == CUBLAS_STATUS_SUCCESS && entry->fused)
+        status = products->lt->cublasLtMatmulDescSetAttribute(
+            entry->operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &vector, sizeof vector);
+    return status;
+}
+
 /* cuBLASLt's proposals for the shape of `entry`; none is no error. */
 static int propose(struct nc_cuda_products *products, struct nc_lt_entry *entry,
-                   const struct nc_cuda_product *p, cublasLtMatmulHeuristicResult_t *results)
+                   cublasLtMatmulHeuristicResult_t *results)
 {
     static const cublasLtMatmulPreferenceAttributes_t alignments[] = {
         CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
@@ -27,10 +50,6 @@ static int propose(struct nc_cuda_products *products, struct nc_lt_entry *entry,
     for (cublasLtMatmulPreferenceAttributes_t attribute : alignments)
         products->lt->cublasLtMatmulPreferenceSetAttribute(products->preference, attribute,
                                                            &alignment, sizeof alignment);
-    const void *vector = entry->shape.bias ? p->bias : p->column_sums; /* for its alignment */
-    if (entry->shape.bias || entry->summed)
-        products->lt->cublasLtMatmulDescSetAttribute(
-            entry->operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &vector, sizeof vector);
     int found = 0;
     cublasStatus_t status = products->lt->cublasLtMatmulAlgoGetHeuristic(
         products->handle, entry->operation, entry->a, entry->b, entry->d, entry->d,
@@ -114,19 +133,40 @@ static bool arena_open(struct arena *arena, const struct nc_lt_shape *shape)
     return false;
 }
 
+/* Once, as the caller has it: with what is done apart. */
+static bool run_once(struct nc_backend *backend, struct nc_cuda_products *products,
+                     struct nc_lt_entry *entry, const cublasLtMatmulAlgo_t *algorithm,
+                     const struct nc_cuda_product *p, char *result, char *sums)
+{
+    const struct nc_lt_shape *shape = &entry->shape;
+    if (nc_lt_multiply(backend, products, entry, algorithm, p, result, sums) !=
+        CUBLAS_STATUS_SUCCESS)
+        return false;
+    if (entry->fused)
+        return true;
+    if (shape->bias && shape->d_type == NC_FLOAT32)
+        return nc_cuda_add_bias(backend, (const float *)p->bias, shape->rows, shape->out,
+                                (float *)result) == NC_OK;
+    if (shape->sums)
+        return nc_cuda_sum_columns(backend, shape->type, p->b, shape->rows, shape->out, p->partial,
+                                   false, (float *)sums) == NC_OK;
+    return true;
+}
+
 /* Milliseconds of the algorithm's fastest run; negative where it fails, or its result differs
- * from result[0], which the first one leaves behind. */
+ * from result[0], which the first one leaves behind. The results are full of NaNs before. */
 static float time_of(struct nc_backend *backend, struct nc_cuda_products *products,
                      struct nc_lt_entry *entry, const cublasLtMatmulAlgo_t *algorithm,
                      const struct nc_cuda_product *p, struct arena *arena, bool first)
 {
     char *to = arena->result[first ? 0 : 1];
     float best = -1;
+    if (cudaMemsetAsync(to, 0xff, arena->bytes, backend->compute) != cudaSuccess)
+        return -1;
     for (int i = 0; i <= REPEATS; i++) { /* the first warms up */
         float milliseconds = 0;
         if (cudaEventRecord(arena->start, backend->compute) != cudaSuccess ||
-            nc_lt_multiply(backend, products, entry, algorithm, p, to, to + arena->sums_at) !=
-                CUBLAS_STATUS_SUCCESS ||
+            !run_once(backend, products, entry, algorithm, p, to, to + arena->sums_at) ||
             cudaEventRecord(arena->end, backend->compute) != cudaSuccess ||
             cudaEventSynchronize(arena->end) != cudaSuccess ||
             cudaEventElapsedTime(&milliseconds, arena->start, arena->end) != cudaSuccess)
@@ -140,7 +180,7 @@ static float time_of(struct nc_backend *backend, struct nc_cuda_products *produc
     if (cudaMemsetAsync(arena->differ, 0, sizeof differ, backend->compute) != cudaSuccess ||
         NC_LAUNCH(differ_kernel, (unsigned)backend->multiprocessors * 8, THREADS, 0,
                   backend->compute, (const uint16_t *)arena->result[0], (const uint16_t *)to,
-                  arena->bytes / sizeof(uint16_t), arena->differ) != NC_OK ||
+                  result_bytes(&entry->shape) / sizeof(uint16_t), arena->differ) != NC_OK ||
         cudaMemcpyAsync(&differ, arena->differ, sizeof differ, cudaMemcpyDeviceToHost,
                         backend->compute) != cudaSuccess ||
         cudaStreamSynchronize(backend->compute) != cudaSuccess)
@@ -148,34 +188,66 @@ static float time_of(struct nc_backend *backend, struct nc_cuda_products *produc
     return differ ? -1 : best;
 }
 
-/* The index of the fastest among `count` proposals. */
-static int fastest(struct nc_backend *backend, struct nc_cuda_products *products,
-                   struct nc_lt_entry *entry, const struct nc_cuda_product *p,
-                   const cublasLtMatmulHeuristicResult_t *results, int count)
+/* ---- Buckets ------------------------------------------------------------------------------ */
+
+/* One way of a product: with its vector on the way, or apart. */
+struct way {
+    struct nc_lt_entry bucket, here; /* the bucket's most rows; the shape that came first */
+    cublasLtMatmulHeuristicResult_t results[NC_LT_CANDIDATES];
+    cublasStatus_t status;
+    int count;
+};
+
+/* The proposals are for the bucket's most rows, so that they do not depend on which of its shapes
+ * came first. */
+static void way_open(struct nc_cuda_products *products, const struct nc_lt_shape *most,
+                     const struct nc_lt_shape *shape, const struct nc_cuda_product *p, bool fused,
+                     struct way *way)
 {
-    struct arena arena;
-    if (!products->timing || count < 2 || nc_cuda_capturing(backend) ||
-        !fits(products, entry, &results[0].algo) || !arena_open(&arena, &entry->shape))
-        return 0;
-    int chosen = 0;
-    (void)cudaMemsetAsync(arena.result[0], 0, arena.bytes, backend->compute);
-    (void)cudaMemsetAsync(arena.result[1], 0, arena.bytes, backend->compute);
-    float best = time_of(backend, products, entry, &results[0].algo, p, &arena, true);
-    for (int i = 1; best >= 0 && i < count; i++) {
-        if (!fits(products, entry, &results[i].algo))
-            continue;
-        float time = time_of(backend, products, entry, &results[i].algo, p, &arena, false);
-        if (time >= 0 && time < best) {
-            best = time;
-            chosen = i;
-        }
-    }
-    (void)cudaGetLastError();
-    arena_close(&arena);
-    return chosen;
+    *way = {};
+    way->status = describe(products, most, p, fused, &way->bucket);
+    if (way->status == CUBLAS_STATUS_SUCCESS)
+        way->status = describe(products, shape, p, fused, &way->here);
+    if (way->status == CUBLAS_STATUS_SUCCESS)
+        way->count = propose(products, &way->bucket, way->results);
 }
 
-/* ---- Buckets ------------------------------------------------------------------------------ */
+static void way_close(struct nc_cuda_products *products, struct way *way)
+{
+    nc_lt_clear(products, &way->bucket);
+    nc_lt_clear(products, &way->here);
+}
+
+/* The fastest of the ways' proposals, the first of the first where none is timed. */
+static void fastest(struct nc_backend *backend, struct nc_cuda_products *products,
+                    const struct nc_cuda_product *p, struct way *ways, int *chosen_way, int *chosen)
+{
+    struct arena arena;
+    *chosen_way = ways[0].count ? 0 : 1;
+    *chosen = 0;
+    struct way *first = &ways[*chosen_way];
+    if (!products->timing || ways[0].count + ways[1].count < 2 || nc_cuda_capturing(backend) ||
+        !fits(products, &first->here, &first->results[0].algo) ||
+        !arena_open(&arena, &first->here.shape))
+        return;
+    float best = time_of(backend, products, &first->here, &first->results[0].algo, p, &arena, true);
+    for (int w = *chosen_way; w < 2 && best >= 0; w++)
+        for (int i = first == &ways[w]; i < ways[w].count; i++) {
+            struct way *way = &ways[w];
+            float less = way->here.shape.sums && first != way ? CLEARLY : 1;
+            if (!fits(products, &way->here, &way->results[i].algo))
+                continue;
+            float time =
+                time_of(backend, products, &way->here, &way->results[i].algo, p, &arena, false);
+            if (time >= 0 && time < best * (*chosen_way == w ? 1 : less)) {
+                best = time;
+                *chosen_way = w;
+                *chosen = i;
+            }
+        }
+    (void)cudaGetLastError();
+    arena_close(&arena);
+}
 
 static size_t bucket_of(size_t rows)
 {
@@ -185,40 +257,44 @@ static size_t bucket_of(size_t rows)
     return (rows + step - 1) / step * step;
 }
 
-/* What the bucket of `shape` uses. The proposals are for the bucket's most rows, so that they do
- * not depend on which of its shapes came first. `entry` describes the shape itself. */
+/* What the bucket of `shape` uses. The way that is taken where nothing is timed comes first. */
 static int choose_for_bucket(struct nc_backend *backend, struct nc_cuda_products *products,
                              const struct nc_lt_shape *shape, const struct nc_cuda_product *p,
                              struct nc_lt_choice *choice)
 {
-    cublasLtMatmulHeuristicResult_t results[NC_LT_CANDIDATES];
     struct nc_lt_shape most = *shape;
     most.rows = bucket_of(shape->rows);
-    bool summed = shape->sums; /* on the way; where that cannot be, without */
-    for (;;) {
-        struct nc_lt_entry bucket = {}, here = {};
-        int count = 0, chosen = 0;
-        cublasStatus_t status = nc_lt_describe(products, &most, summed, &bucket);
-        if (status == CUBLAS_STATUS_SUCCESS)
-            status = nc_lt_describe(products, shape, summed, &here);
-        if (status == CUBLAS_STATUS_SUCCESS) {
-            count = propose(products, &bucket, p, results);
-            chosen = fastest(backend, products, &here, p, results, count);
-        }
-        nc_lt_clear(products, &bucket);
-        nc_lt_clear(products, &here);
-        if (count) {
-            choice->shape = most;
-            choice->algorithm = results[chosen].algo;
-            choice->summed = summed;
-            return NC_OK;
-        }
-        if (status != CUBLAS_STATUS_SUCCESS || !summed)
-            return nc_lt_check(
-                products, status == CUBLAS_STATUS_SUCCESS ? CUBLAS_STATUS_NOT_SUPPORTED : status,
-                shape, p->operation);
-        summed = false;
+    struct way ways[2] = {};
+    bool fused_first = !shape->sums;
+    bool either = shape->sums || (shape->bias && shape->addend);
+    way_open(products, &most, shape, p, fused_first, &ways[0]);
+    if (either || (shape->bias && shape->d_type == NC_FLOAT32 && !ways[0].count))
+        way_open(products, &most, shape, p, !fused_first, &ways[1]);
+    int chosen_way = 0, chosen = 0, status = NC_OK;
+    if (ways[0].count + ways[1].count) {
+        fastest(backend, products, p, ways, &chosen_way, &chosen);
+        choice->shape = most;
+        choice->algorithm = ways[chosen_way].results[chosen].algo;
+        choice->fused = chosen_way ? !fused_first : fused_first;
+    } else {
+        bool described = ways[0].status == CUBLAS_STATUS_SUCCESS;
+        status = nc_lt_check(products,
+                             described ? CUBLAS_STATUS_NOT_SUPPORTED : ways[0].status, shape,
+                             p->operation);
     }
+    way_close(products, &ways[0]);
+    way_close(products, &ways[1]);
+    return status;
+}
+
+/* The favourite for this shape alone. */
+static bool propose_for(struct nc_cuda_products *products, struct nc_lt_entry *entry)
+{
+    cublasLtMatmulHeuristicResult_t results[NC_LT_CANDIDATES];
+    if (!propose(products, entry, results))
+        return false;
+    entry->algorithm = results[0].algo;
+    return true;
 }
 
 int nc_lt_choose(struct nc_backend *backend, struct nc_cuda_products *products,
@@ -236,17 +312,21 @@ int nc_lt_choose(struct nc_backend *backend, struct nc_cuda_products *products,
             return status;
     }
     choice->last_use = ++products->clock;
-    int status = nc_lt_check(products, nc_lt_describe(products, shape, choice->summed, entry),
-                             shape, p->operation);
+    int status = nc_lt_check(products, describe(products, shape, p, choice->fused, entry), shape,
+                             p->operation);
     if (status != NC_OK)
         return status;
     entry->algorithm = choice->algorithm;
-    if (fits(products, entry, &entry->algorithm))
+    if (fits(products, entry, &entry->algorithm) || propose_for(products, entry))
         return NC_OK;
-    /* The library refuses it for this shape of the bucket. */
-    cublasLtMatmulHeuristicResult_t results[NC_LT_CANDIDATES];
-    if (!propose(products, entry, p, results))
-        return nc_lt_check(products, CUBLAS_STATUS_NOT_SUPPORTED, shape, p->operation);
-    entry->algorithm = results[0].algo;
-    return NC_OK;
+    /* The library refuses the bucket's for this shape, and has no other: without the epilogue it
+     * may. */
+    if (entry->fused && (!shape->bias || shape->d_type == NC_FLOAT32)) {
+        nc_lt_clear(products, entry);
+        status = nc_lt_check(products, describe(products, shape, p, false, entry), shape,
+                             p->operation);
+        if (status != NC_OK || propose_for(products, entry))
+            return status;
+    }
+    return nc_lt_check(products, CUBLAS_STATUS_NOT_SUPPORTED, shape, p->operation);
 }

@@ -37,10 +37,16 @@ struct nc_backend {
     struct nc_cuda_fault *fault; /* on the device; faults.cu */
     uint64_t *fault_seen;        /* on the host, page-locked: what a kernel found wrong, or 0 */
     double *partial;             /* on the device, NC_CUDA_PARTIALS: sums on their way */
+    uint32_t *arrived;           /* on the device, NC_CUDA_ARRIVALS zeros (nc_last_block) */
     size_t allocated;            /* bytes, by nc_cuda_allocate */
 };
 
-enum { NC_CUDA_PARTIALS = 1024 };
+enum {
+    NC_CUDA_PARTIALS = 1024,
+    NC_CUDA_COLUMNS = 1 << 15, /* most of a bias, its gradient, or an activation */
+    NC_CUDA_ARRIVALS = NC_CUDA_COLUMNS / NC_WARP,
+    NC_CUDA_COLUMN_SLICES = 64, /* most of rows in a column sum */
+};
 
 /* Shared memory that a kernel's blocks may take on every GPU; one that is better off with more has a
  * variant for it. Compute capability 8.6, 8.9 and 12.0 give 99 KiB, 8.0 163, 9.0 and 10.0 227. */
@@ -129,6 +135,11 @@ int nc_cuda_linear_backward_weight(struct nc_backend *backend,
 int nc_cuda_multiply(struct nc_backend *backend, enum nc_type type, size_t rows, size_t in,
                      size_t out, const void *a, const void *b, bool accumulate, float *d);
 
+/* column_sums.cu. sums = or += the columns of dy[rows, columns], NC_CUDA_COLUMNS at most; rows at
+ * least 1. partial: [NC_CUDA_COLUMN_SLICES, columns] numbers of scratch. */
+int nc_cuda_sum_columns(struct nc_backend *backend, enum nc_type type, const void *dy, size_t rows,
+                        size_t columns, float *partial, bool accumulate, float *sums);
+
 /* attention.cu */
 int nc_cuda_attention_supported(struct nc_backend *backend, enum nc_type type, size_t heads,
                                 size_t head_size);
@@ -161,6 +172,10 @@ int nc_cuda_activation_backward(struct nc_backend *backend,
 int nc_cuda_bias_activation(struct nc_backend *backend, enum nc_activation activation,
                             const float *x, const float *bias, size_t rows, size_t width,
                             nc_bfloat16 *y);
+
+/* x[rows, width] += bias[width], fp32. */
+int nc_cuda_add_bias(struct nc_backend *backend, const float *bias, size_t rows, size_t width,
+                     float *x);
 
 /* embedding.cu */
 int nc_cuda_embedding_forward(struct nc_backend *backend, const struct nc_embedding *embedding);

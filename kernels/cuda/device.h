@@ -205,10 +205,24 @@ template <typename T> static __device__ __forceinline__ T nc_atomic_cas(T *at, T
     return atomicCAS(at, expected, value);
 }
 
-/* Orders this thread's writes to global memory before its later ones, for the whole device. */
-static __device__ __forceinline__ void nc_fence(void)
+/* Called by all threads of each of `blocks` blocks, which share *arrived; true in the block that came
+ * last, in all of its threads. What the others wrote before is there for it, and *arrived is 0 again.
+ * The others return. `flag`: 4 bytes of shared memory, which nobody else touches meanwhile. */
+static __device__ __forceinline__ bool nc_last_block(uint32_t *arrived, unsigned blocks,
+                                                     uint32_t *flag)
 {
-    __threadfence();
+    __threadfence(); /* this thread's writes before the number that thread 0 adds to */
+    __syncthreads();
+    if (threadIdx.x == 0) {
+        *flag = atomicAdd(arrived, 1u) == blocks - 1;
+        if (*flag)
+            *arrived = 0;
+    }
+    __syncthreads();
+    bool last = *flag;
+    __threadfence(); /* that number before this thread's reads */
+    __syncthreads(); /* the flag is free again */
+    return last;
 }
 
 /* ---- Numbers --------------------------------------------------------------------------- */

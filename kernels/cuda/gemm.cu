@@ -14,26 +14,22 @@
  * cuBLASLt has no QuickGELU, and its GELU is the tanh approximation: both follow as a kernel,
  * in bf16 upon as many rows at a time as the L2 cache holds in fp32, so that nothing is rounded
  * twice.
- * Where the product does not make the bias's gradient on the way, a kernel reads dy once more
- * (2 rows out bytes in bf16: 42 MB for 3072 columns, implied 12 us at 3.35 TB/s). */
+ * Where the product is faster without its bias, or without the bias's gradient, or cannot make them
+ * (cublaslt_choice.cu), a kernel adds the bias (8 rows out bytes), or reads dy once more
+ * (column_sums.cu: 2 rows out bytes in bf16). */
 #include "product.h"
 
 #include <cstdlib>
 
 enum {
-    WARPS = 8,
-    THREADS = WARPS * NC_WARP,
-    MOST_SLICES = 64,       /* of rows, in a column sum */
-    MOST_COLUMNS = 1 << 15, /* of a bias, its gradient, or an activation */
-    BLOCKS_EACH = 6,        /* of a column sum, per multiprocessor */
-    AHEAD = 4,              /* rows in one turn; nvcc 13 keeps two of them under way: 48 KB */
-    WORK = 1 << 23,         /* numbers: 32 MB, which an H100's L2 cache holds */
-    ROWS_AT_ONCE = 256,     /* rows of a product ahead of its activation are a multiple of */
+    MOST_COLUMNS = NC_CUDA_COLUMNS,
+    WORK = 1 << 23,     /* numbers: 32 MB, which an H100's L2 cache holds */
+    ROWS_AT_ONCE = 256, /* rows of a product ahead of its activation are a multiple of */
 };
 
 struct nc_cuda_gemm {
     struct nc_cuda_products *products;
-    float *work;       /* [WORK]: column sums [MOST_SLICES][out], or rows before their activation */
+    float *work;       /* [WORK]: slices of column sums, or rows before their activation */
     nc_bfloat16 *bias; /* [MOST_COLUMNS] */
 };
 
@@ -69,114 +65,7 @@ void nc_cuda_gemm_destroy(struct nc_cuda_gemm *gemm)
     free(gemm);
 }
 
-/* ---- Column sums --------------------------------------------------------------------------- */
-
-/* A block sums a strip of columns over a slice of rows: a lane for `lanes` columns, a warp for
- * every WARPS-th row, the warps in order. */
-template <int lanes, typename T>
-static __global__ void __launch_bounds__(THREADS)
-    sum_columns_kernel(const T *__restrict__ dy, size_t rows, size_t columns,
-                       float *__restrict__ partial)
-{
-    NC_SHARED(float, parts); /* [WARPS][NC_WARP * lanes] */
-    constexpr int strip = NC_WARP * lanes;
-    size_t column = (size_t)blockIdx.x * strip + (size_t)nc_lane() * lanes;
-    size_t warp = threadIdx.x / NC_WARP, last = rows * (blockIdx.y + 1) / gridDim.y;
-    float sum[lanes];
-#pragma unroll
-    for (int i = 0; i < lanes; i++)
-        sum[i] = 0;
-    if (column < columns) {
-        const T *from = dy + column;
-        size_t row = rows * blockIdx.y / gridDim.y + warp;
-        for (; row + (AHEAD - 1) * WARPS < last; row += AHEAD * WARPS) {
-            float v[AHEAD][lanes];
-#pragma unroll
-            for (int j = 0; j < AHEAD; j++)
-                nc_load<lanes>(v[j], from + (row + j * WARPS) * columns);
-#pragma unroll
-            for (int j = 0; j < AHEAD; j++)
-#pragma unroll
-                for (int i = 0; i < lanes; i++)
-                    sum[i] += v[j][i];
-        }
-#pragma unroll 1
-        for (; row < last; row += WARPS) {
-            float v[lanes];
-            nc_load<lanes>(v, from + row * columns);
-#pragma unroll
-            for (int i = 0; i < lanes; i++)
-                sum[i] += v[i];
-        }
-    }
-#pragma unroll
-    for (int i = 0; i < lanes; i++)
-        parts[warp * strip + (size_t)nc_lane() * lanes + i] = sum[i];
-    nc_barrier();
-    for (unsigned k = threadIdx.x; k < strip; k += THREADS) {
-        float total = 0;
-        for (int w = 0; w < WARPS; w++)
-            total += parts[w * strip + k];
-        if ((size_t)blockIdx.x * strip + k < columns)
-            partial[blockIdx.y * columns + (size_t)blockIdx.x * strip + k] = total;
-    }
-}
-
-/* dbias = or += the slices, in order. */
-static __global__ void __launch_bounds__(THREADS)
-    add_slices_kernel(const float *__restrict__ partial, unsigned slices, size_t columns,
-                      bool accumulate, float *__restrict__ dbias)
-{
-    size_t column = (size_t)blockIdx.x * THREADS + threadIdx.x;
-    if (column >= columns)
-        return;
-    float sum = 0;
-#pragma unroll 8
-    for (unsigned slice = 0; slice < slices; slice++)
-        sum += partial[slice * columns + column];
-    dbias[column] = accumulate ? dbias[column] + sum : sum;
-}
-
-template <int lanes, typename T>
-static int sum_columns(struct nc_backend *backend, const void *dy, size_t rows, size_t columns,
-                       float *partial, unsigned *slices)
-{
-    unsigned strips = (unsigned)((columns + NC_WARP * lanes - 1) / (NC_WARP * lanes));
-    unsigned most = (unsigned)((rows + WARPS - 1) / WARPS);
-    unsigned wanted = (unsigned)backend->multiprocessors * BLOCKS_EACH / strips;
-    wanted = wanted < MOST_SLICES ? wanted : (unsigned)MOST_SLICES;
-    wanted = wanted < most ? wanted : most;
-    *slices = wanted ? wanted : 1;
-    return NC_LAUNCH((sum_columns_kernel<lanes, T>), dim3(strips, *slices), THREADS,
-                     THREADS * lanes * sizeof(float), backend->compute, (const T *)dy, rows,
-                     columns, partial);
-}
-
-static int bias_gradient(struct nc_backend *backend, const struct nc_linear_backward_weight *l,
-                         bool summed)
-{
-    float *partial = backend->gemm->work;
-    unsigned slices = 1; /* the product's own sums */
-    int status = NC_OK;
-    bool fp32 = l->type == NC_FLOAT32, aligned = (uintptr_t)l->dy % 16 == 0;
-    if (summed)
-        ;
-    else if (fp32 && aligned && l->out % 4 == 0)
-        status = sum_columns<4, float>(backend, l->dy, l->rows, l->out, partial, &slices);
-    else if (fp32)
-        status = sum_columns<1, float>(backend, l->dy, l->rows, l->out, partial, &slices);
-    else if (aligned && l->out % 8 == 0)
-        status = sum_columns<8, nc_bfloat16>(backend, l->dy, l->rows, l->out, partial, &slices);
-    else
-        status = sum_columns<1, nc_bfloat16>(backend, l->dy, l->rows, l->out, partial, &slices);
-    if (status != NC_OK)
-        return status;
-    return NC_LAUNCH(add_slices_kernel, (unsigned)((l->out + THREADS - 1) / THREADS), THREADS, 0,
-                     backend->compute, partial, slices, l->out, l->accumulate, l->dbias);
-}
-
-/* ---- The operations ---------------------------------------------------------------------------
- */
+/* ---- The operations ------------------------------------------------------------------------ */
 
 /* `beside`: the work space holds something of `out` columns. */
 static int check(const char *operation, size_t rows, size_t in, size_t out, bool beside)
@@ -228,10 +117,10 @@ static int linear_activated(struct nc_backend *backend, const struct nc_linear *
     product.d = backend->gemm->work;
     int status = NC_OK;
     for (size_t row = 0; status == NC_OK && row < l->rows; row += most) {
-        bool summed;
+        bool apart;
         product.rows = l->rows - row < most ? l->rows - row : most;
         product.a = (const nc_bfloat16 *)l->x + row * l->in;
-        status = nc_cuda_product(backend, backend->gemm->products, &product, &summed);
+        status = nc_cuda_product(backend, backend->gemm->products, &product, &apart);
         if (status == NC_OK)
             status =
                 nc_cuda_bias_activation(backend, l->activation, backend->gemm->work, l->bias,
@@ -252,10 +141,13 @@ int nc_cuda_linear(struct nc_backend *backend, const struct nc_linear *l)
     if (l->activate && l->y_type == NC_BFLOAT16)
         return linear_activated(backend, l);
     struct nc_cuda_product product = forward_of(l);
-    bool summed;
+    bool apart = false;
     status = prepare_bias(backend, l, &product.bias);
     if (status == NC_OK)
-        status = nc_cuda_product(backend, backend->gemm->products, &product, &summed);
+        status = nc_cuda_product(backend, backend->gemm->products, &product, &apart);
+    if (status == NC_OK && apart)
+        status = nc_cuda_add_bias(backend, (const float *)product.bias, l->rows, l->out,
+                                  (float *)l->y);
     if (status != NC_OK || !l->activate)
         return status;
     struct nc_activation_forward activation = {};
@@ -283,8 +175,8 @@ int nc_cuda_linear_backward_input(struct nc_backend *backend,
     product.a = l->dy;
     product.b = l->weight;
     product.d = l->dx;
-    bool summed;
-    return nc_cuda_product(backend, backend->gemm->products, &product, &summed);
+    bool apart;
+    return nc_cuda_product(backend, backend->gemm->products, &product, &apart);
 }
 
 int nc_cuda_linear_backward_weight(struct nc_backend *backend,
@@ -312,12 +204,18 @@ int nc_cuda_linear_backward_weight(struct nc_backend *backend,
     product.b = l->dy;
     product.addend = l->accumulate ? l->dweight : NULL;
     product.d = l->dweight;
-    product.column_sums = l->dbias ? backend->gemm->work : NULL;
-    bool summed = false;
-    status = nc_cuda_product(backend, backend->gemm->products, &product, &summed);
-    if (status != NC_OK || !l->dbias)
+    bool direct = l->dbias && !l->accumulate && (uintptr_t)l->dbias % 16 == 0;
+    product.column_sums = direct ? l->dbias : l->dbias ? backend->gemm->work : NULL;
+    product.partial = backend->gemm->work;
+    bool apart = false;
+    status = nc_cuda_product(backend, backend->gemm->products, &product, &apart);
+    if (status != NC_OK || !l->dbias || (direct && !apart))
         return status;
-    return bias_gradient(backend, l, summed);
+    if (apart)
+        return nc_cuda_sum_columns(backend, l->type, l->dy, l->rows, l->out, backend->gemm->work,
+                                   l->accumulate, l->dbias);
+    return nc_cuda_sum_columns(backend, NC_FLOAT32, backend->gemm->work, 1, l->out,
+                               backend->gemm->work + l->out, l->accumulate, l->dbias);
 }
 
 int nc_cuda_multiply(struct nc_backend *backend, enum nc_type type, size_t rows, size_t in,
@@ -335,6 +233,6 @@ int nc_cuda_multiply(struct nc_backend *backend, enum nc_type type, size_t rows,
     product.b = b;
     product.addend = accumulate ? d : NULL;
     product.d = d;
-    bool summed;
-    return nc_cuda_product(backend, backend->gemm->products, &product, &summed);
+    bool apart;
+    return nc_cuda_product(backend, backend->gemm->products, &product, &apart);
 }

@@ -24,6 +24,7 @@ struct nc_cuda_product {
     const void *addend; /* as d, may be d; or NULL */
     void *d;
     float *column_sums; /* backward weight: = [out] fp32, aligned to 16 bytes; or NULL */
+    float *partial;     /* with column_sums: scratch of nc_cuda_sum_columns, while they are timed */
 };
 
 struct nc_cuda_products; /* the library's handle, workspace and chosen algorithms */
@@ -34,8 +35,8 @@ void nc_cuda_products_destroy(struct nc_cuda_products *products);
 /* The library's version as text of NC_VERSION_SIZE (nclip/devices.h); "" where it is not there. */
 void nc_cuda_products_version(char *text);
 
-/* *summed: whether column_sums were made on the way; not every shape and type can. */
+/* *apart: the bias was not added, or column_sums not made: it is faster, or possible, only so. */
 int nc_cuda_product(struct nc_backend *backend, struct nc_cuda_products *products,
-                    const struct nc_cuda_product *product, bool *summed);
+                    const struct nc_cuda_product *product, bool *apart);
 
 #endif

@@ -96,8 +96,12 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t matm
 /* For tests. */
 struct nc_emulated_lt {
     uint64_t slow[4];              /* microseconds that algorithm i takes longer */
+    uint64_t slow_epilogue;        /* and what a product takes longer for its epilogue */
     uint64_t unfit_rows;           /* algorithm 2 does not fit products with so many columns of d */
+    uint64_t unsummed_rows;        /* nothing makes column sums over so many rows */
+    bool apart;                    /* no epilogue but the default is proposed */
     uint64_t algorithm;            /* of the newest product */
+    bool fused;                    /* it had an epilogue */
     uint64_t multiplied, proposed; /* how often */
 };
 extern struct nc_emulated_lt nc_emulated_lt;

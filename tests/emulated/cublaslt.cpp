@@ -168,6 +168,8 @@ static bool supported(const nc_emulated_matmul *matmul, const nc_emulated_layout
         return false;
     if (matmul->epilogue == CUBLASLT_EPILOGUE_DEFAULT)
         return true;
+    if (matmul->epilogue == CUBLASLT_EPILOGUE_BGRADB && b->columns == nc_emulated_lt.unsummed_rows)
+        return false;
     if (reinterpret_cast<uintptr_t>(matmul->vector) % 16 || !matmul->vector)
         return false;
     if (matmul->vector_type != -1 && matmul->vector_type != d->type)
@@ -186,7 +188,8 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtM
     *count = 0;
     if (!shapes_agree(matmul, a, b, d, &s) || c->rows != d->rows || c->columns != d->columns)
         return CUBLAS_STATUS_INVALID_VALUE;
-    if (!supported(matmul, a, b, d) || preference->workspace < WORKSPACE_NEEDED)
+    if (!supported(matmul, a, b, d) || preference->workspace < WORKSPACE_NEEDED ||
+        (handle->apart && matmul->epilogue != CUBLASLT_EPILOGUE_DEFAULT))
         return CUBLAS_STATUS_NOT_SUPPORTED;
     for (; *count < 3 && *count < most; ++*count) {
         results[*count] = {};
@@ -269,7 +272,10 @@ static std::vector<float> multiply(const job &j, const std::vector<float> &a,
 static void run(const job &j)
 {
     nc_races_launch("a product");
-    nc_emulated_take(1000 * static_cast<int64_t>(nc_emulated_lt.slow[j.algorithm]));
+    uint64_t slow = nc_emulated_lt.slow[j.algorithm];
+    if (j.matmul.epilogue != CUBLASLT_EPILOGUE_DEFAULT)
+        slow += nc_emulated_lt.slow_epilogue;
+    nc_emulated_take(1000 * static_cast<int64_t>(slow));
     std::vector<float> a = read(j.a_data, j.a.rows * j.a.columns, j.a.type);
     std::vector<float> b = read(j.b_data, j.b.rows * j.b.columns, j.b.type);
     size_t count = j.s.m * j.s.n;
@@ -330,6 +336,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t matm
              algorithm->data[0]};
     shapes_agree(matmul, a, b, d, &j.s);
     handle->algorithm = j.algorithm;
+    handle->fused = matmul->epilogue != CUBLASLT_EPILOGUE_DEFAULT;
     handle->multiplied++;
     nc_emulated_enqueue(stream, [j] { run(j); });
     return CUBLAS_STATUS_SUCCESS;

@@ -199,6 +199,12 @@ template <typename T> static inline T nc_atomic_min(T *at, T value)
     return old;
 }
 
+template <typename T> static inline void nc_atomic_set(T *at, T value)
+{
+    nc_races_atomically one;
+    *at = value;
+}
+
 template <typename T> static inline T nc_atomic_cas(T *at, T expected, T value)
 {
     nc_races_atomically one;
@@ -208,7 +214,24 @@ template <typename T> static inline T nc_atomic_cas(T *at, T expected, T value)
     return old;
 }
 
-static inline void nc_fence(void) {}
+/* Of its accesses the search for races sees those of the other threads' work alone. */
+static inline bool nc_last_block(uint32_t *arrived, unsigned blocks, uint32_t *flag,
+                                 NC_EMULATED_SITE)
+{
+    bool without = nc_emulated_without("nc_last_block", file, line);
+    nc_emulated_barrier(file, line);
+    if (nc_emulated_now->number == 0) {
+        *flag = nc_atomic_add(arrived, 1u) == blocks - 1;
+        if (*flag)
+            nc_atomic_set(arrived, 0u);
+    }
+    nc_emulated_barrier(file, line);
+    bool last = *flag;
+    if (last && nc_emulated_now->number == 0 && !without)
+        nc_races_blocks_joined();
+    nc_emulated_barrier(file, line);
+    return last;
+}
 
 /* ---- Numbers --------------------------------------------------------------------------- */
 

@@ -491,6 +491,7 @@ void nc_emulated_run(const char *name, dim3 grid, dim3 block, size_t shared_byte
     nc_emulated_here = {grid, block, {}, static_cast<unsigned char *>(shared), shared_bytes};
 
     size_t blocks = static_cast<size_t>(grid.x) * grid.y * grid.z;
+    nc_emulated_take(static_cast<int64_t>(blocks)); /* by the clock of events */
     std::vector<uint32_t> order(blocks);
     std::iota(order.begin(), order.end(), 0u);
     for (size_t i = blocks; i-- > 0;) {

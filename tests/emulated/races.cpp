@@ -192,7 +192,8 @@ void nc_races_host_waited(const nc_races_clock &moment)
 
 /* ---- Order within a launch ------------------------------------------------------------------ */
 
-static uint32_t launch_start, block_start, last_barrier;
+static uint32_t launch_start, block_start, last_barrier; /* of what is in global memory */
+static uint32_t shared_start;                            /* of the block's shared memory */
 static uint32_t warp_barrier[WARPS_OF_A_BLOCK];
 static bool in_atomic;
 
@@ -222,7 +223,7 @@ void nc_races_block(const void *shared, size_t bytes)
     move_on();
     if (nc_traffic_counting)
         nc_traffic_block();
-    block_start = last_barrier = tick;
+    block_start = shared_start = last_barrier = tick;
     if (most < bytes) {
         block_memory.cells = map_cells(bytes, &block_memory.mapped); /* few sizes: not given back */
         most = bytes;
@@ -236,6 +237,12 @@ void nc_races_barrier(void)
 {
     move_on();
     last_barrier = tick;
+}
+
+void nc_races_blocks_joined(void)
+{
+    move_on();
+    launch_start = last_barrier = block_start = tick;
 }
 
 void nc_races_warp_barrier(unsigned warp)
@@ -322,7 +329,7 @@ static const launch &launch_of(uint32_t when)
 /* What should have put `old` before an access by `thread` that comes now; NULL: it is before. */
 static const char *missing_order(const visit &old, uint16_t thread, const region &where)
 {
-    if (!old.tick || (where.shared && old.tick < block_start))
+    if (!old.tick || (where.shared && old.tick < shared_start))
         return nullptr;
     if (old.tick < launch_start) {
         if (old.tick < unordered_from)
@@ -352,7 +359,7 @@ static const char *missing_order(const visit &old, uint16_t thread, const region
 /* `now` beside what the cell knew of reads: flags say how many readers `now` stands for. */
 static void note_read(visit &read, visit now, bool shared)
 {
-    if (read.tick >= (shared ? block_start : launch_start)) {
+    if (read.tick >= (shared ? shared_start : launch_start)) {
         unsigned warp = now.thread / NC_WARP;
         bool unordered = read.tick >= last_barrier || read.flags & BLOCKS;
         if (read.tick < block_start || read.flags & BLOCKS)
@@ -389,7 +396,7 @@ static void touch(const void *address, size_t bytes, bool write, const void *pla
     cell *last = where->cells + (at - where->first + bytes - 1) / CELL;
     for (cell *one = where->cells + (at - where->first) / CELL; one <= last; one++) {
         const char *missing = nullptr;
-        if (!write && thread != NO_THREAD && one->write.tick < (where->shared ? block_start : 1))
+        if (!write && thread != NO_THREAD && one->write.tick < (where->shared ? shared_start : 1))
             say_unwritten(*where, at, bytes, now);
         if (async == COPY_ENDS && one->write.thread == thread)
             one->write.flags = 0;

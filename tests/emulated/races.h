@@ -7,7 +7,7 @@
  * place, at least one of them a write and not both atomic, must be ordered:
  *   in a block     by nc_barrier, or within a warp by nc_warp_barrier. Shuffles, votes, mma and
  *                  ldmatrix order nothing (CUDA C++ Programming Guide, "Warp Shuffle Functions")
- *   across blocks  by nothing
+ *   across blocks  by nc_last_block, and nothing else
  *   across queues  by an event, or a host that waited
  * Not seen is what a kernel leaves to the C library: memcpy and memset of more than 8 bytes.
  * A cp.async writes twice, when it is issued and when its thread waits for it, and nobody may
@@ -47,6 +47,9 @@ void nc_races_host_waited(const nc_races_clock &moment);
 void nc_races_launch(const char *name);
 void nc_races_block(const void *shared, size_t bytes);
 void nc_races_barrier(void);
+/* This block came last of those that count together: what any block of the launch did until now
+ * happened before. (Those that it counted with return, so that nothing of theirs comes later.) */
+void nc_races_blocks_joined(void);
 void nc_races_warp_barrier(unsigned warp);
 /* By this thread, at `place` of the program's text; outside of a kernel: by all of it. */
 void nc_races_read(const void *at, size_t bytes, const void *place = nullptr);
@@ -71,6 +74,7 @@ static inline void nc_races_host_waited(const nc_races_clock &) {}
 static inline void nc_races_launch(const char *) {}
 static inline void nc_races_block(const void *, size_t) {}
 static inline void nc_races_barrier(void) {}
+static inline void nc_races_blocks_joined(void) {}
 static inline void nc_races_warp_barrier(unsigned) {}
 static inline void nc_races_read(const void *, size_t, const void * = nullptr) {}
 static inline void nc_races_write(const void *, size_t, const void * = nullptr) {}

@@ -6,6 +6,7 @@
 #include <csetjmp>
 #include <cstdarg>
 #include <cstdlib>
+#include <vector>
 
 extern "C" {
 #include <cmocka.h>
@@ -15,7 +16,9 @@ enum { IN = 32, OUT = 24, MOST_ROWS = 600 };
 
 struct layer {
     struct nc_ops *ops;
-    void *x, *weight, *y;
+    void *x, *weight, *y;        /* fp32 */
+    void *x16, *dy16;            /* bf16, 0.5 and 0.25 */
+    void *dweight, *dbias, *bias; /* fp32 */
 };
 
 static void must(int status)
@@ -34,7 +37,16 @@ static int open_layer(void **state)
     must(l->ops->allocate(backend, MOST_ROWS * IN * 4, &l->x));
     must(l->ops->allocate(backend, OUT * IN * 4, &l->weight));
     must(l->ops->allocate(backend, MOST_ROWS * OUT * 4, &l->y));
+    must(l->ops->allocate(backend, MOST_ROWS * IN * 2, &l->x16));
+    must(l->ops->allocate(backend, MOST_ROWS * OUT * 2, &l->dy16));
+    must(l->ops->allocate(backend, OUT * IN * 4, &l->dweight));
+    must(l->ops->allocate(backend, OUT * 4, &l->dbias));
+    must(l->ops->allocate(backend, OUT * 4, &l->bias));
+    must(l->ops->fill(backend, (float *)l->bias, 2, OUT));
+    must(l->ops->fill(backend, (float *)l->y, 0.25f, MOST_ROWS * OUT));
+    must(l->ops->convert(backend, l->dy16, NC_BFLOAT16, l->y, NC_FLOAT32, MOST_ROWS * OUT));
     must(l->ops->fill(backend, (float *)l->x, 0.5f, MOST_ROWS * IN));
+    must(l->ops->convert(backend, l->x16, NC_BFLOAT16, l->x, NC_FLOAT32, MOST_ROWS * IN));
     must(l->ops->fill(backend, (float *)l->weight, 0.25f, OUT * IN));
     return 0;
 }
@@ -42,7 +54,7 @@ static int open_layer(void **state)
 static int close_layer(void **state)
 {
     struct layer *l = (struct layer *)*state;
-    for (void *data : {l->x, l->weight, l->y})
+    for (void *data : {l->x, l->weight, l->y, l->x16, l->dy16, l->dweight, l->dbias, l->bias})
         l->ops->release(l->ops->backend, data, 0);
     nc_ops_destroy(l->ops);
     delete l;
@@ -131,6 +143,102 @@ static void old_shapes_make_room(void **state)
         assert_true(value == 0.5f * 0.25f * IN);
 }
 
+/* ---- On the way, or apart -------------------------------------------------------------------- */
+
+static void are_all(struct layer *l, const void *data, size_t count, float expected)
+{
+    std::vector<float> got(count);
+    must(l->ops->download(l->ops->backend, got.data(), data, count * sizeof(float)));
+    for (float value : got)
+        assert_true(value == expected);
+}
+
+/* A weight's gradient and a bias's over so many rows, onto NaNs and then once more; whether the
+ * product made the sums. */
+static bool gradients(struct layer *l, size_t rows)
+{
+    struct nc_linear_backward_weight linear = {};
+    linear.type = NC_BFLOAT16;
+    linear.rows = rows;
+    linear.in = IN;
+    linear.out = OUT;
+    linear.x = l->x16;
+    linear.dy = l->dy16;
+    linear.dweight = (float *)l->dweight;
+    linear.dbias = (float *)l->dbias;
+    must(l->ops->fill(l->ops->backend, (float *)l->dweight, NAN, OUT * IN));
+    must(l->ops->fill(l->ops->backend, (float *)l->dbias, NAN, OUT));
+    bool fused[2];
+    for (int again = 0; again < 2; again++) {
+        linear.accumulate = again;
+        must(l->ops->linear_backward_weight(l->ops->backend, &linear));
+        fused[again] = nc_emulated_lt.fused;
+        are_all(l, l->dweight, OUT * IN, 0.125f * (float)rows * (float)(1 + again));
+        are_all(l, l->dbias, OUT, 0.25f * (float)rows * (float)(1 + again));
+    }
+    assert_true(fused[0] == fused[1]);
+    return fused[0];
+}
+
+static void sums_are_made_where_it_is_faster(void **state)
+{
+    struct layer *l = (struct layer *)*state;
+    assert_true(gradients(l, 100));
+    nc_emulated_lt.slow_epilogue = 1000;
+    assert_true(gradients(l, 100)); /* remembered */
+    assert_false(gradients(l, 300));
+}
+
+static void sums_are_apart_without_timing(void **state)
+{
+    setenv("NCLIP_GEMM_TIMING", "0", 1);
+    close_layer(state);
+    open_layer(state);
+    unsetenv("NCLIP_GEMM_TIMING");
+    assert_false(gradients((struct layer *)*state, 100));
+}
+
+static void few_rows_are_summed_apart(void **state)
+{
+    struct layer *l = (struct layer *)*state;
+    assert_true(gradients(l, 64));
+    assert_true(gradients(l, 16));
+    assert_false(gradients(l, 15));
+    assert_false(gradients(l, 1));
+}
+
+/* What the bucket has is refused for these rows, and so are all that make sums. */
+static void refused_sums_are_made_apart(void **state)
+{
+    struct layer *l = (struct layer *)*state;
+    assert_true(gradients(l, 200));
+    nc_emulated_lt.unsummed_rows = 201;
+    assert_false(gradients(l, 201));
+    assert_true(gradients(l, 202));
+}
+
+static void a_bias_beside_a_residual_is_added_either_way(void **state)
+{
+    struct layer *l = (struct layer *)*state;
+    struct nc_linear linear = {};
+    linear.in = IN;
+    linear.out = OUT;
+    linear.x = l->x;
+    linear.weight = l->weight;
+    linear.bias = (float *)l->bias;
+    linear.y = l->y;
+    linear.residual = (float *)l->y;
+    for (int slow = 0; slow < 3; slow++) {
+        linear.rows = slow ? 200 + 200 * (size_t)slow : 100;
+        nc_emulated_lt.slow_epilogue = slow == 1 ? 1000 : 0;
+        nc_emulated_lt.apart = slow == 2;
+        must(l->ops->fill(l->ops->backend, (float *)l->y, 1, MOST_ROWS * OUT));
+        must(l->ops->linear(l->ops->backend, &linear));
+        assert_true(nc_emulated_lt.fused == (slow == 0));
+        are_all(l, l->y, linear.rows * OUT, 0.5f * 0.25f * IN + 3);
+    }
+}
+
 int main()
 {
 #define WITH_LAYER(test) cmocka_unit_test_setup_teardown(test, open_layer, close_layer)
@@ -140,6 +248,11 @@ int main()
         WITH_LAYER(nobody_waits_during_capture),
         WITH_LAYER(timing_can_be_turned_off),
         WITH_LAYER(old_shapes_make_room),
+        WITH_LAYER(sums_are_made_where_it_is_faster),
+        WITH_LAYER(sums_are_apart_without_timing),
+        WITH_LAYER(few_rows_are_summed_apart),
+        WITH_LAYER(refused_sums_are_made_apart),
+        WITH_LAYER(a_bias_beside_a_residual_is_added_either_way),
     };
     return cmocka_run_group_tests(tests, nullptr, nullptr);
 }

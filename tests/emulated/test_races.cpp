@@ -205,6 +205,41 @@ static __global__ void blocks_meet(int *x, bool atomically, bool read)
         x[0] = 1;
 }
 
+/* The last block reads what all wrote; `early`: others go on, too. */
+static __global__ void last_block_adds(int *x, uint32_t *arrived, bool early)
+{
+    NC_SHARED(uint32_t, flag);
+    if (threadIdx.x == 0)
+        x[blockIdx.x] = 1;
+    bool last = nc_last_block(arrived, gridDim.x, flag);
+    if (threadIdx.x || !(last || early))
+        return;
+    int sum = 0;
+    for (unsigned i = 0; i < gridDim.x; i++)
+        sum += x[i];
+    if (last)
+        x[gridDim.x] = sum;
+}
+
+static void the_last_block_is_after_all(void **)
+{
+    int *x = zeros<int>(8), got[8];
+    uint32_t *arrived = zeros<uint32_t>(1);
+    for (int again = 0; again < 2; again++) {
+        must(NC_LAUNCH(last_block_adds, 7, 64, 4, nullptr, x, arrived, false));
+        finish();
+        must(cudaMemcpy(got, x, sizeof got, cudaMemcpyDeviceToHost));
+        assert_int_equal(got[7], 7);
+    }
+    must_be_caught(
+        [] {
+            must(NC_LAUNCH(last_block_adds, 7, 64, 4, nullptr, zeros<int>(8), zeros<uint32_t>(1),
+                           true)),
+                finish();
+        },
+        "nothing orders blocks");
+}
+
 static void nothing_orders_blocks(void **)
 {
     must_be_caught(
@@ -291,6 +326,7 @@ int main()
         cmocka_unit_test(halves_of_a_word_are_apart),
         cmocka_unit_test(copies_need_a_wait_and_a_barrier),
         cmocka_unit_test(fragments_need_a_warp_barrier),
+        cmocka_unit_test(the_last_block_is_after_all),
         cmocka_unit_test(nothing_orders_blocks),
         cmocka_unit_test(what_is_read_was_written),
         cmocka_unit_test(queues_need_an_event),
