@@ -69,7 +69,7 @@ static __device__ __forceinline__ void sum_slice(const T *__restrict__ dy, size_
 }
 
 template <int lanes, typename T>
-static __global__ void __launch_bounds__(THREADS)
+static __global__ void __launch_bounds__(THREADS, BLOCKS_EACH)
     sum_columns_kernel(const T *__restrict__ dy, size_t rows, size_t columns, float *partial,
                        uint32_t *arrived, bool accumulate, float *sums)
 {

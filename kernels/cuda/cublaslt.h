@@ -10,7 +10,7 @@ enum {
     NC_LT_REMEMBERED = 256,     /* shapes, and buckets */
     NC_LT_CANDIDATES = 8,       /* algorithms that are asked for */
     NC_LT_WORKSPACE = 32 << 20, /* bytes; what NVIDIA recommends for Hopper */
-    NC_LT_FEWEST_SUMMED = 16,   /* rows, for column sums on the way: with one, wrong sums were seen */
+    NC_LT_FEWEST_SUMMED = 16,   /* rows, for sums on the way: of one row wrong ones were seen */
 };
 
 /* All that the choice of an algorithm may depend on. */

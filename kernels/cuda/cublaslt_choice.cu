@@ -7,11 +7,11 @@
  *
  * A bias beside an addend, and the column sums of a weight's gradient, can be made on the way (an
  * epilogue of the product) or apart, by a kernel of ours. Neither is better everywhere: BGRADB was
- * seen to make a backward pass 1.6 times slower, where it excludes the algorithms that split the sum
- * over rows, without which 768 x 768 results fill 36 of an H100's 132 multiprocessors. So both are
- * timed, what is done apart with its kernel, and once more the result must be the same to the bit.
- * Column sums of the two are of different orders: there the epilogue must be clearly faster, by
- * CLEARLY, so that the clock decides as rarely as it can about their last bits.
+ * seen to make a backward pass 1.6 times slower, where it excludes the algorithms that split the
+ * sum over rows, without which 768 x 768 results fill 36 of an H100's 132 multiprocessors. So both
+ * are timed, what is done apart with its kernel, and once more the result must be the same to the
+ * bit. Column sums of the two are of different orders: there the epilogue must be clearly faster,
+ * by CLEARLY, so that the clock decides as rarely as it can about their last bits.
  *
  * With NCLIP_GEMM_TIMING=0, and on a stream under capture, where waiting is not allowed, the
  * favourite is taken without timing, with the bias on the way and column sums apart. */

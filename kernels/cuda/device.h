@@ -205,9 +205,9 @@ template <typename T> static __device__ __forceinline__ T nc_atomic_cas(T *at, T
     return atomicCAS(at, expected, value);
 }
 
-/* Called by all threads of each of `blocks` blocks, which share *arrived; true in the block that came
- * last, in all of its threads. What the others wrote before is there for it, and *arrived is 0 again.
- * The others return. `flag`: 4 bytes of shared memory, which nobody else touches meanwhile. */
+/* Called by all threads of each of `blocks` blocks, which share *arrived; true in the block that
+ * came last, in all of its threads. What the others wrote before is there for it, and *arrived is 0
+ * again. The others return. `flag`: 4 bytes of shared memory that nobody else touches meanwhile. */
 static __device__ __forceinline__ bool nc_last_block(uint32_t *arrived, unsigned blocks,
                                                      uint32_t *flag)
 {

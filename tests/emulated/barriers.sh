@@ -46,7 +46,8 @@ notice() { # FILE:LINE: who notices, and how
 
 [ $# -gt 0 ] || set -- kernels/cuda/*.cu kernels/cuda/*.h
 for file; do
-    for line in $(grep -nE 'nc_barrier\(\)|nc_warp_barrier\(\)|nc_cp_async_wait<|nc_last_block\(arr' "$file" | cut -d: -f1); do
+    order='nc_barrier\(\)|nc_warp_barrier\(\)|nc_cp_async_wait<|nc_last_block\(arr'
+    for line in $(grep -nE "$order" "$file" | cut -d: -f1); do
         name=$(basename "$file"):$line
         who=$(notice "$name")
         [ "$who" = UNNOTICED ] && unnoticed=$((unnoticed + 1))
