@@ -22,14 +22,15 @@ static const struct nc_help help = {
         "Parameters and embeddings are random, and so are the captions' words unless --captions "
         "names a file; their lengths are those of real captions. Steps follow each other as in "
         "training; the first, which builds and chooses programs, are not counted. The operations' "
-        "parts are of one more step.\n\n"
+        "parts are of one more step. On a GPU, where steps are recorded, the nodes of a step's graphs follow, by "
+        "kernel.\n\n"
         "With --epochs whole epochs over --pairs captions are timed, a fifth of them held out and "
         "validated on after each, without checkpoints.",
     .examples = "nclip-bench train --shape ViT-L/14 --batch 512 --precision bf16\n"
                 "nclip-bench train --device cuda --pairs 229000 --epochs 15",
 };
 
-enum { MOST_PARTS = 32 };
+enum { MOST_PARTS = 32, MOST_NAMES = 64, REPLAYED = 3 };
 
 struct request {
     const char *shape, *precision, *captions, *tokenizer, *device, *tokens_out;
@@ -48,6 +49,9 @@ struct measurement {
     size_t planned_bytes, peak_bytes;
     struct timed_part parts[MOST_PARTS];
     size_t part_count;
+    size_t nodes; /* that a step's recordings launch; 0: the backend records nothing */
+    struct nc_launches launches[MOST_NAMES];
+    size_t launch_names;
 };
 
 static int load_config(const struct request *r, struct nc_config **config)
@@ -163,6 +167,32 @@ static int time_parts(const struct request *r, const struct workload *w, const u
     return status;
 }
 
+static int by_count(const void *a, const void *b)
+{
+    const struct nc_launches *one = a, *other = b;
+    return one->count < other->count ? 1 : one->count > other->count ? -1 : strcmp(one->name, other->name);
+}
+
+/* The same step until all of it is replayed: its nodes by name. */
+static int count_nodes(const struct request *r, const struct workload *w, const uint32_t *order,
+                       struct nc_ops *ops, struct nc_step *step, struct measurement *m)
+{
+    struct nc_step_result result;
+    int status = NC_OK;
+    for (size_t i = 0; ops->record_launches && i < REPLAYED && status == NC_OK; i++) {
+        (void)ops->record_launches(ops->backend, m->launches, 0);
+        status = nc_step_train(step, &w->examples, order, r->batch, 1000001 + i, 1e-6, &result);
+    }
+    if (!ops->record_launches || status != NC_OK)
+        return status;
+    m->launch_names = ops->record_launches(ops->backend, m->launches, MOST_NAMES);
+    m->launch_names = m->launch_names < MOST_NAMES ? m->launch_names : MOST_NAMES;
+    qsort(m->launches, m->launch_names, sizeof *m->launches, by_count);
+    for (size_t i = 0; i < m->launch_names; i++)
+        m->nodes += m->launches[i].count;
+    return NC_OK;
+}
+
 static int count_rows(const struct request *r, const struct workload *w, const uint32_t *order,
                       const struct nc_config *config, double *rows)
 {
@@ -215,6 +245,8 @@ static int measure(const struct request *r, struct workload *w, const struct nc_
     }
     if (status == NC_OK)
         status = time_parts(r, w, order, timed, step, m);
+    if (status == NC_OK)
+        status = count_nodes(r, w, order, ops, step, m);
     nc_step_destroy(step);
     nc_arena_destroy(arena);
     free(trainable);
@@ -255,6 +287,10 @@ static void print_text(const struct request *r, const struct measurement *m)
     }
     printf("%-24s %9.3f %6.1f%%\n", "everything else", 1e3 * (m->parts_seconds - named),
            100 * (m->parts_seconds - named) / m->parts_seconds);
+    if (m->nodes)
+        printf("\n%zu nodes a step in recorded graphs\n", m->nodes);
+    for (size_t i = 0; i < m->launch_names; i++)
+        printf("%6zu  %s\n", m->launches[i].count, m->launches[i].name);
 }
 
 static void print_json(const struct request *r, const struct measurement *m)
@@ -290,6 +326,12 @@ static void print_json(const struct request *r, const struct measurement *m)
         if (m->parts[i].flops > 0)
             cJSON_AddNumberToObject(part, "gflops", m->parts[i].flops / m->parts[i].seconds * 1e-9);
         cJSON_AddItemToArray(parts, part);
+    }
+    if (m->nodes) {
+        cJSON *nodes = cJSON_AddObjectToObject(root, "nodes_by_kernel");
+        cJSON_AddNumberToObject(root, "nodes_per_step", (double)m->nodes);
+        for (size_t i = 0; i < m->launch_names; i++)
+            cJSON_AddNumberToObject(nodes, m->launches[i].name, (double)m->launches[i].count);
     }
     char *text = cJSON_PrintUnformatted(root);
     if (text)

@@ -17,16 +17,16 @@ enum { START = WORKLOAD_START, END = 49407, SEED = 7 };
 
 const char *const workload_shapes[] = {
 #ifdef NCLIP_REHEARSAL /* what a processor that plays the GPU can do, to rehearse */
-    "tiny",
+    "tiny", "deep", /* one block; as many as ViT-L/14's tower has */
 #endif
     "ViT-B/32", "ViT-B/16", "ViT-L/14", "ViT-L/14@336", NULL};
 
 static struct nc_model_shape shape_of(const char *name)
 {
-    bool tiny = strcmp(name, "tiny") == 0;
-    size_t width = tiny ? 64 : strncmp(name, "ViT-L", 5) == 0 ? 768 : 512;
+    bool deep = strcmp(name, "deep") == 0, tiny = deep || strcmp(name, "tiny") == 0;
+    size_t width = deep ? 128 : tiny ? 64 : strncmp(name, "ViT-L", 5) == 0 ? 768 : 512;
     return (struct nc_model_shape){
-        .text = {.width = width, .layers = tiny ? 1 : 12, .heads = width / 64, .mlp = 4 * width,
+        .text = {.width = width, .layers = tiny && !deep ? 1 : 12, .heads = width / 64, .mlp = 4 * width,
                  .activation = NC_QUICK_GELU, .epsilon = 1e-5f},
         .vision = {.width = 64, .layers = 1, .heads = 1, .mlp = 64, .epsilon = 1e-5f}, /* unused */
         .embedding = width, .vocabulary = END + 1, .context = NC_CLIP_CONTEXT,

@@ -9,6 +9,12 @@ const void *nc_weight(const struct nc_weights *weights, enum nc_type type, size_
                               : (const void *)(weights->shadow + offset);
 }
 
+static const nc_bfloat16 *rounded_bias(const struct nc_weights *weights, enum nc_type type,
+                                       size_t offset)
+{
+    return type == NC_BFLOAT16 ? weights->shadow + offset : NULL;
+}
+
 struct nc_block_offsets nc_block_offsets(const struct nc_parameter_table *table,
                                          enum nc_tower tower, int block)
 {
@@ -44,8 +50,9 @@ int nc_block_attention_input(struct nc_ops *ops, const struct nc_tower_shape *sh
         return status;
     struct nc_linear qkv = {.type = type, .rows = rows, .in = width, .out = 3 * width,
                             .x = b->normed, .weight = nc_weight(weights, type, offsets->qkv_weight),
-                            .bias = weights->master + offsets->qkv_bias, .y = b->qkv,
-                            .y_type = type};
+                            .bias = weights->master + offsets->qkv_bias,
+                            .bias_bf16 = rounded_bias(weights, type, offsets->qkv_bias),
+                            .y = b->qkv, .y_type = type};
     return ops->linear(ops->backend, &qkv);
 }
 
@@ -71,15 +78,17 @@ int nc_block_output(struct nc_ops *ops, const struct nc_tower_shape *shape,
     struct nc_layernorm norm = {.rows = rows, .width = width, .x = b->middle,
                                 .weight = weights->master + offsets->ln2_weight,
                                 .bias = weights->master + offsets->ln2_bias,
-                                .epsilon = shape->epsilon, .y_type = type, .y = b->normed,
+                                .epsilon = shape->epsilon, .y_type = type, .y = b->middle_normed,
                                 .mean = b->ln2_mean, .rstd = b->ln2_rstd};
     status = ops->layernorm_forward(ops->backend, &norm);
     if (status != NC_OK)
         return status;
     bool ride = !b->activated;
-    struct nc_linear fc1 = {.type = type, .rows = rows, .in = width, .out = mlp, .x = b->normed,
+    struct nc_linear fc1 = {.type = type, .rows = rows, .in = width, .out = mlp, .x = b->middle_normed,
                             .weight = nc_weight(weights, type, offsets->fc1_weight),
-                            .bias = weights->master + offsets->fc1_bias, .activate = ride,
+                            .bias = weights->master + offsets->fc1_bias,
+                            .bias_bf16 = rounded_bias(weights, type, offsets->fc1_bias),
+                            .activate = ride,
                             .activation = shape->activation, .y = b->fc1, .y_type = type};
     status = ops->linear(ops->backend, &fc1);
     if (status != NC_OK)

@@ -23,7 +23,8 @@ struct nc_block_offsets nc_block_offsets(const struct nc_parameter_table *table,
 struct nc_block_buffers {
     float *x;            /* [rows, width] input */
     float *ln1_mean, *ln1_rstd, *ln2_mean, *ln2_rstd; /* or all NULL */
-    void *normed;        /* [rows, width] T, scratch */
+    void *normed;        /* [rows, width] T, ln1's output */
+    void *middle_normed; /* [rows, width] T, ln2's; may be normed */
     void *qkv;           /* [rows, 3 width] T */
     void *attended;      /* [rows, width] T */
     float *middle;       /* [rows, width]; may be x */

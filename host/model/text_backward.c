@@ -36,12 +36,16 @@ static bool block_trains(const struct pass *p, int block)
     return false;
 }
 
-/* Sets a gradient to zero where the operation that fills it only adds. */
+/* Sets a gradient to zero where the operation that fills it only adds; and a norm's of which only
+ * one part is trained, which stays zero. */
 static int zero_added(const struct pass *p)
 {
-    static const enum nc_role added[] = {
-        NC_TOKEN_EMBEDDING, NC_POSITION_EMBEDDING, NC_LN1_WEIGHT,     NC_LN1_BIAS,
-        NC_LN2_WEIGHT,      NC_LN2_BIAS,           NC_FINAL_LN_WEIGHT, NC_FINAL_LN_BIAS};
+    static const struct {
+        enum nc_role role, beside; /* a norm's other part */
+    } added[] = {{NC_TOKEN_EMBEDDING, NC_ROLES},        {NC_POSITION_EMBEDDING, NC_ROLES},
+                 {NC_LN1_WEIGHT, NC_LN1_BIAS},          {NC_LN1_BIAS, NC_LN1_WEIGHT},
+                 {NC_LN2_WEIGHT, NC_LN2_BIAS},          {NC_LN2_BIAS, NC_LN2_WEIGHT},
+                 {NC_FINAL_LN_WEIGHT, NC_FINAL_LN_BIAS}, {NC_FINAL_LN_BIAS, NC_FINAL_LN_WEIGHT}};
     const struct nc_parameter_table *table = p->tower->table;
     struct nc_ops *ops = p->tower->ops;
     for (size_t i = 0; i < table->count; i++) {
@@ -49,7 +53,8 @@ static int zero_added(const struct pass *p)
         if (row->tower != NC_TOWER_TEXT || !p->trainable[i])
             continue;
         for (size_t k = 0; k < sizeof added / sizeof *added; k++) {
-            if (row->role != added[k])
+            if (row->role != added[k].role ||
+                (added[k].beside != NC_ROLES && wanted(p, added[k].beside, row->block)))
                 continue;
             int status = ops->zero(ops->backend, p->gradients + row->offset,
                                    row->count * sizeof(float));
@@ -85,16 +90,19 @@ static int linear_input(const struct pass *p, size_t weight_offset, size_t rows,
     return ops->linear_backward_input(ops->backend, &linear);
 }
 
-/* A norm's output once more: it was not kept. */
+/* A norm's output: *y where it was kept, else once more. */
 static int norm_again(const struct pass *p, size_t rows, const float *x, size_t weight, size_t bias,
-                      void *y)
+                      const void **y)
 {
     struct nc_ops *ops = p->tower->ops;
+    if (p->tower->capacity.keep_norms)
+        return NC_OK;
+    *y = p->tower->normed;
     struct nc_layernorm norm = {.rows = rows, .width = p->tower->shape->text.width, .x = x,
                                 .weight = p->weights->master + weight,
                                 .bias = p->weights->master + bias,
                                 .epsilon = p->tower->shape->text.epsilon,
-                                .y_type = p->tower->type, .y = y};
+                                .y_type = p->tower->type, .y = p->tower->normed};
     return ops->layernorm_forward(ops->backend, &norm);
 }
 
@@ -109,7 +117,8 @@ static int norm_backward(const struct pass *p, size_t rows, const float *x, cons
         .rows = rows, .width = p->tower->shape->text.width, .x = x, .mean = mean, .rstd = rstd,
         .weight = p->weights->master + weight, .dy_type = p->tower->type, .dy = dy, .dx = dx,
         .accumulate = accumulate, .dx_copy = dx_copy, .dweight = dweight && dbias ? dweight : NULL,
-        .dbias = dweight && dbias ? dbias : NULL, .scratch = p->tower->scratch};
+        .dbias = dweight && dbias ? dbias : NULL, .overwrite = !p->accumulate,
+        .scratch = p->tower->scratch};
     return ops->layernorm_backward(ops->backend, &norm);
 }
 
@@ -150,7 +159,7 @@ static int mlp_backward(const struct pass *p, int block, size_t rows, float *dx,
     const struct nc_tower_shape *shape = &tower->shape->text;
     const struct nc_block_offsets *offsets = &tower->offsets[block];
     struct nc_block_buffers *b = &tower->blocks[block];
-    const void *dy = dx_copy ? dx_copy : dx;
+    const void *dy = dx_copy ? dx_copy : dx, *normed = b->middle_normed;
 
     int status =
         linear_input(p, offsets->fc2_weight, rows, shape->mlp, shape->width, dy, tower->dwide);
@@ -164,11 +173,11 @@ static int mlp_backward(const struct pass *p, int block, size_t rows, float *dx,
         status = linear_gradient(p, NC_FC2_WEIGHT, NC_FC2_BIAS, block, rows, shape->mlp,
                                  shape->width, tower->activated, dy);
     if (status == NC_OK && wanted(p, NC_FC1_WEIGHT, block))
-        status = norm_again(p, rows, b->middle, offsets->ln2_weight, offsets->ln2_bias,
-                            tower->normed);
+        status =
+            norm_again(p, rows, b->middle, offsets->ln2_weight, offsets->ln2_bias, &normed);
     if (status == NC_OK)
         status = linear_gradient(p, NC_FC1_WEIGHT, NC_FC1_BIAS, block, rows, shape->width,
-                                 shape->mlp, tower->normed, tower->dwide);
+                                 shape->mlp, normed, tower->dwide);
     if (status == NC_OK)
         status = linear_input(p, offsets->fc1_weight, rows, shape->width, shape->mlp, tower->dwide,
                               tower->dnarrow);
@@ -192,7 +201,7 @@ static int attention_half_backward(const struct pass *p, int block, float *dmidd
     bool last = (size_t)block + 1 == shape->layers;
     size_t width = shape->width, rows = p->packing->rows;
     size_t ends = last ? p->packing->captions : rows;
-    const void *dy = dmiddle_copy ? dmiddle_copy : dmiddle;
+    const void *dy = dmiddle_copy ? dmiddle_copy : dmiddle, *normed = b->normed;
 
     int status = linear_gradient(p, NC_OUT_WEIGHT, NC_OUT_BIAS, block, ends, width, width,
                                  b->attended, dy);
@@ -206,13 +215,14 @@ static int attention_half_backward(const struct pass *p, int block, float *dmidd
     attention.lse = tower->lse[block];
     attention.dout = tower->dnarrow;
     attention.dqkv = tower->dwide;
-    attention.scratch = tower->scratch;
+    attention.scratch = tower->attention_scratch;
+    attention.indexed = block + 2 < (int)shape->layers; /* the last block's is another */
     status = ops->attention_backward(ops->backend, &attention);
     if (status == NC_OK && wanted(p, NC_QUERY_WEIGHT, block))
-        status = norm_again(p, rows, b->x, offsets->ln1_weight, offsets->ln1_bias, tower->normed);
+        status = norm_again(p, rows, b->x, offsets->ln1_weight, offsets->ln1_bias, &normed);
     if (status == NC_OK)
         status = linear_gradient(p, NC_QUERY_WEIGHT, NC_QUERY_BIAS, block, rows, width, 3 * width,
-                                 tower->normed, tower->dwide);
+                                 normed, tower->dwide);
     if (status == NC_OK)
         status = linear_input(p, offsets->qkv_weight, rows, width, 3 * width, tower->dwide,
                               tower->dnarrow);

@@ -2,8 +2,8 @@
  *
  * Kept for the backward pass, per block and row: the input and the middle of the
  * residual stream, query-key-value, what was attended, and the first product of
- * the MLP. Norms and activations are computed again: they cost less than their
- * memory. */
+ * the MLP. Activations are computed again: they cost less than their memory; norms are, too, unless
+ * the plan keeps them. */
 #include "text_tower.h"
 
 #include "nclip/support/error.h"
@@ -44,6 +44,10 @@ static void reserve_kept_block(struct reserve *r, struct nc_text_tower *tower, s
     reserve(r, "attention statistics", ends * shape->heads, 4, &tower->lse[block]);
     reserve(r, "residual stream", ends * shape->width, 4, &b->middle);
     reserve(r, "mlp", ends * shape->mlp, t, &b->fc1);
+    if (tower->capacity.keep_norms) {
+        reserve(r, "norms", rows * shape->width, t, &b->normed);
+        reserve(r, "norms", ends * shape->width, t, &b->middle_normed);
+    }
 }
 
 /* What the forward pass needs when nothing is kept: one set for all blocks. */
@@ -73,8 +77,9 @@ static void reserve_backward(struct reserve *r, struct nc_text_tower *tower)
     size_t scratch = ops->attention_scratch(ops->backend, &attention);
     size_t norm = ops->layernorm_scratch(ops->backend, rows, shape->width);
     size_t embedding = ops->embedding_scratch(ops->backend, rows);
-    scratch = scratch > norm ? scratch : norm;
-    scratch = scratch > embedding ? scratch : embedding;
+    if (scratch)
+        reserve(r, "backward scratch", scratch, 1, &tower->attention_scratch);
+    scratch = norm > embedding ? norm : embedding;
     reserve(r, "backward", rows * shape->width, 4, &tower->dx);
     if (tower->type != NC_FLOAT32)
         reserve(r, "backward", rows * shape->width, t, &tower->dx_copy);
@@ -295,7 +300,8 @@ int nc_text_tower_forward(struct nc_text_tower *tower, const struct nc_weights *
     for (size_t block = 0; block < shape->layers && status == NC_OK; block++) {
         struct nc_block_buffers b = keep ? tower->blocks[block] : tower->passing;
         bool last = block + 1 == shape->layers;
-        b.normed = tower->normed;
+        if (!keep || !tower->capacity.keep_norms)
+            b.normed = b.middle_normed = tower->normed;
         if (keep) {
             b.activated = tower->activated;
             b.y = last ? tower->end_y : tower->blocks[block + 1].x;

@@ -33,6 +33,7 @@ struct nc_text_tower {
     void *dwide;     /* [rows, max(mlp, 3 width)] T */
     void *dnarrow;   /* [rows, width] T */
     void *scratch;
+    void *attention_scratch; /* keeps what is known of shared rows from block to block */
     nc_gradients_ready ready; /* or NULL */
     void *ready_context;
 };

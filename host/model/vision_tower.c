@@ -261,6 +261,7 @@ int nc_vision_tower_forward(struct nc_vision_tower *tower, const struct nc_weigh
     size_t tokens = nc_vision_tokens(tower->shape);
     int status = embed(tower, weights, pixels, pictures);
     struct nc_block_buffers b = tower->b;
+    b.middle_normed = b.normed;
     b.middle = b.x; /* nothing is kept: the residual stream is updated in place */
     b.y = b.x;
     for (size_t block = 0; block < shape->layers && status == NC_OK; block++) {

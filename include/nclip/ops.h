@@ -54,6 +54,7 @@ struct nc_linear {
     const void *x;      /* [rows, in] T */
     const void *weight; /* [out, in] T */
     const float *bias;  /* [out] or NULL */
+    const nc_bfloat16 *bias_bf16; /* the same, rounded, where there is one: for a y in bf16; or NULL */
     bool activate;      /* apply `activation`; not together with a residual. A forward pass */
     enum nc_activation activation; /* without backward saves a trip through memory */
     const float *residual; /* [rows, out] fp32 dense or NULL; only with y_type fp32. May be y itself */
@@ -102,6 +103,8 @@ struct nc_attention {
                         row_start[captions], or more: it sizes scratch. 0: no row is shared */
     bool last_only;
     bool full;
+    bool indexed; /* backward: `scratch` is as a call for the same batch left it, whose last_only was
+                     this one's: what it found out about shared rows is not found out again */
     const void *qkv; /* [rows, 3, heads, head_size] T */
     void *out;       /* forward = ; backward reads: [rows or captions, heads * head_size] T */
     float *lse;      /* forward = ; backward reads: [rows or captions, heads] */
@@ -145,6 +148,7 @@ struct nc_layernorm_backward {
     bool accumulate; /* true: dx holds the gradient that flows past the norm (the residual) */
     void *dx_copy;  /* = dx as bf16 [rows, width], for the next product; or NULL */
     float *dweight, *dbias; /* += [width] each, or both NULL: a frozen norm */
+    bool overwrite; /* true: dweight and dbias are =; also where there are no rows */
     void *scratch;  /* layernorm_scratch() bytes */
 };
 
@@ -181,7 +185,7 @@ struct nc_embedding {
     float *x;                        /* = [rows, width] */
 };
 
-/* Scatter-add, in row order for each entry of a table: deterministic. */
+/* Scatter-add, for each entry of a table in an order that is its rows' alone: deterministic. */
 struct nc_embedding_backward {
     size_t rows, width, vocabulary, context;
     const int32_t *token, *position;
@@ -329,6 +333,13 @@ enum { NC_MARKS = 16 };
 enum nc_recording { NC_MAKE_CALLS, NC_REPLAYED };
 enum { NC_RECORDING_KEY = 64 }; /* most bytes of a key */
 
+/* How often a kernel, a copy or a fill was launched. */
+enum { NC_LAUNCH_NAME = 64 };
+struct nc_launches {
+    char name[NC_LAUNCH_NAME];
+    size_t count;
+};
+
 /* ---- The table -------------------------------------------------------------------- */
 
 struct nc_backend; /* a backend's own state: threads, stream, handles, plans */
@@ -364,13 +375,16 @@ struct nc_ops {
     int (*host_wait)(struct nc_backend *, unsigned mark);
     /* Seconds between two marks of one queue, both set and waited for. */
     int (*elapsed)(struct nc_backend *, unsigned first, unsigned second, double *seconds);
-    /* All three NULL: this backend records nothing. Between them only operations, copy, zero,
+    /* All four NULL: this backend records nothing. Between them only operations, copy, zero,
      * fill and convert may be called. */
     int (*record_begin)(struct nc_backend *, const void *key, size_t key_bytes, enum nc_recording *);
     int (*record_end)(struct nc_backend *);
     /* In place of record_end where a call failed, or was left out: what was recorded is thrown
      * away, and the key is as if it had never been seen. */
     void (*record_abandon)(struct nc_backend *);
+    /* What recordings that were replayed since the last call consist of: how many names there are,
+     * `most` of them in `list`. A node of a recording costs about a microsecond beside its work. */
+    size_t (*record_launches)(struct nc_backend *, struct nc_launches *list, size_t most);
 
     int (*convert)(struct nc_backend *, void *destination, enum nc_type destination_type,
                    const void *source, enum nc_type source_type, size_t count);

@@ -160,8 +160,8 @@ int nc_cpu_layernorm_backward(struct nc_backend *backend, const struct nc_layern
             dweight += partial[piece * 2 * width + k];
             dbias += partial[(piece * 2 + 1) * width + k];
         }
-        n->dweight[k] += dweight;
-        n->dbias[k] += dbias;
+        n->dweight[k] = n->overwrite ? dweight : n->dweight[k] + dweight;
+        n->dbias[k] = n->overwrite ? dbias : n->dbias[k] + dbias;
     }
     return NC_OK;
 }

@@ -66,7 +66,7 @@ template <typename T> static constexpr int lanes_of = 16 / sizeof(T);
 /* A thread takes 16 bytes; the last thread's may be cut short. In place is fine: a thread
  * reads and writes the same elements. */
 template <enum nc_activation activation, typename T>
-static __global__ void __launch_bounds__(THREADS) forward_kernel(const T *x, T *y, size_t count)
+static __global__ void __launch_bounds__(THREADS) activation_kernel(const T *x, T *y, size_t count)
 {
     constexpr int lanes = lanes_of<T>;
     size_t first = ((size_t)blockIdx.x * THREADS + threadIdx.x) * lanes;
@@ -87,7 +87,7 @@ static __global__ void __launch_bounds__(THREADS) forward_kernel(const T *x, T *
 
 template <enum nc_activation activation, typename T>
 static __global__ void __launch_bounds__(THREADS)
-    backward_kernel(const T *x, const T *dy, T *dx, T *y, size_t count)
+    activation_backward_kernel(const T *x, const T *dy, T *dx, T *y, size_t count)
 {
     constexpr int lanes = lanes_of<T>;
     size_t first = ((size_t)blockIdx.x * THREADS + threadIdx.x) * lanes;
@@ -183,12 +183,12 @@ static int forward(struct nc_backend *backend, const struct nc_activation_forwar
     const T *x = (const T *)a->x;
     T *y = (T *)a->y;
     if (a->activation == NC_QUICK_GELU)
-        return NC_LAUNCH((forward_kernel<NC_QUICK_GELU, T>), blocks, THREADS, 0, backend->compute,
-                         x, y, count);
+        return NC_LAUNCH((activation_kernel<NC_QUICK_GELU, T>), blocks, THREADS, 0,
+                         backend->compute, x, y, count);
     if (a->activation == NC_GELU_TANH)
-        return NC_LAUNCH((forward_kernel<NC_GELU_TANH, T>), blocks, THREADS, 0, backend->compute, x,
-                         y, count);
-    return NC_LAUNCH((forward_kernel<NC_GELU, T>), blocks, THREADS, 0, backend->compute, x, y,
+        return NC_LAUNCH((activation_kernel<NC_GELU_TANH, T>), blocks, THREADS, 0,
+                         backend->compute, x, y, count);
+    return NC_LAUNCH((activation_kernel<NC_GELU, T>), blocks, THREADS, 0, backend->compute, x, y,
                      count);
 }
 
@@ -208,13 +208,13 @@ static int backward(struct nc_backend *backend, const struct nc_activation_backw
     const T *x = (const T *)a->x, *dy = (const T *)a->dy;
     T *dx = (T *)a->dx, *y = (T *)a->y;
     if (a->activation == NC_QUICK_GELU)
-        return NC_LAUNCH((backward_kernel<NC_QUICK_GELU, T>), blocks, THREADS, 0, backend->compute,
-                         x, dy, dx, y, count);
+        return NC_LAUNCH((activation_backward_kernel<NC_QUICK_GELU, T>), blocks, THREADS, 0,
+                         backend->compute, x, dy, dx, y, count);
     if (a->activation == NC_GELU_TANH)
-        return NC_LAUNCH((backward_kernel<NC_GELU_TANH, T>), blocks, THREADS, 0, backend->compute,
-                         x, dy, dx, y, count);
-    return NC_LAUNCH((backward_kernel<NC_GELU, T>), blocks, THREADS, 0, backend->compute, x, dy, dx,
-                     y, count);
+        return NC_LAUNCH((activation_backward_kernel<NC_GELU_TANH, T>), blocks, THREADS, 0,
+                         backend->compute, x, dy, dx, y, count);
+    return NC_LAUNCH((activation_backward_kernel<NC_GELU, T>), blocks, THREADS, 0,
+                     backend->compute, x, dy, dx, y, count);
 }
 
 int nc_cuda_activation_backward(struct nc_backend *backend, const struct nc_activation_backward *a)

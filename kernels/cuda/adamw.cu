@@ -165,9 +165,10 @@ static __device__ __forceinline__ double squares_of(const float v[4])
            ((double)v[2] * v[2] + (double)v[3] * v[3]);
 }
 
-/* One double a block, in the order of the grid; the blocks' sums are added by the last kernel. */
+/* One double a block; the last block adds them, in the order of the grid. */
 static __global__ void __launch_bounds__(THREADS)
-    squares_kernel(const float *__restrict__ data, size_t count, double *__restrict__ partial)
+    squares_kernel(const float *__restrict__ data, size_t count, double *partial,
+                   uint32_t *arrived, double *total)
 {
     NC_SHARED(double, parts);
     size_t first = (size_t)blockIdx.x * THREADS + threadIdx.x, step = (size_t)gridDim.x * THREADS;
@@ -197,18 +198,14 @@ static __global__ void __launch_bounds__(THREADS)
     sum = nc_block_sum(sum, parts);
     if (threadIdx.x == 0)
         partial[blockIdx.x] = sum;
-}
-
-static __global__ void __launch_bounds__(THREADS)
-    add_squares_kernel(const double *__restrict__ partial, unsigned blocks, double *sum)
-{
-    NC_SHARED(double, parts);
+    if (!nc_last_block(arrived, gridDim.x, reinterpret_cast<uint32_t *>(parts)))
+        return;
     double mine = 0;
-    for (unsigned i = threadIdx.x; i < blocks; i += THREADS)
-        mine += partial[i];
+    for (unsigned block = threadIdx.x; block < gridDim.x; block += THREADS)
+        mine += partial[block];
     mine = nc_block_sum(mine, parts);
     if (threadIdx.x == 0)
-        *sum += mine;
+        *total += mine;
 }
 
 int nc_cuda_squared_norm(struct nc_backend *backend, const float *data, size_t count, double *sum)
@@ -220,10 +217,6 @@ int nc_cuda_squared_norm(struct nc_backend *backend, const float *data, size_t c
     most = most < NC_CUDA_PARTIALS ? most : (size_t)NC_CUDA_PARTIALS;
     unsigned blocks = (unsigned)(wanted < most ? wanted : most);
     size_t shared = THREADS / NC_WARP * sizeof(double);
-    int status = NC_LAUNCH(squares_kernel, blocks, THREADS, shared, backend->compute, data, count,
-                           backend->partial);
-    if (status != NC_OK)
-        return status;
-    return NC_LAUNCH(add_squares_kernel, 1, THREADS, shared, backend->compute, backend->partial,
-                     blocks, sum);
+    return NC_LAUNCH(squares_kernel, blocks, THREADS, shared, backend->compute, data, count,
+                     backend->partial, backend->arrived, sum);
 }

@@ -78,7 +78,7 @@ int nc_cuda_attention_backward(struct nc_backend *backend, const struct nc_atten
         return nc_cuda_attention_unmasked_backward(backend, a);
     size_t bytes;
     nc_shared_rows shared = nc_cuda_shared_rows(a, &bytes);
-    if (a->repeated)
+    if (a->repeated && !a->indexed)
         status = nc_cuda_index_shared_rows(backend, a, &shared);
     if (status == NC_OK)
         status = a->type == NC_FLOAT32 ? nc_cuda_attention_backward_fp32(backend, a, &shared)

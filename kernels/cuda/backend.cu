@@ -40,6 +40,7 @@ static void fill_table(struct nc_ops *ops)
     ops->record_begin = nc_cuda_record_begin;
     ops->record_end = nc_cuda_record_end;
     ops->record_abandon = nc_cuda_record_abandon;
+    ops->record_launches = nc_cuda_record_launches;
     ops->convert = nc_cuda_convert;
     ops->linear = nc_cuda_linear;
     ops->linear_backward_input = nc_cuda_linear_backward_input;

@@ -119,6 +119,7 @@ int nc_cuda_record_begin(struct nc_backend *backend, const void *key, size_t key
                          enum nc_recording *recording);
 int nc_cuda_record_end(struct nc_backend *backend);
 void nc_cuda_record_abandon(struct nc_backend *backend);
+size_t nc_cuda_record_launches(struct nc_backend *backend, struct nc_launches *list, size_t most);
 void nc_cuda_record_forget(struct nc_backend *backend); /* all of them */
 
 /* gemm.cu */

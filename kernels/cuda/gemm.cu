@@ -86,6 +86,10 @@ static int prepare_bias(struct nc_backend *backend, const struct nc_linear *l, c
     *bias = l->bias;
     if (!l->bias || (l->y_type == NC_FLOAT32 && (uintptr_t)l->bias % 16 == 0))
         return NC_OK;
+    if (l->y_type == NC_BFLOAT16 && l->bias_bf16 && (uintptr_t)l->bias_bf16 % 16 == 0) {
+        *bias = l->bias_bf16;
+        return NC_OK;
+    }
     void *to = l->y_type == NC_FLOAT32 ? (void *)backend->gemm->work : backend->gemm->bias;
     *bias = to;
     return nc_cuda_convert(backend, to, l->y_type, l->bias, NC_FLOAT32, l->out);

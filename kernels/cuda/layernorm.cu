@@ -15,9 +15,9 @@
  * more.
  *
  * A warp keeps its row in registers: one trip through memory, mean and variance in two passes.
- * dweight and dbias: each warp adds up its rows in registers, the block its warps in order,
- * and a second kernel the blocks in order. The grid depends on the shape and the GPU alone, so
- * the bits do too. */
+ * dweight and dbias: each warp adds up its rows in registers, the block its warps in order, the
+ * last block of a group the group's in order, and the last of those the groups. The grid depends on
+ * the shape and the GPU alone, so the bits do too. */
 #include "cuda.h"
 
 enum {
@@ -25,7 +25,8 @@ enum {
     THREADS = WARPS * NC_WARP,
     COLUMNS = NC_WARP * 4, /* that a warp reads at a time, 16 bytes a lane */
     BLOCKS_EACH = 2,       /* of the backward pass, per multiprocessor */
-    SLICES = 32,           /* of those blocks' sums: about 8 for each, one trip to memory */
+    GROUP = 16,            /* blocks whose sums one of them adds, all loads under way at once */
+    SLICES = 32,           /* of the blocks' sums of any width */
     WIDEST = 1 << 16,      /* columns */
 };
 
@@ -46,7 +47,7 @@ static __device__ __forceinline__ bool inside(size_t row, size_t rows)
  * that they may share memory. */
 template <int pieces, typename Y>
 static __global__ void __launch_bounds__(THREADS, pieces > 6 ? 2 : 3)
-    forward_kernel(struct nc_layernorm n)
+    layernorm_kernel(struct nc_layernorm n)
 {
     constexpr int width = pieces * COLUMNS;
     size_t row = nc_warp_of_grid<WARPS>();
@@ -178,9 +179,48 @@ static __device__ __forceinline__ void add_warps(float *slabs, const float (&own
 
 /* Block b takes rows b WARPS + warp, then every gridDim.x WARPS further one. Its sums of
  * columns go to partial[b]: dweight, then dbias. */
+/* dweight and dbias = or += the blocks' sums. */
+static __device__ __forceinline__ void add_blocks(const struct nc_layernorm_backward &n,
+                                                  float *partial, uint32_t *arrived, uint32_t *flag)
+{
+    unsigned group = blockIdx.x / GROUP, groups = (gridDim.x + GROUP - 1) / GROUP;
+    unsigned first = group * GROUP;
+    unsigned members = gridDim.x - first < GROUP ? gridDim.x - first : (unsigned)GROUP;
+    size_t columns = 2 * n.width;
+    if (!nc_last_block(arrived + group, members, flag))
+        return;
+    float *of_groups = partial + gridDim.x * columns;
+    for (size_t k = threadIdx.x * 4; k < columns; k += THREADS * 4) {
+        float sum[4] = {0, 0, 0, 0}, v[4];
+#pragma unroll 8
+        for (unsigned block = first; block < first + members; block++) {
+            nc_load4(v, partial + block * columns + k);
+            for (int i = 0; i < 4; i++)
+                sum[i] += v[i];
+        }
+        nc_store4(of_groups + group * columns + k, sum);
+    }
+    if (!nc_last_block(arrived + groups, groups, flag))
+        return;
+    for (size_t k = threadIdx.x * 4; k < columns; k += THREADS * 4) {
+        float *to = k < n.width ? n.dweight + k : n.dbias + (k - n.width);
+        float sum[4] = {0, 0, 0, 0}, v[4];
+        for (int i = 0; i < 4 && !n.overwrite; i++)
+            sum[i] = to[i];
+#pragma unroll 8
+        for (unsigned other = 0; other < groups; other++) {
+            nc_load4(v, of_groups + other * columns + k);
+            for (int i = 0; i < 4; i++)
+                sum[i] += v[i];
+        }
+        for (int i = 0; i < 4; i++) /* they need not be aligned */
+            to[i] = sum[i];
+    }
+}
+
 template <int pieces, typename Dy, bool frozen>
 static __global__ void __launch_bounds__(THREADS, (resident<pieces, Dy, frozen>::blocks))
-    backward_kernel(struct nc_layernorm_backward n, float *__restrict__ partial)
+    layernorm_backward_kernel(struct nc_layernorm_backward n, float *partial, uint32_t *arrived)
 {
     constexpr int width = pieces * COLUMNS;
     NC_SHARED(float, slabs); /* [WARPS][width], unless frozen */
@@ -251,6 +291,7 @@ static __global__ void __launch_bounds__(THREADS, (resident<pieces, Dy, frozen>:
         float *to = partial + (size_t)blockIdx.x * 2 * width;
         add_warps<pieces>(slabs, dweight, to);
         add_warps<pieces>(slabs, dbias, to + width);
+        add_blocks(n, partial, arrived, reinterpret_cast<uint32_t *>(slabs));
     }
 }
 
@@ -283,7 +324,7 @@ static __global__ void __launch_bounds__(THREADS)
     }
 }
 
-/* The same sums per block as backward_kernel's, a thread for each column. */
+/* The same sums per block as layernorm_backward_kernel's, a thread for each column. */
 template <typename Dy>
 static __global__ void __launch_bounds__(THREADS)
     partial_any_kernel(struct nc_layernorm_backward n, float *__restrict__ partial)
@@ -304,7 +345,7 @@ static __global__ void __launch_bounds__(THREADS)
 /* A column a lane, the blocks' sums in SLICES slices, and the slices in order. */
 static __global__ void __launch_bounds__(SLICES *NC_WARP)
     add_partials_kernel(const float *__restrict__ partial, size_t blocks, size_t width,
-                        float *__restrict__ dweight, float *__restrict__ dbias)
+                        bool overwrite, float *__restrict__ dweight, float *__restrict__ dbias)
 {
     NC_SHARED(float, slices); /* [SLICES][NC_WARP] */
     size_t column = (size_t)blockIdx.x * NC_WARP + (size_t)nc_lane(), columns = 2 * width;
@@ -324,7 +365,7 @@ static __global__ void __launch_bounds__(SLICES *NC_WARP)
     for (int slice = 1; slice < SLICES; slice++)
         sum += slices[slice * NC_WARP + nc_lane()];
     float *to = column < width ? dweight + column : dbias + (column - width);
-    *to += sum;
+    *to = overwrite ? sum : *to + sum;
 }
 
 /* ---- Launchers -------------------------------------------------------------------------- */
@@ -350,16 +391,18 @@ template <typename Y> static int forward(struct nc_backend *backend, const struc
     unsigned grid = warps_for(n->rows);
     cudaStream_t stream = backend->compute;
     switch (n->width) {
+    case 128: /* small towers, and tests */
+        return NC_LAUNCH((layernorm_kernel<1, Y>), grid, THREADS, 0, stream, *n);
     case 512:
-        return NC_LAUNCH((forward_kernel<4, Y>), grid, THREADS, 0, stream, *n);
+        return NC_LAUNCH((layernorm_kernel<4, Y>), grid, THREADS, 0, stream, *n);
     case 640:
-        return NC_LAUNCH((forward_kernel<5, Y>), grid, THREADS, 0, stream, *n);
+        return NC_LAUNCH((layernorm_kernel<5, Y>), grid, THREADS, 0, stream, *n);
     case 768:
-        return NC_LAUNCH((forward_kernel<6, Y>), grid, THREADS, 0, stream, *n);
+        return NC_LAUNCH((layernorm_kernel<6, Y>), grid, THREADS, 0, stream, *n);
     case 1024:
-        return NC_LAUNCH((forward_kernel<8, Y>), grid, THREADS, 0, stream, *n);
+        return NC_LAUNCH((layernorm_kernel<8, Y>), grid, THREADS, 0, stream, *n);
     case 1280:
-        return NC_LAUNCH((forward_kernel<10, Y>), grid, THREADS, 0, stream, *n);
+        return NC_LAUNCH((layernorm_kernel<10, Y>), grid, THREADS, 0, stream, *n);
     default:
         return NC_LAUNCH(forward_any_kernel<Y>, grid, THREADS, 0, stream, *n);
     }
@@ -379,10 +422,11 @@ static unsigned backward_blocks(const struct nc_backend *backend, size_t rows)
     return wanted < most ? wanted : most;
 }
 
-/* Each block's dweight, then its dbias. */
+/* Each block's dweight, then its dbias; then each group's. */
 size_t nc_cuda_layernorm_scratch(struct nc_backend *backend, size_t rows, size_t width)
 {
-    return (size_t)backward_blocks(backend, rows) * 2 * width * sizeof(float);
+    size_t blocks = backward_blocks(backend, rows), groups = (blocks + GROUP - 1) / GROUP;
+    return (blocks + groups) * 2 * width * sizeof(float);
 }
 
 template <int pieces, typename Dy>
@@ -391,11 +435,11 @@ static int backward_of(struct nc_backend *backend, const struct nc_layernorm_bac
     unsigned grid = backward_blocks(backend, n->rows);
     float *partial = (float *)n->scratch;
     if (!n->dweight)
-        return NC_LAUNCH((backward_kernel<pieces, Dy, true>), grid, THREADS, 0, backend->compute,
-                         *n, partial);
+        return NC_LAUNCH((layernorm_backward_kernel<pieces, Dy, true>), grid, THREADS, 0, backend->compute,
+                         *n, partial, backend->arrived);
     size_t shared = (size_t)WARPS * pieces * COLUMNS * sizeof(float);
-    return NC_LAUNCH((backward_kernel<pieces, Dy, false>), grid, THREADS, shared, backend->compute,
-                     *n, partial);
+    return NC_LAUNCH((layernorm_backward_kernel<pieces, Dy, false>), grid, THREADS, shared, backend->compute,
+                     *n, partial, backend->arrived);
 }
 
 template <typename Dy>
@@ -406,14 +450,23 @@ static int backward_any(struct nc_backend *backend, const struct nc_layernorm_ba
     if (status != NC_OK || !n->dweight)
         return status;
     dim3 grid(backward_blocks(backend, n->rows), (unsigned)((n->width + THREADS - 1) / THREADS));
-    return NC_LAUNCH(partial_any_kernel<Dy>, grid, THREADS, 0, backend->compute, *n,
-                     (float *)n->scratch);
+    status = NC_LAUNCH(partial_any_kernel<Dy>, grid, THREADS, 0, backend->compute, *n,
+                       (float *)n->scratch);
+    if (status != NC_OK)
+        return status;
+    unsigned strips = (unsigned)((2 * n->width + NC_WARP - 1) / NC_WARP);
+    return NC_LAUNCH(add_partials_kernel, strips, SLICES * NC_WARP,
+                     SLICES * NC_WARP * sizeof(float), backend->compute,
+                     (const float *)n->scratch, (size_t)grid.x, n->width, n->overwrite, n->dweight,
+                     n->dbias);
 }
 
 template <typename Dy>
 static int backward(struct nc_backend *backend, const struct nc_layernorm_backward *n)
 {
     switch (n->width) {
+    case 128:
+        return backward_of<1, Dy>(backend, n);
     case 512:
         return backward_of<4, Dy>(backend, n);
     case 640:
@@ -432,14 +485,13 @@ static int backward(struct nc_backend *backend, const struct nc_layernorm_backwa
 int nc_cuda_layernorm_backward(struct nc_backend *backend, const struct nc_layernorm_backward *n)
 {
     int status = check("layernorm_backward", n->rows, n->width);
-    if (status != NC_OK || !n->rows)
+    if (status != NC_OK)
         return status;
-    status =
-        n->dy_type == NC_FLOAT32 ? backward<float>(backend, n) : backward<nc_bfloat16>(backend, n);
-    if (status != NC_OK || !n->dweight)
-        return status;
-    unsigned grid = (unsigned)((2 * n->width + NC_WARP - 1) / NC_WARP);
-    return NC_LAUNCH(add_partials_kernel, grid, SLICES * NC_WARP, SLICES * NC_WARP * sizeof(float),
-                     backend->compute, (const float *)n->scratch,
-                     (size_t)backward_blocks(backend, n->rows), n->width, n->dweight, n->dbias);
+    if (n->rows)
+        return n->dy_type == NC_FLOAT32 ? backward<float>(backend, n)
+                                        : backward<nc_bfloat16>(backend, n);
+    if (!n->dweight || !n->overwrite)
+        return NC_OK;
+    status = nc_cuda_zero(backend, n->dweight, n->width * sizeof(float));
+    return status == NC_OK ? nc_cuda_zero(backend, n->dbias, n->width * sizeof(float)) : status;
 }

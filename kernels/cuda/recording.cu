@@ -5,7 +5,7 @@
  * algorithms, which takes time and cannot be done in a capture. The second time they are captured.
  * At most RECORDINGS are kept: the one that was not used for longest makes room. A graph that is
  * destroyed while it runs is freed when it has run. */
-#include "cuda.h"
+#include "nodes.h"
 
 #include <cstdlib>
 #include <cstring>
@@ -17,6 +17,7 @@ struct recording {
     size_t key_bytes; /* 0: free */
     uint64_t used;
     cudaGraphExec_t graph; /* NULL: seen once */
+    struct nc_cuda_nodes *nodes;
 };
 
 struct nc_cuda_recorder {
@@ -24,6 +25,7 @@ struct nc_cuda_recorder {
     struct recording *open; /* between its begin and its end */
     bool capturing;         /* ... and not only seen for the first time */
     uint64_t clock;
+    struct nc_cuda_nodes replayed; /* since they were asked for */
 };
 
 int nc_cuda_recorder_create(struct nc_backend *backend)
@@ -36,6 +38,7 @@ static void forget(struct recording *r)
 {
     if (r->graph)
         (void)cudaGraphExecDestroy(r->graph);
+    free(r->nodes);
     memset(r, 0, sizeof *r);
 }
 
@@ -84,6 +87,7 @@ int nc_cuda_record_begin(struct nc_backend *backend, const void *key, size_t key
     r->used = ++recorder->clock;
     if (r->graph) {
         *recording = NC_REPLAYED;
+        nc_cuda_nodes_add(&recorder->replayed, r->nodes);
         return nc_cuda_check(cudaGraphLaunch(r->graph, backend->compute), "replaying a recording");
     }
     recorder->capturing = r->key_bytes;
@@ -110,6 +114,10 @@ int nc_cuda_record_end(struct nc_backend *backend)
         return NC_OK;
     cudaGraph_t graph = NULL;
     int status = nc_cuda_check(cudaStreamEndCapture(backend->compute, &graph), "ending a recording");
+    r->nodes = (struct nc_cuda_nodes *)calloc(1, sizeof *r->nodes);
+    if (status == NC_OK)
+        status = r->nodes ? nc_cuda_nodes_of(graph, r->nodes)
+                          : nc_error(NC_FAILED, "cuda: no memory");
     if (status == NC_OK)
         status = nc_cuda_check(cudaGraphInstantiate(&r->graph, graph, 0), "keeping a recording");
     if (graph)
@@ -133,4 +141,13 @@ void nc_cuda_record_abandon(struct nc_backend *backend)
     if (graph)
         (void)cudaGraphDestroy(graph);
     forget(r);
+}
+
+size_t nc_cuda_record_launches(struct nc_backend *backend, struct nc_launches *list, size_t most)
+{
+    struct nc_cuda_nodes *replayed = &backend->recorder->replayed;
+    size_t names = replayed->names;
+    memcpy(list, replayed->list, (names < most ? names : most) * sizeof *list);
+    memset(replayed, 0, sizeof *replayed);
+    return names;
 }

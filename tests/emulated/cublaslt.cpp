@@ -338,6 +338,6 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t matm
     handle->algorithm = j.algorithm;
     handle->fused = matmul->epilogue != CUBLASLT_EPILOGUE_DEFAULT;
     handle->multiplied++;
-    nc_emulated_enqueue(stream, [j] { run(j); });
+    nc_emulated_enqueue(stream, [j] { run(j); }, "product");
     return CUBLAS_STATUS_SUCCESS;
 }

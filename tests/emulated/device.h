@@ -62,7 +62,7 @@ int nc_launch(const char *name, void (*kernel)(Parameters...), dim3 grid, dim3 b
     std::tuple<Parameters...> copies(static_cast<Parameters>(arguments)...);
     std::function<void()> thread = [kernel, copies] { std::apply(kernel, copies); };
     cudaError_t error = nc_emulated_enqueue(
-        stream, [=] { nc_emulated_run(name, grid, block, shared_bytes, thread); });
+        stream, [=] { nc_emulated_run(name, grid, block, shared_bytes, thread); }, name);
     if (error != cudaSuccess)
         return nc_error(NC_FAILED, "cuda: %s was not launched: %s", name,
                         cudaGetErrorString(error));

@@ -6,7 +6,7 @@
 using namespace nc_emulated;
 
 struct nc_emulated_graph_exec {
-    std::shared_ptr<std::vector<work>> nodes;
+    std::shared_ptr<std::vector<nc_emulated_node>> nodes;
 };
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode)
@@ -58,15 +58,39 @@ cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus *
 cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t *nodes, size_t *count)
 {
     if (nodes)
-        return failed(cudaErrorInvalidValue);
+        for (size_t i = 0; i < *count && i < graph->nodes.size(); i++)
+            nodes[i] = &graph->nodes[i];
     *count = graph->nodes.size();
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphNodeGetType(cudaGraphNode_t node, cudaGraphNodeType *type)
+{
+    *type = node->type;
+    return cudaSuccess;
+}
+
+/* A function is known by its name here. */
+cudaError_t cudaGraphKernelNodeGetParams(cudaGraphNode_t node, cudaKernelNodeParams *parameters)
+{
+    if (node->type != cudaGraphNodeTypeKernel)
+        return failed(cudaErrorInvalidValue);
+    *parameters = {};
+    parameters->func = const_cast<char *>(node->name);
+    return cudaSuccess;
+}
+
+cudaError_t cudaFuncGetName(const char **name, const void *function)
+{
+    *name = static_cast<const char *>(function);
     return cudaSuccess;
 }
 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *exec, cudaGraph_t graph, unsigned long long flags)
 {
     (void)flags;
-    *exec = new nc_emulated_graph_exec{std::make_shared<std::vector<work>>(graph->nodes)};
+    *exec = new nc_emulated_graph_exec{
+        std::make_shared<std::vector<nc_emulated_node>>(graph->nodes)};
     return cudaSuccess;
 }
 
@@ -79,10 +103,10 @@ cudaError_t cudaGraphUpload(cudaGraphExec_t exec, cudaStream_t stream)
 
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream)
 {
-    std::shared_ptr<std::vector<work>> nodes = exec->nodes;
+    std::shared_ptr<std::vector<nc_emulated_node>> nodes = exec->nodes;
     return nc_emulated_enqueue(stream, [nodes] {
-        for (const work &node : *nodes)
-            node();
+        for (const nc_emulated_node &node : *nodes)
+            node.run();
     });
 }
 

@@ -183,7 +183,7 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpy
         nc_races_read(from, bytes);
         nc_races_write(to, bytes);
         memmove(to, from, bytes);
-    });
+    }, "copy", cudaGraphNodeTypeMemcpy);
     if (error == cudaSuccess && pageable_target)
         wait_for(*q);
     return error;
@@ -208,7 +208,7 @@ cudaError_t cudaMemsetAsync(void *data, int value, size_t bytes, cudaStream_t st
         nc_races_launch("a fill");
         nc_races_write(data, bytes);
         memset(data, value, bytes);
-    });
+    }, "fill", cudaGraphNodeTypeMemset);
 }
 
 cudaError_t cudaMemset(void *data, int value, size_t bytes)

@@ -84,12 +84,13 @@ void nc_emulated::push(queue &q, work one)
     }
 }
 
-cudaError_t nc_emulated_enqueue(cudaStream_t stream, work one)
+cudaError_t nc_emulated_enqueue(cudaStream_t stream, work one, const char *name,
+                                cudaGraphNodeType type)
 {
     locked hold(lock);
     std::shared_ptr<queue> q = queue_of(stream);
     if (q->captured_in) {
-        q->captured_in->nodes.push_back(std::move(one));
+        q->captured_in->nodes.push_back({std::move(one), name, type});
         if (q->captured_in->origin != stream)
             q->joined = false;
         return cudaSuccess;

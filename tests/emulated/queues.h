@@ -69,8 +69,14 @@ cudaError_t failed(cudaError_t error);
 
 } // namespace nc_emulated
 
+struct nc_emulated_node {
+    nc_emulated::work run;
+    const char *name;
+    cudaGraphNodeType type;
+};
+
 struct nc_emulated_graph {
-    std::vector<nc_emulated::work> nodes;
+    std::vector<nc_emulated_node> nodes;
     cudaStream_t origin;
     bool invalid;
 };

@@ -344,7 +344,7 @@ static const char *missing_order(const visit &old, uint16_t thread, const region
         return nullptr;
     if (old.flags & ON_ITS_WAY)
         return "that copy was not waited for";
-    if (old.tick < block_start || old.flags & BLOCKS)
+    if (old.tick < (where.shared ? shared_start : block_start) || old.flags & BLOCKS)
         return "nothing orders blocks";
     if (old.tick < last_barrier)
         return nullptr;
@@ -359,12 +359,13 @@ static const char *missing_order(const visit &old, uint16_t thread, const region
 /* `now` beside what the cell knew of reads: flags say how many readers `now` stands for. */
 static void note_read(visit &read, visit now, bool shared)
 {
+    uint32_t start = shared ? shared_start : block_start;
     if (read.tick >= (shared ? shared_start : launch_start)) {
         unsigned warp = now.thread / NC_WARP;
         bool unordered = read.tick >= last_barrier || read.flags & BLOCKS;
-        if (read.tick < block_start || read.flags & BLOCKS)
+        if (read.tick < start || read.flags & BLOCKS)
             now.flags |= BLOCKS;
-        if (read.tick < block_start)
+        if (read.tick < start)
             unordered = true;
         else if (read.tick >= last_barrier) {
             if (read.flags & WARPS || read.thread / NC_WARP != warp)

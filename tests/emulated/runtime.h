@@ -81,6 +81,18 @@ typedef struct nc_emulated_event *cudaEvent_t;
 typedef struct nc_emulated_graph *cudaGraph_t;
 typedef struct nc_emulated_graph_exec *cudaGraphExec_t;
 typedef struct nc_emulated_node *cudaGraphNode_t;
+enum cudaGraphNodeType {
+    cudaGraphNodeTypeKernel = 0,
+    cudaGraphNodeTypeMemcpy = 1,
+    cudaGraphNodeTypeMemset = 2,
+};
+struct cudaKernelNodeParams {
+    void *func;
+    dim3 gridDim, blockDim;
+    unsigned sharedMemBytes;
+    void **kernelParams, **extra;
+};
+#define CUDART_VERSION 13000
 typedef void (*cudaHostFn_t)(void *data);
 
 const char *cudaGetErrorString(cudaError_t error);
@@ -128,6 +140,9 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mo
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph);
 cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus *status);
 cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t *nodes, size_t *count);
+cudaError_t cudaGraphNodeGetType(cudaGraphNode_t node, cudaGraphNodeType *type);
+cudaError_t cudaGraphKernelNodeGetParams(cudaGraphNode_t node, cudaKernelNodeParams *parameters);
+cudaError_t cudaFuncGetName(const char **name, const void *function);
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *exec, cudaGraph_t graph,
                                  unsigned long long flags = 0);
 cudaError_t cudaGraphUpload(cudaGraphExec_t exec, cudaStream_t stream);
@@ -136,8 +151,10 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec);
 cudaError_t cudaGraphDestroy(cudaGraph_t graph);
 
 /* Enqueues `work`, or records it where the stream is captured. While it runs, device memory
- * can be touched. For what the emulation has no name for: a library's product. */
-cudaError_t nc_emulated_enqueue(cudaStream_t stream, std::function<void()> work);
+ * can be touched. `name` is a kernel's; it lasts as long as the program. */
+cudaError_t nc_emulated_enqueue(cudaStream_t stream, std::function<void()> work,
+                                const char *name = "other",
+                                cudaGraphNodeType type = cudaGraphNodeTypeKernel);
 
 /* The work that runs now takes so long, as events see it; the clock stands still otherwise. */
 void nc_emulated_take(int64_t nanoseconds);

@@ -3,7 +3,7 @@
 
 static const struct {
     size_t rows, width, vocabulary, context;
-} shapes[] = {{1, 32, 1, 1}, {5, 7, 3, 77}, {200, 96, 49408, 77}, {333, 100, 40, 20}};
+} shapes[] = {{1, 32, 1, 1}, {5, 7, 3, 77}, {200, 96, 49408, 77}, {333, 100, 40, 20}, {700, 36, 4, 2}};
 enum { SHAPES = sizeof shapes / sizeof *shapes };
 
 /* Repeated tokens, and the last one of the table. */
@@ -50,6 +50,24 @@ static void forward_adds_two_rows(void **state)
     }
 }
 
+/* Of entries with few rows the sum is that of their order, to the bit; long runs may be added up in
+ * another, which is a matter of the rows alone. */
+static void assert_sums_in_order(const double *got, const double *sums, const int32_t *index,
+                                 size_t rows, size_t entries, size_t width)
+{
+    enum { FEW = 32 };
+    size_t *count = calloc(entries, sizeof *count);
+    assert_non_null(count);
+    for (size_t r = 0; r < rows; r++)
+        count[index[r]]++;
+    for (size_t i = 0; i < entries * width; i++) {
+        size_t added = count[i / width];
+        double allowed = added <= FEW ? 0 : 4 * 0x1p-24 * (double)added;
+        assert_true(fabs(got[i] - sums[i]) <= allowed);
+    }
+    free(count);
+}
+
 static void backward_sums_in_order(void **state)
 {
     struct nc_ops *ops = *state;
@@ -81,12 +99,12 @@ static void backward_sums_in_order(void **state)
                 }
             if (e.dtoken_table) {
                 double *got = from_device(ops, e.dtoken_table, tokens, NC_FLOAT32);
-                assert_memory_equal(got, token_sums, tokens * sizeof *got);
+                assert_sums_in_order(got, token_sums, token, rows, shapes[i].vocabulary, width);
                 free(got);
             }
             if (e.dposition_table) {
                 double *got = from_device(ops, e.dposition_table, positions, NC_FLOAT32);
-                assert_memory_equal(got, position_sums, positions * sizeof *got);
+                assert_sums_in_order(got, position_sums, position, rows, shapes[i].context, width);
                 free(got);
             }
             free(dx);

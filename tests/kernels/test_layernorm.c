@@ -204,6 +204,33 @@ static void backward_accumulates_and_copies(void **state)
         }
 }
 
+/* dweight and dbias of enough rows for several groups of blocks, onto NaNs. */
+static void gradients_are_overwritten(void **state)
+{
+    struct nc_ops *ops = *state;
+    const struct {
+        size_t rows, width;
+    } cases[] = {{0, 128}, {1, 128}, {1000, 128}, {70, 512}, {5, 40}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct backward b;
+        size_t width = cases[i].width;
+        open_backward(ops, &b, cases[i].rows, width, NC_BFLOAT16, false, false);
+        b.n.dweight = on_device(ops, NULL, width, NC_FLOAT32);
+        b.n.dbias = on_device(ops, NULL, width, NC_FLOAT32);
+        b.n.overwrite = true;
+        for (int again = 0; again < 2; again++) {
+            must(ops->layernorm_backward(ops->backend, &b.n));
+            double *dweight = from_device(ops, b.n.dweight, width, NC_FLOAT32);
+            double *dbias = from_device(ops, b.n.dbias, width, NC_FLOAT32);
+            assert_close("dweight", dweight, b.dweight, width, 2e-6);
+            assert_close("dbias", dbias, b.dbias, width, 2e-6);
+            free(dweight);
+            free(dbias);
+        }
+        close_backward(&b);
+    }
+}
+
 static void many_rows_fit_the_scratch(void **state)
 {
     const size_t rows[] = {31, 32, 33, 2047, 2048, 2049, 5000};
@@ -260,6 +287,7 @@ int main(void)
         cmocka_unit_test(far_mean_keeps_its_variance),
         cmocka_unit_test(backward_is_as_close_as_torch),
         cmocka_unit_test(backward_accumulates_and_copies),
+        cmocka_unit_test(gradients_are_overwritten),
         cmocka_unit_test(many_rows_fit_the_scratch),
     };
     return RUN_ON_ALL_BACKENDS(tests);

@@ -127,9 +127,8 @@ static int compute_loss(struct nc_step *step, void *context)
     int status = nc_step_convert_features(step, loss->pairs, loss->extras);
     if (status == NC_OK)
         status = nc_step_weigh(step, loss->pairs, step->caption_weight, step->image_weight);
-    float *running[] = {step->row_max, step->row_log, step->column_max, step->column_log};
-    for (size_t i = 0; i < sizeof running / sizeof *running && status == NC_OK; i++)
-        status = ops->fill(ops->backend, running[i], -INFINITY, n.captions);
+    if (status == NC_OK) /* all four */
+        status = ops->fill(ops->backend, step->row_max, -INFINITY, 4 * nc_step_running(step));
     if (status == NC_OK)
         status = ops->infonce_forward(ops->backend, &n);
     if (status == NC_OK)
@@ -166,6 +165,41 @@ int nc_step_loss_forward(struct nc_step *step, struct nc_batch *batch, bool grad
     struct nc_part_key key = {.part = NC_PART_LOSS, .flag = gradients, .captions = loss.pairs,
                               .extras = loss.extras};
     return nc_step_record(step, &key, compute_loss, &loss);
+}
+
+struct whole {
+    struct part part;
+    struct loss loss;
+};
+
+static int whole_step(struct nc_step *step, void *context)
+{
+    struct whole *whole = context;
+    int status = tower_forward(step, &whole->part);
+    if (status == NC_OK)
+        status = compute_loss(step, &whole->loss);
+    whole->part.flag = false; /* nothing is there that it would be added to */
+    if (status == NC_OK)
+        status = tower_backward(step, &whole->part);
+    return status == NC_OK ? nc_step_update_now(step) : status;
+}
+
+int nc_step_whole(struct nc_step *step, struct nc_batch *batch, bool *done)
+{
+    struct whole whole = {0};
+    *done = false;
+    if (step->ranks || !step->ops->record_begin || !batch->count || batch->count > step->micro ||
+        step->config->contradictions)
+        return NC_OK;
+    *done = true;
+    (void)next_part(step, batch, &whole.part);
+    int status = load_part(step, batch, &whole.part, true);
+    batch->extras = whole.part.extras;
+    whole.part.flag = true;
+    whole.loss = (struct loss){batch->count, batch->extras, true};
+    struct nc_part_key key = key_of(NC_PART_STEP, step, &whole.part);
+    key.extras = batch->extras;
+    return status == NC_OK ? nc_step_record(step, &key, whole_step, &whole) : status;
 }
 
 /* The last piece's gradients are sent to the other ranks while it still runs, which cannot be

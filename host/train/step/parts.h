@@ -9,10 +9,23 @@ static inline struct nc_weights nc_step_weights(const struct nc_step *step)
     return (struct nc_weights){step->master, step->shadow};
 }
 
+/* Numbers from one of the loss's running sums to the next. */
+static inline size_t nc_step_running(const struct nc_step *step)
+{
+    size_t sides = step->config->loss == NC_LOSS_CON_CLIP ? 2 : 1;
+    return (sides * step->batch + 15) / 16 * 16;
+}
+
 /* record.c */
 
 /* The key under which a part of a step is recorded: all that its calls depend on. */
-enum nc_step_part { NC_PART_FORWARD, NC_PART_LOSS, NC_PART_BACKWARD, NC_PART_UPDATE };
+enum nc_step_part {
+    NC_PART_FORWARD,
+    NC_PART_LOSS,
+    NC_PART_BACKWARD,
+    NC_PART_UPDATE,
+    NC_PART_STEP, /* all four */
+};
 struct nc_part_key {
     uint32_t part, flag; /* flag: kept, with gradients, accumulated */
     uint64_t captions, rows, extras;
@@ -63,6 +76,11 @@ struct nc_batch nc_step_batch(struct nc_step *step, const struct nc_examples *ex
  * `gradients` also the features' gradients, for the backward pass. */
 int nc_step_loss_forward(struct nc_step *step, struct nc_batch *batch, bool gradients);
 
+/* Forward, loss, backward and update at once, as one recording, and true in *done; or nothing, where
+ * the batch comes in several pieces, with contradictions, whose number is seldom the same twice, or
+ * on several ranks. */
+int nc_step_whole(struct nc_step *step, struct nc_batch *batch, bool *done);
+
 /* step->gradient = the gradient over the batch of the last forward pass with `gradients`. */
 int nc_step_loss_backward(struct nc_step *step, struct nc_batch *batch);
 
@@ -76,6 +94,7 @@ int nc_step_survey(struct nc_step *step, const struct nc_step_sample *sample,
 
 /* The gradient's norm, the clipping factor, AdamW over the trained ranges. */
 int nc_step_update(struct nc_step *step);
+int nc_step_update_now(struct nc_step *step); /* within a recording of the caller's */
 
 /* Returns the error that names the first tensor with a value that is not finite. The batch must
  * have been run forward and backward once more before. */

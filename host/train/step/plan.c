@@ -5,6 +5,8 @@
 
 #include <stdlib.h>
 
+enum { MOST_KEPT = 512 << 20 }; /* bytes of norms */
+
 static size_t most(size_t a, size_t b)
 {
     return a > b ? a : b;
@@ -82,10 +84,10 @@ static int reserve(struct nc_step *step, struct nc_arena *arena, const struct nc
         {"loss", sides > 1 ? terms * 4 : 0, &step->image_weight},
         {"loss", most(1, need->batch_extras) * 4, &step->inputs.extra_image},
         {"loss", sizeof *step->inputs.pace, &step->inputs.pace},
-        {"loss", step->ranks ? 0 : terms * 4, &step->row_max}, /* else they travel */
-        {"loss", step->ranks ? 0 : terms * 4, &step->row_log},
-        {"loss", terms * 4, &step->column_max},
-        {"loss", terms * 4, &step->column_log},
+        /* alone, all four side by side (nc_step_set_parameters); else two of them travel */
+        {"loss", step->ranks ? 0 : 4 * nc_step_running(step) * 4, &step->row_max},
+        {"loss", step->ranks ? terms * 4 : 0, &step->column_max},
+        {"loss", step->ranks ? terms * 4 : 0, &step->column_log},
         {"loss", terms * 4, &step->positive},
         {"loss", sizeof *step->numbers, &step->numbers},
         {"loss", infonce_scratch(step, need, &loss), &step->infonce_scratch},
@@ -95,6 +97,15 @@ static int reserve(struct nc_step *step, struct nc_arena *arena, const struct nc
         if (slots[i].bytes)
             status = nc_arena_reserve(arena, slots[i].label, slots[i].bytes, slots[i].slot);
     return status;
+}
+
+/* A GPU, which has its memory for this, keeps norms while they are small beside it. Where the
+ * processor computes, memory is what is short. */
+static bool keep_norms(const struct nc_step *step, const struct nc_step_need *need)
+{
+    const struct nc_tower_shape *text = &step->shape->text;
+    size_t row = 2 * text->layers * text->width * nc_type_size(step->config->precision);
+    return step->ops->record_begin && need->rows <= MOST_KEPT / row;
 }
 
 static int create(struct nc_ops *ops, const struct nc_model_shape *shape,
@@ -126,7 +137,7 @@ static int create(struct nc_ops *ops, const struct nc_model_shape *shape,
         status = reserve(step, arena, need);
     if (status == NC_OK) {
         struct nc_text_capacity capacity = {need->captions, need->rows, need->tokens,
-                                            need->repeated, true};
+                                            need->repeated, true, keep_norms(step, need)};
         status = nc_text_tower_create(ops, step->shape, step->table, config->precision, &capacity,
                                       arena, &step->tower);
     }

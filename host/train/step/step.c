@@ -23,6 +23,11 @@ int nc_step_set_parameters(struct nc_step *step, const float *master)
         step->micro_features = step->features;
         step->micro_dfeatures = step->dfeatures;
     }
+    if (!step->ranks) {
+        step->row_log = step->row_max + nc_step_running(step);
+        step->column_max = step->row_log + nc_step_running(step);
+        step->column_log = step->column_max + nc_step_running(step);
+    }
     int status = step->ranks ? nc_step_ring_start(step) : NC_OK;
     if (status == NC_OK)
         status = ops->upload(ops->backend, step->master, master, count * sizeof(float));
@@ -88,10 +93,13 @@ int nc_step_submit(struct nc_step *step, const struct nc_examples *examples, con
     struct nc_batch batch = nc_step_batch(step, examples, list, count, slot);
     batch.pace = &pace;
     step->flights[slot] = (struct nc_flight){examples, list, count, number};
-    int status = nc_step_loss_forward(step, &batch, true);
-    if (status == NC_OK)
+    bool done;
+    int status = nc_step_whole(step, &batch, &done);
+    if (status == NC_OK && !done)
+        status = nc_step_loss_forward(step, &batch, true);
+    if (status == NC_OK && !done)
         status = nc_step_loss_backward(step, &batch);
-    if (status == NC_OK)
+    if (status == NC_OK && !done)
         status = nc_step_update(step);
     if (status == NC_OK)
         status = ops->copy_queued(ops->backend, NC_COMPUTE, step->arrived[slot], step->numbers,

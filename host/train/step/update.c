@@ -91,9 +91,8 @@ static int update_slices(struct nc_step *step)
     return status;
 }
 
-static int update(struct nc_step *step, void *context)
+int nc_step_update_now(struct nc_step *step)
 {
-    (void)context;
     struct nc_ops *ops = step->ops;
     size_t scale = nc_parameter_offset(step->table, NC_TOWER_TEXT, NC_LOGIT_SCALE, NC_NO_BLOCK);
     int status = clip(step);
@@ -106,11 +105,17 @@ static int update(struct nc_step *step, void *context)
                            : status;
 }
 
+static int update(struct nc_step *step, void *context)
+{
+    (void)context;
+    return nc_step_update_now(step);
+}
+
 int nc_step_update(struct nc_step *step)
 {
     struct nc_part_key key = {.part = NC_PART_UPDATE};
     if (sharded(step))
-        return update(step, NULL);
+        return nc_step_update_now(step);
     return nc_step_record(step, &key, update, NULL);
 }
 

@@ -39,6 +39,8 @@ struct nc_text_tower;
 struct nc_text_capacity {
     size_t captions, rows, tokens, repeated; /* as in packing.h */
     bool backward; /* keep every block's activations for nc_text_tower_backward */
+    bool keep_norms; /* ... and its norms' outputs, which are computed again otherwise: 4 width T a
+                        row and block */
 };
 
 /* Reserves the activations in `arena`; the tower can be used once that is
