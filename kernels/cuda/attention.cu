@@ -24,6 +24,8 @@
  * 12 a multiprocessor), so that the hardware evens this out.
  *
  * fp32, the reference precision, computes with vectors instead: eight lanes a query. */
+#include "attention_block.h"
+#include "attention_forward_tile.h"
 #include "attention_unmasked.h"
 #include "attention_vectors.h"
 
@@ -65,114 +67,6 @@ int nc_cuda_attention_check(const char *operation, const nc_attention *a)
 
 /* ---- bf16 -------------------------------------------------------------------------------- */
 
-/* Turns scores into exp2(score * scale - most), 0 where a query does not see the key, and updates
- * most, sum (this lane's part of it) and fade, the factor by which earlier sums shrink. Indices 0
- * and 1 are rows g and g + 8; the first key's column is `key`, the first query sees keys up to
- * `query`. */
-static __device__ __forceinline__ void soften(float score[2][4], float scale, int key, int query,
-                                              float most[2], float sum[2], float fade[2])
-{
-    int g = nc_lane() / 4, t = nc_lane() % 4;
-#pragma unroll
-    for (int high = 0; high < 2; high++) {
-        float largest = -INFINITY;
-#pragma unroll
-        for (int n = 0; n < 2; n++)
-#pragma unroll
-            for (int i = 0; i < 2; i++) {
-                float *s = &score[n][2 * high + i];
-                bool sees = key + 8 * n + 2 * t + i <= query + g + 8 * high;
-                *s = sees ? *s * scale : -INFINITY;
-                largest = fmaxf(largest, *s);
-            }
-        float now = fmaxf(most[high], nc_row_max(largest)); /* finite: all see the first key */
-        fade[high] = nc_exp2(most[high] - now);
-        most[high] = now;
-        sum[high] *= fade[high];
-#pragma unroll
-        for (int n = 0; n < 2; n++)
-#pragma unroll
-            for (int i = 0; i < 2; i++) {
-                float *s = &score[n][2 * high + i];
-                *s = nc_exp2(*s - now);
-                sum[high] += *s;
-            }
-    }
-}
-
-/* Queries first .. first + 15 of the span, of heads of `size` <= CHUNKS * NC_CHUNK. */
-template <int CHUNKS>
-static __device__ __forceinline__ void attend_tile(const nc_attention &a, const nc_span &span,
-                                                   int head, int first, int size)
-{
-    int g = nc_lane() / 4, t = nc_lane() % 4;
-    const nc_bfloat16 *qkv = static_cast<const nc_bfloat16 *>(a.qkv);
-    uint32_t width = static_cast<uint32_t>(a.heads * a.head_size / 4), stride = 3 * width;
-    uint32_t column = static_cast<uint32_t>(head * size / 4);
-
-    nc_rows query_at = nc_query_rows(span, span.query_row, stride, column, first);
-    nc_chunk q[CHUNKS];
-#pragma unroll
-    for (int c = 0; c < CHUNKS; c++)
-        q[c] = nc_load_chunk(qkv, query_at, 0, c, size);
-
-    float out[CHUNKS][4][4];
-#pragma unroll
-    for (int c = 0; c < CHUNKS; c++)
-        nc_clear(out[c]);
-    float most[2] = {-INFINITY, -INFINITY}, sum[2] = {0, 0}, fade[2];
-    float scale = NC_LOG2_E / sqrtf(static_cast<float>(size));
-    int token = span.tokens - span.queries + first; /* of the first query: the last key it sees */
-    int end = token + NC_TILE < span.tokens ? token + NC_TILE : span.tokens;
-#pragma unroll 1
-    for (int j = 0; j < end; j += NC_TILE) {
-        nc_rows key_at = nc_token_rows(span, stride, column, j);
-        nc_chunk k[CHUNKS], v[CHUNKS];
-#pragma unroll
-        for (int c = 0; c < CHUNKS; c++)
-            k[c] = nc_load_chunk(qkv, key_at, width, c, size);
-#pragma unroll
-        for (int c = 0; c < CHUNKS; c++)
-            v[c] = nc_load_chunk(qkv, key_at, 2 * width, c, size);
-        float score[2][4];
-        nc_clear(score);
-#pragma unroll
-        for (int c = 0; c < CHUNKS; c++)
-            nc_add_scores(score, q[c], k[c]);
-        soften(score, scale, j, token, most, sum, fade);
-        uint32_t p[4];
-        nc_make_left(p, score);
-        if (j)
-#pragma unroll
-            for (int i = 0; i < CHUNKS * 16; i++)
-                out[i / 16][i / 4 % 4][i % 4] *= fade[i % 4 / 2];
-#pragma unroll
-        for (int c = 0; c < CHUNKS; c++)
-            nc_add_columns(out[c], p, v[c]);
-    }
-
-#pragma unroll
-    for (int high = 0; high < 2; high++) {
-        float total = nc_row_sum(sum[high]);
-        int n = first + g + 8 * high;
-        if (n >= span.queries)
-            continue;
-        uint32_t row = static_cast<uint32_t>(span.output_row + n);
-        uint32_t place = row * width + column + 2 * static_cast<uint32_t>(t);
-        nc_bfloat16 *to = static_cast<nc_bfloat16 *>(a.out) + static_cast<size_t>(place) * 4;
-#pragma unroll
-        for (int c = 0; c < CHUNKS; c++) {
-            float eight[8];
-            nc_take_row(eight, out[c], high, nc_divide(1, total));
-            if (c * NC_CHUNK + 8 * t < size)
-                nc_store8_bf16(to + c * NC_CHUNK, eight);
-        }
-        if (t == 0)
-            a.lse[row * static_cast<uint32_t>(a.heads) + static_cast<uint32_t>(head)] =
-                (most[high] + nc_log2(total)) * NC_LN_2;
-    }
-}
-
 /* A caption without tokens has no query; where one is asked for, its output is 0. */
 template <typename T>
 static __device__ __forceinline__ void write_nothing(const nc_attention &a, size_t caption,
@@ -185,10 +79,11 @@ static __device__ __forceinline__ void write_nothing(const nc_attention &a, size
         a.lse[at] = 0;
 }
 
-/* SIZE: of the head, if that is known to the compiler, or 0. */
+/* SIZE: of the head, if that is known to the compiler, or 0. most: of the captions that
+ * attention_block.cu takes; 0: none. */
 template <int CHUNKS, int SIZE>
 static __global__ void __launch_bounds__(NC_ATTENTION_THREADS, CHUNKS <= 2 ? 4 : 2)
-    forward_bf16(nc_attention a)
+    forward_bf16(nc_attention a, int most)
 {
     int size = SIZE ? SIZE : static_cast<int>(a.head_size);
     int caption, head;
@@ -199,10 +94,12 @@ static __global__ void __launch_bounds__(NC_ATTENTION_THREADS, CHUNKS <= 2 ? 4 :
     nc_span span = nc_caption_span(a, caption);
     if (a.last_only && !span.tokens && blockIdx.z == 0)
         write_nothing<nc_bfloat16>(a, caption, head);
+    if (most && nc_block_takes(span.tokens, most))
+        return;
     int first = static_cast<int>(blockIdx.z) * NC_ATTENTION_SPAN;
     int end = first + NC_ATTENTION_SPAN < span.queries ? first + NC_ATTENTION_SPAN : span.queries;
     for (; first < end; first += NC_TILE)
-        attend_tile<CHUNKS>(a, span, head, first, size);
+        nc_attend_tile<CHUNKS>(a, span, head, first, size, nc_keys_in_memory(a, span, head, size));
 }
 
 /* ---- fp32 -------------------------------------------------------------------------------- */
@@ -233,8 +130,12 @@ template <int CHUNKS> static int launch(struct nc_backend *backend, const nc_att
         return NC_LAUNCH(forward_fp32<CHUNKS>, nc_attention_grid(a), NC_ATTENTION_THREADS, 0,
                          backend->compute, *a);
     constexpr int SIZE = CHUNKS == 2 ? 64 : 0; /* CLIP's text towers */
-    return NC_LAUNCH((a->head_size == SIZE ? forward_bf16<CHUNKS, SIZE> : forward_bf16<CHUNKS, 0>),
-                     nc_attention_grid(a), NC_ATTENTION_THREADS, 0, backend->compute, *a);
+    auto *attention_bf16 =
+        a->head_size == SIZE ? forward_bf16<CHUNKS, SIZE> : forward_bf16<CHUNKS, 0>;
+    int most = nc_block_most(backend, a, false);
+    int status = NC_LAUNCH(attention_bf16, nc_attention_grid(a), NC_ATTENTION_THREADS, 0,
+                           backend->compute, *a, most);
+    return status == NC_OK && most ? nc_block_forward(backend, a, most) : status;
 }
 
 int nc_cuda_attention_forward(struct nc_backend *backend, const struct nc_attention *a)

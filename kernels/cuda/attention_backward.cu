@@ -21,6 +21,7 @@
  * of rows that captions share. fp32, the reference precision, has kernels of its own:
  * attention_backward_fp32.cu. */
 #include "attention_backward_long.h"
+#include "attention_block.h"
 #include "attention_backward_short.h"
 #include "attention_unmasked.h"
 
@@ -29,11 +30,10 @@ enum {
     SHORT_CHUNKS = 2,    /* of a head: 64 */
 };
 
-/* SIZE: of the head, if that is known to the compiler, or 0. LONG: there may be captions of more
- * than SHORT tokens. Of short ones there is one layer. */
-template <int SIZE, bool LONG>
-static __global__ void __launch_bounds__(NC_ATTENTION_THREADS, LONG ? 3 : 4)
-    backward(nc_attention a, nc_shared_rows shared)
+/* Captions of up to SHORT tokens. SIZE: of the head, if that is known to the compiler, or 0. */
+template <int SIZE>
+static __global__ void __launch_bounds__(NC_ATTENTION_THREADS, 4)
+    attention_backward_short(nc_attention a, nc_shared_rows shared)
 {
     nc_work w;
     if (nc_zero_padding(a, a.dqkv, 3 * a.heads * a.head_size * sizeof(nc_bfloat16)))
@@ -45,11 +45,9 @@ static __global__ void __launch_bounds__(NC_ATTENTION_THREADS, LONG ? 3 : 4)
         w.chunks = SIZE / NC_CHUNK;
     }
     nc_matrices m = nc_matrices_of(a, w);
-    if (LONG && (w.span.tokens > SHORT || w.chunks > SHORT_CHUNKS))
-        nc_long_caption(a, shared, w, m);
-    else if (blockIdx.z > 0)
+    if (w.span.tokens > SHORT)
         return;
-    else if (w.span.tokens <= NC_TILE)
+    if (w.span.tokens <= NC_TILE)
         nc_short_caption<1, 1, SHORT_CHUNKS>(a, shared, w, m);
     else if (w.span.queries <= NC_TILE)
         nc_short_caption<1, 2, SHORT_CHUNKS>(a, shared, w, m);
@@ -57,16 +55,42 @@ static __global__ void __launch_bounds__(NC_ATTENTION_THREADS, LONG ? 3 : 4)
         nc_short_caption<2, 2, SHORT_CHUNKS>(a, shared, w, m);
 }
 
+/* Those of more than `others` tokens; the kernel for them zeroes the padding, if it is launched. */
+static __global__ void __launch_bounds__(NC_ATTENTION_THREADS, 3)
+    attention_backward_long(nc_attention a, nc_shared_rows shared, int others)
+{
+    nc_work w;
+    if (nc_zero_padding(a, a.dqkv, 3 * a.heads * a.head_size * sizeof(nc_bfloat16)))
+        return;
+    if (!nc_work_of_warp(a, &w) || w.span.tokens <= others)
+        return;
+    nc_long_caption(a, shared, w, nc_matrices_of(a, w));
+}
+
 /* ---- Launch ------------------------------------------------------------------------------- */
 
+/* Short captions, longer ones and very long ones each in a launch of their own, which the batch may
+ * not need: one caption of 40 tokens does not take the others to a kernel with fewer warps. */
 static int launch(struct nc_backend *backend, const nc_attention *a, const nc_shared_rows *shared)
 {
-    bool long_ones = a->longest > SHORT || a->head_size > SHORT_CHUNKS * NC_CHUNK;
-    auto *backward_bf16 = a->head_size != 64 ? (long_ones ? backward<0, true> : backward<0, false>)
-                          : long_ones        ? backward<64, true>
-                                             : backward<64, false>;
-    return NC_LAUNCH(backward_bf16, nc_attention_grid(a), NC_ATTENTION_THREADS, 0, backend->compute,
-                     *a, *shared);
+    bool small_heads = a->head_size <= SHORT_CHUNKS * NC_CHUNK;
+    int others = small_heads ? SHORT : 0, most = nc_block_most(backend, a, true), status = NC_OK;
+    if (small_heads) {
+        auto *attention_backward =
+            a->head_size == 64 ? attention_backward_short<64> : attention_backward_short<0>;
+        nc_attention one_layer = *a;
+        one_layer.longest = 1;
+        status = NC_LAUNCH(attention_backward, nc_attention_grid(&one_layer), NC_ATTENTION_THREADS,
+                           0, backend->compute, *a, *shared);
+    }
+    if (status == NC_OK && most) {
+        status = nc_block_backward(backend, a, shared, most);
+        others = most;
+    }
+    if (status == NC_OK && a->longest > static_cast<size_t>(others))
+        status = NC_LAUNCH(attention_backward_long, nc_attention_grid(a), NC_ATTENTION_THREADS, 0,
+                           backend->compute, *a, *shared, others);
+    return status;
 }
 
 int nc_cuda_attention_backward(struct nc_backend *backend, const struct nc_attention *a)
