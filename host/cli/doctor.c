@@ -3,6 +3,8 @@
 #include "nclip/devices.h"
 #include "nclip/formats/json.h"
 #include "nclip/support/error.h"
+#include "nclip/support/files.h"
+#include "nclip/train/check.h"
 
 #include <omp.h>
 #include <sched.h>
@@ -226,18 +228,102 @@ static int print_json(const struct machine *machine, const struct nc_cpu_support
     return nc_json_print(stdout, root, true);
 }
 
+/* ---- Every operation against the oracle --------------------------------------------------- */
+
+struct check {
+    const char *device, *file;
+    bool json;
+    size_t right, wrong, left_out;
+    cJSON *rows;
+};
+
+static void hear(void *context, const struct nc_check_row *row)
+{
+    static const char *const results[] = {"right", "WRONG", "left out"};
+    struct check *check = context;
+    *(row->result == NC_CHECK_RIGHT   ? &check->right
+      : row->result == NC_CHECK_WRONG ? &check->wrong
+                                      : &check->left_out) += 1;
+    cJSON *object = cJSON_CreateObject();
+    cJSON_AddStringToObject(object, "what", row->what);
+    cJSON_AddStringToObject(object, "shape", row->shape);
+    cJSON_AddStringToObject(object, "precision", row->precision);
+    cJSON_AddStringToObject(object, "result", results[row->result]);
+    cJSON_AddNumberToObject(object, "error", row->error);
+    cJSON_AddNumberToObject(object, "allowed", row->allowed);
+    cJSON_AddNumberToObject(object, "seconds", row->seconds);
+    cJSON_AddStringToObject(object, "message", row->message);
+    cJSON_AddItemToArray(check->rows, object);
+    if (check->json)
+        return;
+    printf("%-24s %-32s %-5s %-9s", row->what, row->shape, row->precision, results[row->result]);
+    if (row->allowed > 0)
+        printf(" %.1e of %.1e", row->error, row->allowed);
+    printf(" %8.1f ms%s%s\n", 1e3 * row->seconds, *row->message ? "  " : "", row->message);
+    fflush(stdout);
+}
+
+static int write_check(const struct check *check, cJSON *root)
+{
+    char *text = cJSON_Print(root);
+    int status = text ? NC_OK : nc_error(NC_FAILED, "doctor: no memory");
+    if (status == NC_OK && check->file)
+        status = nc_file_write(check->file, text, strlen(text));
+    cJSON_free(text);
+    return status;
+}
+
+static int check_device(struct check *check)
+{
+    struct nc_ops *ops = NULL;
+    cJSON *root = cJSON_CreateObject();
+    setenv("NCLIP_CUDA_FILL", "nan", 0); /* what is never written shows */
+    cJSON_AddStringToObject(root, "device", check->device);
+    cJSON_AddStringToObject(root, "version", NCLIP_VERSION);
+    check->rows = cJSON_AddArrayToObject(root, "checks");
+    int status = nc_ops_create(check->device, 0, &ops);
+    bool real = strcmp(check->device, "cuda") == 0; /* others take minutes for these shapes */
+    if (status == NC_OK)
+        status = nc_check_device(ops, real, hear, check);
+    nc_ops_destroy(ops);
+    if (status == NC_OK)
+        status = write_check(check, root);
+    if (status == NC_OK && check->json) {
+        status = nc_json_print(stdout, root, true);
+        root = NULL;
+    }
+    cJSON_Delete(root);
+    if (status != NC_OK)
+        return status;
+    if (!check->json)
+        printf("%zu right, %zu wrong, %zu left out\n", check->right, check->wrong, check->left_out);
+    return check->wrong ? nc_error(NC_FAILED,
+                                   "%s: %zu checks went wrong; results of this device cannot be "
+                                   "trusted", check->device, check->wrong)
+                        : NC_OK;
+}
+
 static int run(int argc, char **argv)
 {
     static const struct nc_help help = {
-        .usage = "nclip doctor [--json]",
+        .usage = "nclip doctor [--json] [--check [--device NAME] [--out FILE]]",
         .purpose =
             "Tells what this machine can run: processor, memory, the library that multiplies "
             "matrices, and which precisions it runs natively; which GPUs, with which CUDA, which "
-            "libraries, and what is missing to use them.",
+            "libraries, and what is missing to use them.\n\n"
+            "With --check every operation is run on a device and held against the reference on "
+            "the processor: at ragged and, on a GPU, at real shapes, with a training step's "
+            "gradients, replayed recordings and what is said of mistakes. It is the first thing "
+            "to run on a GPU.",
     };
-    bool json = false;
+    bool json = false, checks = false;
+    struct check check = {.device = "cpu"};
     const struct nc_option options[] = {
         {"--json", NULL, "print one JSON object", NC_OPTION_FLAG, &json},
+        {"--check", NULL, "every operation against the reference", NC_OPTION_FLAG, &checks},
+        {"--device", "NAME", "what --check checks (default: cpu)", NC_OPTION_STRING, &check.device,
+         .choices = nc_ops_names()},
+        {"--out", "FILE", "write what --check found as JSON", NC_OPTION_STRING, &check.file},
         {0},
     };
     struct nc_arguments arguments;
@@ -245,6 +331,12 @@ static int run(int argc, char **argv)
     if (status != NC_OK || arguments.help_shown)
         return status;
 
+    if (checks) {
+        check.json = json;
+        status = check_device(&check);
+        nc_arguments_free(&arguments, options);
+        return status;
+    }
     struct machine machine;
     struct nc_cpu_support cpu;
     struct precision precisions[2];

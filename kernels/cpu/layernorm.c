@@ -151,7 +151,7 @@ int nc_cpu_layernorm_backward(struct nc_backend *backend, const struct nc_layern
                 backward_row(n, r, NC_BFLOAT16, dweight, dbias);
         }
     }
-    if (!partial)
+    if (!n->dweight)
         return NC_OK;
 #pragma omp parallel for num_threads(backend->threads) schedule(static)
     for (size_t k = 0; k < width; k++) {

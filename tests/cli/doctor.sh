@@ -27,6 +27,12 @@ done
 for line in processor features memory threads kernels oneDNN fp32 bf16 cuda advice; do
     echo "$text" | grep -q "^$line  *[^ ]" || fail "no line \"$line\" in: $text"
 done
+# Every operation against the reference.
+"$nclip" doctor --check --out check.json >checked || fail "--check: $(tail -3 checked)"
+grep -q '^training .* fp32  *right' checked || fail "no training step was checked: $(cat checked)"
+grep -q '"what":[^"]*"attention"' check.json || fail "no attention in check.json"
+"$nclip" doctor --check --json | grep -q '"checks":\[' || fail "--check --json prints no checks"
+
 OMP_NUM_THREADS=1 "$nclip" doctor --json | grep -q '"threads":1' || fail "OMP_NUM_THREADS is not shown"
 
 # oneDNN's own switch takes instruction sets away; doctor must tell that bf16 is then widened.
