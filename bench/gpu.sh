@@ -1,8 +1,9 @@
 #!/bin/sh
-# Everything that needs a GPU: builds, runs the tests of operations and training on the device,
-# compute-sanitizer's memcheck and racecheck, and the benchmarks with their peers.
-#   sh bench/gpu.sh [build] [test] [sanitize] [kernels] [train] [epochs] [peers]     (all, when none is named)
-# Correctness comes first, then times. The whole call ends within LIMIT seconds (570): what there is no
+# Everything that needs a GPU: builds, runs nclip doctor --check and the tests of operations and training
+# on the device, the benchmarks with their peers, and compute-sanitizer's memcheck and racecheck.
+#   sh bench/gpu.sh [build] [check] [kernels] [train] [epochs] [sanitize] [peers]     (all, when none is named)
+# Where time is short, in two calls: `build check kernels train epochs`, then `sanitize peers` with EARLIER.
+# Correctness comes first, then times, then what takes long. The whole call ends within LIMIT seconds (570): what there is no
 # time left for is SKIPPED, and what fails stops nothing but itself. Whatever has run by then is in
 # bench/results/gpu.json, written anew after each part; or in $OUT, with gpu.log beside it. A short table
 # comes last.
@@ -13,7 +14,7 @@
 # Needs the CUDA toolkit, CMake and a compiler. tests/emulated/gpu_script.sh rehearses it without a GPU.
 set -u
 cd "$(dirname "$0")/.." || exit 1
-parts=${*:-build test sanitize kernels train epochs peers}
+parts=${*:-build check kernels train epochs peers sanitize}
 out=${OUT:-bench/results}
 python=${PYTHON:-python3}
 build=${NCLIP_GPU_BUILD:-build/gpu}
@@ -34,11 +35,11 @@ failures=0
 sampler=
 
 if [ "$device" = cuda ]; then
-    kernels_at='' train_at='' epochs_at='--pairs 229000 --epochs 15' peer_at='--device cuda --batches 512 --steps 50'
+    kernels_at='' train_at='' epochs_at='--share-prefixes --pairs 229000 --epochs 15' peer_at='--device cuda --batches 512 --steps 50'
     peer_kernels_at='--device cuda'
 else
     kernels_at='--captions 2 --repeats 1' train_at='--shape tiny --batch 4 --steps 2'
-    epochs_at='--shape tiny --batch 4 --pairs 24 --epochs 2' peer_at='--batches 4 --steps 1 --shape tiny'
+    epochs_at='--share-prefixes --shape tiny --batch 4 --pairs 24 --epochs 2' peer_at='--batches 4 --steps 1 --shape tiny'
     peer_kernels_at='--device cpu --captions 2 --repeats 1 --most-pairs 64'
 fi
 
@@ -121,6 +122,21 @@ nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader ||
     echo "no GPU answers: nothing to measure"
     exit 1
 }
+nvcc=$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)
+if wanted build && [ "$device" = cuda ]; then # a build of minutes would end without them
+    cuda=$(dirname "$(dirname "$nvcc")")
+    find -L "$cuda" ${CPATH:+$(echo "$CPATH" | tr : ' ')} /usr/include -name cublasLt.h 2>/dev/null | grep -q . || {
+        echo "cublasLt.h is not under $cuda: install libcublas-dev, or set BUNDLE"
+        exit 1
+    }
+    { ldconfig -p; find -L "$cuda" $(echo "${LD_LIBRARY_PATH:-}" | tr : ' ') -name 'libcublasLt.so*'; } 2>/dev/null |
+        grep -q libcublasLt || {
+        echo "libcublasLt.so is not there: install libcublas, or set BUNDLE"
+        exit 1
+    }
+fi
+generator= # what is there
+command -v make >/dev/null || ! command -v ninja >/dev/null || generator='-G Ninja'
 if wanted build; then
     rm -f "$results"/* # of an earlier build
     : >>"$log"
@@ -129,47 +145,21 @@ nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.max.sm,clocks.max
     --format=csv >"$results/device.csv" 2>>"$log"
 nvidia-smi >>"$log" 2>&1
 echo "${COMMIT:-$(git describe --always --dirty 2>/dev/null || echo unknown)}" >"$results/commit"
-nvcc=$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)
 "$nvcc" --version 2>>"$log" | tail -n 1 >"$results/toolkit"
 
 if wanted build; then
     capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -n 1 | tr -d .)
-    step configure 60 - cmake -S . -B "$build" -DCMAKE_BUILD_TYPE=Release -DNCLIP_CUDA=ON -DNCLIP_MPI=OFF \
+    # shellcheck disable=SC2086 # two words, or none
+    step configure 60 - cmake $generator -S . -B "$build" -DCMAKE_BUILD_TYPE=Release -DNCLIP_CUDA=ON -DNCLIP_MPI=OFF \
         -DNCLIP_CUDA_ARCHITECTURES="${ARCHITECTURES:-$capability}" || exit 1
     step build 400 - cmake --build "$build" --parallel "$(sh third_party/jobs.sh)" --target nclip nclip-bench gpu_tests || exit 1
 fi
 bench=$build/nclip-bench
 
-if wanted test; then
+if wanted check; then
     step doctor 30 - "$build/nclip" doctor
+    step "doctor --check" 90 "$results/check.json" "$build/nclip" doctor --check --device "$device" --json
     step "tests on the GPU" 150 - ctest --test-dir "$build" -L gpu --output-on-failure --no-tests=error
-    keep
-fi
-
-if wanted sanitize; then
-    sanitizer=$(command -v compute-sanitizer || echo /usr/local/cuda/bin/compute-sanitizer)
-    ends=$(($(date +%s) + 90)) each=30 # beside the rest; in a call of its own, all the time there is
-    if ! wanted kernels && ! wanted train && ! wanted epochs; then
-        ends=$deadline each=200
-    fi
-    : >"$results/sanitizer.txt"
-    for tool in memcheck racecheck; do
-        for program in "$(cd "$build" && pwd)"/tests/kernels_test_*; do # they know small shapes
-            test=${program##*/kernels_test_}
-            left=$((ends - $(date +%s)))
-            [ $left -lt $each ] || left=$each
-            if [ ! -x "$sanitizer" ]; then
-                echo "SKIPPED: the sanitizer, because there is no compute-sanitizer"
-                break 2
-            elif [ $left -lt 5 ]; then
-                echo "$tool $test SKIPPED: no time left" | tee -a "$results/sanitizer.txt"
-            elif [ -x "$program" ]; then
-                step "$tool $test" "$left" - env -C tests NCLIP_TEST_BACKEND="$device" \
-                    "$sanitizer" --tool "$tool" --error-exitcode 9 "$program"
-                echo "$tool $test $result" >>"$results/sanitizer.txt"
-            fi
-        done
-    done
     keep
 fi
 
@@ -228,6 +218,33 @@ fi
 if wanted kernels && [ "$device" = cuda ]; then # a minute, most of it three runs
     step "kernels, a million pairs" 120 "$results/kernels-large.json" "$bench" kernels --device "$device" \
         --operation infonce --shape "B=1048576 D=768" --json
+fi
+
+if wanted sanitize; then
+    sanitizer=$(command -v compute-sanitizer || echo /usr/local/cuda/bin/compute-sanitizer)
+    ends=$(($(date +%s) + 90)) each=30 # beside the rest; in a call of its own, all the time there is
+    if ! wanted kernels && ! wanted train && ! wanted epochs; then
+        ends=$deadline each=200
+    fi
+    : >"$results/sanitizer.txt"
+    for tool in memcheck racecheck; do
+        for program in "$(cd "$build" && pwd)"/tests/kernels_test_*; do # they know small shapes
+            test=${program##*/kernels_test_}
+            left=$((ends - $(date +%s)))
+            [ $left -lt $each ] || left=$each
+            if [ ! -x "$sanitizer" ]; then
+                echo "SKIPPED: the sanitizer, because there is no compute-sanitizer"
+                break 2
+            elif [ $left -lt 5 ]; then
+                echo "$tool $test SKIPPED: no time left" | tee -a "$results/sanitizer.txt"
+            elif [ -x "$program" ]; then
+                step "$tool $test" "$left" - env -C tests NCLIP_TEST_BACKEND="$device" \
+                    "$sanitizer" --tool "$tool" --error-exitcode 9 "$program"
+                echo "$tool $test $result" >>"$results/sanitizer.txt"
+            fi
+        done
+    done
+    keep
 fi
 
 "$python" bench/gpu_table.py "$results" "$out/gpu.json" ${EARLIER:+"$EARLIER"} 2>>"$log" ||

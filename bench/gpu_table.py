@@ -67,7 +67,7 @@ def device():
 
 
 parts = {"device": device(), "toolkit": text("toolkit"), "commit": text("commit"),
-         "sanitizer": (text("sanitizer.txt") or "").splitlines() or None, "kernels": kernels(),
+         "check": next(objects("check.json"), None), "sanitizer": (text("sanitizer.txt") or "").splitlines() or None, "kernels": kernels(),
          "kernel_peers": list(objects("kernels-peers.jsonl")) or None}
 for name in ("train", "train-shared", "train-torch", "train-torch-trim", "epochs"):
     parts[name] = next(objects(name + ".json"), None)

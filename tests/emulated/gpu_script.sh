@@ -62,7 +62,7 @@ says() {
 BUNDLE=$folder/bundle.tar.gz COMMIT=played run
 [ $code -eq 1 ] || fail "a race was found, and the exit code is $code"
 says '^Played GPU, 0.0, 1 MiB$'
-for part in configure build doctor 'tests on the GPU' 'memcheck adamw' 'memcheck rows' 'racecheck rows' kernels \
+for part in configure build doctor 'doctor --check' 'tests on the GPU' 'memcheck adamw' 'memcheck rows' 'racecheck rows' kernels \
     'training steps' 'training steps, shared prefixes' epochs; do
     says "^$part  *ok, "
 done
