@@ -13,7 +13,8 @@
  *
  * Instructions (counted in sm_90's code) against what may be issued while the bytes move, 4 for
  * every 15 bytes (attention.h): a caption of 16 tokens 480 of 2,180 for each head, of 20 tokens
- * 1,070 of 2,730. 120 registers: 16 warps a multiprocessor, 6 KiB each under way.
+ * 1,070 of 2,730. 120 registers: 16 warps a multiprocessor, 6 KiB each under way. Captions of 33 to
+ * 128 tokens are attention_block.cu's.
  *
  * A warp computes a head of a caption: one tile of 16 queries after the other, each with the
  * tiles of 16 keys up to the diagonal. Half of all captions fit one tile; their loads, of

@@ -13,16 +13,16 @@
  * Instructions (counted in sm_90's code) against what may be issued while the bytes move, 4 for
  * every 15 bytes (attention.h): a caption of 16 tokens 670 of 3,820 for each head, of 20 tokens
  * 2,200 of 4,780, of 20 tokens with 6 that others brought 1,380 of 3,340. 128 registers: 16 warps a
- * multiprocessor, 8 KiB each under way. Where a caption of the batch is long, 158: 12 warps.
+ * multiprocessor, 8 KiB each under way, whatever else the batch holds.
  *
  * attention_backward_tiles.h computes one tile (attention.h) of queries with one of keys,
- * attention_backward_short.h captions of few tiles, attention_backward_long.h all others; a kernel
- * for batches without long captions leaves those out. attention_shared_rows.cu sums the gradients
- * of rows that captions share. fp32, the reference precision, has kernels of its own:
- * attention_backward_fp32.cu. */
+ * attention_backward_short.h captions of few tiles, attention_block.cu those of up to 128 tokens,
+ * attention_backward_long.h longer ones and larger heads, each in a kernel of its own.
+ * attention_shared_rows.cu sums the gradients of rows that captions share. fp32, the reference
+ * precision, has kernels of its own: attention_backward_fp32.cu. */
 #include "attention_backward_long.h"
-#include "attention_block.h"
 #include "attention_backward_short.h"
+#include "attention_block.h"
 #include "attention_unmasked.h"
 
 enum {

@@ -1,5 +1,5 @@
-/* Captions of more than two tiles, of which a block takes a head (attention_block.cu); their share of
- * a batch, for the kernels that take the others. */
+/* Captions of more than two tiles, of which a block takes a head (attention_block.cu); their share
+ * of a batch, for the kernels that take the others. */
 #ifndef NCLIP_KERNELS_CUDA_ATTENTION_BLOCK_H
 #define NCLIP_KERNELS_CUDA_ATTENTION_BLOCK_H
 

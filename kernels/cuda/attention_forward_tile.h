@@ -1,4 +1,5 @@
-/* Attention's forward pass in bf16 for one tile of queries; the formulas are those of attention.cu. */
+/* Attention's forward pass in bf16 for one tile of queries; the formulas are those of attention.cu.
+ * */
 #ifndef NCLIP_KERNELS_CUDA_ATTENTION_FORWARD_TILE_H
 #define NCLIP_KERNELS_CUDA_ATTENTION_FORWARD_TILE_H
 
@@ -70,8 +71,8 @@ static __device__ __forceinline__ nc_memory_keys nc_keys_in_memory(const nc_atte
             static_cast<uint32_t>(head * size / 4), size, {0, 0}};
 }
 
-/* Queries first .. first + 15 of the span, of heads of `size` <= CHUNKS * NC_CHUNK, with the keys and
- * values of `tiles`. */
+/* Queries first .. first + 15 of the span, of heads of `size` <= CHUNKS * NC_CHUNK, with the keys
+ * and values of `tiles`. */
 template <int CHUNKS, typename Keys>
 static __device__ __forceinline__ void nc_attend_tile(const nc_attention &a, const nc_span &span,
                                                       int head, int first, int size, Keys tiles)
