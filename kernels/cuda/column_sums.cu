@@ -2,14 +2,14 @@
  *
  *   sums[column] = or += sum over rows of dy[row, column], in fp32
  *
- * Bytes: rows columns T, and 8 columns a slice of rows, which stay in the L2 cache. At 6,800 rows of
- * 3,072 (ViT-L/14's text tower), bf16: 42 MB, implied 12 us at 3.35 TB/s (NVIDIA H100 SXM
+ * Bytes: rows columns T, and 8 columns a slice of rows, which stay in the L2 cache. At 6,800 rows
+ * of 3,072 (ViT-L/14's text tower), bf16: 42 MB, implied 12 us at 3.35 TB/s (NVIDIA H100 SXM
  * datasheet). One flop a number: memory decides. A thread has 64 bytes under way, nvcc 13 keeps 48
  * KB of them a multiprocessor.
  *
- * A block sums a strip of columns over a slice of rows: a lane for some neighbouring columns, a warp
- * for every WARPS-th row, then the warps in order. The strip's last block adds its slices, in order:
- * which block that is changes no bit. */
+ * A block sums a strip of columns over a slice of rows: a lane for some neighbouring columns, a
+ * warp for every WARPS-th row, then the warps in order. The strip's last block adds its slices, in
+ * order: which block that is changes no bit. */
 #include "cuda.h"
 
 enum {

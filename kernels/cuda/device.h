@@ -336,6 +336,12 @@ static __device__ __forceinline__ nc_bytes16 nc_load16_constant(const void *from
     return {{v.x, v.y, v.z, v.w}};
 }
 
+/* Asks for the line of global memory into the L2 cache; nobody waits for it. */
+static __device__ __forceinline__ void nc_prefetch(const void *from)
+{
+    asm volatile("prefetch.global.L2 [%0];" ::"l"(__cvta_generic_to_global(from)));
+}
+
 struct __align__(8) nc_bytes8
 {
     uint32_t word[2];

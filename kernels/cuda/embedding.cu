@@ -8,11 +8,11 @@
  * (ViT-L/14's text tower): 63 MB each, implied 19 us at 3.35 TB/s (NVIDIA H100 SXM datasheet),
  * a third of it where the tables stay in L2. One flop a number.
  *
- * The gradient of an entry adds up its rows in an order that is theirs alone:
- * the rows are sorted by entry (a stable radix sort by 9 bits, two passes, both tables side by
- * side), and a warp walks along the rows of one entry for 128 columns at a time. Sorting moves 16
- * bytes a row and pass. A walk has 4 KB under way, so that 512 rows of "<start>" would take one warp
- * 64 trips to memory, 50 us: a block's eight warps share entries of more than FEW rows, 8 trips. */
+ * The gradient of an entry adds up its rows in an order that is theirs alone: the rows are sorted
+ * by entry (a stable radix sort by 9 bits, two passes, both tables side by side), and a warp walks
+ * along the rows of one entry for 128 columns at a time. Sorting moves 16 bytes a row and pass. A
+ * walk has 4 KB under way, so that 512 rows of "<start>" would take one warp 64 trips to memory, 50
+ * us: a block's eight warps share entries of more than FEW rows, 8 trips. */
 #include "cuda.h"
 
 enum {
@@ -195,8 +195,8 @@ static __device__ __forceinline__ int count_same(const uint32_t *key, size_t row
 
 /* A block has WARPS sorted places. The warp of a place where an entry's rows begin adds them up, if
  * they are few; else all of the block's warps do, AHEAD rows each in turn, and their sums are added
- * in the order of the warps: "<start>" and the first positions have a row from each caption. lanes: 4
- * where rows are aligned to 16 bytes, else 1. */
+ * in the order of the warps: "<start>" and the first positions have a row from each caption. lanes:
+ * 4 where rows are aligned to 16 bytes, else 1. */
 template <int lanes>
 static __global__ void __launch_bounds__(THREADS, 3)
     add_kernel(struct jobs jobs, size_t rows, const float *__restrict__ dx, size_t width)

@@ -5,14 +5,15 @@
  *   dx = rstd (g - mean(g) - xhat mean(g xhat))         g = dy weight
  *   dweight = sum over rows of dy xhat,  dbias = sum over rows of dy
  *
- * Bytes a row and column, T the output's size: forward 4 + T (12 + T with a residual);
- * backward 8 + T, 12 + T when dx accumulates, 2 more for the bf16 copy. Flops: 8 forward, 14
- * backward: memory decides. At 6,800 rows of 768 (ViT-L/14's text tower), bf16: forward with
- * its residual 73 MB, backward with both extras 84 MB; implied 22 us and 25 us at 3.35 TB/s
- * (NVIDIA H100 SXM datasheet). Of 768 columns a multiprocessor has 24 rows under way forward, 74 KB
- * of x, and 16 backward, 74 KB of x and dy and then 49 KB of dx: it needs 20 KB for that rate at
- * 800 ns. Launching, the first loads and the last blocks take some 3 us, and the columns' sums 2
- * more.
+ * Bytes a row and column, T the output's size: forward 4 + T (12 + T with a residual); backward 8 +
+ * T, 12 + T when dx accumulates, 2 more for the bf16 copy. Flops: 8 forward, 14 backward: memory
+ * decides. At 6,800 rows of 768 (ViT-L/14's text tower), bf16: forward with its residual 73 MB,
+ * backward with both extras 84 MB; implied 22 us and 25 us at 3.35 TB/s (NVIDIA H100 SXM
+ * datasheet). Of 768 columns a multiprocessor has 24 rows under way forward, 74 KB of x, and 16
+ * backward, 74 KB of x and dy: it needs 20 KB for that rate at 800 ns. Backward asks for dx, which
+ * it reads behind both reductions, and for the next row's x and dy when it begins a row: they are
+ * in the L2 cache then, and no register waits for them. Launching, the first loads and the last
+ * blocks take some 3 us, and the columns' sums 2 more.
  *
  * A warp keeps its row in registers: one trip through memory, mean and variance in two passes.
  * dweight and dbias: each warp adds up its rows in registers, the block its warps in order, the
@@ -177,6 +178,14 @@ static __device__ __forceinline__ void add_warps(float *slabs, const float (&own
     nc_barrier(); /* the slabs are free again */
 }
 
+/* Asks for a row of `bytes` bytes, a line a lane. */
+static __device__ __forceinline__ void prefetch_row(const void *row, int bytes)
+{
+    enum { LINE = 128 };
+    for (int at = nc_lane() * LINE; at < bytes; at += NC_WARP * LINE)
+        nc_prefetch(static_cast<const char *>(row) + at);
+}
+
 /* Block b takes rows b WARPS + warp, then every gridDim.x WARPS further one. Its sums of
  * columns go to partial[b]: dweight, then dbias. */
 /* dweight and dbias = or += the blocks' sums. */
@@ -239,6 +248,13 @@ static __global__ void __launch_bounds__(THREADS, (resident<pieces, Dy, frozen>:
         float *dx = n.dx + row * width + first;
         float v[pieces][4], g[pieces][4];
         float mean = n.mean[row], rstd = n.rstd[row];
+        size_t next = row + (size_t)gridDim.x * WARPS;
+        if (n.accumulate)
+            prefetch_row(n.dx + row * width, width * (int)sizeof(float));
+        if (next < n.rows) {
+            prefetch_row(n.x + next * width, width * (int)sizeof(float));
+            prefetch_row((const Dy *)n.dy + next * width, width * (int)sizeof(Dy));
+        }
 #pragma unroll
         for (int p = 0; p < pieces; p++) {
             nc_load4(v[p], x + p * COLUMNS);
@@ -435,11 +451,11 @@ static int backward_of(struct nc_backend *backend, const struct nc_layernorm_bac
     unsigned grid = backward_blocks(backend, n->rows);
     float *partial = (float *)n->scratch;
     if (!n->dweight)
-        return NC_LAUNCH((layernorm_backward_kernel<pieces, Dy, true>), grid, THREADS, 0, backend->compute,
-                         *n, partial, backend->arrived);
+        return NC_LAUNCH((layernorm_backward_kernel<pieces, Dy, true>), grid, THREADS, 0,
+                         backend->compute, *n, partial, backend->arrived);
     size_t shared = (size_t)WARPS * pieces * COLUMNS * sizeof(float);
-    return NC_LAUNCH((layernorm_backward_kernel<pieces, Dy, false>), grid, THREADS, shared, backend->compute,
-                     *n, partial, backend->arrived);
+    return NC_LAUNCH((layernorm_backward_kernel<pieces, Dy, false>), grid, THREADS, shared,
+                     backend->compute, *n, partial, backend->arrived);
 }
 
 template <typename Dy>

@@ -5,8 +5,9 @@
 #include <cstdlib>
 #include <cstring>
 
-/* The name of a kernel as people write it, of what the compiler made of it: _Z14forward_kernelILi6E...
- * or, of a static one, _ZN..._INTERNAL_...14forward_kernelI...; without its arguments. */
+/* The name of a kernel as people write it, of what the compiler made of it:
+ * _Z14forward_kernelILi6E... or, of a static one, _ZN..._INTERNAL_...14forward_kernelI...; without
+ * its arguments. */
 static void take_name(const char *symbol, char name[NC_LAUNCH_NAME])
 {
     const char *at = symbol + strspn(symbol, "( ");
@@ -38,7 +39,7 @@ static void name_of(cudaGraphNode_t node, char name[NC_LAUNCH_NAME])
     else if (type == cudaGraphNodeTypeMemset)
         snprintf(name, NC_LAUNCH_NAME, "fill");
     else if (type == cudaGraphNodeTypeKernel) {
-        snprintf(name, NC_LAUNCH_NAME, "kernel of a library"); /* some are not known to the runtime */
+        snprintf(name, NC_LAUNCH_NAME, "kernel of a library"); /* not known to the runtime */
 #if CUDART_VERSION >= 12030
         if (cudaGraphKernelNodeGetParams(node, &kernel) == cudaSuccess &&
             cudaFuncGetName(&symbol, kernel.func) == cudaSuccess && symbol)

@@ -351,6 +351,8 @@ static inline void nc_emulated_store(void *to, T bytes, const char *file, int li
     *static_cast<whole *>(to) = words;
 }
 
+static inline void nc_prefetch(const void *) {}
+
 static inline nc_bytes16 nc_load16(const void *from, NC_EMULATED_SITE)
 {
     return nc_emulated_load<nc_bytes16>(from, file, line);

@@ -1,5 +1,5 @@
-/* The cases of nclip doctor --check, on every backend; and that a device that computes something else
- * is found. */
+/* The cases of nclip doctor --check, on every backend; and that a device that computes something
+ * else is found. */
 #include "nclip/train/check.h"
 
 #include "../kernels/kernels.h"

@@ -1,5 +1,6 @@
-/* The cases of a check (nclip/train/check.h): a case makes its inputs, calls its operations and names
- * its outputs. It runs twice, on the oracle in fp32 and on the device, with the same numbers. */
+/* The cases of a check (nclip/train/check.h): a case makes its inputs, calls its operations and
+ * names its outputs. It runs twice, on the oracle in fp32 and on the device, with the same numbers.
+ * */
 #ifndef NCLIP_HOST_TRAIN_CHECK_CASES_H
 #define NCLIP_HOST_TRAIN_CHECK_CASES_H
 

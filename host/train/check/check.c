@@ -155,8 +155,8 @@ static double largest_size(struct check_world *oracle)
 }
 
 /* Of all outputs the largest error, relative to the output's size or to `floor` of the largest's: a
- * key's bias changes no probability, so that its gradient is nothing but rounding. NaN where one has
- * NaNs. */
+ * key's bias changes no probability, so that its gradient is nothing but rounding. NaN where one
+ * has NaNs. */
 static double compare(struct check_world *oracle, struct check_world *device, double floor)
 {
     double worst = 0, least = floor > 0 ? floor * largest_size(oracle) : 0;
@@ -244,7 +244,8 @@ static void check_replay(struct nc_ops *ops, struct nc_check_row *row)
     if (w.status == NC_OK)
         w.status = ops->download(ops->backend, &got, sum, sizeof got);
     bool right = w.status == NC_OK && replayed && got == 4.0 * COUNT * ROUNDS;
-    set(row, right, w.status != NC_OK ? nc_error_message() : "what was replayed is not what was recorded");
+    set(row, right, w.status != NC_OK ? nc_error_message()
+                                      : "what was replayed is not what was recorded");
     clear(&w);
 }
 

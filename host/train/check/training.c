@@ -16,7 +16,9 @@ static void pack(struct check_world *w, size_t captions, struct nc_packing *p)
     for (size_t i = 0; i < captions && w->status == NC_OK; i++) {
         size_t length = i + 1 == captions ? CONTEXT : 2 + i * 5 % 30;
         for (size_t k = 0; k < length; k++)
-            tokens[k] = (int32_t)(k + 1 == length ? VOCABULARY - 1 : k ? (i * 31 + k * 7) % 400 : 401);
+            tokens[k] = (int32_t)(k + 1 == length ? VOCABULARY - 1
+                                  : k             ? (i * 31 + k * 7) % 400
+                                                  : 401);
         check_call(w, nc_packing_add(p, tokens, length, true));
     }
 }

@@ -76,9 +76,9 @@ struct nc_batch nc_step_batch(struct nc_step *step, const struct nc_examples *ex
  * `gradients` also the features' gradients, for the backward pass. */
 int nc_step_loss_forward(struct nc_step *step, struct nc_batch *batch, bool gradients);
 
-/* Forward, loss, backward and update at once, as one recording, and true in *done; or nothing, where
- * the batch comes in several pieces, with contradictions, whose number is seldom the same twice, or
- * on several ranks. */
+/* Forward, loss, backward and update at once, as one recording, and true in *done; or nothing,
+ * where the batch comes in several pieces, with contradictions, whose number is seldom the same
+ * twice, or on several ranks. */
 int nc_step_whole(struct nc_step *step, struct nc_batch *batch, bool *done);
 
 /* step->gradient = the gradient over the batch of the last forward pass with `gradients`. */
