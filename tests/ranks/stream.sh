@@ -59,6 +59,18 @@ done
 # shellcheck disable=SC2086
 train 3 sharded $pool --set shard_optimizer=true
 agree run1 sharded 1e-5
+# Captions of which some are much longer: now and then one rank alone has to plan its memory anew.
+awk '/"image": "2-/ { sub(/"caption": "/, "\"caption\": \"this picture, which has no cats, no dogs and not one car in it, shows ") }
+    { print }' many.jsonl >long.jsonl
+"$nclip" prepare --captions long.jsonl --embeddings many.store --model "$model" --out long.set --quiet >prepare.log 2>&1
+for count in 1 2 4; do
+    ranks $count "$nclip" train --config recipe.yaml --model "$model" --examples long.set --out long$count --json \
+        --set batch_size=12 --set share_prefixes=false $pool >long.json 2>long$count.log || fail "long, $count: $(tail -n 3 long$count.log)"
+    sed -i 's/, "waited_seconds": [^,}]*, "read_bytes": [^,}]*//' "long$count/metrics.jsonl"
+done
+grep -q 'a batch was larger than those that memory was planned for' long4.log || fail "nothing was planned anew"
+agree long1 long2 2e-5
+agree long1 long4 2e-5
 # A set that fits, on several ranks.
 train 2 small2
 train 1 small1

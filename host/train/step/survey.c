@@ -131,6 +131,19 @@ static void widen(const struct nc_step *step, const struct nc_step_sample *sampl
     keep(need, sample->least);
 }
 
+/* A step may be made anew on one rank alone, but the longest share sizes what goes round all ranks: it
+ * grows just where a batch exceeds it, which all of them see. */
+static void widen_shares(const struct nc_step_sample *sample, struct nc_step_need *need)
+{
+    const struct nc_step_need *before = sample->least;
+    need->batch = widened(need->batch, sample->margin, sample->batch);
+    need->batch = before ? most(need->batch, before->batch) : need->batch;
+    if (before && need->longest <= before->longest)
+        need->longest = before->longest;
+    else
+        need->longest = widened(need->longest, sample->margin, sample->batch);
+}
+
 int nc_step_survey(struct nc_step *step, const struct nc_step_sample *sample,
                    struct nc_step_need *need)
 {
@@ -140,14 +153,8 @@ int nc_step_survey(struct nc_step *step, const struct nc_step_sample *sample,
     int status = order ? NC_OK : nc_error(NC_FAILED, "train: no memory");
     if (status == NC_OK)
         status = survey_all(step, sample, order, survey_shares, need);
-    if (sample->list) {
-        need->batch = widened(need->batch, sample->margin, sample->batch);
-        need->longest = widened(need->longest, sample->margin, sample->batch);
-    }
-    if (sample->least) {
-        need->batch = most(need->batch, sample->least->batch);
-        need->longest = most(need->longest, sample->least->longest);
-    }
+    if (sample->list)
+        widen_shares(sample, need);
     need->batch = most(1, need->batch);
     step->batch = need->batch;
     step->micro = config->micro_batch_size && config->micro_batch_size < step->batch
