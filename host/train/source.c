@@ -185,8 +185,11 @@ static void report_held(const struct nc_examples *e, FILE *out)
     fprintf(out, "\n");
 }
 
-void nc_source_report(const struct nc_source *source, FILE *out)
+void nc_source_report(const struct nc_source *source, const struct nc_model_shape *shape, FILE *out)
 {
+    if (nc_shape_is_padded(shape))
+        fprintf(out, "this text tower reads padding: every caption takes all %zu places, and packing "
+                     "saves nothing\n", shape->context);
     if (!source->feed) {
         report_held(&source->held, out);
         return;

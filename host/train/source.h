@@ -28,7 +28,9 @@ int nc_source_open(const struct nc_train_options *options, struct nc_config *con
                    const struct nc_model *model, struct nc_communicator *ranks,
                    struct nc_source *source);
 void nc_source_close(struct nc_source *source); /* {0} is allowed */
-void nc_source_report(const struct nc_source *source, FILE *out); /* for people */
+/* For people. */
+void nc_source_report(const struct nc_source *source, const struct nc_model_shape *shape,
+                      FILE *out);
 
 /* To be called once before the first batch, with the place from which the run goes on. */
 int nc_source_start(struct nc_source *source, uint64_t epoch, uint64_t position);

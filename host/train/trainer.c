@@ -96,15 +96,6 @@ static int join(struct run *run)
 
 /* ---- Opening ----------------------------------------------------------------------------- */
 
-static void report_inputs(const struct run *run)
-{
-    const struct nc_model_shape *shape = nc_model_shape(run->model);
-    nc_source_report(&run->source, stderr);
-    if (nc_shape_is_padded(shape))
-        fprintf(stderr, "this text tower reads padding: every caption takes all %zu places, and packing "
-                        "saves nothing\n", shape->context);
-}
-
 static int open_inputs(struct run *run)
 {
     const struct nc_train_options *o = run->options;
@@ -535,7 +526,7 @@ int nc_train(const struct nc_train_options *options, struct nc_train_result *res
     nc_signals_catch();
     int status = open_inputs(&run);
     if (status == NC_OK && !options->quiet)
-        report_inputs(&run);
+        nc_source_report(&run.source, nc_model_shape(run.model), stderr);
     if (status == NC_OK)
         status = find_place(&run, &there);
     if (status == NC_OK)
