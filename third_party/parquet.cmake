@@ -39,7 +39,6 @@ function(nclip_find_arrow)
     set(NCLIP_ARROW_LIBRARIES nclip_arrow PARENT_SCOPE)
 endfunction()
 
-include(CheckLanguage)
 nclip_find_arrow()
 if(NCLIP_ARROW_LIBRARIES)
     enable_language(CXX)
