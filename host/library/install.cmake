@@ -26,6 +26,9 @@ if(NCLIP_WITH_CUDA)
     string(APPEND NCLIP_STATIC_LIBS
         " -L${CUDAToolkit_LIBRARY_DIR} -lcudart_static -lstdc++ -lrt -ldl")
 endif()
+if(URING_FOUND)
+    string(APPEND NCLIP_STATIC_LIBS " -luring")
+endif()
 configure_file(host/library/nclip.pc.in ${CMAKE_CURRENT_BINARY_DIR}/nclip.pc @ONLY)
 
 # Which package of third_party/package.cmake a file is in.
