@@ -21,7 +21,7 @@ struct archive {
 static void put(struct archive *a, uint64_t value, size_t bytes)
 {
     for (size_t i = 0; i < bytes; i++)
-        a->at[a->count++] = (uint8_t)(value >> (8 * i));
+        a->at[a->count++] = i < 8 ? (uint8_t)(value >> (8 * i)) : 0;
 }
 
 static void put_bytes(struct archive *a, const void *bytes, size_t count)
