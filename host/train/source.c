@@ -10,6 +10,8 @@
 
 #include <stdlib.h>
 
+enum { SAMPLE = 64 }; /* batches, to plan memory by */
+
 /* ---- The pool ------------------------------------------------------------------------------ */
 
 /* Least that is tried where nearly all memory is taken. */
@@ -213,6 +215,18 @@ void nc_source_begin_epoch(struct nc_source *source, uint64_t epoch)
 {
     if (!source->feed)
         nc_examples_order(&source->held, source->config->seed, epoch, source->order);
+}
+
+int nc_source_sample(struct nc_source *source, uint64_t epoch, const uint32_t **list,
+                     size_t *count)
+{
+    uint64_t most = SAMPLE * source->config->batch_size;
+    if (source->feed)
+        return nc_feed_sample(source->feed, list, count);
+    nc_source_begin_epoch(source, epoch);
+    *list = source->order;
+    *count = (size_t)(source->training_count < most ? source->training_count : most);
+    return NC_OK;
 }
 
 int nc_source_take(struct nc_source *source, uint64_t position, size_t count,

@@ -34,6 +34,9 @@ void nc_source_report(const struct nc_source *source, const struct nc_model_shap
 
 /* To be called once before the first batch, with the place from which the run goes on. */
 int nc_source_start(struct nc_source *source, uint64_t epoch, uint64_t position);
+/* Examples of which the first batches may be, to plan memory by. A stream may wait. */
+int nc_source_sample(struct nc_source *source, uint64_t epoch, const uint32_t **list,
+                     size_t *count);
 /* Before each epoch. */
 void nc_source_begin_epoch(struct nc_source *source, uint64_t epoch);
 

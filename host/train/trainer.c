@@ -16,6 +16,9 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+/* Examples of a set, in all epochs, whose batches are all looked at before the first step: seconds. */
+enum { LOOKED_AT = 1000000 };
+
 /* What is known of a step before its results. */
 struct submitted {
     uint64_t step, epoch; /* both from 1 */
@@ -48,6 +51,7 @@ struct run {
     double captions_done; /* in this call */
     double started;
     bool stopped; /* by a signal */
+    bool sampled; /* not all batches were looked at: one may not fit */
     bool told_outgrown; /* it is said once */
 };
 
@@ -141,7 +145,7 @@ static int create_step(struct run *run, const uint32_t *list, size_t count,
         .batch = (size_t)(run->config->batch_size < largest ? run->config->batch_size : largest)};
     int status = nc_arena_create(&run->arena);
     if (status == NC_OK)
-        status = source->feed
+        status = run->sampled
                      ? nc_step_create_sampled(run->ops, shape, table, run->config, run->trainable,
                                               &sample, run->ranks, run->arena, &run->step)
                      : nc_step_create(run->ops, shape, table, run->config, run->trainable,
@@ -153,7 +157,10 @@ static int plan_memory(struct run *run, struct nc_train_result *result)
 {
     const uint32_t *list = NULL;
     size_t count = 0;
-    int status = run->source.feed ? nc_feed_sample(run->source.feed, &list, &count) : NC_OK;
+    uint64_t all = run->source.training_count * run->config->epochs;
+    run->sampled = run->source.feed || (run->options->examples && all > LOOKED_AT);
+    int status = run->sampled
+                     ? nc_source_sample(&run->source, run->at.epoch, &list, &count) : NC_OK;
     if (status == NC_OK)
         status = create_step(run, list, count, NULL);
     if (status != NC_OK)
@@ -337,7 +344,7 @@ static int take(struct run *run, uint64_t position, size_t count, const uint32_t
 {
     bool fits = true;
     int status = nc_source_take(&run->source, position, count, list);
-    if (status == NC_OK && run->source.feed)
+    if (status == NC_OK && run->sampled)
         status = nc_step_fits(run->step, run->source.examples, *list, count, &fits);
     return status == NC_OK && !fits ? outgrow(run, *list, count) : status;
 }
