@@ -283,6 +283,52 @@ struct nc_infonce_loss {
     float *loss; /* += one number: the pairs' share */
 };
 
+/* ---- Terms over a picture's own texts ---------------------------------------------
+ * What is between a picture v, its caption t, its contradictions e (false of it) and what another
+ * model made of its caption, b (all normalised); no other picture has part in it. With
+ * S = exp(logit_scale), C = *count and the sums over the pictures of the call:
+ *
+ *     choice / C   sum -log(exp(S t.v) / (exp(S t.v) + sum_e exp(S e.v)))
+ *     picture / C  sum_e max(0, picture_low - (t.v - e.v)) + max(0, (t.v - e.v) - picture_high)
+ *     text / C     sum_e max(0, text_low - (t.v - e.t)) + max(0, (t.v - e.t) - text_high)
+ *     apart / C    sum_e max(0, e.t + apart_margin)
+ *     keep / N     sum 1 - t.b
+ *
+ * choice: NegBench's multiple choice (Alhamoud et al. 2025), Omni-NegCLIP's caption against its
+ * negation (arXiv 2603.29258). picture, text: CLIP-bnl's two bands (Wang et al. 2022, nT2VR).
+ * apart: Omni-NegCLIP's margin between texts. keep: distance to the features of a model that is
+ * not trained. The gradient, where w_e is the probability that the choice gives to e, z_e = S (e.v -
+ * t.v), and [x] is 1 where its maximum is above 0, else 0:
+ *
+ *     d t.v     choice / C (-S sum_e w_e)  d e.v  choice / C S w_e
+ *     d scale   choice / C sum_e w_e z_e
+ *     d t.v     picture / C ([high] - [low]),  d e.v the opposite; with e.t in its place for text
+ *     d e.t     apart / C [e.t + apart_margin]
+ *     dt = d t.v v + sum_e d e.t e - keep / N b,   de = d e.v v + d e.t t
+ *
+ * A term with weight 0 adds nothing and its inputs are not read. */
+struct nc_own_weights {
+    float choice, picture, text, apart, keep;
+    float picture_low, picture_high, text_low, text_high, apart_margin;
+};
+struct nc_own_terms {
+    size_t pairs, extras, width;
+    size_t total; /* N: captions of the global batch */
+    struct nc_own_weights weights;
+    const float *count;       /* C, one number: what the terms with contradictions are divided by */
+    const float *text;        /* [pairs, width] normalised, as all of these */
+    const float *image;       /* [pairs, width] */
+    const float *extra;       /* [extras, width]; or NULL */
+    const float *base;        /* [pairs, width]; NULL without keep */
+    const int32_t *extra_image; /* [extras] pictures of the call, ascending */
+    const float *logit_scale; /* one number: the logarithm */
+    float *loss;  /* += one number: the pictures' share; or NULL */
+    float *dtext; /* += [pairs, width]; NULL: no gradients */
+    float *dextra;       /* += [extras, width] */
+    float *dlogit_scale; /* += one number */
+    void *scratch;       /* own_terms_scratch() bytes */
+};
+
 /* ---- Optimizer -------------------------------------------------------------------
  * AdamW (Loshchilov, Hutter 2019) as in torch.optim.AdamW, over a contiguous range. */
 struct nc_adamw {
@@ -422,6 +468,9 @@ struct nc_ops {
     int (*infonce_forward)(struct nc_backend *, const struct nc_infonce *);
     int (*infonce_backward)(struct nc_backend *, const struct nc_infonce *);
     int (*infonce_loss)(struct nc_backend *, const struct nc_infonce_loss *);
+
+    size_t (*own_terms_scratch)(struct nc_backend *, size_t pairs);
+    int (*own_terms)(struct nc_backend *, const struct nc_own_terms *);
 
     int (*adamw)(struct nc_backend *, const struct nc_adamw *);
     int (*clip)(struct nc_backend *, const struct nc_clipping *);

@@ -93,6 +93,10 @@ int nc_cpu_infonce_forward(struct nc_backend *backend, const struct nc_infonce *
 int nc_cpu_infonce_backward(struct nc_backend *backend, const struct nc_infonce *infonce);
 int nc_cpu_infonce_loss(struct nc_backend *backend, const struct nc_infonce_loss *loss);
 
+/* own_terms.c */
+size_t nc_cpu_own_terms_scratch(struct nc_backend *backend, size_t pairs);
+int nc_cpu_own_terms(struct nc_backend *backend, const struct nc_own_terms *terms);
+
 /* adamw.c */
 int nc_cpu_adamw(struct nc_backend *backend, const struct nc_adamw *adamw);
 int nc_cpu_clip(struct nc_backend *backend, const struct nc_clipping *clip);

@@ -52,6 +52,8 @@
 #define nc_cpu_normalize_backward NC_OF_LEVEL(nc_cpu_normalize_backward)
 #define nc_cpu_normalize_forward NC_OF_LEVEL(nc_cpu_normalize_forward)
 #define nc_cpu_open NC_OF_LEVEL(nc_cpu_open)
+#define nc_cpu_own_terms NC_OF_LEVEL(nc_cpu_own_terms)
+#define nc_cpu_own_terms_scratch NC_OF_LEVEL(nc_cpu_own_terms_scratch)
 #define nc_cpu_product NC_OF_LEVEL(nc_cpu_product)
 #define nc_cpu_queue_wait NC_OF_LEVEL(nc_cpu_queue_wait)
 #define nc_cpu_release NC_OF_LEVEL(nc_cpu_release)
