@@ -89,6 +89,32 @@ static int apply_override(const char *override, struct nc_config *config)
     return status == NC_BAD_INPUT ? NC_USAGE : status; /* it stands on the command line */
 }
 
+/* What no key alone can say. */
+static int check_terms(const char *source, const struct nc_config *config)
+{
+    const struct {
+        const char *name;
+        double weight, low, high;
+    } terms[] = {{"choice", config->choice, 0, 0},
+                 {"hinge_picture", config->hinge_picture, config->hinge_picture_low,
+                  config->hinge_picture_high},
+                 {"hinge_text", config->hinge_text, config->hinge_text_low,
+                  config->hinge_text_high},
+                 {"hinge_apart", config->hinge_apart, 0, 0}};
+    for (size_t i = 0; i < sizeof terms / sizeof *terms; i++) {
+        if (terms[i].weight == 0)
+            continue;
+        if (!config->contradictions)
+            return nc_error(NC_BAD_INPUT,
+                            "%s: %s is made of contradictions: set contradictions to true", source,
+                            terms[i].name);
+        if (terms[i].low > terms[i].high)
+            return nc_error(NC_BAD_INPUT, "%s: %s_low is above %s_high: it must be at most that",
+                            source, terms[i].name, terms[i].name);
+    }
+    return NC_OK;
+}
+
 int nc_config_load(const char *source, const char *const *overrides, size_t override_count,
                    struct nc_config **out)
 {
@@ -101,6 +127,8 @@ int nc_config_load(const char *source, const char *const *overrides, size_t over
         status = apply_source(source, config);
     for (size_t i = 0; i < override_count && status == NC_OK; i++)
         status = apply_override(overrides[i], config);
+    if (status == NC_OK)
+        status = check_terms(source, config);
     if (status != NC_OK) {
         nc_config_free(config);
         return status;
@@ -119,6 +147,16 @@ void nc_config_free(struct nc_config *config)
     free(config);
 }
 
+/* Whether a key has the value that runs had before there was such a key. */
+static bool as_before(const struct config_key *key, const struct nc_config *config)
+{
+    struct nc_config before = {0};
+    size_t size = key->kind == CONFIG_SWITCH ? sizeof(bool) : sizeof(double);
+    const char *then = (const char *)&before, *now = (const char *)config;
+    return key->before && config_key_set(key, key->name, key->before, &before) == NC_OK &&
+           memcmp(then + key->offset, now + key->offset, size) == 0;
+}
+
 static int write_text(const struct nc_config *config, bool all, char **text)
 {
     struct nc_text_stream stream;
@@ -127,7 +165,7 @@ static int write_text(const struct nc_config *config, bool all, char **text)
     if (!stream.file)
         return nc_error(NC_FAILED, "config: no memory");
     for (size_t i = 0; i < CONFIG_KEYS; i++) {
-        if (!all && config_keys[i].of_the_ranks)
+        if (!all && (config_keys[i].of_the_ranks || as_before(&config_keys[i], config)))
             continue;
         if (config_keys[i].section)
             fprintf(stream.file, "%s# ---- %s ----\n", i ? "\n" : "", config_keys[i].section);

@@ -26,9 +26,10 @@ struct config_key {
     double least, most;
     bool not_least, not_most; /* the bound itself is excluded */
     bool of_the_ranks;        /* how a run is computed, not what: may differ on resume */
+    const char *before;       /* its value in runs of before there was such a key; or NULL */
 };
 
-enum { CONFIG_KEYS = 29 };
+enum { CONFIG_KEYS = 40 };
 extern const struct config_key config_keys[CONFIG_KEYS];
 
 const struct config_key *config_key_find(const char *name); /* NULL: no such key */

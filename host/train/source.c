@@ -134,6 +134,24 @@ static int open_set(const struct nc_train_options *options, struct nc_config *co
     return status;
 }
 
+/* A term that is made of contradictions would train nothing without one. */
+static int check_roles(const struct nc_train_options *options, const struct nc_source *source)
+{
+    const struct nc_config *c = source->config;
+    const char *term = c->choice != 0          ? "choice"
+                       : c->hinge_picture != 0 ? "hinge_picture"
+                       : c->hinge_text != 0    ? "hinge_text"
+                       : c->hinge_apart != 0   ? "hinge_apart"
+                                               : NULL;
+    bool has = source->feed && nc_set_info(source->set)->roles & 1u << NC_TEXT_CONTRADICTION;
+    for (size_t i = 0; i < source->held.count && !has; i++)
+        has = source->held.contradiction[i] != NC_NO_CONTRADICTION;
+    if (!term || has)
+        return NC_OK;
+    return nc_error(NC_BAD_INPUT, "%s: %s is made of contradictions, and no caption has one",
+                    options->examples ? options->examples : options->captions, term);
+}
+
 int nc_source_open(const struct nc_train_options *options, struct nc_config *config,
                    const struct nc_model *model, struct nc_communicator *ranks,
                    struct nc_source *source)
@@ -156,6 +174,8 @@ int nc_source_open(const struct nc_train_options *options, struct nc_config *con
         source->order = malloc((source->training_count + 1) * sizeof *source->order);
         status = source->order ? NC_OK : nc_error(NC_FAILED, "train: no memory");
     }
+    if (status == NC_OK)
+        status = check_roles(options, source);
     if (status != NC_OK)
         nc_source_close(source);
     return status;

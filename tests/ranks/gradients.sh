@@ -37,6 +37,12 @@ try pieces "2 4" 128 share_prefixes=false micro_batch_size=9
 try sharded "2 3" 128 share_prefixes=false shard_optimizer=true bucket_bytes=4096
 try negatives 4 128 share_prefixes=false mask_same_image=false contradictions=false deterministic=false
 try odd 3 67 share_prefixes=false bucket_bytes=100000
+own="choice=0.5 hinge_picture=2 hinge_picture_low=-0.02 hinge_picture_high=0.03 hinge_text=0.7
+hinge_text_low=-0.75 hinge_text_high=-0.6 hinge_apart=0.3 hinge_apart_margin=-0.6"
+# shellcheck disable=SC2086
+try own "2 4" 128 share_prefixes=false micro_batch_size=9 infonce=0.8 $own
+# shellcheck disable=SC2086
+try own_alone 3 67 share_prefixes=false infonce=0 hard_negatives=false $own
 try few 4 3 share_prefixes=false # a rank without a caption
 # What captions share is computed once on each rank: other sums in another order than on one rank.
 try shared "2 4" 128

@@ -1,8 +1,8 @@
 /* A hundred optimizer steps of the quick start's model against PyTorch and transformers in
  * fp32: each loss, gradient norm and logit scale, and a sample of the weights they lead to.
  * Whole batches and micro batches, through the loop's own parts: captions and embeddings from
- * files, the order of each epoch, the schedule, the step. Forty more of CoN-CLIP's loss. Values:
- * make_steps_golden.py. */
+ * files, the order of each epoch, the schedule, the step. Forty more of CoN-CLIP's loss, and forty
+ * with the terms over a picture's own texts, against fp64. Values: make_steps_golden.py. */
 #include "../../host/train/step/step.h"
 #include "../backends.h"
 #include "../support/temporary_folder.h"
@@ -21,7 +21,7 @@
 #define MODEL "../configs/quickstart/model"
 #define RECIPE "../configs/quickstart/train.yaml"
 
-enum { MOST_SETTINGS = 32 };
+enum { MOST_SETTINGS = 40 };
 
 /* PyTorch's own fp32 run is within 1e-5 of fp64 in all of these (make_steps_golden.py). The loss
  * is absolute, the norm relative; a weight's error is relative to its tensor's root mean square. */
@@ -118,6 +118,12 @@ static int open_con_clip(void **state)
 {
     (void)state;
     return make_inputs("train/golden_con_clip.json");
+}
+
+static int open_own_terms(void **state)
+{
+    (void)state;
+    return make_inputs("train/golden_own_terms.json");
 }
 
 static int remove_inputs(void **state)
@@ -358,6 +364,25 @@ static void test_con_clip(void **state)
     assert_true(worst.loss > 2 * LOSS && worst.weight > 2 * WEIGHT);
 }
 
+static void test_own_terms(void **state)
+{
+    (void)state;
+    compare_run((const char *const[]){NULL});
+    compare_run((const char *const[]){"micro_batch_size=7", NULL});
+    compare_run((const char *const[]){"share_prefixes=false", NULL});
+    if (!backend_opens("cpu"))
+        return;
+    static const char *const others[] = {
+        "infonce=0.81", "choice=0.45", "hinge_picture=1.9", "hinge_picture_low=-0.03",
+        "hinge_picture_high=0.04", "hinge_text=0.6", "hinge_text_low=-0.8", "hinge_text_high=-0.5",
+        "hinge_apart=0.2", "hinge_apart_margin=-0.7", "hard_negatives=true"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        struct differences worst = differences_of("cpu", (const char *const[]){others[i], NULL});
+        if (worst.loss < 2 * LOSS || worst.weight < 2 * WEIGHT)
+            fail_msg("%s goes unseen", others[i]);
+    }
+}
+
 int main(int count, char **arguments)
 {
     (void)count;
@@ -369,6 +394,8 @@ int main(int count, char **arguments)
         cmocka_unit_test(test_every_setting_counts),
     };
     const struct CMUnitTest con_clip[] = {cmocka_unit_test(test_con_clip)};
+    const struct CMUnitTest own_terms[] = {cmocka_unit_test(test_own_terms)};
     return cmocka_run_group_tests(tests, open_steps, remove_inputs) +
-           cmocka_run_group_tests(con_clip, open_con_clip, remove_inputs);
+           cmocka_run_group_tests(con_clip, open_con_clip, remove_inputs) +
+           cmocka_run_group_tests(own_terms, open_own_terms, remove_inputs);
 }

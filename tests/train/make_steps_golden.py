@@ -1,6 +1,7 @@
 """Makes tests/train/golden_steps.json: 100 optimizer steps of the quick start's text tower in
-PyTorch and transformers, fp32, with everything a recipe can ask for; and golden_con_clip.json, 40
-steps of CoN-CLIP's loss as its authors' code computes it.
+PyTorch and transformers, fp32, with everything a recipe can ask for; golden_con_clip.json, 40
+steps of CoN-CLIP's loss as its authors' code computes it; and golden_own_terms.json, 40 steps in
+fp64 with the terms that a picture has with its own texts.
 
     python3 tests/train/make_steps_golden.py            (torch, transformers)
 
@@ -28,6 +29,11 @@ RECIPE = dict(batch_size=32, learning_rate=1e-3, schedule="cosine", warmup_steps
               logit_scale_max=2.643, precision="fp32", trainable="all", validation_fraction=0,
               drop_last="false", mask_same_image="true", contradictions="true", seed=42)
 CON_CLIP = dict(RECIPE, loss="con_clip", epochs=10, mask_same_image="false", gradient_clip=0)
+# Weights and margins at which each term costs something in some examples and nothing in others.
+OWN_TERMS = dict(RECIPE, epochs=10, gradient_clip=0, infonce=0.8, choice=0.5, hinge_picture=2,
+                 hinge_picture_low=-0.02, hinge_picture_high=0.03, hinge_text=0.7,
+                 hinge_text_low=-0.75, hinge_text_high=-0.6, hinge_apart=0.3,
+                 hinge_apart_margin=-0.6, hard_negatives="false")
 SAMPLES = 6  # of each tensor
 MASK = 2**64 - 1
 
@@ -130,14 +136,47 @@ def batch_loss(model, tokenizer, captions, image, batch):
     scores = (scale * text[:count] @ picture.T).masked_fill(masked, -math.inf)
     # A contradiction stands in the column of its caption's picture alone.
     extra = torch.full((count,), -math.inf, dtype=text.dtype)
-    extra = extra.index_put((torch.tensor(denied),), scale * (text[count:] * picture[denied]).sum(-1))
+    extra = extra.index_put((torch.tensor(denied, dtype=torch.long),), scale * (text[count:] * picture[denied]).sum(-1))
     rows = torch.logsumexp(scores, 1) - scores.diagonal()
     columns = torch.logsumexp(torch.cat([scores, extra[None]]), 0) - scores.diagonal()
     return (rows.mean() + columns.mean()) / 2, int(masked.sum()), len(denied)
 
 
+active = {}  # of each margin: how often it costs something
+
+
+def margin(name, x):
+    active.setdefault(name, []).extend((x > 0).tolist())
+    return F.relu(x)
+
+
+def own_terms_loss(model, tokenizer, captions, image, batch):
+    """InfoNCE without contradictions, the choice between a caption and its contradiction
+    (NegBench, Omni-NegCLIP), CLIP-bnl's bands at the picture and between texts, Omni-NegCLIP's
+    margin between texts."""
+    r = OWN_TERMS
+    plain = [{k: v for k, v in c.items() if k != "contradiction"} for c in captions]
+    loss, masked, _ = batch_loss(model, tokenizer, plain, image, batch)
+    denied = [captions[i] for i in batch if "contradiction" in captions[i]]
+    encode = lambda key: F.normalize(model.text_projection(model.text_model(**tokenizer(
+        [c[key] for c in denied], padding=True, return_tensors="pt")).pooler_output), dim=-1)
+    text, extra = encode("caption"), encode("contradiction")
+    picture = image[[int(c["image"][:2]) for c in denied]]
+    own, at_picture, at_text = (text * picture).sum(-1), (extra * picture).sum(-1), (extra * text).sum(-1)
+    scores = model.logit_scale.exp() * torch.stack([own, at_picture], 1)
+    choice = F.cross_entropy(scores, torch.zeros(len(denied), dtype=torch.long))
+    band = lambda name, d: (margin(name + "_low", r[name + "_low"] - d) +
+                            margin(name + "_high", d - r[name + "_high"])).mean()
+    loss = (r["infonce"] * loss + r["choice"] * choice +
+            r["hinge_picture"] * band("hinge_picture", own - at_picture) +
+            r["hinge_text"] * band("hinge_text", own - at_text) +
+            r["hinge_apart"] * margin("hinge_apart", at_text + r["hinge_apart_margin"]).mean())
+    return loss, masked, len(denied)
+
+
 def train(dtype, recipe, captions, pictures, batches):
-    compute = con_clip_loss if recipe is CON_CLIP else batch_loss
+    compute = (con_clip_loss if recipe is CON_CLIP else own_terms_loss if recipe is OWN_TERMS
+               else batch_loss)
     model = CLIPModel.from_pretrained(MODEL, attn_implementation="eager").to(dtype).eval()
     tokenizer = CLIPTokenizer.from_pretrained(MODEL)
     image = F.normalize(torch.tensor(pictures, dtype=torch.float64), dim=-1).to(dtype)
@@ -182,6 +221,9 @@ def write(file, recipe):
     print(f"fp32 from fp64: losses {difference(losses, exact[0]):.2g}, norms "
           f"{max(abs(a / b - 1) for a, b in zip(norms, exact[1])):.2g} relative, scales "
           f"{difference(scales, exact[2]):.2g}, weights", *max((v, k) for k, v in apart.items()))
+    if recipe is OWN_TERMS:
+        losses, norms, scales, weights = exact
+        print("margins that cost:", {k: f"{sum(v)} of {len(v)}" for k, v in active.items()})
     picked = {}
     for name, values in weights.items():
         if "k_proj.bias" in name:  # the softmax does not see it: its gradient is rounding
@@ -203,3 +245,4 @@ def write(file, recipe):
 
 write("golden_steps.json", RECIPE)
 write("golden_con_clip.json", CON_CLIP)
+write("golden_own_terms.json", OWN_TERMS)

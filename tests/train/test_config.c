@@ -327,9 +327,38 @@ static void missing_sources_are_named(void **state)
     assert_int_equal(status, NC_BAD_INPUT);
 }
 
+/* What a run of an earlier version wrote is what the same run says today. */
+static void new_keys_are_silent_as_before(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"infonce", "choice", "hinge", "hard_negatives"};
+    struct nc_config *config = load("default", NULL), *other = load("default", "choice=0.5");
+    char *text, *changed;
+    assert_int_equal(nc_config_text(config, &text), NC_OK);
+    assert_int_equal(nc_config_text(other, &changed), NC_OK);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        assert_null(strstr(text, names[i]));
+    assert_non_null(strstr(changed, "choice: 0.5"));
+    free(text);
+    free(changed);
+    nc_config_free(config);
+    nc_config_free(other);
+}
+
+static void terms_that_cannot_be_are_named(void **state)
+{
+    (void)state;
+    refuse_text("choice: 1\ncontradictions: false\n", "choice|contradictions");
+    refuse_text("hinge_apart: 1\ncontradictions: false\n", "hinge_apart|contradictions");
+    refuse_text("hinge_text: 1\nhinge_text_low: 0.5\n", "hinge_text_low|hinge_text_high");
+    refuse_text("hinge_picture: -1\n", "hinge_picture|at least 0");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(new_keys_are_silent_as_before),
+        cmocka_unit_test(terms_that_cannot_be_are_named),
         cmocka_unit_test(negationclip_is_the_paper),
         cmocka_unit_test(default_is_corrected),
         cmocka_unit_test(presets_set_every_key),

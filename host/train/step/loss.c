@@ -109,14 +109,17 @@ struct loss {
     bool gradients;
 };
 
-static int loss_gradients(struct nc_step *step, const struct nc_infonce *n)
+static int loss_gradients(struct nc_step *step, const struct loss *loss, const struct nc_infonce *n)
 {
     struct nc_ops *ops = step->ops;
     int status = ops->zero(ops->backend, step->dfeatures,
-                           (n->captions + n->extras) * n->width * sizeof(float));
+                           (loss->pairs + loss->extras) * n->width * sizeof(float));
     if (status == NC_OK)
         status = ops->zero(ops->backend, n->dlogit_scale, sizeof(float));
-    return status == NC_OK ? ops->infonce_backward(ops->backend, n) : status;
+    if (status == NC_OK)
+        status = ops->infonce_backward(ops->backend, n);
+    return status == NC_OK ? nc_step_own_terms(step, loss->pairs, loss->extras, loss->pairs, true)
+                           : status;
 }
 
 static int compute_loss(struct nc_step *step, void *context)
@@ -140,7 +143,11 @@ static int compute_loss(struct nc_step *step, void *context)
                                   .image_weight = n.image_weight, .loss = &step->numbers->loss};
     if (status == NC_OK)
         status = ops->infonce_loss(ops->backend, &sum);
-    return status == NC_OK && loss->gradients ? loss_gradients(step, &n) : status;
+    if (status == NC_OK)
+        status = nc_step_count_own(step, loss->extras, false);
+    if (status == NC_OK)
+        status = nc_step_own_terms(step, loss->pairs, loss->extras, loss->pairs, false);
+    return status == NC_OK && loss->gradients ? loss_gradients(step, loss, &n) : status;
 }
 
 int nc_step_loss_forward(struct nc_step *step, struct nc_batch *batch, bool gradients)

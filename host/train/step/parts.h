@@ -47,7 +47,13 @@ static inline size_t nc_step_sides(const struct nc_step *step)
     return step->config->loss == NC_LOSS_CON_CLIP ? 2 : 1;
 }
 
-/* Writes the weights of CoN-CLIP's terms for `pairs` examples; either may be NULL. */
+/* Whether InfoNCE's rows are weighted at all. */
+static inline bool nc_step_weighted(const struct nc_step *step)
+{
+    return nc_step_sides(step) > 1 || step->config->infonce != 1;
+}
+
+/* Writes the weights of InfoNCE's terms for `pairs` examples; either may be NULL. */
 int nc_step_weigh(struct nc_step *step, size_t pairs, float *captions, float *images);
 
 /* The loss over a batch of `pairs` examples with `extras` contradictions, in the step's buffers. */
@@ -55,6 +61,19 @@ struct nc_infonce nc_step_describe_loss(const struct nc_step *step, size_t pairs
 
 /* Converts the features to the loss's precision where it is another. */
 int nc_step_convert_features(struct nc_step *step, size_t pairs, size_t extras);
+
+/* own.c: the terms over a picture's own texts. */
+
+/* Whether there is any. */
+bool nc_step_has_own_terms(const struct nc_step *step);
+
+/* Counts the contradictions of the batch, of all ranks where `ranks`. Comes before the terms. */
+int nc_step_count_own(struct nc_step *step, size_t extras, bool ranks);
+
+/* step->numbers->loss += this rank's share of them; or, with `gradients`, step->dfeatures and the
+ * logit scale's gradient += theirs. `total`: captions of all ranks. */
+int nc_step_own_terms(struct nc_step *step, size_t pairs, size_t extras, size_t total,
+                      bool gradients);
 
 /* loss.c */
 

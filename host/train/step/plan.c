@@ -57,6 +57,7 @@ static int reserve(struct nc_step *step, struct nc_arena *arena, const struct nc
     size_t parameters = step->table->tower_elements[NC_TOWER_TEXT];
     size_t embedding = step->shape->embedding, batch = step->batch;
     size_t sides = nc_step_sides(step), terms = sides * batch;
+    struct nc_ops *ops = step->ops;
     bool parts = step->micro < step->batch, rounded = step->config->loss_precision != NC_FLOAT32;
     struct nc_infonce loss = nc_step_describe_loss(step, batch, need->batch_extras);
     size_t features = (batch + need->batch_extras) * embedding;
@@ -80,8 +81,8 @@ static int reserve(struct nc_step *step, struct nc_arena *arena, const struct nc
         {"image embeddings", terms * embedding * 4, &step->inputs.image},
         {"image embeddings", rounded ? terms * embedding * 2 : 0, &step->loss_image},
         {"loss", terms * 4, &step->inputs.group},
-        {"loss", sides > 1 ? terms * 4 : 0, &step->caption_weight},
-        {"loss", sides > 1 ? terms * 4 : 0, &step->image_weight},
+        {"loss", nc_step_weighted(step) ? terms * 4 : 0, &step->caption_weight},
+        {"loss", nc_step_weighted(step) ? terms * 4 : 0, &step->image_weight},
         {"loss", most(1, need->batch_extras) * 4, &step->inputs.extra_image},
         {"loss", sizeof *step->inputs.pace, &step->inputs.pace},
         /* alone, all four side by side (nc_step_set_parameters); else two of them travel */
@@ -91,6 +92,8 @@ static int reserve(struct nc_step *step, struct nc_arena *arena, const struct nc
         {"loss", terms * 4, &step->positive},
         {"loss", sizeof *step->numbers, &step->numbers},
         {"loss", infonce_scratch(step, need, &loss), &step->infonce_scratch},
+        {"loss", nc_step_has_own_terms(step) ? ops->own_terms_scratch(ops->backend, batch) : 0,
+         &step->own_scratch},
     };
     int status = step->ranks ? nc_step_ring_plan(step, sides * need->longest, arena) : NC_OK;
     for (size_t i = 0; i < sizeof slots / sizeof *slots && status == NC_OK; i++)

@@ -38,7 +38,7 @@ int nc_step_ring_plan(struct nc_step *step, size_t longest, struct nc_arena *are
         {sums, &ring->sums[0]},
         {sums, &ring->sums[1]},
         {ring->stride * sizeof(float), &ring->unused},
-        {nc_step_sides(step) > 1 ? ring->stride * sizeof(float) : 0, &ring->weight},
+        {nc_step_weighted(step) ? ring->stride * sizeof(float) : 0, &ring->weight},
         {group_bytes(step), &ring->group},
         {ring->stride * sizeof(int32_t), &ring->identity},
     };
@@ -232,7 +232,7 @@ static int backward_turn(struct turn *t)
     if (t->number)
         n.dtext = t->number == 1 ? ring->dtext[1] : ring->part;
     if (status == NC_OK && t->number && n.caption_weight)
-        status = nc_step_weigh(t->step, n.captions / 2, ring->weight, NULL);
+        status = nc_step_weigh(t->step, n.captions / nc_step_sides(t->step), ring->weight, NULL);
     if (status == NC_OK && t->number && n.captions)
         status = ops->zero(ops->backend, n.dtext, n.captions * n.width * sizeof(float));
     if (status == NC_OK && !empty(&n))
@@ -248,7 +248,8 @@ static int backward(struct turn *t)
 {
     struct nc_ops *ops = t->step->ops;
     const struct nc_infonce *n = t->own;
-    size_t bytes = (n->captions + n->extras) * n->width * sizeof(float);
+    const struct nc_batch *batch = t->batch;
+    size_t bytes = (batch->count + batch->extras) * n->width * sizeof(float);
     int status = bytes ? ops->zero(ops->backend, n->dtext, bytes) : NC_OK;
     if (status == NC_OK)
         status = ops->zero(ops->backend, n->dlogit_scale, sizeof(float));
@@ -258,8 +259,11 @@ static int backward(struct turn *t)
         status = pass_dtext(t, t->number - 1);
     if (status == NC_OK)
         status = wait_for(t, t->dtext);
-    return status == NC_OK ? add(t, n->captions, t->step->ring.dtext[t->number % 2], n->dtext)
-                           : status;
+    if (status == NC_OK)
+        status = add(t, n->captions, t->step->ring.dtext[t->number % 2], n->dtext);
+    return status == NC_OK
+               ? nc_step_own_terms(t->step, batch->count, batch->extras, batch->total, true)
+               : status;
 }
 
 /* ---- The loss --------------------------------------------------------------------------- */
@@ -299,7 +303,8 @@ static int start_sums(struct nc_step *step, size_t count)
     return status;
 }
 
-static int sum_loss(struct nc_step *step, const struct nc_infonce *n)
+static int sum_loss(struct nc_step *step, const struct nc_batch *batch,
+                    const struct nc_infonce *n)
 {
     struct nc_ops *ops = step->ops;
     struct nc_infonce_loss sum = {.pairs = n->captions, .total = n->total, .row_max = n->row_max,
@@ -311,6 +316,10 @@ static int sum_loss(struct nc_step *step, const struct nc_infonce *n)
     int status = ops->zero(ops->backend, sum.loss, sizeof(float));
     if (status == NC_OK && sum.pairs)
         status = ops->infonce_loss(ops->backend, &sum);
+    if (status == NC_OK)
+        status = nc_step_count_own(step, batch->extras, true);
+    if (status == NC_OK)
+        status = nc_step_own_terms(step, batch->count, batch->extras, batch->total, false);
     if (status == NC_OK && ops->host_memory)
         status = ops->synchronize(ops->backend);
     if (status == NC_OK)
@@ -335,6 +344,6 @@ int nc_step_ring_loss(struct nc_step *step, const struct nc_batch *batch, bool g
     if (status == NC_OK)
         status = forward(&ahead);
     if (status == NC_OK)
-        status = sum_loss(step, &own);
+        status = sum_loss(step, batch, &own);
     return status == NC_OK && gradients ? backward(&back) : status;
 }

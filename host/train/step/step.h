@@ -27,6 +27,7 @@ struct nc_step_numbers {
     float loss;
     float logit_scale; /* after the update */
     float factor;      /* that the gradient was multiplied by; see nc_clipping */
+    float own_count;   /* contradictions of the batch, on all ranks */
 };
 
 enum { NC_STEPS_IN_FLIGHT = 2 };
@@ -69,7 +70,7 @@ struct nc_step {
     float *caption_weight, *image_weight; /* of the loss's terms; NULL: all alike */
     float *row_max, *row_log, *column_max, *column_log, *positive;
     struct nc_step_numbers *numbers;
-    void *infonce_scratch;
+    void *infonce_scratch, *own_scratch;
     /* on the way in and out */
     struct nc_step_inputs staging;
     struct nc_step_numbers *arrived[NC_STEPS_IN_FLIGHT]; /* page-locked */

@@ -11,7 +11,8 @@ struct nc_infonce nc_step_describe_loss(const struct nc_step *step, size_t pairs
     size_t scale = nc_parameter_offset(step->table, NC_TOWER_TEXT, NC_LOGIT_SCALE, NC_NO_BLOCK);
     enum nc_type type = config->loss_precision;
     size_t captions = nc_step_sides(step) * pairs;
-    extras = captions > pairs ? 0 : extras; /* contradictions are captions like others then */
+    if (captions > pairs || !config->hard_negatives) /* captions like others, or for other terms */
+        extras = 0;
     const char *text = type == NC_FLOAT32 ? (void *)step->features : step->loss_features;
     return (struct nc_infonce){
         .type = type, .captions = captions, .images = captions, .width = embedding, .total = captions,
@@ -46,8 +47,14 @@ int nc_step_convert_features(struct nc_step *step, size_t pairs, size_t extras)
 int nc_step_weigh(struct nc_step *step, size_t pairs, float *captions, float *images)
 {
     struct nc_ops *ops = step->ops;
-    float third = 4.0f / 3; /* of a term that InfoNCE counts 1 / (2 * 2 * pairs) */
+    float weight = (float)step->config->infonce;
+    float third = weight * (4.0f / 3); /* of a term that InfoNCE counts 1 / (2 * 2 * pairs) */
     int status = NC_OK;
+    if (nc_step_sides(step) == 1) {
+        if (captions)
+            status = ops->fill(ops->backend, captions, weight, pairs);
+        return images && status == NC_OK ? ops->fill(ops->backend, images, weight, pairs) : status;
+    }
     if (captions)
         status = ops->fill(ops->backend, captions, third, pairs);
     if (captions && status == NC_OK)

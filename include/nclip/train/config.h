@@ -42,6 +42,12 @@ struct nc_config {
     enum nc_type precision;    /* fp32, bf16 */
     enum nc_loss loss;
     enum nc_type loss_precision; /* of the loss's products: fp32, bf16 */
+    /* weights of the loss's terms, and their margins (ops.h: nc_own_terms); 0: without the term */
+    double infonce;              /* `loss` */
+    double choice;               /* between a caption and its contradiction */
+    double hinge_picture, hinge_picture_low, hinge_picture_high; /* at the picture */
+    double hinge_text, hinge_text_low, hinge_text_high;          /* against the two texts */
+    double hinge_apart, hinge_apart_margin;                      /* the two texts alone */
     char **trainable;          /* names and block ranges, see train.h */
     unsigned trainable_count;
     /* data */
@@ -51,6 +57,7 @@ struct nc_config {
     bool mask_same_image;      /* captions of the same picture are no negatives of each other */
     bool contradictions;       /* each caption's own contradiction, where the file has one, is a
                                   hard negative for its picture */
+    bool hard_negatives;       /* that is: in `loss`; else contradictions are for the other terms */
     bool share_prefixes;       /* compute equal beginnings of captions once per batch */
     enum nc_too_long too_long;
     uint64_t seed;
