@@ -63,6 +63,7 @@ const struct config_key config_keys[CONFIG_KEYS] = {
     {"hinge_apart", CONFIG_NUMBER, AT(hinge_apart), .most = 1e6, .before = "0"},
     {"hinge_apart_margin", CONFIG_NUMBER, AT(hinge_apart_margin), .least = -1, .most = 1,
      .before = "0.9"},
+    {"preserve", CONFIG_NUMBER, AT(preserve), .most = 1e6, .before = "0"},
     {"trainable", CONFIG_LIST, AT(trainable)},
     {"validation_fraction", CONFIG_NUMBER, AT(validation_fraction), "data", .most = 1,
      .not_most = true},

@@ -146,6 +146,10 @@ static int check_roles(const struct nc_train_options *options, const struct nc_s
     bool has = source->feed && nc_set_info(source->set)->roles & 1u << NC_TEXT_CONTRADICTION;
     for (size_t i = 0; i < source->held.count && !has; i++)
         has = source->held.contradiction[i] != NC_NO_CONTRADICTION;
+    if (c->preserve != 0 && source->feed)
+        return nc_error(NC_BAD_INPUT,
+                        "%s: preserve keeps the features of all captions, and this set is streamed; "
+                        "a pool_bytes that holds the set lets it be kept", options->examples);
     if (!term || has)
         return NC_OK;
     return nc_error(NC_BAD_INPUT, "%s: %s is made of contradictions, and no caption has one",

@@ -242,10 +242,13 @@ static int start(struct run *run, bool there)
     const char *folder = run->options->run_folder;
     char *config = nc_path_join(folder, "config.yaml");
     int status = config ? NC_OK : nc_error(NC_FAILED, "train: no memory");
+    if (status == NC_OK && (!there || run->config->preserve != 0))
+        status = load_base(run);
     if (status == NC_OK)
-        status = there ? nc_checkpoint_load(folder, run->step, run->source.fingerprint,
-                                            run->config_text, &run->at)
-                       : load_base(run);
+        status = nc_step_keep_base(run->step, run->source.examples);
+    if (status == NC_OK && there)
+        status = nc_checkpoint_load(folder, run->step, run->source.fingerprint, run->config_text,
+                                    &run->at);
     if (!run->first) {
         free(config);
         return status;

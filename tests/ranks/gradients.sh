@@ -43,6 +43,7 @@ hinge_text_low=-0.75 hinge_text_high=-0.6 hinge_apart=0.3 hinge_apart_margin=-0.
 try own "2 4" 128 share_prefixes=false micro_batch_size=9 infonce=0.8 $own
 # shellcheck disable=SC2086
 try own_alone 3 67 share_prefixes=false infonce=0 hard_negatives=false $own
+try preserve "2 4" 128 share_prefixes=false micro_batch_size=9 preserve=2
 try few 4 3 share_prefixes=false # a rank without a caption
 # What captions share is computed once on each rank: other sums in another order than on one rank.
 try shared "2 4" 128

@@ -180,6 +180,7 @@ static void open_run(struct run *run, const char *backend, const char *const *ch
     assert_true(run->weights && run->order);
     check(nc_model_load(run->model, NC_TOWER_TEXT, run->weights));
     check(nc_step_set_parameters(run->step, run->weights));
+    check(nc_step_keep_base(run->step, &run->examples));
 }
 
 static void close_run(struct run *run)
@@ -375,7 +376,7 @@ static void test_own_terms(void **state)
     static const char *const others[] = {
         "infonce=0.81", "choice=0.45", "hinge_picture=1.9", "hinge_picture_low=-0.03",
         "hinge_picture_high=0.04", "hinge_text=0.6", "hinge_text_low=-0.8", "hinge_text_high=-0.5",
-        "hinge_apart=0.2", "hinge_apart_margin=-0.7", "hard_negatives=true"};
+        "preserve=2.5", "hinge_apart=0.2", "hinge_apart_margin=-0.7", "hard_negatives=true"};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         struct differences worst = differences_of("cpu", (const char *const[]){others[i], NULL});
         if (worst.loss < 2 * LOSS || worst.weight < 2 * WEIGHT)

@@ -33,7 +33,7 @@ CON_CLIP = dict(RECIPE, loss="con_clip", epochs=10, mask_same_image="false", gra
 OWN_TERMS = dict(RECIPE, epochs=10, gradient_clip=0, infonce=0.8, choice=0.5, hinge_picture=2,
                  hinge_picture_low=-0.02, hinge_picture_high=0.03, hinge_text=0.7,
                  hinge_text_low=-0.75, hinge_text_high=-0.6, hinge_apart=0.3,
-                 hinge_apart_margin=-0.6, hard_negatives="false")
+                 hinge_apart_margin=-0.6, preserve=3, hard_negatives="false")
 SAMPLES = 6  # of each tensor
 MASK = 2**64 - 1
 
@@ -142,6 +142,7 @@ def batch_loss(model, tokenizer, captions, image, batch):
     return (rows.mean() + columns.mean()) / 2, int(masked.sum()), len(denied)
 
 
+base = {}  # of each precision: what the captions' features were before training
 active = {}  # of each margin: how often it costs something
 
 
@@ -157,6 +158,10 @@ def own_terms_loss(model, tokenizer, captions, image, batch):
     r = OWN_TERMS
     plain = [{k: v for k, v in c.items() if k != "contradiction"} for c in captions]
     loss, masked, _ = batch_loss(model, tokenizer, plain, image, batch)
+    tokens = tokenizer([c["caption"] for c in captions], padding=True, return_tensors="pt")
+    features = F.normalize(model.text_projection(model.text_model(**tokens).pooler_output), dim=-1)
+    before = base.setdefault(features.dtype, features.detach())
+    kept = (1 - (features * before).sum(-1))[batch].mean()
     denied = [captions[i] for i in batch if "contradiction" in captions[i]]
     encode = lambda key: F.normalize(model.text_projection(model.text_model(**tokenizer(
         [c[key] for c in denied], padding=True, return_tensors="pt")).pooler_output), dim=-1)
@@ -167,7 +172,7 @@ def own_terms_loss(model, tokenizer, captions, image, batch):
     choice = F.cross_entropy(scores, torch.zeros(len(denied), dtype=torch.long))
     band = lambda name, d: (margin(name + "_low", r[name + "_low"] - d) +
                             margin(name + "_high", d - r[name + "_high"])).mean()
-    loss = (r["infonce"] * loss + r["choice"] * choice +
+    loss = (r["preserve"] * kept + r["infonce"] * loss + r["choice"] * choice +
             r["hinge_picture"] * band("hinge_picture", own - at_picture) +
             r["hinge_text"] * band("hinge_text", own - at_text) +
             r["hinge_apart"] * margin("hinge_apart", at_text + r["hinge_apart_margin"]).mean())

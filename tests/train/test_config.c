@@ -331,7 +331,8 @@ static void missing_sources_are_named(void **state)
 static void new_keys_are_silent_as_before(void **state)
 {
     (void)state;
-    static const char *const names[] = {"infonce", "choice", "hinge", "hard_negatives"};
+    static const char *const names[] = {"infonce", "choice", "hinge", "preserve",
+                                        "hard_negatives"};
     struct nc_config *config = load("default", NULL), *other = load("default", "choice=0.5");
     char *text, *changed;
     assert_int_equal(nc_config_text(config, &text), NC_OK);

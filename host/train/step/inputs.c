@@ -28,6 +28,7 @@ static struct nc_piece_layout lay_out(const struct nc_piece_capacity *c)
     l.last_row = part(&l.bytes, c->texts, sizeof(int32_t));
     l.group = part(&l.bytes, c->sides * c->examples, sizeof(int32_t));
     l.extra_image = part(&l.bytes, c->examples, sizeof(int32_t));
+    l.base = part(&l.bytes, c->base ? c->examples * c->embedding : 0, sizeof(float));
     l.image = part(&l.bytes, c->sides * c->examples * c->embedding, sizeof(float));
     return l;
 }
@@ -57,6 +58,7 @@ void nc_step_inputs_free(struct nc_step_inputs *inputs)
         if (inputs->host[i] && !inputs->ops->host_memory)
             inputs->ops->release_host(inputs->ops->backend, inputs->host[i], inputs->layout.bytes);
     free(inputs->row);
+    free(inputs->base);
     *inputs = (struct nc_step_inputs){0};
 }
 
@@ -80,9 +82,12 @@ static int fill_pictures(struct nc_step_inputs *inputs, char *block,
     float *image = (float *)(block + inputs->layout.image);
     int32_t *group = (int32_t *)(block + inputs->layout.group);
     int32_t *extra_image = (int32_t *)(block + inputs->layout.extra_image);
+    size_t width = inputs->embedding, row = width * sizeof(float);
     *extras = 0;
     for (size_t i = 0; i < count; i++) {
         inputs->row[i] = examples->embedding[list[i]];
+        if (inputs->base)
+            memcpy(block + inputs->layout.base + i * row, inputs->base + list[i] * width, row);
         group[i] = examples->image[list[i]];
         if (examples->contradiction[list[i]] != NC_NO_CONTRADICTION)
             extra_image[(*extras)++] = (int32_t)(first + i);
@@ -128,6 +133,8 @@ static int place_pictures(const struct nc_step_inputs *inputs, const char *block
         {batch->group + pairs + first, l->group + count * sizeof(int32_t), others * sizeof(int32_t)},
         {batch->extra_image + first_extra, l->extra_image, extras * sizeof(int32_t)},
         {batch->pace, l->pace, paced ? sizeof *batch->pace : 0},
+        {batch->base ? batch->base + first * inputs->embedding : NULL, l->base,
+         batch->base ? count * row : 0},
     };
     int status = NC_OK;
     for (size_t i = 0; i < sizeof parts / sizeof *parts && status == NC_OK; i++)

@@ -16,11 +16,12 @@
 /* The most that one piece holds. */
 struct nc_piece_capacity {
     size_t examples, sides, texts, rows, tokens, embedding;
+    bool base;
 };
 
 /* Where a piece's parts start in its block. */
 struct nc_piece_layout {
-    size_t pace, image, group, extra_image, token, position, row_start, path_start, path, last_row;
+    size_t pace, base, image, group, extra_image, token, position, row_start, path_start, path, last_row;
     size_t bytes;
 };
 
@@ -35,6 +36,7 @@ struct nc_step_inputs {
     size_t embedding;
     size_t sides; /* pictures of an example: 2 with distractors */
     size_t *row;  /* [sides * examples] of the store, for a gather */
+    float *base;  /* [all examples, embedding] captions' features before training; or NULL */
 };
 
 /* Where the loss's inputs go; a piece fills its share from `first` on, with distractors also
@@ -43,6 +45,7 @@ struct nc_batch_inputs {
     float *image;         /* [sides * batch, embedding], normalised */
     int32_t *group;       /* [sides * batch] the picture's number */
     int32_t *extra_image; /* [extras] */
+    float *base;          /* [batch, embedding]; or NULL */
     struct nc_adamw_pace *pace;
 };
 

@@ -196,7 +196,7 @@ int nc_step_whole(struct nc_step *step, struct nc_batch *batch, bool *done)
     struct whole whole = {0};
     *done = false;
     if (step->ranks || !step->ops->record_begin || !batch->count || batch->count > step->micro ||
-        step->config->contradictions)
+        step->config->contradictions || nc_step_has_own_terms(step))
         return NC_OK;
     *done = true;
     (void)next_part(step, batch, &whole.part);
@@ -207,6 +207,22 @@ int nc_step_whole(struct nc_step *step, struct nc_batch *batch, bool *done)
     struct nc_part_key key = key_of(NC_PART_STEP, step, &whole.part);
     key.extras = batch->extras;
     return status == NC_OK ? nc_step_record(step, &key, whole_step, &whole) : status;
+}
+
+int nc_step_features(struct nc_step *step, const struct nc_batch *batch, float *rows)
+{
+    struct nc_ops *ops = step->ops;
+    struct part part = {0};
+    size_t width = step->shape->embedding;
+    int status = NC_OK;
+    while (status == NC_OK && next_part(step, batch, &part)) {
+        nc_communicator_tick(step->ranks);
+        status = forward_part(step, batch, &part, false, false);
+        for (size_t i = 0; i < part.count && status == NC_OK; i++)
+            status = ops->download(ops->backend, rows + batch->list[part.first + i] * width,
+                                   step->micro_features + i * width, width * sizeof(float));
+    }
+    return status;
 }
 
 /* The last piece's gradients are sent to the other ranks while it still runs, which cannot be

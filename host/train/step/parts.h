@@ -97,8 +97,12 @@ int nc_step_loss_forward(struct nc_step *step, struct nc_batch *batch, bool grad
 
 /* Forward, loss, backward and update at once, as one recording, and true in *done; or nothing,
  * where the batch comes in several pieces, with contradictions, whose number is seldom the same
- * twice, or on several ranks. */
+ * twice, with terms of its own texts, or on several ranks. */
 int nc_step_whole(struct nc_step *step, struct nc_batch *batch, bool *done);
+
+/* rows[examples, embedding]: the features of this rank's captions of the batch, each in its
+ * example's row. */
+int nc_step_features(struct nc_step *step, const struct nc_batch *batch, float *rows);
 
 /* step->gradient = the gradient over the batch of the last forward pass with `gradients`. */
 int nc_step_loss_backward(struct nc_step *step, struct nc_batch *batch);

@@ -80,6 +80,8 @@ static int reserve(struct nc_step *step, struct nc_arena *arena, const struct nc
         {"features", rounded ? features * 2 : 0, &step->loss_features},
         {"image embeddings", terms * embedding * 4, &step->inputs.image},
         {"image embeddings", rounded ? terms * embedding * 2 : 0, &step->loss_image},
+        {"base features", step->config->preserve != 0 ? batch * embedding * 4 : 0,
+         &step->inputs.base},
         {"loss", terms * 4, &step->inputs.group},
         {"loss", nc_step_weighted(step) ? terms * 4 : 0, &step->caption_weight},
         {"loss", nc_step_weighted(step) ? terms * 4 : 0, &step->image_weight},
@@ -146,7 +148,8 @@ static int create(struct nc_ops *ops, const struct nc_model_shape *shape,
     }
     if (status == NC_OK) {
         struct nc_piece_capacity capacity = {step->micro, nc_step_sides(step), need->captions,
-                                             need->rows, need->tokens, shape->embedding};
+                                             need->rows, need->tokens, shape->embedding,
+                                             config->preserve != 0};
         status = nc_step_inputs_plan(&step->staging, ops, &capacity, arena);
     }
     for (size_t i = 0; i < NC_STEPS_IN_FLIGHT && status == NC_OK; i++)

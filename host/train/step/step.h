@@ -125,6 +125,10 @@ void nc_step_state_free(struct nc_step_state *state);
 /* After the arena is committed: parameters from `master` (host), moments zero. */
 int nc_step_set_parameters(struct nc_step *step, const float *master);
 
+/* With preserve: computes the features of all captions from the parameters that are set, and keeps
+ * them as those to stay near to. All ranks share the work. Without: nothing. */
+int nc_step_keep_base(struct nc_step *step, const struct nc_examples *examples);
+
 /* The moments of the optimizer (0: first, 1: second) of all ranks together, in host memory and
  * in the layout of the parameters; frozen parameters are left alone. */
 int nc_step_read_moments(struct nc_step *step, int which, float *host);

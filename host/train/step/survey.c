@@ -81,6 +81,8 @@ static int survey_all(struct nc_step *step, const struct nc_step_sample *sample,
         status = look(step, examples, order, examples->training_count, need);
         nc_communicator_tick(step->ranks);
     }
+    if (status == NC_OK && step->config->preserve != 0) /* nc_step_keep_base's */
+        status = look(step, examples, examples->training, examples->training_count, need);
     return status == NC_OK ? look(step, examples, examples->validation, examples->validation_count, need)
                            : status;
 }

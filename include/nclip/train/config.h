@@ -48,6 +48,7 @@ struct nc_config {
     double hinge_picture, hinge_picture_low, hinge_picture_high; /* at the picture */
     double hinge_text, hinge_text_low, hinge_text_high;          /* against the two texts */
     double hinge_apart, hinge_apart_margin;                      /* the two texts alone */
+    double preserve;             /* distance to the features that captions had before training */
     char **trainable;          /* names and block ranges, see train.h */
     unsigned trainable_count;
     /* data */
