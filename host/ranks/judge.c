@@ -7,22 +7,17 @@
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 /* ---- The verdict ------------------------------------------------------------------------ */
 
-/* For a host that cannot be reached any more. Open MPI 4's mpirun would wait for ever to end its
- * processes there; when it is left alone, its own keepalive notices that the host is gone
- * (configs/cluster/). So rank 0, which has printed its message, keeps the run alive for a while.
- * Open MPI 5's (PRRTE) does both, but for a host that it misses before any rank has failed it ends
- * with exit code 0: there rank 0 must end first. */
+/* For a host that cannot be reached any more. mpirun would wait for ever to end its processes
+ * there; when it is left alone, its own keepalive notices that the host is gone
+ * (configs/cluster/). So rank 0, which has printed its message, keeps the run alive for a while. */
 static void linger(struct nc_watch *w)
 {
-    if (getenv("PRTE_LAUNCHED"))
-        return;
     struct wire_message beat = {.head = {.kind = WIRE_SPOKEN}};
     double until = nc_seconds() + LINGER_SECONDS;
     while (nc_seconds() < until) {

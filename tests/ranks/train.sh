@@ -96,13 +96,34 @@ grep -qx "nclip: stopped by a signal after step $at; the checkpoint is in stoppe
 stop USR1 mpirun warned 2
 grep -q "stopped by a signal after step $(step_of warned);" message || fail "message: $(cat message)"
 # mpirun itself kills whatever has not ended a second after SIGTERM, unless told otherwise; what is
-# said then it no longer passes on.
+# said then it no longer passes on. Open MPI 5's (PRRTE) cannot be told otherwise and kills at once: an
+# earlier checkpoint may be the last, but it is whole.
 export OMPI_MCA_odls_base_sigkill_timeout=5
 stop TERM mpirun ended 3
 unset OMPI_MCA_odls_base_sigkill_timeout
-at=$(step_of ended)
-[ "$(tail -n 1 ended/metrics.jsonl | sed 's/.*"step": \([0-9]*\),.*/\1/')" = "$at" ] ||
-    fail "SIGTERM to mpirun: no checkpoint of step $(tail -n 1 ended/metrics.jsonl)"
+case $(mpirun --version) in
+*"(Open MPI) 4."*)
+    at=$(step_of ended)
+    [ "$(tail -n 1 ended/metrics.jsonl | sed 's/.*"step": \([0-9]*\),.*/\1/')" = "$at" ] ||
+        fail "SIGTERM to mpirun: no checkpoint of step $(tail -n 1 ended/metrics.jsonl)"
+    ;;
+*)
+    at=$(step_of ended)
+    "$nclip" train --config recipe.yaml --set epochs=400 --model "$model" --captions captions.jsonl \
+        --embeddings store --out ended --quiet --resume >/dev/null 2>resumed &
+    child=$!
+    waited=0
+    until [ "$(step_of ended)" -gt "$at" ]; do
+        kill -0 $child 2>/dev/null || fail "SIGTERM to mpirun: does not go on: $(cat resumed)"
+        [ $waited -lt 600 ] || fail "SIGTERM to mpirun: does not get beyond step $at"
+        waited=$((waited + 1))
+        sleep 0.05
+    done
+    kill -TERM $child
+    wait $child || :
+    child=
+    ;;
+esac
 
 # From four ranks to two in the middle of an epoch, then to one and a sharded three.
 cp -r stopped shrunk
