@@ -122,8 +122,9 @@ static __global__ void __launch_bounds__(CAPTIONS) index_rows(nc_attention a, nc
     bool owns;
 
     /* Count the parts of each row; of each part, how many come before. Slots of smaller depths
-     * lie before this block's. */
-    int smaller = 0;
+     * lie before this block's: for each depth as many as nc_cuda_shared_rows has room for, no more
+     * than it has tokens, and two for each token that comes again there. */
+    int smaller = 0, again = 0; /* tokens there; of them, on rows that an earlier caption brought */
     for (size_t caption = 0; caption < a.captions; caption += CAPTIONS) {
         bool there = token_at(a, caption + threadIdx.x, depth, &place, &row, &owns);
         rows[thread] = there ? row : INT32_MAX;
@@ -150,13 +151,16 @@ static __global__ void __launch_bounds__(CAPTIONS) index_rows(nc_attention a, nc
         if (caption + threadIdx.x < a.captions) {
             int tokens =
                 a.path_start[caption + threadIdx.x + 1] - a.path_start[caption + threadIdx.x];
+            int own = a.row_start[caption + threadIdx.x + 1] - a.row_start[caption + threadIdx.x];
             smaller += tokens < depth ? tokens : depth;
+            again += tokens - own < depth ? tokens - own : depth;
         }
     }
     sum_before(smaller, &smaller, sums);
+    sum_before(again, &again, sums);
 
     /* Owners, in caption order, reserve slots for shared rows; then all know theirs. */
-    int next = smaller;
+    int next = again < smaller - again ? 2 * again : smaller;
     for (size_t caption = 0; caption < a.captions; caption += CAPTIONS) {
         bool there = token_at(a, caption + threadIdx.x, depth, &place, &row, &owns);
         int parts = there ? shared.count[row] : 0;

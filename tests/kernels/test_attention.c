@@ -32,7 +32,35 @@ struct batch {
     size_t width, outputs;         /* outputs: rows of out */
     double *qkv, *dout;            /* [rows, 3, width], [outputs, width] */
     double *out, *lse, *dqkv;      /* references */
+    float *guard;                  /* [GUARD] behind the scratch; NULL without one */
 };
+
+enum { GUARD = 1 << 14 };
+static const float untouched = 12345;
+
+/* Scratch of the size that is asked for, and behind it what nobody may write. */
+static void make_scratch(struct nc_ops *ops, struct batch *b)
+{
+    size_t bytes = (ops->attention_scratch(ops->backend, &b->a) + 3) / 4 * 4;
+    b->a.scratch = b->guard = NULL;
+    if (!bytes)
+        return;
+    b->a.scratch = bytes_on_device(ops, bytes + GUARD * sizeof(float));
+    b->guard = (float *)((char *)b->a.scratch + bytes);
+    must(ops->fill(ops->backend, b->guard, untouched, GUARD));
+}
+
+static void assert_guard_untouched(struct nc_ops *ops, const struct batch *b)
+{
+    if (!b->guard)
+        return;
+    double *guard = from_device(ops, b->guard, GUARD, NC_FLOAT32);
+    for (size_t i = 0; i < GUARD; i++)
+        if (guard[i] != (double)untouched)
+            fail_msg("%s: attention wrote %zu bytes behind its scratch", ops->name,
+                     i * sizeof(float));
+    free(guard);
+}
 
 static void pack(struct batch *b, const int32_t *tokens, const size_t *lengths, size_t captions,
                  bool share)
@@ -120,7 +148,7 @@ static void open_batch(struct nc_ops *ops, struct batch *b, size_t heads, size_t
         .lse = on_device(ops, NULL, b->outputs * heads, NC_FLOAT32),
         .dout = on_device(ops, b->dout, b->outputs * b->width, type),
         .dqkv = on_device(ops, NULL, p->rows * 3 * b->width, type)};
-    b->a.scratch = bytes_on_device(ops, ops->attention_scratch(ops->backend, &b->a));
+    make_scratch(ops, b);
     make_reference(b);
     must(ops->attention_forward(ops->backend, &b->a));
     must(ops->attention_backward(ops->backend, &b->a));
@@ -138,6 +166,7 @@ static void close_batch(struct batch *b)
 static void compare(struct nc_ops *ops, struct batch *b, const char *name)
 {
     size_t count = b->packing.rows * 3 * b->width;
+    assert_guard_untouched(ops, b);
     double *out = from_device(ops, b->a.out, b->outputs * b->width, b->a.type);
     double *lse = from_device(ops, b->a.lse, b->outputs * b->a.heads, NC_FLOAT32);
     double *dqkv = from_device(ops, b->a.dqkv, count, b->a.type);
@@ -322,6 +351,30 @@ static void pairs_fill_the_scratch(void **state)
         }
 }
 
+/* Two captions have all but their last token in common, behind many that share nothing: shared rows
+ * at the depth of many tokens, and scratch for few. */
+static void few_share_deep_rows(void **state)
+{
+    enum { CAPTIONS = 20, TOKENS = 8 };
+    int32_t tokens[CAPTIONS * TOKENS];
+    size_t lengths[CAPTIONS];
+    for (int32_t c = 0; c < CAPTIONS; c++) {
+        int32_t begins = c == CAPTIONS - 1 ? c - 1 : c;
+        lengths[c] = TOKENS;
+        for (int32_t i = 0; i < TOKENS; i++)
+            tokens[c * TOKENS + i] = (i == TOKENS - 1 ? c : begins) * TOKENS + i;
+    }
+    for (size_t t = 0; t < 2; t++)
+        for (int last_only = 0; last_only < 2; last_only++) {
+            struct batch b;
+            pack(&b, tokens, lengths, CAPTIONS, true);
+            assert_int_equal(b.packing.repeated, TOKENS - 1);
+            open_batch(*state, &b, 2, 16, last_only, types[t]);
+            compare(*state, &b, NULL);
+            close_batch(&b);
+        }
+}
+
 /* A batch padded to a larger one: the rows behind its captions have no gradient. */
 static void rows_on_no_path_get_zeros(void **state)
 {
@@ -344,7 +397,7 @@ static void rows_on_no_path_get_zeros(void **state)
                 b.a.out = on_device(ops, NULL, outputs * width, types[t]);
                 b.a.lse = on_device(ops, NULL, outputs * b.a.heads, NC_FLOAT32);
                 b.a.dqkv = on_device(ops, NULL, count, types[t]);
-                b.a.scratch = bytes_on_device(ops, ops->attention_scratch(ops->backend, &b.a));
+                make_scratch(ops, &b);
                 must(ops->attention_forward(ops->backend, &b.a));
                 must(ops->attention_backward(ops->backend, &b.a));
                 compare(ops, &b, NULL); /* the captions' rows are as before */
@@ -471,6 +524,7 @@ int main(void)
         cmocka_unit_test(long_captions_share),
         cmocka_unit_test(many_captions_share),
         cmocka_unit_test(pairs_fill_the_scratch),
+        cmocka_unit_test(few_share_deep_rows),
         cmocka_unit_test(rows_on_no_path_get_zeros),
         cmocka_unit_test(runs_give_the_same_bits),
         cmocka_unit_test(scratch_grows_with_the_batch),

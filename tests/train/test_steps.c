@@ -45,10 +45,11 @@ static int make_inputs(void **state)
     assert_true(captions && store && row);
     check(nc_writer_create(captions, &writer));
     check(nc_embedding_writer_open(store, &info, 0, &embeddings));
-    for (size_t i = 0; i < PICTURES; i++) {
+    for (size_t i = 0; i < PICTURES; i++) { /* every third one has a contradiction */
         snprintf(key, sizeof key, "%zu.png", i);
-        check(nc_writer_printf(writer, "{\"image\": \"%s\", \"caption\": \"%s shape\"}\n", key,
-                               i % 2 ? "not a red" : "no blue"));
+        check(nc_writer_printf(writer, "{\"image\": \"%s\", \"caption\": \"%s shape\"%s}\n", key,
+                               i % 2 ? "not a red" : "no blue",
+                               i % 3 ? "" : ", \"contradiction\": \"a shape that is red\""));
         for (size_t k = 0; k < dimension; k++)
             row[k] = (float)((i * 7 + k * 3) % 11) - 5;
         check(nc_embedding_writer_append(embeddings, key, row));
