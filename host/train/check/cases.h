@@ -45,7 +45,7 @@ extern const size_t check_case_count;
 /* training.c: a forward and a backward pass of a text tower, all gradients. */
 void check_training(struct check_world *w, const struct check_case *c);
 
-/* check.c. Memory full of NaNs; numbers; all NULL after an error. */
+/* world.c. Memory full of NaNs; numbers; all NULL after an error. */
 void *check_memory(struct check_world *w, size_t count, enum nc_type type);
 void *check_numbers(struct check_world *w, size_t count, enum nc_type type, double size);
 float *check_filled(struct check_world *w, size_t count, float value);
@@ -53,5 +53,6 @@ void *check_upload(struct check_world *w, const void *data, size_t bytes);
 void check_put_out(struct check_world *w, const void *data, size_t count, enum nc_type type);
 void check_call(struct check_world *w, int status);
 double check_number(uint64_t *state); /* -1 to 1 */
+void check_clear(struct check_world *w); /* releases its memory */
 
 #endif
