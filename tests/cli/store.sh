@@ -89,7 +89,7 @@ expect 3 'beside/shard-000000.embeddings: damaged' info beside
 
 # ---- what is refused ----
 
-expect 2 'expected nclip store upgrade' store shrink store
+expect 2 'expected nclip store import, export or upgrade' store shrink store
 expect 2 . store
 expect 2 . store upgrade
 expect 3 'nowhere' store upgrade nowhere
