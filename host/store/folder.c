@@ -1,10 +1,12 @@
 /* Which shards a folder holds. */
 #include "shard.h"
 
+#include "nclip/store/parts.h"
 #include "nclip/support/error.h"
 
 #include <dirent.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,6 +21,12 @@ bool nc_shard_number(const char *name, size_t *number)
     for (size_t i = 0; i < count && i < 12; i++)
         *number = *number * 10 + (size_t)(digits[i] - '0');
     return count >= 6 && count <= 12 && strcmp(digits + count, after) == 0;
+}
+
+char *nc_embedding_shard_path(const char *folder, size_t number)
+{
+    char *path;
+    return asprintf(&path, "%s/shard-%06zu.embeddings", folder, number) < 0 ? NULL : path;
 }
 
 static int compare_numbers(const void *a, const void *b)

@@ -6,7 +6,6 @@
 #include "nclip/support/error.h"
 
 #include <dirent.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -116,12 +115,6 @@ int nc_embedding_has_shards(const char *folder, bool *has)
         *has = nc_shard_number(entry->d_name, &number);
     closedir(directory);
     return NC_OK;
-}
-
-char *nc_embedding_shard_path(const char *folder, size_t number)
-{
-    char *path;
-    return asprintf(&path, "%s/shard-%06zu.embeddings", folder, number) < 0 ? NULL : path;
 }
 
 int nc_embedding_part_write(const struct nc_embedding_part *part, const char *folder, size_t number)

@@ -5,12 +5,12 @@
 #include "notes.h"
 #include "shard_write.h"
 
+#include "nclip/store/parts.h"
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
 
 #include <dirent.h>
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -303,9 +303,9 @@ size_t nc_embedding_writer_skipped(const struct nc_embedding_writer *w)
 /* Writes the rows at hand, or those of a link, as one shard. */
 static int write_shard(struct nc_embedding_writer *w, struct nc_shard_content *content)
 {
-    char *path;
+    char *path = nc_embedding_shard_path(w->folder, w->next_shard);
     uint64_t bytes;
-    if (asprintf(&path, "%s/shard-%06zu.embeddings", w->folder, w->next_shard) < 0)
+    if (!path)
         return nc_error(NC_FAILED, "%s: no memory", w->folder);
     content->info = &w->info;
     content->rows = w->count;
