@@ -1,8 +1,6 @@
 /* nclip generate: captions that deny something. */
 #include "generate_kinds.h"
 
-#include "nclip/support/error.h"
-
 static const struct nc_command *const kinds[] = {&generate_vqa, &generate_absence, NULL};
 
 static const struct nc_help help = {
@@ -13,19 +11,11 @@ static const struct nc_help help = {
     .kinds = kinds,
 };
 
-/* A kind would have run in its place. */
 static int run(int argc, char **argv)
 {
-    static const struct nc_option options[] = {{0}};
-    if (argc > 1 && argv[1][0] != '-')
-        return nc_error(NC_USAGE,
-                        "\"%s\" is nothing that can be generated: expected nclip generate vqa or "
-                        "absence",
-                        argv[1]);
-    struct nc_arguments arguments;
-    int status = nc_options_parse(&help, options, argc, argv, &arguments);
-    nc_arguments_free(&arguments, options);
-    return status;
+    return nc_command_without_kind(&help, argc, argv,
+                                   "nothing that can be generated: expected nclip generate vqa or "
+                                   "absence");
 }
 
 const struct nc_command nc_command_generate = {

@@ -104,4 +104,8 @@ int nc_options_parse(const struct nc_help *help, const struct nc_option *options
                      char **argv, struct nc_arguments *arguments);
 void nc_arguments_free(struct nc_arguments *arguments, const struct nc_option *options);
 
+/* The run of a command that only has kinds: one that is named would have run in its place. Shows
+ * the help, or refuses the word with "WORD is REFUSAL". */
+int nc_command_without_kind(const struct nc_help *help, int argc, char **argv, const char *refusal);
+
 #endif
