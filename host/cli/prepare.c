@@ -6,6 +6,7 @@
 #include "nclip/train/prepare.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static const struct nc_help help = {
     .usage = "nclip prepare --captions FILE [...] --embeddings STORE --model DIR --out SET",
@@ -28,8 +29,9 @@ static int run(int argc, char **argv)
     struct nc_prepare_options options = {0};
     struct nc_prepare_result result;
     struct nc_string_list captions = {0};
-    const char *too_long = "truncate";
+    const char *too_long = "truncate", *malformed = "error";
     static const char *const rules[] = {"truncate", "error", "skip", NULL};
+    static const char *const bad[] = {"error", "skip", NULL};
     bool json = false;
     const struct nc_option table[] = {
         {"--captions", "FILE", "JSONL or COCO JSON; may be given several times, - once",
@@ -41,6 +43,8 @@ static int run(int argc, char **argv)
         {"--out", "SET", "folder of the set", NC_OPTION_STRING, &options.out, .required = true},
         {"--too-long", "RULE", "what to do with a text of too many ids (default: truncate)",
          NC_OPTION_STRING, &too_long, .choices = rules},
+        {"--malformed", "RULE", "what to do with a record that cannot be read (default: error)",
+         NC_OPTION_STRING, &malformed, .choices = bad},
         {"--quiet", NULL, "no progress", NC_OPTION_FLAG, &options.quiet},
         {"--json", NULL, "print the result as one JSON object", NC_OPTION_FLAG, &json},
         {0},
@@ -51,6 +55,7 @@ static int run(int argc, char **argv)
         return status;
     options.captions = captions.items;
     options.caption_count = captions.count;
+    options.skip_malformed = strcmp(malformed, "skip") == 0;
     status = nc_truncation_parse(too_long, &options.too_long);
     if (status == NC_OK)
         status = nc_prepare(&options, &result);

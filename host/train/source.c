@@ -205,6 +205,8 @@ static void report_held(const struct nc_examples *e, FILE *out)
         fprintf(out, "; %zu left out, without contradiction or distractor", e->without_distractor);
     if (e->skipped_too_long)
         fprintf(out, "; %zu left out, too long", e->skipped_too_long);
+    if (e->malformed)
+        fprintf(out, "; %zu left out, not readable", e->malformed);
     if (e->truncated)
         fprintf(out, "; %zu truncated, of which %zu lost their negation word", e->truncated,
                 e->negation_lost);

@@ -98,6 +98,17 @@ done
 "$nclip" info roles | grep -q ' 1  picture_not_in_store, first roles.jsonl line 2: nowhere.png' ||
     fail "$("$nclip" info roles)"
 
+# Records that cannot be read end it, or are counted.
+{
+    cat first.jsonl
+    printf '{"image": "red-circle.png", "caption": 3}\nnot JSON\n'
+    tail -n +101 captions.jsonl
+} >torn.jsonl
+prepare --captions torn.jsonl --malformed skip --out torn --json --quiet >torn.json
+grep -q "\"captions\":$((count + 2)),\"examples\":$count," torn.json || fail "torn: $(cat torn.json)"
+grep -q '{"reason":"malformed","count":2,"first":"torn.jsonl line 101: ' torn.json ||
+    fail "torn: $(cat torn.json)"
+
 # ---- what is refused ----
 
 refused 2 'standard input' --captions - --captions - --out x

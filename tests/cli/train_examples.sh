@@ -79,6 +79,18 @@ for recipe in con_clip hard_negative; do
     grep -q '"read_bytes":[1-9]' json || fail "$recipe: not streamed: $(cat json)"
 done
 
+# What the set was made without is said as of captions.
+{
+    cat many.jsonl
+    echo 'no JSON'
+    sed -n '1s/"caption": *"/&'"$(yes word | head -n 90 | tr '\n' ' ')"'/p' many.jsonl
+} >short.jsonl
+"$nclip" prepare --captions short.jsonl --embeddings many.store --model "$model" --out short.set \
+    --too-long skip --malformed skip --quiet >prepare.log
+"$nclip" train --config recipe.yaml --model "$model" --out short --examples short.set --set epochs=1 \
+    >output 2>message
+grep -q '; 1 left out, too long; 1 left out, not readable$' message || fail "$(cat message)"
+
 # ---- streamed ----
 
 train whole --examples many.set --set pool_bytes=$stream_pool >json

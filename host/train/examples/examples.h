@@ -32,7 +32,7 @@ struct nc_examples {
     size_t training_count, validation_count;
     /* for people */
     size_t without_distractor; /* left out: no contradiction, or no picture for it */
-    size_t captions_in_file, without_embedding, skipped_too_long, truncated, negation_lost;
+    size_t captions_in_file, without_embedding, skipped_too_long, malformed, truncated, negation_lost;
     uint64_t fingerprint; /* of all of the above that training depends on */
 };
 

@@ -50,14 +50,16 @@ struct job {
 
 /* ---- one caption ---- */
 
-/* Counts something that is left out; the first one is shown to people. */
+/* Counts something that is left out; the first one is shown to people. `where`: NULL where `what`
+ * says it. */
 static void leave_out(struct slice *slice, enum prepare_reason reason, const char *where,
                       const char *what)
 {
     struct prepare_left_out *left = &slice->counts.left_out[reason];
     if (left->count++)
         return;
-    size_t length = (size_t)snprintf(left->first, sizeof left->first, "%s: %s", where, what);
+    size_t length = (size_t)snprintf(left->first, sizeof left->first, "%s%s%s", where ? where : "",
+                                    where ? ": " : "", what);
     if (length < sizeof left->first)
         return;
     length = sizeof left->first - 1;
@@ -193,6 +195,10 @@ static int join_one(const struct job *job, const struct nc_caption_batch *batch,
     size_t row = 0;
     bool kept;
     int status = nc_caption_batch_read(batch, i, &w->parser, &caption);
+    if (status == NC_BAD_INPUT && p->options->skip_malformed) {
+        leave_out(slice, PREPARE_MALFORMED, NULL, nc_error_message());
+        return NC_OK;
+    }
     if (status == NC_OK)
         status = nc_embedding_store_find(p->store, caption.image, &row);
     if (status != NC_OK)

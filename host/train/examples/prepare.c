@@ -160,6 +160,10 @@ static int refuse_none(struct prepare *p)
                         "%s: none of the captions' pictures is in it (for one, %s); keys are paths "
                         "relative to the folder that nclip embed was given",
                         p->options->embeddings, missing->first);
+    if (left[PREPARE_MALFORMED].count)
+        return nc_error(NC_BAD_INPUT, "no caption is left; %llu records cannot be read, for one %s",
+                        (unsigned long long)left[PREPARE_MALFORMED].count,
+                        left[PREPARE_MALFORMED].first);
     return nc_error(NC_BAD_INPUT,
                     "no caption is left: all are longer than the context of %zu tokens",
                     p->info.context);

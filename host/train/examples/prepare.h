@@ -17,6 +17,7 @@
 
 /* Why something is missing in the set: first the examples that are, then the parts of examples. */
 enum prepare_reason {
+    PREPARE_MALFORMED,
     PREPARE_PICTURE_MISSING,
     PREPARE_TOO_LONG, /* and one for each role, in their order */
     PREPARE_DISTRACTOR_MISSING = PREPARE_TOO_LONG + NC_TEXT_ROLES,

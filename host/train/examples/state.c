@@ -15,6 +15,7 @@
 const char *prepare_reason_name(enum prepare_reason reason)
 {
     static const char *const names[PREPARE_REASONS] = {
+        [PREPARE_MALFORMED] = "malformed",
         [PREPARE_PICTURE_MISSING] = "picture_not_in_store",
         [PREPARE_TOO_LONG + NC_TEXT_CAPTION] = "caption_too_long",
         [PREPARE_TOO_LONG + NC_TEXT_CONTRADICTION] = "contradiction_too_long",
@@ -72,7 +73,8 @@ static cJSON *describe_call(const struct prepare *p)
                 add_bits(call, "tokenizer", info->tokenizer) &&
                 nc_json_add_count(call, "vocabulary", info->vocabulary) &&
                 nc_json_add_count(call, "context", info->context) &&
-                cJSON_AddStringToObject(call, "too long", info->too_long);
+                cJSON_AddStringToObject(call, "too long", info->too_long) &&
+                cJSON_AddBoolToObject(call, "skip malformed", p->options->skip_malformed);
     cJSON *sources = made ? cJSON_AddArrayToObject(call, "captions") : NULL;
     made = sources != NULL;
     for (size_t i = 0; i < info->source_count && made; i++) {

@@ -1,6 +1,8 @@
 /* Loads a whole prepared set (whole.h). */
 #include "whole.h"
 
+#include "prepare.h"
+
 #include "nclip/support/error.h"
 #include "nclip/support/random.h"
 
@@ -229,10 +231,13 @@ static void count_left_out(const struct nc_set_info *info, struct nc_examples *e
     e->truncated = (size_t)info->truncated;
     e->negation_lost = (size_t)info->negation_lost;
     for (size_t i = 0; i < info->left_out_count; i++) {
-        if (strcmp(info->left_out[i].reason, "picture_not_in_store") == 0)
+        const char *reason = info->left_out[i].reason;
+        if (strcmp(reason, prepare_reason_name(PREPARE_PICTURE_MISSING)) == 0)
             e->without_embedding = (size_t)info->left_out[i].count;
-        else if (strcmp(info->left_out[i].reason, "too_long") == 0)
+        else if (strcmp(reason, prepare_reason_name(PREPARE_TOO_LONG + NC_TEXT_CAPTION)) == 0)
             e->skipped_too_long = (size_t)info->left_out[i].count;
+        else if (strcmp(reason, prepare_reason_name(PREPARE_MALFORMED)) == 0)
+            e->malformed = (size_t)info->left_out[i].count;
     }
 }
 

@@ -19,6 +19,7 @@ struct nc_prepare_options {
     size_t caption_count;
     const char *embeddings, *model_folder, *out;
     enum nc_truncation too_long; /* captions of more tokens than the context */
+    bool skip_malformed; /* records that cannot be read are left out and counted; else they end it */
     bool quiet;                  /* no progress */
     size_t range_bytes;          /* of examples that are sorted at once; 0: 32 MiB */
     double save_seconds;         /* between two states that a later call goes on from; 0: 5 */
