@@ -244,8 +244,8 @@ static int run(int argc, char **argv)
         .data = {.rows = 1000000, .dimension = 64}, .readers = 4,
         .training = {.batch = 512, .width = 64, .layers = 1, .seconds = 20, .device = "cpu"},
         /* MB/s; 30% of an H200's 989 TFLOP/s in bf16 are 1,800 pictures of ViT-L/14 and 45,000 captions
-         * of 13 tokens; 135 JPEGs a second and core are measured on an AMD EPYC */
-        .rates = {.disk = 2000, .file_system = 40000, .link = 25000, .decode = 135, .cores = 16,
+         * of 13 tokens; 550 JPEGs a second and core are measured (bench/results/embed-cpu-ViT-B32.json) */
+        .rates = {.disk = 2000, .file_system = 40000, .link = 25000, .decode = 550, .cores = 16,
                   .embed = 1800, .prepare = 50000, .train = 45000, .batch = 32768}};
     const struct nc_option table[] = {
         {"--folder", "DIR", "where the store and the set are, or are made", NC_OPTION_STRING, &r.data.folder},
@@ -271,7 +271,7 @@ static int run(int argc, char **argv)
          &r.rates.file_system},
         {"--link", "MB/S", "between GPUs of different nodes, each (default: 25000)", NC_OPTION_NUMBER,
          &r.rates.link},
-        {"--decode", "N", "pictures a second and core (default: 135)", NC_OPTION_NUMBER, &r.rates.decode},
+        {"--decode", "N", "pictures a second and core (default: 550)", NC_OPTION_NUMBER, &r.rates.decode},
         {"--cores", "N", "for each GPU (default: 16)", NC_OPTION_NUMBER, &r.rates.cores},
         {"--embed", "N", "pictures a second and GPU (default: 1800)", NC_OPTION_NUMBER, &r.rates.embed},
         {"--prepare", "N", "captions a second and core (default: measured with --model, else 50000)",

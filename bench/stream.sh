@@ -23,11 +23,11 @@ trap '[ -z "$child" ] || kill -9 $child 2>/dev/null || :
 mkdir -p "$folder"
 
 # The program itself, from its command to the first step, and what it holds half a minute later.
-train() { # name of the data
+train() { # name of the data, pool_bytes
     rm -rf "$work/run"
     begun=$(date +%s%N)
     "$nclip" train --model "$model" --examples "$folder/$1/set" --out "$work/run" --quiet \
-        --set precision=fp32 --set batch_size=512 --set validation_fraction=0 --set epochs=3 \
+        --set precision=fp32 --set batch_size=512 --set validation_fraction=0 --set epochs=3 --set pool_bytes="$2" \
         >/dev/null 2>"$work/message" &
     child=$!
     while [ ! -s "$work/run/metrics.jsonl" ]; do # written at most a second after the step
@@ -51,9 +51,17 @@ tenth=$((many / 10))
 "$bench" stream --folder "$folder/wide" --rows "$wide" --dimension 768 --json >"$work/wide.json"
 "$bench" stream --folder "$folder/many" --rows "$many" --dimension 64 --model "$model" --json >"$work/many.json"
 "$bench" stream --folder "$folder/tenth" --rows $tenth --dimension 64 --model "$model" --make-only
-train many >"$work/many.train"
-train tenth >"$work/tenth.train"
+# With the pool that is chosen, into which the tenth fits; and with one that holds neither, where a pool is
+# full after some seconds and what lies beside it can be told.
+small=268435456
+train many 0 >"$work/many.train"
+train tenth 0 >"$work/tenth.train"
+train many $small >"$work/many.small"
+train tenth $small >"$work/tenth.small"
+# Decoding as bench/embed.sh measured it, where it did.
+decode=$(sed -n 's/.*"decode_one_core":\([0-9.]*\),.*/\1/p' bench/results/embed-cpu-*.json 2>/dev/null | head -n 1)
 "$bench" stream --plan 400000000x768 --json \
+    --decode "${decode:-550}" \
     --disk "$(sed 's/.*"block_order":\[{"readers":1,"bytes_per_second":\([0-9.e+]*\),.*/\1/' "$work/wide.json" |
         awk '{ printf "%.0f", $1 / 1e6 }')" \
     --prepare "$(sed 's/.*"prepare_captions_per_second_and_core":\([0-9.e+]*\),.*/\1/' "$work/many.json")" >"$work/plan.json"
@@ -66,6 +74,7 @@ result=${RESULT:-bench/results/stream.json}
     printf '{"commit": "%s", "processor": "%s", "cores": %s, "memory_bytes": %s,\n' "$commit" "$processor" "$(nproc)" "$memory"
     printf '"wide": %s,\n"many": %s,\n' "$(cat "$work/wide.json")" "$(cat "$work/many.json")"
     printf '"train_many": %s,\n"train_tenth": %s,\n' "$(cat "$work/many.train")" "$(cat "$work/tenth.train")"
+    printf '"train_many_small_pool": %s,\n"train_tenth_small_pool": %s,\n' "$(cat "$work/many.small")" "$(cat "$work/tenth.small")"
     printf '"plan": %s}\n' "$(cat "$work/plan.json")"
 } >"$result.partial"
 mv "$result.partial" "$result"
