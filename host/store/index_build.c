@@ -31,7 +31,7 @@ struct build {
     struct nc_key_entry buffer[BUFFER];
     size_t filled, hashed; /* of the buffer; entries before `hashed` are in the bucket's sum */
     uint64_t written;
-    XXH3_state_t bucket_hash;
+    XXH3_state_t *bucket_hash; /* made by its library: it wants more alignment than calloc gives */
     struct nc_index_bucket *directory;
     size_t bucket;
     unsigned bits;
@@ -133,7 +133,7 @@ static int put(struct build *b, const void *data, size_t size)
 
 static void add_to_sum(struct build *b)
 {
-    XXH3_64bits_update(&b->bucket_hash, b->buffer + b->hashed,
+    XXH3_64bits_update(b->bucket_hash, b->buffer + b->hashed,
                        (b->filled - b->hashed) * sizeof *b->buffer);
     b->hashed = b->filled;
 }
@@ -144,8 +144,8 @@ static void end_buckets(struct build *b, size_t bucket)
     add_to_sum(b);
     while (b->bucket < bucket) {
         b->directory[b->bucket++] =
-            (struct nc_index_bucket){b->written + b->filled, XXH3_64bits_digest(&b->bucket_hash)};
-        XXH3_64bits_reset(&b->bucket_hash);
+            (struct nc_index_bucket){b->written + b->filled, XXH3_64bits_digest(b->bucket_hash)};
+        XXH3_64bits_reset(b->bucket_hash);
     }
 }
 
@@ -189,7 +189,7 @@ static int write_entries(struct build *b)
     bool more = true;
     b->filled = b->hashed = b->bucket = b->same_count = 0;
     b->written = 0;
-    XXH3_64bits_reset(&b->bucket_hash);
+    XXH3_64bits_reset(b->bucket_hash);
     int status = nc_key_runs_merge(b->runs);
     while (status == NC_OK) {
         struct nc_key_entry entry;
@@ -217,10 +217,10 @@ static int write_index(struct build *b)
     int status = write_entries(b);
     if (status != NC_OK)
         return status;
-    XXH3_64bits_reset(&b->bucket_hash);
-    XXH3_64bits_update(&b->bucket_hash, b->directory, bytes);
-    XXH3_64bits_update(&b->bucket_hash, &tail, sizeof tail - sizeof tail.sum);
-    tail.sum = XXH3_64bits_digest(&b->bucket_hash);
+    XXH3_64bits_reset(b->bucket_hash);
+    XXH3_64bits_update(b->bucket_hash, b->directory, bytes);
+    XXH3_64bits_update(b->bucket_hash, &tail, sizeof tail - sizeof tail.sum);
+    tail.sum = XXH3_64bits_digest(b->bucket_hash);
     status = put(b, b->directory, bytes);
     return status == NC_OK ? put(b, &tail, sizeof tail) : status;
 }
@@ -307,16 +307,17 @@ int nc_key_index_make(const struct nc_embedding_store *store, const struct nc_ke
     int lock = wait_for_others(store);
     char *path = nc_path_join(store->folder, NC_INDEX_FILE);
     struct build *b = calloc(1, sizeof *b);
+    XXH3_state_t *hash = XXH3_createState();
     int status = NC_OK;
-    if (!path || !b) {
+    if (!path || !b || !hash) {
         status = nc_error(NC_FAILED, "%s: no memory", store->folder);
         goto cleanup;
     }
     *b = (struct build){.store = store,
                         .path = path,
                         .rows = store->rows - store->old_rows,
-                        .fingerprint = nc_embedding_store_fingerprint(store)};
-    XXH3_INITSTATE(&b->bucket_hash);
+                        .fingerprint = nc_embedding_store_fingerprint(store),
+                        .bucket_hash = hash};
     status = nc_key_index_open(path, b->fingerprint, b->rows, index);
     if (status == NC_OK && !*index)
         status = make(b, old, keep, index);
@@ -333,6 +334,7 @@ cleanup:
         free(b->same);
     }
     free(b);
+    XXH3_freeState(hash);
     free(path);
     if (lock >= 0)
         close(lock);
