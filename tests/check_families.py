@@ -185,8 +185,10 @@ def metaclip_2():
 
 
 def in_open_clip(model, ids):
-    """MetaCLIP 2 has CLIP's own vision tower: both towers go to open_clip."""
+    """MetaCLIP 2 has CLIP's own vision tower: both towers go to open_clip, and its tokenizer, whose end
+    open_clip 4 holds the config's eos_id to."""
     import open_clip
+    print(f"open_clip {open_clip.__version__}")
     with tempfile.TemporaryDirectory() as scratch:
         scratch = pathlib.Path(scratch)
         model.save_pretrained(scratch / "model")
@@ -200,6 +202,20 @@ def in_open_clip(model, ids):
         with torch.no_grad():
             got = theirs.encode_text(ids).numpy()
         report("open_clip: MetaCLIP 2's features", distance(got, text_features(model, ids)), 1e-5)
+        size = model.config.vision_config.image_size
+        pixels = torch.randn(3, 3, size, size, generator=torch.Generator().manual_seed(2))
+        with torch.no_grad():
+            images, texts, scale = theirs(pixels, ids)[:3]
+        logits = (scale * texts @ images.T).numpy()
+        report("open_clip: MetaCLIP 2's logits", float(np.abs(logits - reference_logits(model, ids)["text"]).max()), 2e-3)
+        tokenizer = open_clip.get_tokenizer(f"local-dir:{scratch / 'open_clip'}")
+        hostile = TEXTS + ["“No” dogs’ &amp; cats", "sÃ³lo  un_perro", "ﬁve ﬂags\u00a0Ⅷ"]
+        (scratch / "hostile").write_text("\n".join(hostile) + "\n", encoding="utf-8")
+        ours = nclip("tokenize", "--model", scratch / "open_clip", "--context", 77, scratch / "hostile")
+        pad = tokenizer.tokenizer.pad_token_id
+        ours = [json.loads(line) for line in ours.splitlines()]
+        ours = torch.tensor([row + [pad] * (77 - len(row)) for row in ours])
+        report("open_clip: ids of its tokenizer", int((ours != tokenizer(hostile)).sum()), 0)
 
 
 def open_clip_families():

@@ -5,6 +5,7 @@
 #include "folder.h"
 #include "nclip/checkpoints/exchange.h"
 #include "nclip/pictures/image.h"
+#include "nclip/tokenizer/tokenizer.h"
 #include "outputs.h"
 
 enum {
@@ -52,10 +53,11 @@ int nc_hf_config_write(const char *path, const struct nc_model_shape *shape, enu
                        enum nc_type type, const char *embeddings);
 
 /* open_clip_config.json. `own_tokenizer`: the folder's tokenizer files are to be used, not
- * open_clip's built-in one. NC_BAD_INPUT, naming `where`, for what it cannot say. */
+ * open_clip's built-in one, after `cleaning`. NC_BAD_INPUT, naming `where`, for what it cannot say. */
 int nc_open_clip_config_write(const char *where, const char *path,
                               const struct nc_model_shape *shape,
-                              const struct nc_preprocess *preprocess, bool own_tokenizer);
+                              const struct nc_preprocess *preprocess, bool own_tokenizer,
+                              enum nc_text_cleaning cleaning);
 
 /* The shape and the preprocessing that it gives; with `text_only` those of the text tower, and
  * vision_cfg may be anything. The tensors are not looked at. A key that

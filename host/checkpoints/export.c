@@ -171,7 +171,21 @@ static int list_tensors(struct job *job)
 
 /* ---- config ---- */
 
+/* open_clip's built-in tokenizer knows CLIP's own vocabulary only, and cleans texts in its own way. */
+static int write_open_clip_config(const struct job *job, const char *to)
+{
+    const struct nc_model *model = job->model;
+    enum nc_text_cleaning cleaning;
+    int status = nc_text_cleaning_noted(model->folder, &cleaning);
+    bool own = (model->shape.vocabulary != NC_CLIP_VOCABULARY || cleaning != NC_TEXT_AS_IT_IS) &&
+               nc_tokenizer_is_in(model->folder);
+    return status == NC_OK ? nc_open_clip_config_write(model->folder, to, &model->shape,
+                                                       &job->preprocess, own, cleaning)
+                           : status;
+}
+
 static int write_config(const struct job *job, const struct nc_staging *staging)
+
 {
     const struct nc_model *model = job->model;
     bool open_clip = job->format == NC_FORMAT_OPEN_CLIP;
@@ -182,10 +196,8 @@ static int write_config(const struct job *job, const struct nc_staging *staging)
     int status = NC_OK;
     if (!from || !to)
         status = no_memory(job);
-    else if (open_clip) /* its built-in tokenizer knows CLIP's own vocabulary only */
-        status = nc_open_clip_config_write(model->folder, to, &model->shape, &job->preprocess,
-                                           model->shape.vocabulary != NC_CLIP_VOCABULARY &&
-                                               nc_tokenizer_is_in(model->folder));
+    else if (open_clip)
+        status = write_open_clip_config(job, to);
     else if (job->format != NC_FORMAT_HF)
         status = nc_hf_config_write(to, &model->shape, job->format, nc_outputs_type(&job->outputs),
                                     NULL);

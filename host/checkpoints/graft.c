@@ -1,10 +1,12 @@
 /* A fine-tuned text tower put back into the checkpoint that it comes from, of which all else is
- * copied byte for byte: so that the whole model can be used, whatever its vision tower is. */
+ * copied byte for byte (but an end's id that open_clip 4 misses in the config): so that the whole model can be used, whatever its vision tower is. */
 #include "exchange.h"
+#include "nclip/formats/json.h"
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
 #include "staging.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -122,16 +124,53 @@ static int list_tensors(struct job *job)
     return status;
 }
 
+/* open_clip 4 reads no config that pools at the end's token and does not say its id, which open_clip 3
+ * took for 2. */
+static int lacks_end(const char *path, bool *lacks)
+{
+    cJSON *root;
+    int status = nc_json_load(path, &root);
+    *lacks = false;
+    if (status != NC_OK)
+        return status;
+    const cJSON *model = nc_json_member(root, "model_cfg");
+    const cJSON *text = nc_json_member(model ? model : root, "text_cfg");
+    const cJSON *pool = nc_json_member(text, "pool_type"), *end = nc_json_member(text, "eos_id");
+    *lacks = cJSON_IsString(pool) && strcmp(pool->valuestring, "eos") == 0 && !end;
+    cJSON_Delete(root);
+    return NC_OK;
+}
+
+static int write_open_clip_config(const struct job *job, const struct nc_staging *staging)
+{
+    char *from = nc_path_join(job->folder, NC_OPEN_CLIP_CONFIG), id[16];
+    char *to = nc_staging_path(staging, NC_OPEN_CLIP_CONFIG);
+    bool lacks = false;
+    int status = from && to ? NC_OK : no_memory(job);
+    if (status == NC_OK && nc_file_exists(from))
+        status = lacks_end(from, &lacks);
+    snprintf(id, sizeof id, "%d", (int)job->model->shape.end_token);
+    if (status == NC_OK && lacks)
+        status = nc_config_copy_with_member(from, to, "text_cfg", "eos_id", id);
+    else if (status == NC_OK)
+        status = nc_staging_copy(staging, job->folder, NC_OPEN_CLIP_CONFIG);
+    free(from);
+    free(to);
+    return status;
+}
+
 /* The original's; its dtype follows where the text tower brings another one. */
 static int write_config(const struct job *job, const struct nc_staging *staging)
 {
-    const char *name = job->by_hf_names ? "config.json" : NC_OPEN_CLIP_CONFIG;
+    static const char name[] = "config.json";
     bool other = false;
+    if (!job->by_hf_names)
+        return write_open_clip_config(job, staging);
     for (size_t i = 0; i < job->outputs.count; i++) {
         const struct nc_tensor *tensor = nc_tensors_find(job->file, job->outputs.items[i].name);
         other = other || strcmp(tensor->type_name, job->outputs.items[i].type_name) != 0;
     }
-    if (!job->by_hf_names || !other || !nc_folder_holds(job->folder, name))
+    if (!other || !nc_folder_holds(job->folder, name))
         return nc_staging_copy(staging, job->folder, name);
     char *from = nc_path_join(job->folder, name), *to = nc_staging_path(staging, name);
     int status = from && to ? nc_config_copy_with_dtype(from, to, nc_outputs_type(&job->outputs), false)

@@ -1,11 +1,11 @@
 /* Reads a state dict of open_clip or OpenAI, or a model of transformers' of which the text tower is
  * taken alone, finds its shape, and writes a Hugging Face folder. */
 #include "exchange.h"
+#include "import_tokenizer.h"
 #include "nclip/model/family.h"
 #include "nclip/store/store.h"
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
-#include "nclip/tokenizer/tokenizer.h"
 #include "staging.h"
 
 #include <math.h>
@@ -20,6 +20,7 @@ struct job {
     char *config;  /* open_clip_config.json, or NULL; by_hf_names: config.json */
     bool by_hf_names; /* of the tensors; only with text_only */
     const char *prefix; /* of the names of a custom text tower: "text.", or "" */
+    struct nc_import_tokenizer tokenizer;
     struct nc_tensors *file;
     struct nc_model_shape shape;
     struct nc_preprocess preprocess;
@@ -430,39 +431,7 @@ static int check_unknown(const struct job *job)
 
 /* ---- the folder ---- */
 
-/* Reads the ids of start and end from the tokenizer. A model without a tokenizer is no error. */
-static int read_tokenizer(struct job *job, const char *folder, bool *found)
-{
-    struct nc_tokenizer *tokenizer;
-    *found = nc_tokenizer_is_in(folder);
-    if (!job->by_hf_names) {
-        job->shape.start_token = job->shape.vocabulary == NC_CLIP_VOCABULARY ? NC_CLIP_START : -1;
-        if (!nc_shape_is_padded(&job->shape)) /* else its config said */
-            job->shape.pad_token = job->shape.vocabulary > 1 ? 1 : -1;
-    }
-    if (!*found)
-        return job->options->tokenizer
-                   ? nc_error(NC_BAD_INPUT, "%s: there are no tokenizer files in this folder",
-                              folder)
-                   : NC_OK;
-    int status = nc_tokenizer_load(folder, NC_TOKENIZER_TRANSFORMERS, &tokenizer);
-    if (status != NC_OK)
-        return status;
-    if (nc_tokenizer_vocabulary_size(tokenizer) > job->shape.vocabulary)
-        status = nc_error(NC_BAD_INPUT,
-                          "%s: the tokenizer knows %zu tokens, but the model %zu; it belongs to "
-                          "another model",
-                          folder, nc_tokenizer_vocabulary_size(tokenizer), job->shape.vocabulary);
-    else if (!job->by_hf_names)
-        job->shape.start_token = nc_tokenizer_start(tokenizer);
-    if (nc_shape_is_padded(&job->shape) && nc_tokenizer_pad(tokenizer) >= 0)
-        job->shape.pad_token = nc_tokenizer_pad(tokenizer);
-    nc_tokenizer_destroy(tokenizer);
-    return status;
-}
-
-static int write_folder(const struct job *job, const char *tokenizer,
-                        const struct nc_staging *staging)
+static int write_folder(const struct job *job, const struct nc_staging *staging)
 {
     char *tensors = nc_staging_path(staging, "model.safetensors");
     char *config = nc_staging_path(staging, "config.json");
@@ -480,11 +449,47 @@ static int write_folder(const struct job *job, const char *tokenizer,
     if (status == NC_OK && !text_only)
         status = nc_preprocess_write(preprocess, &job->preprocess);
     if (status == NC_OK)
-        status = nc_staging_copy_tokenizer(staging, tokenizer);
+        status = nc_import_tokenizer_write(&job->tokenizer, staging);
     free(tensors);
     free(config);
     free(preprocess);
     return status;
+}
+
+/* All that can be found wrong before anything is written. */
+static int prepare(struct job *job, bool *has_tokenizer)
+{
+    int status = nc_foreign_files(job->path, &job->folder, &job->weights);
+    if (status == NC_OK)
+        status = nc_tensors_open(job->weights, &job->file);
+    if (status == NC_OK)
+        status = check_kind(job);
+    if (status == NC_OK)
+        status = find_config(job);
+    if (status == NC_OK)
+        status = find_shape(job);
+    if (status == NC_OK && job->options->embeddings)
+        status = nc_embedding_store_expect(job->options->embeddings, NULL, job->shape.embedding);
+    if (status == NC_OK)
+        status = list_tensors(job);
+    if (status == NC_OK)
+        status = check_unknown(job);
+    if (status == NC_OK)
+        status = nc_import_tokenizer_read(job->options, job->folder,
+                                          job->by_hf_names ? NULL : job->config, job->by_hf_names,
+                                          &job->shape, &job->tokenizer);
+    *has_tokenizer = status == NC_OK && job->tokenizer.folder;
+    return status;
+}
+
+static void release(struct job *job)
+{
+    nc_outputs_free(&job->outputs);
+    nc_parameter_table_destroy(&job->table);
+    nc_tensors_close(job->file);
+    free(job->folder);
+    free(job->weights);
+    free(job->config);
 }
 
 int nc_model_import(const char *path, const struct nc_import_options *options, const char *folder,
@@ -492,34 +497,21 @@ int nc_model_import(const char *path, const struct nc_import_options *options, c
 {
     struct job job = {.options = options, .path = path};
     struct nc_staging staging;
-    *has_tokenizer = false;
-    int status = nc_foreign_files(path, &job.folder, &job.weights);
-    if (status == NC_OK)
-        status = nc_tensors_open(job.weights, &job.file);
-    if (status == NC_OK)
-        status = check_kind(&job);
-    if (status == NC_OK)
-        status = find_config(&job);
-    if (status == NC_OK)
-        status = find_shape(&job);
-    if (status == NC_OK && options->embeddings)
-        status = nc_embedding_store_expect(options->embeddings, NULL, job.shape.embedding);
-    if (status == NC_OK)
-        status = list_tensors(&job);
-    if (status == NC_OK)
-        status = check_unknown(&job);
-    const char *tokenizer = options->tokenizer ? options->tokenizer : job.folder;
-    if (status == NC_OK)
-        status = read_tokenizer(&job, tokenizer, has_tokenizer);
+    int status = prepare(&job, has_tokenizer);
     if (status == NC_OK)
         status = nc_staging_begin(folder, &staging);
     if (status == NC_OK)
-        status = nc_staging_end(&staging, write_folder(&job, tokenizer, &staging));
-    nc_outputs_free(&job.outputs);
-    nc_parameter_table_destroy(&job.table);
-    nc_tensors_close(job.file);
-    free(job.folder);
-    free(job.weights);
-    free(job.config);
+        status = nc_staging_end(&staging, write_folder(&job, &staging));
+    release(&job);
+    return status;
+}
+
+int nc_model_import_check(const char *path, const struct nc_import_options *options,
+                          struct nc_model_shape *shape, bool *has_tokenizer)
+{
+    struct job job = {.options = options, .path = path};
+    int status = prepare(&job, has_tokenizer);
+    *shape = job.shape;
+    release(&job);
     return status;
 }

@@ -191,10 +191,11 @@ static int read_text(const char *where, const cJSON *section, struct nc_model_sh
     static const char *const read[] = {
         "context_length", "vocab_size", "width",     "heads",    "layers",         "mlp_ratio",
         "pool_type",      "eos_id",     "norm_kwargs", "proj_type", "no_causal_mask", "proj_bias",
-        "act_kwargs",     "pad_id",     NULL};
+        "act_kwargs",     "pad_id",     "text_arch",   NULL};
     static const char *const idle[] = {
         "hf_tokenizer_name", "tokenizer_mode", "tokenizer_kwargs", "hf_proj_type",
-        "hf_model_pretrained", "hf_pooler_type", "output_tokens", "final_ln_after_pool", NULL};
+        "hf_model_pretrained", "hf_pooler_type", "output_tokens", "final_ln_after_pool", "bos_id",
+        "tokenizer_type", NULL};
     if (cJSON_IsString(nc_json_member(section, "hf_model_name")))
         return nc_error(
             NC_BAD_INPUT, "%s: the text tower is \"%.60s\"; nclip reads CLIP's own text tower only",
@@ -202,6 +203,8 @@ static int read_text(const char *where, const cJSON *section, struct nc_model_sh
     int status = check_keys(where, section, read, idle);
     if (status == NC_OK)
         status = only_string(where, section, "proj_type", "linear");
+    if (status == NC_OK) /* of open_clip after 3.3 */
+        status = only_string(where, section, "text_arch", "clip");
     if (status == NC_OK)
         status = read_tower(where, section, &shape->text);
     if (status == NC_OK)

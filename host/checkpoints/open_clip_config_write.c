@@ -35,7 +35,7 @@ static void write_tower(struct nc_writer *writer, const struct nc_tower_shape *t
 }
 
 static void write_text(struct nc_writer *writer, const struct nc_model_shape *shape,
-                       bool own_tokenizer)
+                       bool own_tokenizer, enum nc_text_cleaning cleaning)
 {
     (void)nc_writer_printf(writer, "    \"text_cfg\": {\n");
     write_tower(writer, &shape->text);
@@ -50,6 +50,9 @@ static void write_text(struct nc_writer *writer, const struct nc_model_shape *sh
                                (int)shape->end_token);
     if (own_tokenizer) /* of a local folder, open_clip asks only whether it is named at all */
         (void)nc_writer_printf(writer, ",\n      \"hf_tokenizer_name\": \".\"");
+    if (own_tokenizer && cleaning > NC_TEXT_WHITESPACE) /* its default */
+        (void)nc_writer_printf(writer, ",\n      \"tokenizer_kwargs\": {\"clean\": \"%s\"}",
+                               nc_text_cleaning_names[cleaning]);
     (void)nc_writer_printf(writer, "\n    }\n  },\n");
 }
 
@@ -77,7 +80,8 @@ static const char *resize_mode(const struct nc_preprocess *p, size_t size)
 
 int nc_open_clip_config_write(const char *where, const char *path,
                               const struct nc_model_shape *shape,
-                              const struct nc_preprocess *preprocess, bool own_tokenizer)
+                              const struct nc_preprocess *preprocess, bool own_tokenizer,
+                              enum nc_text_cleaning cleaning)
 {
     const char *mode = resize_mode(preprocess, shape->image_size);
     if (shape->text.activation != shape->vision.activation)
@@ -104,7 +108,7 @@ int nc_open_clip_config_write(const char *where, const char *path,
                            "      \"patch_size\": %zu\n    },\n",
                            shape->vision.width / shape->vision.heads, shape->image_size,
                            shape->patch_size);
-    write_text(writer, shape, own_tokenizer);
+    write_text(writer, shape, own_tokenizer, cleaning);
     (void)nc_writer_printf(writer, "  \"preprocess_cfg\": {\n");
     write_colors(writer, "mean", preprocess->image_mean);
     write_colors(writer, "std", preprocess->image_std);

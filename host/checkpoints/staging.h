@@ -34,6 +34,12 @@ int nc_staging_end(struct nc_staging *staging, int status);
  * stale one would round the new weights away. */
 int nc_config_copy_with_dtype(const char *from, const char *to, enum nc_type type, bool needed);
 
+/* Copies a config with one member more, the first of its object (`object`: of the first one of that
+ * key; NULL: of the whole), where it has that object. Without a file it is the only one. `value` is
+ * JSON. */
+int nc_config_copy_with_member(const char *from, const char *to, const char *object, const char *key,
+                               const char *value);
+
 /* As PyTorch and transformers call it: "float32". */
 const char *nc_torch_type_name(enum nc_type type);
 

@@ -20,7 +20,9 @@ static const struct nc_help help = {
         "open_clip_config.json. "
         "OpenAI's weights have no config: heads of 64 and quick_gelu are a fact of that format. "
         "Models with other towers (ResNets, timm's, other text towers, CoCa) are refused, "
-        "and so is any tensor that has no place in a CLIP.\n\n"
+        "and so is any tensor that has no place in a CLIP. Where open_clip cleans texts before its "
+        "tokenizer, so does nclip with the folder that is written. nclip doctor --model SOURCE tells "
+        "beforehand what comes of it.\n\n"
         "--text-only takes the text tower of a model with any vision tower, of transformers' SigLIP, "
         "SigLIP 2 and MetaCLIP 2 too. Such a folder trains, encodes texts and is evaluated on "
         "embeddings that another program made, and it knows that it has no vision tower.",
@@ -57,6 +59,8 @@ static int run(int argc, char **argv)
          NC_OPTION_STRING, &options.config},
         {"--tokenizer", "DIR", "folder with tokenizer files (default: that of the weights)",
          NC_OPTION_STRING, &options.tokenizer},
+        {"--no-tokenizer", NULL, "without the tokenizer that lies beside the weights: for --ids",
+         NC_OPTION_FLAG, &options.no_tokenizer},
         {"--dtype", "TYPE", "of all parameters (default: as they are stored)", NC_OPTION_STRING,
          &dtype, .choices = types},
         {"--text-only", NULL,
@@ -81,6 +85,8 @@ static int run(int argc, char **argv)
     if (options.origin == NC_ORIGIN_OPENAI && options.config)
         status =
             nc_error(NC_USAGE, "import: --config belongs to open_clip; OpenAI's weights have none");
+    if (status == NC_OK && options.tokenizer && options.no_tokenizer)
+        status = nc_error(NC_USAGE, "import: give one of --tokenizer and --no-tokenizer");
     struct nc_embedding_store *store = NULL;
     if (status == NC_OK && store_path && !options.text_only)
         status = nc_error(NC_USAGE, "import: --embeddings goes with --text-only: a vision tower says "
@@ -90,7 +96,7 @@ static int run(int argc, char **argv)
     options.embeddings = store;
     if (status == NC_OK)
         status = nc_model_import(arguments.positional[0], &options, out, &has_tokenizer);
-    if (status == NC_OK && !has_tokenizer)
+    if (status == NC_OK && !has_tokenizer && !options.no_tokenizer)
         fprintf(
             stderr,
             "%s: no tokenizer files came with the weights; copy them there (vocab.json with merges.txt, "

@@ -320,16 +320,29 @@ bool nc_tokenizer_is_in(const char *folder)
     return false;
 }
 
+/* What comes before the vocabulary, and is a fact of its folder. */
+static int load_cleaning(struct nc_tokenizer *tokenizer, const char *path)
+{
+    char *folder = nc_folder_exists(path) ? strdup(path) : folder_of(path);
+    int status = folder ? nc_text_cleaning_in(folder, &tokenizer->cleaning)
+                        : nc_error(NC_FAILED, "%s: no memory", path);
+    if (tokenizer->cleaning != NC_TEXT_AS_IT_IS) /* open_clip has transformers' tokenizer there */
+        tokenizer->rules = NC_TOKENIZER_TRANSFORMERS;
+    free(folder);
+    return status;
+}
+
 int nc_tokenizer_load_files(struct nc_tokenizer *tokenizer, const char *path)
 {
-    if (!nc_folder_exists(path))
-        return load_file(tokenizer, path);
+    int status = load_cleaning(tokenizer, path);
+    if (status != NC_OK || !nc_folder_exists(path))
+        return status == NC_OK ? load_file(tokenizer, path) : status;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char *file = nc_path_join(path, names[i]);
         if (!file)
             return nc_error(NC_FAILED, "%s: no memory", path);
         bool exists = nc_file_exists(file);
-        int status = exists ? load_file(tokenizer, file) : NC_OK;
+        status = exists ? load_file(tokenizer, file) : NC_OK;
         free(file);
         if (exists)
             return status;

@@ -97,5 +97,7 @@ uint64_t nc_tokenizer_fingerprint(const struct nc_tokenizer *tokenizer)
         hash_added(tokenizer),
     };
     uint64_t hash = XXH3_64bits(parts, sizeof parts);
-    return tokenizer->pieces ? hash ^ hash_kind(tokenizer->pieces) : hash;
+    if (tokenizer->pieces)
+        hash ^= hash_kind(tokenizer->pieces);
+    return tokenizer->cleaning ? XXH3_64bits_withSeed(&hash, sizeof hash, tokenizer->cleaning) : hash;
 }

@@ -2,6 +2,7 @@
  *
  *   tokenizer.c           the public functions: encode, truncate, look up
  *   pieces.h              SentencePiece's kind of vocabularies, and its own files
+ *   open_clip_text.c      what open_clip does with a text before that
  *   files.c               vocab.json + merges.txt, tokenizer.json, bpe_simple_vocab_16e6.txt.gz
  *   added.c               special and added tokens: their files, finding them in text
  *   bpe.c                 pieces, merges, and the merging of one word
@@ -123,6 +124,13 @@ bool nc_python_space(uint32_t code); /* str.isspace() */
 bool nc_python_word(uint32_t code);  /* \w of Python's re */
 bool nc_python_digit(uint32_t code); /* \d of Python's re */
 
+/* Of string.punctuation. */
+static inline bool nc_ascii_punctuation(uint32_t code)
+{
+    return code > ' ' && code < 0x7f &&
+           !((code >= '0' && code <= '9') || ((code | 0x20) >= 'a' && (code | 0x20) <= 'z'));
+}
+
 /* Lower case, code point by code point as Rust's char::to_lowercase or with the
  * final sigma as Python's str.lower(). `out` is replaced. */
 int nc_lower(enum nc_tokenizer_rules rules, const struct nc_code_points *text,
@@ -154,6 +162,7 @@ int nc_buffer_reserve(struct nc_buffer *buffer, size_t capacity);
 
 /* Working memory of one thread; belongs to a struct nc_tokens. */
 struct nc_tokenizer_scratch {
+    struct nc_buffer raw;   /* the text after nc_text_clean() */
     struct nc_buffer clean; /* the cleaned text, UTF-8 */
     struct nc_code_points text, spare;
     struct nc_bpe_scratch {
@@ -166,6 +175,14 @@ struct nc_tokenizer_scratch {
 /* Appends to scratch->clean the cleaned form of valid UTF-8. */
 int nc_clean(enum nc_tokenizer_rules rules, const char *text, size_t length,
              struct nc_tokenizer_scratch *scratch);
+
+/* What open_clip does with a text before its tokenizer gets it, into scratch->raw: valid UTF-8. */
+int nc_text_clean(enum nc_text_cleaning cleaning, const char *text, size_t length,
+                  struct nc_tokenizer_scratch *scratch);
+
+/* Whether a folder asks for it: its tokenizer_config.json by NC_TEXT_CLEANING_KEY, or the
+ * open_clip_config.json of one that is no transformers'. */
+int nc_text_cleaning_in(const char *folder, enum nc_text_cleaning *cleaning);
 
 /* ---- vocabulary and merges */
 
@@ -236,6 +253,7 @@ struct nc_added_token {
 
 struct nc_tokenizer {
     enum nc_tokenizer_rules rules;
+    enum nc_text_cleaning cleaning;
     struct nc_vocabulary vocabulary;
     struct nc_bpe bpe;
     int32_t start, end;

@@ -58,12 +58,6 @@ static bool is_white(uint32_t code)
     return nc_code_class(NC_TOKENIZER_TRANSFORMERS, code) == NC_SPACE;
 }
 
-static bool is_ascii_punctuation(uint8_t byte)
-{
-    return byte > ' ' && byte < 0x7f &&
-           !((byte >= '0' && byte <= '9') || ((byte | 0x20) >= 'a' && (byte | 0x20) <= 'z'));
-}
-
 /* ---- Steps ---- */
 
 /* By clusters of characters: one of fewer than six bytes is looked up whole, and found by its first
@@ -158,7 +152,7 @@ static int code_points(const struct nc_step *step, struct nc_tokenizer_scratch *
     for (size_t i = 0; i < points->count && status == NC_OK; i++) {
         uint8_t bytes[4];
         uint32_t code = points->at[i];
-        if (pythons && code < 0x80 && is_ascii_punctuation((uint8_t)code))
+        if (pythons && nc_ascii_punctuation(code))
             continue;
         if (pythons && nc_python_space(code)) {
             space = begun;
@@ -202,8 +196,7 @@ static int replace_runs(const struct nc_step *step, const struct nc_buffer *in,
             size_t length = nc_utf8_decode_one(in->at + end, &code);
             bool one = step->kind == NC_STEP_RUNS    ? code == ' '
                        : step->kind == NC_STEP_WHITE ? is_white(code)
-                                                     : code < 0x80 && !run &&
-                                                           is_ascii_punctuation((uint8_t)code);
+                                                     : !run && nc_ascii_punctuation(code);
             if (!one)
                 break;
             end += length;

@@ -45,9 +45,11 @@ int nc_tokenizer_load(const char *path, enum nc_tokenizer_rules rules, struct nc
         return nc_error(NC_FAILED, "%s: no memory", path);
     tokenizer->rules = rules;
     int status = nc_tokenizer_load_files(tokenizer, path);
-    if (status == NC_OK && tokenizer->pieces && rules == NC_TOKENIZER_OPEN_CLIP)
-        status = nc_error(NC_BAD_INPUT, "%s: open_clip's rules are there for CLIP's vocabulary only; of a "
-                                        "vocabulary of pieces nclip has transformers'", path);
+    if (status == NC_OK && tokenizer->pieces && tokenizer->rules == NC_TOKENIZER_OPEN_CLIP)
+        status = nc_error(NC_BAD_INPUT,
+                          "%s: nothing says how open_clip cleans a text before this vocabulary of pieces "
+                          "(hf_tokenizer_name in the text_cfg of an open_clip_config.json here); without "
+                          "it nclip has transformers' rules", path);
     if (status != NC_OK) {
         nc_tokenizer_destroy(tokenizer);
         return status;
@@ -82,6 +84,11 @@ int32_t nc_tokenizer_pad(const struct nc_tokenizer *tokenizer)
     return tokenizer->pieces ? tokenizer->pieces->pad : -1;
 }
 
+enum nc_text_cleaning nc_tokenizer_cleaning(const struct nc_tokenizer *tokenizer)
+{
+    return tokenizer->cleaning;
+}
+
 size_t nc_tokenizer_vocabulary_size(const struct nc_tokenizer *tokenizer)
 {
     return tokenizer->vocabulary.size;
@@ -99,6 +106,7 @@ void nc_tokens_free(struct nc_tokens *tokens)
 {
     free(tokens->ids);
     if (tokens->scratch) {
+        free(tokens->scratch->raw.at);
         free(tokens->scratch->clean.at);
         nc_code_points_free(&tokens->scratch->text);
         nc_code_points_free(&tokens->scratch->spare);
@@ -268,7 +276,14 @@ int nc_tokenizer_encode(const struct nc_tokenizer *tokenizer, const char *text, 
     bool has_start = !pieces || pieces->has_start, has_end = !pieces || pieces->has_end;
     struct encoder encoder = {tokenizer, tokens, context ? context - has_end : SIZE_MAX, SIZE_MAX};
     const struct nc_id_sink sink = {push_id, &encoder};
-    int status = reserve_ids(tokens, length / 2 + 2);
+    int status = NC_OK;
+    if (tokenizer->cleaning != NC_TEXT_AS_IT_IS) {
+        status = nc_text_clean(tokenizer->cleaning, text, length, tokens->scratch);
+        text = (const char *)tokens->scratch->raw.at;
+        length = status == NC_OK ? tokens->scratch->raw.count : 0;
+    }
+    if (status == NC_OK)
+        status = reserve_ids(tokens, length / 2 + 2);
     if (status == NC_OK && has_start)
         tokens->ids[tokens->count++] = tokenizer->start;
     if (status == NC_OK)

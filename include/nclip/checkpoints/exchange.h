@@ -48,7 +48,8 @@ int nc_model_export(const struct nc_model *model, enum nc_format format, const e
  * or a folder with one, by the names of `format` (NC_FORMAT_HF or NC_FORMAT_OPEN_CLIP, with or
  * without a custom text tower). The text tower's tensors and the logit scale are the model's, of
  * `type` or as they are stored; all others, whatever they are, and the original's config, tokenizer
- * and preprocessing files are copied byte for byte. NC_BAD_INPUT names a tensor of another shape, and
+ * and preprocessing files are copied byte for byte, but for the "eos_id" that open_clip 4 asks for and
+ * that a config of open_clip 3 may lack. NC_BAD_INPUT names a tensor of another shape, and
  * an original that lacks some of the text tower. */
 int nc_model_graft(const struct nc_model *model, enum nc_format format, const char *original,
                    const enum nc_type *type, const char *folder);
@@ -67,6 +68,7 @@ struct nc_import_options {
     enum nc_origin origin;
     const char *config;       /* open_clip_config.json; NULL: the one beside the weights */
     const char *tokenizer;    /* folder with tokenizer files; NULL: that of the weights */
+    bool no_tokenizer;        /* none is taken, whatever lies there */
     const enum nc_type *type; /* of all parameters; NULL: as they are stored */
     bool text_only; /* the text tower and the logit scale alone, whatever the vision tower is. What
                        is written is a CLIPTextModelWithProjection with a logit_scale beside it */
@@ -77,9 +79,14 @@ struct nc_import_options {
 
 /* From a file of weights (nclip/checkpoints/tensors.h), or a folder with one, to a Hugging Face
  * folder. Every tensor must be known, and be of the shape that the others and the config ask for. *has_tokenizer tells whether
- * tokenizer files came with it: without them texts cannot be encoded. */
+ * tokenizer files came with it: without them texts cannot be encoded. Where open_clip cleans texts before
+ * that tokenizer, its tokenizer_config.json is told so (nclip/tokenizer/tokenizer.h), and nclip does. */
 int nc_model_import(const char *path, const struct nc_import_options *options, const char *folder,
                     bool *has_tokenizer);
+
+/* All that nc_model_import() would refuse, without writing anything; and the shape that it finds. */
+int nc_model_import_check(const char *path, const struct nc_import_options *options,
+                          struct nc_model_shape *shape, bool *has_tokenizer);
 
 /* Weight interpolation (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models"):
  * (1 - alpha) x base + alpha x tuned, of every parameter, 0 <= alpha <= 1. Computed in fp32 and

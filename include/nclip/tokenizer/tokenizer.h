@@ -3,7 +3,10 @@
  * SentencePiece: unigram and BPE with byte fallback, from tokenizer.json with its own normalizer,
  * pre-tokenizer and template (what of them is not computed is refused by name), or from spiece.model
  * and tokenizer.model of SigLIP's and Gemma's tokenizers in transformers 5.24. Known difference: a
- * user-defined piece of a .model is not kept from its map of characters.
+ * user-defined piece of a .model is not kept from its map of characters. A tokenizer.json is followed step
+ * by step, as transformers 4 does; transformers 5 keeps of those of T5Tokenizer, GemmaTokenizer and
+ * XLMRobertaTokenizer the vocabulary and the map of characters alone, which is the same for what these
+ * classes wrote, but for a U+2581 in a text and T5's files of transformers 4.
  *
  * CLIP: the ids equal those of one of two references, chosen when the vocabulary is
  * loaded. They agree on plain captions and disagree on the rest:
@@ -42,6 +45,28 @@ enum nc_tokenizer_rules {
 
 /* "transformers" or "open_clip" to the rules; anything else is NC_USAGE. */
 int nc_tokenizer_rules_parse(const char *name, enum nc_tokenizer_rules *rules);
+
+/* What open_clip does with a text before a tokenizer of transformers' gets it: ftfy, HTML entities, and
+ * what the name says. It is a fact of the folder: its open_clip_config.json (text_cfg's
+ * hf_tokenizer_name, and "clean" of tokenizer_kwargs, which is whitespace where it is not said), or, in a
+ * folder that nclip import wrote, NC_TEXT_CLEANING_KEY of tokenizer_config.json. Both rules follow it. */
+enum nc_text_cleaning {
+    NC_TEXT_AS_IT_IS,
+    NC_TEXT_WHITESPACE,
+    NC_TEXT_LOWER,
+    NC_TEXT_CANONICALIZE,
+    NC_TEXT_WHITESPACE_UNDERSCORE,
+    NC_TEXT_CLEANINGS,
+};
+extern const char *const nc_text_cleaning_names[NC_TEXT_CLEANINGS];
+#define NC_TEXT_CLEANING_KEY "open_clip_clean"
+
+/* What NC_TEXT_CLEANING_KEY says in a folder; NC_TEXT_AS_IT_IS: nothing. */
+int nc_text_cleaning_noted(const char *folder, enum nc_text_cleaning *cleaning);
+
+/* What an open_clip config asks for; NC_TEXT_AS_IT_IS where it means open_clip's own tokenizer
+ * (NC_TOKENIZER_OPEN_CLIP). NC_BAD_INPUT names what of its tokenizer_kwargs nclip does not follow. */
+int nc_text_cleaning_of_config(const char *path, enum nc_text_cleaning *cleaning);
 
 /* What happens to a text with more tokens than the context holds. */
 enum nc_truncation {
@@ -94,6 +119,7 @@ int nc_tokenizer_encode(const struct nc_tokenizer *tokenizer, const char *text, 
 
 int32_t nc_tokenizer_start(const struct nc_tokenizer *tokenizer); /* id of start-of-text */
 int32_t nc_tokenizer_end(const struct nc_tokenizer *tokenizer);   /* id of end-of-text */
+enum nc_text_cleaning nc_tokenizer_cleaning(const struct nc_tokenizer *tokenizer);
 /* The id that captions of a SentencePiece vocabulary are filled up with; -1: the file does not say, or
  * it is CLIP's, whose padding no tower sees. */
 int32_t nc_tokenizer_pad(const struct nc_tokenizer *tokenizer);
