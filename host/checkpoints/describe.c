@@ -150,8 +150,8 @@ static void describe_text(const struct nc_model *model, const struct summary *su
         fprintf(out, "  %-14s none named (nclip import --text-only --embeddings STORE)\n",
                 "embeddings of");
     if (model->has_foreign_vision)
-        fprintf(out, "  %-14s nclip import FOLDER --text-only --embeddings STORE --out DIR: its vision "
-                     "tower is none that nclip computes\n", "next");
+        fprintf(out, "  %-14s nclip import %s --text-only --embeddings STORE --out DIR: its vision "
+                     "tower is none that nclip computes\n", "next", model->folder);
     if (summary->merge) {
         fprintf(out, "  %-14s alpha %g, from ", "merged", member(summary, "alpha")->valuedouble);
         nc_terminal_print(out, member(summary, "base")->valuestring);

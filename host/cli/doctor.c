@@ -1,4 +1,7 @@
-/* nclip doctor: what this machine can run. The shortest example of a command. */
+/* nclip doctor: what this machine can run, and what of a checkpoint. */
+#include "model_folder.h"
+
+#include "nclip/checkpoints/identify.h"
 #include "nclip/cli/command.h"
 #include "nclip/devices.h"
 #include "nclip/formats/json.h"
@@ -228,6 +231,22 @@ static int print_json(const struct machine *machine, const struct nc_cpu_support
     return nc_json_print(stdout, root, true);
 }
 
+/* ---- A checkpoint ---------------------------------------------------------------------- */
+
+static int look_at_model(const char *given, bool json)
+{
+    struct nc_identity identity;
+    char *path = model_folder(given);
+    int status = path ? nc_checkpoint_identify(path, &identity)
+                      : nc_error(NC_FAILED, "doctor: no memory");
+    if (status == NC_OK) {
+        status = nc_identity_print(&identity, stdout, json);
+        nc_identity_free(&identity);
+    }
+    free(path);
+    return status;
+}
+
 /* ---- Every operation against the oracle --------------------------------------------------- */
 
 struct check {
@@ -306,20 +325,30 @@ static int check_device(struct check *check)
 static int run(int argc, char **argv)
 {
     static const struct nc_help help = {
-        .usage = "nclip doctor [--json] [--check [--device NAME] [--out FILE]]",
+        .usage = "nclip doctor [--json] [--model X | --check [--device NAME] [--out FILE]]",
         .purpose =
             "Tells what this machine can run: processor, memory, the library that multiplies "
             "matrices, and which precisions it runs natively; which GPUs, with which CUDA, which "
             "libraries, and what is missing to use them.\n\n"
+            "With --model it tells of any checkpoint what it is, what of it nclip can use and what not, "
+            "and which command comes next: a folder of transformers' or open_clip's, a run, a file "
+            "(safetensors, .pt, .pth, .bin), or a config alone. Nothing of it is run, and nothing is "
+            "written.\n\n"
             "With --check every operation is run on a device and held against the reference on "
             "the processor: at ragged and, on a GPU, at real shapes, with a training step's "
             "gradients, replayed recordings and what is said of mistakes. It is the first thing "
             "to run on a GPU.",
+        .examples = "nclip doctor\n"
+                    "nclip doctor --model ViT-L-14.pt\n"
+                    "nclip doctor --check --device cuda",
     };
     bool json = false, checks = false;
+    const char *model = NULL;
     struct check check = {.device = "cpu"};
     const struct nc_option options[] = {
         {"--json", NULL, "print one JSON object", NC_OPTION_FLAG, &json},
+        {"--model", "FILE|DIR|RUN", "what this checkpoint is, and which command comes next",
+         NC_OPTION_STRING, &model},
         {"--check", NULL, "every operation against the reference", NC_OPTION_FLAG, &checks},
         {"--device", "NAME", "what --check checks (default: cpu)", NC_OPTION_STRING, &check.device,
          .choices = nc_ops_names()},
@@ -331,6 +360,13 @@ static int run(int argc, char **argv)
     if (status != NC_OK || arguments.help_shown)
         return status;
 
+    if (checks && model)
+        status = nc_error(NC_USAGE, "doctor: give one of --model and --check");
+    if (status != NC_OK || model) {
+        status = status == NC_OK ? look_at_model(model, json) : status;
+        nc_arguments_free(&arguments, options);
+        return status;
+    }
     if (checks) {
         check.json = json;
         status = check_device(&check);
@@ -359,4 +395,5 @@ out:
     return status;
 }
 
-const struct nc_command nc_command_doctor = {"doctor", "what this machine can run", run};
+const struct nc_command nc_command_doctor = {
+    "doctor", "what this machine can run; what a checkpoint is", run};

@@ -1,9 +1,10 @@
 /* nclip export: a model in the form that another program reads. */
+#include "model_folder.h"
+
 #include "nclip/checkpoints/exchange.h"
 #include "nclip/cli/command.h"
 #include "nclip/formats/json.h"
 #include "nclip/support/error.h"
-#include "nclip/support/files.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,19 +32,6 @@ static const struct nc_help help = {
         "nclip export --model runs/first --format open_clip --out first-open_clip\n"
         "nclip export --model runs/first/best --format hf-text --dtype fp16 --out text_encoder",
 };
-
-/* RUN/best when `folder` is a run and no model itself. The caller frees it. */
-static char *model_folder(const char *folder)
-{
-    char *own = nc_path_join(folder, "config.json"), *best = nc_path_join(folder, "best");
-    char *inner = best ? nc_path_join(best, "config.json") : NULL;
-    bool run = own && inner && !nc_file_exists(own) && nc_file_exists(inner);
-    char *result = run ? strdup(best) : strdup(folder);
-    free(own);
-    free(best);
-    free(inner);
-    return result;
-}
 
 /* Only the plain copy keeps tensors that no row of the table names. */
 static void warn_of_unknown(const struct nc_model *model, const char *out)

@@ -71,7 +71,7 @@ static int describe_checkpoint(const char *path, bool json)
     struct nc_identity identity;
     int status = nc_checkpoint_identify(path, &identity);
     if (status == NC_OK) {
-        status = nc_identity_print(&identity, path, stdout, json);
+        status = nc_identity_print(&identity, stdout, json);
         nc_identity_free(&identity);
     }
     return status;

@@ -99,9 +99,9 @@ refused 2 'hf or open_clip' export --model custom --format openai --with open_cl
 "$nclip" info "$custom" >out
 grep -q "^ *vision tower *timm's" out || fail "no vision tower of timm's: $(cat out)"
 grep -q 'width 32, 2 blocks, 32 positions, 300 tokens' out || fail "other sizes: $(cat out)"
-grep -q 'nclip import SOURCE --tokenizer DIR --text-only --embeddings STORE --out DIR' out || fail "next: $(cat out)"
+grep -q "nclip import $custom --tokenizer DIR --text-only --embeddings STORE --out custom_text-text" out || fail "next: $(cat out)"
 "$nclip" info "${custom%/*}/pytorch/quick_gelu.pt" >out
-grep -q 'next *nclip import SOURCE --config open_clip_config.json --tokenizer DIR --out DIR' out || fail "next: $(cat out)"
+grep -q 'next *nclip import .*quick_gelu.pt --config open_clip_config.json --tokenizer DIR --out quick_gelu-hf$' out || fail "next: $(cat out)"
 "$nclip" info "${custom%/*}/pytorch/views.pt" --json >out
 grep -q '"use":"refused","why":"it holds no text tower' out || fail "JSON: $(cat out)"
 

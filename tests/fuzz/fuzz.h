@@ -1,7 +1,7 @@
 /* What the harnesses share. A harness is one file here: LLVMFuzzerTestOneInput() gives bytes to a
  * parser, which may refuse them or not, but must not crash, leak, hang or read what is not its own.
  *
- *     sh tests/fuzz/run.sh MINUTES [NAME ...]   fuzzes (clang), and prints a table
+ *     sh tests/fuzz/run.sh MINUTES|COUNTx [NAME ...]   fuzzes (clang), and prints a table
  *     ctest -R fuzz/                            replays seeds and past findings (any compiler)
  *
  * Inputs of seeds.sh start the search; found/NAME/ keeps what once failed.

@@ -90,10 +90,41 @@ pieces)
         cut_line
         cat tokenizer/golden_pieces/gemma/tokenizer_config.json
     } | seed 002
-    for byte in 003 004 005 006 007; do
+    for clean in whitespace canonicalize; do
+        {
+            cat tokenizer/golden_open_clip_text/gemma/tokenizer.json
+            cut_line
+            printf '{"tokenizer_class":"GemmaTokenizer","pad_token":"<pad>","add_eos_token":true}'
+            cut_line
+            printf '{"model_cfg":{"text_cfg":{"hf_tokenizer_name":"x","tokenizer_kwargs":{"clean":"%s"}}}}' $clean
+        } | seed 000
+    done
+    for byte in 003 004 005 006 007 010; do
         printf 'a photo of a cat, with no dogs' | seed $byte
         printf 'caf\303\251 \342\226\201 \360\237\220\261  <mask> </s>\377' | seed $byte
     done
+    ;;
+identify)
+    head_of() { # of a safetensors file, its header
+        tail -c +9 "$1" | head -c "$(od -An -tu8 -N8 "$1" | tr -d ' ')"
+    }
+    for name in worldwide clipa open_clip_siglip2 longclip; do
+        {
+            head_of model/families/$name/open_clip_model.safetensors
+            cut_line
+            cat model/families/$name/open_clip_config.json
+        } | seed 000
+    done
+    for name in siglip2 metaclip_2; do
+        {
+            head_of model/families/$name/model.safetensors
+            cut_line
+            cat model/families/$name/config.json
+            cut_line
+            printf '{"model":{"type":"Unigram","unk_id":0,"vocab":[["<unk>",0],["a",-1]]}}'
+        } | seed 001
+    done
+    files 002 model/families/*/open_clip_config.json model/families/*/config.json
     ;;
 pytorch)
     files 000 checkpoints/pytorch/*.pt checkpoints/pytorch/a.bin
