@@ -1,7 +1,10 @@
 /* Chooses the vision tower's full attention: ours (attention_full.cu) or cuDNN's (cudnn.h). Both
  * are timed once for each shape, on the first call's numbers, and cuDNN's is taken where it is a
  * tenth faster. They round differently: NCLIP_VISION_ATTENTION=own or =cudnn decides without a
- * clock, for pictures that must have the same bits on every machine. */
+ * clock, for pictures that must have the same bits on every machine.
+ *
+ * cuDNN is opened by the first call that could use it: training a text tower, and pictures in fp32,
+ * load no library of some hundred megabytes and give it no memory of the GPU. */
 #include "cudnn.h"
 
 #include <cstdlib>
@@ -10,7 +13,8 @@
 enum { SHAPES = 16, REPEATS = 5 };
 
 struct nc_cuda_vision {
-    struct nc_cuda_cudnn *cudnn;
+    struct nc_cuda_cudnn *cudnn; /* NULL: not opened, or not there */
+    bool opened;
     enum { BY_TIME, OWN, CUDNN } rule;
     struct {
         size_t pictures, tokens, heads, head_size;
@@ -36,9 +40,7 @@ int nc_cuda_vision_create(struct nc_backend *backend)
     int status = nc_cuda_check(cudaEventCreate(&v->begin), "creating an event");
     if (status == NC_OK)
         status = nc_cuda_check(cudaEventCreate(&v->end), "creating an event");
-    return status == NC_OK && v->rule != nc_cuda_vision::OWN
-               ? nc_cuda_cudnn_create(backend, &v->cudnn)
-               : status;
+    return status;
 }
 
 void nc_cuda_vision_destroy(struct nc_backend *backend)
@@ -111,14 +113,26 @@ static int decide(struct nc_backend *backend, const struct nc_attention_full *a,
     return NC_OK;
 }
 
+/* Once, and not while a stream is captured: opening allocates. */
+static int open_cudnn(struct nc_backend *backend)
+{
+    struct nc_cuda_vision *v = backend->vision;
+    if (v->opened || v->rule == nc_cuda_vision::OWN || nc_cuda_capturing(backend))
+        return NC_OK;
+    v->opened = true;
+    return nc_cuda_cudnn_create(backend, &v->cudnn);
+}
+
 int nc_cuda_attention_full(struct nc_backend *backend, const struct nc_attention_full *a)
 {
     const struct nc_cuda_vision *v = backend->vision;
     bool cudnn = v->rule == nc_cuda_vision::CUDNN, done = false;
-    if (!v->cudnn || a->type != NC_BFLOAT16)
-        return nc_cuda_attention_full_own(backend, a);
-    int status = v->rule == nc_cuda_vision::BY_TIME ? decide(backend, a, &cudnn) : NC_OK;
-    if (status == NC_OK && cudnn)
-        status = run(backend, a, true, &done);
+    int status = a->type == NC_BFLOAT16 ? open_cudnn(backend) : NC_OK;
+    if (status == NC_OK && a->type == NC_BFLOAT16 && v->cudnn) {
+        if (v->rule == nc_cuda_vision::BY_TIME)
+            status = decide(backend, a, &cudnn);
+        if (status == NC_OK && cudnn)
+            status = run(backend, a, true, &done);
+    }
     return status == NC_OK && !done ? nc_cuda_attention_full_own(backend, a) : status;
 }
