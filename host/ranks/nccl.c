@@ -1,15 +1,26 @@
 /* Ranks over NCCL, for device memory.
  *
  * Operations go into a stream of their own. Each starts when the backend's stream has come to the
- * point of its call; waiting for one makes the backend's stream wait, never the host. NCCL runs in
- * its non-blocking mode: no call waits for another rank. A thread polls the operations under way,
- * since the host is mostly ahead of the device; on an error, or when an operation takes longer
- * than the timeout, it aborts NCCL and the run ends. MPI only carries NCCL's id to the ranks.
+ * point of its call; waiting for one makes the backend's stream wait, not the host. NCCL runs in
+ * its non-blocking mode: no call waits for another rank, but one may answer "in progress" for a
+ * while (NCCL then works in a thread of its own), and only behind that is the operation in the
+ * stream, where an event can mark its end.
  *
- * Threads. The thread that computes starts the operations; the backend's GPU is its current device.
- * Every other thread must select that GPU first. NCCL allows one thread at a time, even one that
- * only asks for errors: a lock sees to that, except for an abort, which must not wait for a call
- * that hangs. CUDA's events may be used by all threads. */
+ * So the step hands its operations over and goes on: starting one records an event and puts the
+ * arguments into a ring. A thread, NCCL's, takes them out in their order, gives them to NCCL and
+ * asks until each is in the stream. Who waits for an operation waits on the host only until it is
+ * there (some ten microseconds after it was handed over), never until it is over, and not at all
+ * where anything was computed in between.
+ *
+ * Between operations the same thread watches, since the host is mostly ahead of the device: on an
+ * error, or when an operation takes longer than the timeout, it aborts NCCL and the run ends. MPI
+ * only carries NCCL's id to the ranks.
+ *
+ * Threads. The backend's GPU is the current device of the thread that computes; every other thread
+ * must select it first. NCCL allows one thread at a time, even one that only asks for errors: its
+ * own thread calls it once there is one. An abort, by the watch's thread, takes the lock where that
+ * thread is out of NCCL, but does not wait for a call that hangs. CUDA's streams and events may be
+ * used by all threads. */
 #include "transports.h"
 
 #include "nccl_library.h"
@@ -19,6 +30,7 @@
 
 #include <cuda_runtime_api.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -27,22 +39,35 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { ROOM = 256, POLL_MILLISECONDS = 50, ABORT_SECONDS = 2 };
+enum { ROOM = 256, WATCH_MILLISECONDS = 50, ABORT_SECONDS = 2 };
+
+/* How long NCCL is asked again at once whether an operation is in the stream; then with pauses. */
+static const double EAGER_SECONDS = 200e-6;
+
+struct operation {
+    enum nc_collective kind;
+    const void *send;
+    void *data;
+    size_t send_count, count;
+};
 
 struct nc_transport {
     const struct nc_nccl *nccl;
     ncclComm_t comm;
     int device;
     cudaStream_t backend, stream;
-    /* Of ticket t at t % ROOM: that its inputs are complete, and that it is over. The place is
-     * used again once t is among the completed tickets. */
+    /* Of ticket t at t % ROOM: the operation, that its inputs are complete, and that it is over.
+     * The place is used again once t is among the completed tickets. */
+    struct operation operations[ROOM];
     cudaEvent_t ready[ROOM], over[ROOM];
-    _Atomic(enum nc_collective) kinds[ROOM];
-    _Atomic nc_ticket issued, completed; /* completed: at least all up to it */
-    pthread_mutex_t lock;                /* of NCCL */
+    /* Handed over; in the stream, so that `over` is its own; over, at least all up to it. */
+    _Atomic nc_ticket issued, enqueued, completed;
+    pthread_mutex_t order; /* changes of issued, enqueued and stop are told under it */
+    pthread_cond_t given, taken;
+    pthread_mutex_t lock; /* of NCCL */
     pthread_t thread;
-    bool running;
-    atomic_bool stop, aborted;
+    bool running, stop;
+    atomic_bool aborted;
     double limit; /* seconds */
 };
 
@@ -72,20 +97,24 @@ static void rest_if_aborted(struct nc_transport *t)
         pause();
 }
 
-/* The status of an NCCL call; one that is in progress is polled until the limit. Called with the
- * lock. */
+/* The status of an NCCL call; while it is in progress NCCL is asked again, until the limit. Called
+ * with the lock. */
 static int check(struct nc_communicator *c, ncclResult_t code, const char *what)
 {
     struct nc_transport *t = c->transport;
     double began = nc_seconds();
     while (code == ncclInProgress) {
+        double waited = nc_seconds() - began;
         rest_if_aborted(t);
-        if (nc_seconds() - began > t->limit)
+        if (waited > t->limit)
             return nc_error(NC_FAILED,
                             "nccl: %s has not ended for %.0f s, the limit (NCCL_DEBUG=INFO "
                             "tells more)",
                             what, t->limit);
-        nanosleep(&(const struct timespec){.tv_nsec = 100000}, NULL);
+        if (waited < EAGER_SECONDS)
+            sched_yield();
+        else
+            nanosleep(&(const struct timespec){.tv_nsec = 100000}, NULL);
         ncclResult_t asked = t->nccl->ncclCommGetAsyncError(t->comm, &code);
         if (asked != ncclSuccess)
             code = asked;
@@ -126,7 +155,7 @@ static void abort_all(void *context)
         usleep(10000);
 }
 
-/* ---- The thread that polls ------------------------------------------------------------------ */
+/* ---- The watch over what is under way -------------------------------------------------------- */
 
 /* An error of NCCL most often follows another rank's death: that rank's message gets time to come
  * first. */
@@ -149,10 +178,10 @@ static void complete(struct nc_transport *t, nc_ticket ticket)
 static nc_ticket oldest_waiting(struct nc_transport *t)
 {
     nc_ticket next;
-    while ((next = t->completed + 1) <= t->issued &&
+    while ((next = t->completed + 1) <= t->enqueued &&
            cudaEventQuery(t->over[next % ROOM]) == cudaSuccess)
         complete(t, next);
-    bool ready = next <= t->issued && cudaEventQuery(t->ready[next % ROOM]) == cudaSuccess;
+    bool ready = next <= t->enqueued && cudaEventQuery(t->ready[next % ROOM]) == cudaSuccess;
     return ready && t->completed < next ? next : 0;
 }
 
@@ -171,18 +200,17 @@ static void watch_oldest(struct nc_communicator *c, nc_ticket *oldest, double *s
         nc_error(NC_FAILED,
                  "nccl: %s has not ended for %.0f s although this rank's GPU is ready for it: "
                  "another rank's GPU or the network between them hangs",
-                 nc_collective_names[t->kinds[next % ROOM]], now - *since);
+                 nc_collective_names[t->operations[next % ROOM].kind], now - *since);
         fail(c);
     }
 }
 
-/* Asks NCCL for errors, unless the other thread is in a call and sees them itself. */
+/* Asks NCCL for errors. */
 static void watch_state(struct nc_communicator *c)
 {
     struct nc_transport *t = c->transport;
     ncclResult_t state = ncclSuccess;
-    if (pthread_mutex_trylock(&t->lock) != 0)
-        return;
+    pthread_mutex_lock(&t->lock);
     rest_if_aborted(t);
     ncclResult_t asked = t->nccl->ncclCommGetAsyncError(t->comm, &state);
     pthread_mutex_unlock(&t->lock);
@@ -192,21 +220,6 @@ static void watch_state(struct nc_communicator *c)
         return;
     nccl_error(t, state, "the connection to the other ranks");
     fail(c);
-}
-
-static void *poll_thread(void *argument)
-{
-    struct nc_communicator *c = argument;
-    struct nc_transport *t = c->transport;
-    nc_ticket oldest = 0;
-    double since = nc_seconds();
-    (void)cudaSetDevice(t->device); /* a new thread is on GPU 0, with a context there */
-    while (!t->stop) {
-        watch_state(c);
-        watch_oldest(c, &oldest, &since);
-        nanosleep(&(const struct timespec){.tv_nsec = POLL_MILLISECONDS * 1000000L}, NULL);
-    }
-    return NULL;
 }
 
 /* ---- Operations ------------------------------------------------------------------------------ */
@@ -267,12 +280,13 @@ static ncclResult_t exchange(struct nc_communicator *c, const void *send, size_t
     return nccl->ncclGroupEnd();
 }
 
-static ncclResult_t launch(struct nc_communicator *c, enum nc_collective kind, const void *send,
-                           void *data, size_t send_count, size_t count)
+static ncclResult_t launch(struct nc_communicator *c, const struct operation *o)
 {
     struct nc_transport *t = c->transport;
     const struct nc_nccl *nccl = t->nccl;
-    switch (kind) {
+    void *data = o->data;
+    size_t count = o->count;
+    switch (o->kind) {
     case NC_ALL_REDUCE:
         return nccl->ncclAllReduce(data, data, count, ncclFloat32, ncclSum, t->comm, t->stream);
     case NC_REDUCE_SCATTER:
@@ -280,7 +294,7 @@ static ncclResult_t launch(struct nc_communicator *c, enum nc_collective kind, c
     case NC_ALL_GATHER:
         return all_gather(c, data, count);
     case NC_EXCHANGE:
-        return exchange(c, send, send_count, data, count);
+        return exchange(c, o->send, o->send_count, data, count);
     case NC_BROADCAST:
         return nccl->ncclBroadcast(data, data, count, ncclInt8, 0, t->comm, t->stream);
     default:
@@ -288,14 +302,109 @@ static ncclResult_t launch(struct nc_communicator *c, enum nc_collective kind, c
     }
 }
 
-/* Waits until the ticket that used the place before is over. If it never is, the polling thread
- * ends the run. */
+/* Gives the operation to NCCL, between its two events. */
+static int enqueue(struct nc_communicator *c, nc_ticket ticket)
+{
+    struct nc_transport *t = c->transport;
+    const struct operation *o = &t->operations[ticket % ROOM];
+    int status = check_cuda(cudaStreamWaitEvent(t->stream, t->ready[ticket % ROOM], 0), "an event");
+    if (status != NC_OK)
+        return status;
+    pthread_mutex_lock(&t->lock);
+    rest_if_aborted(t);
+    status = check(c, launch(c, o), nc_collective_names[o->kind]);
+    pthread_mutex_unlock(&t->lock);
+    if (status == NC_OK)
+        status = check_cuda(cudaEventRecord(t->over[ticket % ROOM], t->stream), "an event");
+    if (status != NC_OK)
+        return status;
+    pthread_mutex_lock(&t->order);
+    t->enqueued = ticket;
+    pthread_cond_signal(&t->taken);
+    pthread_mutex_unlock(&t->order);
+    return NC_OK;
+}
+
+static struct timespec milliseconds_from_now(long milliseconds)
+{
+    struct timespec at;
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    at.tv_nsec += milliseconds % 1000 * 1000000;
+    at.tv_sec += milliseconds / 1000 + at.tv_nsec / 1000000000;
+    at.tv_nsec %= 1000000000;
+    return at;
+}
+
+/* The next operation, once there is one; 0 when none came for a while. *stop: and none will. */
+static nc_ticket next_operation(struct nc_transport *t, bool *stop)
+{
+    const struct timespec until = milliseconds_from_now(WATCH_MILLISECONDS);
+    int waited = 0;
+    pthread_mutex_lock(&t->order);
+    while (t->enqueued == t->issued && !t->stop && waited == 0)
+        waited = pthread_cond_timedwait(&t->given, &t->order, &until);
+    nc_ticket next = t->enqueued < t->issued ? t->enqueued + 1 : 0;
+    *stop = t->stop && !next;
+    pthread_mutex_unlock(&t->order);
+    return next;
+}
+
+static void *serve(void *argument)
+{
+    struct nc_communicator *c = argument;
+    struct nc_transport *t = c->transport;
+    nc_ticket oldest = 0;
+    double since = nc_seconds(), looked = since;
+    bool stop = false;
+    (void)cudaSetDevice(t->device); /* a new thread is on GPU 0, with a context there */
+    while (!stop) {
+        nc_ticket next = next_operation(t, &stop);
+        if (next && enqueue(c, next) != NC_OK)
+            fail(c);
+        if (next && nc_seconds() - looked < 1e-3 * WATCH_MILLISECONDS)
+            continue;
+        looked = nc_seconds();
+        watch_state(c);
+        watch_oldest(c, &oldest, &since);
+    }
+    return NULL;
+}
+
+/* ---- What the step does ---------------------------------------------------------------------- */
+
+/* Waits until the operation is in NCCL's stream. While others are put there before it, it has
+ * patience; NCCL itself gives up a call that is in progress for too long. */
+static int await_enqueued(struct nc_transport *t, nc_ticket ticket)
+{
+    if (t->enqueued >= ticket)
+        return NC_OK;
+    const long patience = (long)(1e3 * t->limit) + 5000;
+    int waited = 0;
+    pthread_mutex_lock(&t->order);
+    for (nc_ticket before = t->enqueued; t->enqueued < ticket && waited == 0;) {
+        const struct timespec until = milliseconds_from_now(patience);
+        waited = pthread_cond_timedwait(&t->taken, &t->order, &until);
+        if (before != t->enqueued)
+            waited = 0;
+        before = t->enqueued;
+    }
+    bool there = t->enqueued >= ticket;
+    pthread_mutex_unlock(&t->order);
+    return there ? NC_OK
+                 : nc_error(NC_FAILED, "nccl: a call of NCCL has not returned for %.0f s",
+                            1e-3 * (double)patience);
+}
+
+/* Waits until the ticket that used the place before is over. If it never is, NCCL's thread ends the
+ * run. */
 static int take_place(struct nc_transport *t, nc_ticket ticket)
 {
     if (ticket <= ROOM)
         return NC_OK;
-    int status =
-        check_cuda(cudaEventSynchronize(t->over[ticket % ROOM]), "an operation between ranks");
+    int status = await_enqueued(t, ticket - ROOM);
+    if (status == NC_OK)
+        status =
+            check_cuda(cudaEventSynchronize(t->over[ticket % ROOM]), "an operation between ranks");
     if (status == NC_OK)
         complete(t, ticket - ROOM); /* before its events say anything else */
     return status;
@@ -310,20 +419,13 @@ static int start(struct nc_communicator *c, enum nc_collective kind, const void 
     int status = take_place(t, *ticket);
     if (status == NC_OK)
         status = check_cuda(cudaEventRecord(t->ready[slot], t->backend), "an event");
-    if (status == NC_OK)
-        status = check_cuda(cudaStreamWaitEvent(t->stream, t->ready[slot], 0), "an event");
     if (status != NC_OK)
         return status;
-    pthread_mutex_lock(&t->lock);
-    rest_if_aborted(t);
-    status = check(c, launch(c, kind, send, data, send_count, count), nc_collective_names[kind]);
-    pthread_mutex_unlock(&t->lock);
-    if (status == NC_OK)
-        status = check_cuda(cudaEventRecord(t->over[slot], t->stream), "an event");
-    if (status != NC_OK)
-        return status;
-    t->kinds[slot] = kind;
+    t->operations[slot] = (struct operation){kind, send, data, send_count, count};
+    pthread_mutex_lock(&t->order);
     t->issued = *ticket;
+    pthread_cond_signal(&t->given);
+    pthread_mutex_unlock(&t->order);
     c->statistics.kind[kind].calls++;
     c->statistics.kind[kind].bytes += nc_communicator_sent(c, kind, send_count, count);
     return NC_OK;
@@ -334,7 +436,12 @@ static int wait_for(struct nc_communicator *c, nc_ticket ticket)
     struct nc_transport *t = c->transport;
     if (ticket + ROOM <= t->issued) /* its place is another's: it is over */
         return NC_OK;
-    return check_cuda(cudaStreamWaitEvent(t->backend, t->over[ticket % ROOM], 0), "an event");
+    double began = nc_seconds();
+    int status = await_enqueued(t, ticket);
+    c->statistics.kind[t->operations[ticket % ROOM].kind].waited += nc_seconds() - began;
+    return status == NC_OK
+               ? check_cuda(cudaStreamWaitEvent(t->backend, t->over[ticket % ROOM], 0), "an event")
+               : status;
 }
 
 /* ---- Life ---------------------------------------------------------------------------------- */
@@ -351,6 +458,9 @@ static void release(struct nc_communicator *c)
     if (t->stream)
         (void)cudaStreamDestroy(t->stream);
     pthread_mutex_destroy(&t->lock);
+    pthread_mutex_destroy(&t->order);
+    pthread_cond_destroy(&t->given);
+    pthread_cond_destroy(&t->taken);
     free(t);
     free(c);
 }
@@ -358,9 +468,13 @@ static void release(struct nc_communicator *c)
 static void destroy(struct nc_communicator *c)
 {
     struct nc_transport *t = c->transport;
-    (void)cudaStreamSynchronize(t->stream);
+    if (await_enqueued(t, t->issued) == NC_OK)
+        (void)cudaStreamSynchronize(t->stream);
     nc_communicator_barrier(c);
+    pthread_mutex_lock(&t->order);
     t->stop = true;
+    pthread_cond_signal(&t->given);
+    pthread_mutex_unlock(&t->order);
     if (t->running)
         pthread_join(t->thread, NULL);
     nc_watch_on_end(c->base->watch, NULL, NULL);
@@ -387,6 +501,18 @@ static int make_streams(struct nc_transport *t)
                                 "an event");
     }
     return status;
+}
+
+static void make_locks(struct nc_transport *t)
+{
+    pthread_condattr_t steady; /* a clock that nobody sets */
+    pthread_condattr_init(&steady);
+    pthread_condattr_setclock(&steady, CLOCK_MONOTONIC);
+    pthread_cond_init(&t->given, &steady);
+    pthread_cond_init(&t->taken, &steady);
+    pthread_condattr_destroy(&steady);
+    pthread_mutex_init(&t->order, NULL);
+    pthread_mutex_init(&t->lock, NULL);
 }
 
 static int connect_ranks(struct nc_communicator *c)
@@ -433,7 +559,7 @@ int nc_communicator_nccl_create(struct nc_communicator *base, void *stream, doub
     c->wait = wait_for;
     c->destroy = destroy;
     memset(&c->statistics, 0, sizeof c->statistics);
-    pthread_mutex_init(&t->lock, NULL);
+    make_locks(t);
     t->backend = (cudaStream_t)stream;
     t->limit = timeout;
     if (base->deterministic) { /* NCCL chooses by size and topology: fix its choice */
@@ -449,7 +575,7 @@ int nc_communicator_nccl_create(struct nc_communicator *base, void *stream, doub
         sigset_t all, before;
         sigfillset(&all);
         pthread_sigmask(SIG_SETMASK, &all, &before);
-        t->running = pthread_create(&t->thread, NULL, poll_thread, c) == 0;
+        t->running = pthread_create(&t->thread, NULL, serve, c) == 0;
         pthread_sigmask(SIG_SETMASK, &before, NULL);
         status = t->running ? NC_OK : nc_error(NC_FAILED, "nccl: cannot start a thread");
     }

@@ -1,5 +1,6 @@
 /* host/ranks/nccl.c over an NCCL of the test's own (emulated/), started on several ranks by
- * nccl.sh: every operation, the order between the backend's stream and NCCL's, and with
+ * nccl.sh: every operation, the order between the backend's stream and NCCL's, that the step does
+ * not stand while NCCL takes its time, and with
  * EMULATED_NCCL_FAULT what happens when NCCL hangs or reports an error. */
 #include "../../host/ranks/transports.h"
 
@@ -126,6 +127,33 @@ static void test_others(void)
     CHECK(host == (double)base->size);
 }
 
+/* Operations that NCCL takes long to put into its stream cost the step nothing until it waits for
+ * one: the host hands them over. */
+static void test_handing_over(void)
+{
+    enum { COUNT = 960, OPERATIONS = 5 };
+    struct data d = {malloc(COUNT * sizeof(float)), COUNT, {0, COUNT}, false};
+    nc_ticket ticket = 0;
+    CHECK(d.values);
+    emulated_nccl_slow = 1000;
+    emulated_launch(stream, fill, &d);
+    double began = nc_seconds(), waited = ranks->statistics.kind[NC_ALL_REDUCE].waited;
+    check(nc_communicator_all_reduce(ranks, d.values, COUNT, &ticket));
+    for (int i = 1; i < OPERATIONS; i++)
+        check(nc_communicator_broadcast(ranks, d.values, COUNT * sizeof(float), &ticket));
+    double handed = nc_seconds() - began;
+    check(nc_communicator_wait(ranks, ticket));
+    double all = nc_seconds() - began;
+    emulated_launch(stream, look, &d);
+    cudaStreamSynchronize(stream);
+    emulated_nccl_slow = 0;
+    CHECK(d.right);
+    CHECK(all > OPERATIONS * 0.1 && handed < all / OPERATIONS);
+    CHECK(ranks->statistics.kind[NC_BROADCAST].waited > 0);
+    CHECK(ranks->statistics.kind[NC_ALL_REDUCE].waited == waited);
+    free(d.values);
+}
+
 /* Longer than the limit with never a pause, the host always as far ahead as it may be: whoever
  * watches must see that the oldest operation is another one each time. */
 static void test_flow(double seconds)
@@ -158,6 +186,7 @@ int main(void)
     test_sums(1);
     test_sums(1001);
     test_others();
+    test_handing_over();
     if (base->size == 2)
         test_flow(4);
     if (base->rank == 0)

@@ -38,6 +38,8 @@ struct emulated_comm {
     atomic_flag inside;
 };
 
+int emulated_nccl_slow;
+
 static bool at_fault(const struct emulated_comm *comm, const char *how)
 {
     const char *fault = getenv("EMULATED_NCCL_FAULT"), *rank = getenv("EMULATED_NCCL_RANK");
@@ -165,7 +167,7 @@ ncclResult_t ncclGroupEnd(void)
     if (!comm)
         return ncclSuccess;
     enter(comm);
-    comm->busy = 2;
+    comm->busy = emulated_nccl_slow ? emulated_nccl_slow : 2;
     return leave(comm, ncclInProgress);
 }
 
@@ -271,7 +273,8 @@ static ncclResult_t enqueue(enum kind kind, const void *send, void *receive, siz
     enter(comm);
     grouped = comm;
     emulated_launch(stream, carry_out, o);
-    return leave(comm, ncclSuccess);
+    comm->busy = emulated_nccl_slow;
+    return leave(comm, comm->busy ? ncclInProgress : ncclSuccess);
 }
 
 ncclResult_t ncclAllReduce(const void *send, void *receive, size_t count, ncclDataType_t type,

@@ -29,6 +29,10 @@ typedef struct {
         1                                                                                          \
     }
 
+/* For tests: how often NCCL answers that an operation is in progress (of a tenth of a millisecond
+ * each) before it is in the stream; 0: it is there at once. */
+extern int emulated_nccl_slow;
+
 ncclResult_t ncclGetVersion(int *version);
 ncclResult_t ncclGetUniqueId(ncclUniqueId *id);
 ncclResult_t ncclCommInitRankConfig(ncclComm_t *comm, int ranks, ncclUniqueId id, int rank,
