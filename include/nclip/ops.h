@@ -248,6 +248,11 @@ struct nc_normalize_backward {
  * three cross-entropies are one call over captions and denials against pictures and
  * distractors, in which the denials' rows count nothing.
  *
+ * Several true captions: where pictures have more than one in their columns, or theirs is in
+ * another call, image_positive[c] says how much of picture c's term takes its pair in this call for
+ * its target: 1, or 0 where another caption is it (a share where several are). NULL is 1 for all. The
+ * captions' terms do not change.
+ *
  * Contradictions: `extra[e]` is a caption that is false for picture `extra_image[e]` (an
  * index into this call's pictures). It stands in the column of that picture alone, as one
  * more negative. */
@@ -261,6 +266,7 @@ struct nc_infonce {
     const float *logit_scale; /* one number: the logarithm */
     const int32_t *caption_group, *image_group; /* [captions], [images], or both NULL */
     const float *caption_weight, *image_weight; /* [captions], [images]; each may be NULL */
+    const float *image_positive; /* [images]; or NULL */
     size_t extras;
     const void *extra;          /* [extras, width] T, normalised; or NULL */
     const int32_t *extra_image; /* [extras] */
@@ -280,6 +286,7 @@ struct nc_infonce_loss {
     size_t pairs, total;
     const float *row_max, *row_log, *column_max, *column_log, *positive; /* [pairs] each */
     const float *caption_weight, *image_weight; /* [pairs]; each may be NULL */
+    const float *image_positive; /* [pairs]; or NULL */
     float *loss; /* += one number: the pairs' share */
 };
 

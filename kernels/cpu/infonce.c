@@ -5,7 +5,8 @@
  * again, turns them into coefficients and multiplies them with the pictures: the pictures
  * are frozen, so that is all.
  *
- *     g(r, c) = (w[r] exp(s - row lse[r]) + v[c] exp(s - column lse[c]) - (w[r] + v[c]) [r = c]) / 2N
+ *     g(r, c) = (w[r] exp(s - row lse[r]) + v[c] exp(s - column lse[c])
+ *                - (w[r] + p[c] v[c]) [r = c]) / 2N,  p: image_positive
  *     dtext[r] = exp(logit_scale) * sum_c g(r, c) image[c],   dlogit_scale = sum g s
  *
  * For B captions, B pictures and embeddings of D numbers
@@ -249,6 +250,7 @@ static double make_coefficients(struct nc_backend *backend, const struct nc_info
         size_t positive = positive_column(n, t, i);
         float row_max = n->row_max[t->row + i], row_log = n->row_log[t->row + i];
         float row_weight = weight_of(n->caption_weight, t->row + i);
+        float target = positive < t->columns ? weight_of(n->image_positive, t->column + positive) : 0;
         nc_floats sum = {0};
         for (size_t k = 0; k < t->columns; k += NC_LANES) {
             nc_floats s = nc_load(score, k, NC_FLOAT32);
@@ -261,7 +263,7 @@ static double make_coefficients(struct nc_backend *backend, const struct nc_info
             nc_floats g = row_weight * nc_exp(s - row_max - row_log) +
                           column_weight * nc_exp(s - column_max - column_log);
             if (positive - k < NC_LANES) /* before scaling: near 1 only a difference counts */
-                g[positive - k] -= row_weight + column_weight[positive - k];
+                g[positive - k] -= row_weight + column_weight[positive - k] * target;
             g *= half;
             nc_ints masked = s == -INFINITY;
             g = nc_select(masked, (nc_floats){0}, g);
@@ -340,7 +342,7 @@ int nc_cpu_infonce_loss(struct nc_backend *backend, const struct nc_infonce_loss
     for (size_t i = 0; i < n->pairs; i++)
         sum += weight_of(n->caption_weight, i) *
                    ((double)n->row_max[i] - n->positive[i] + n->row_log[i]) +
-               weight_of(n->image_weight, i) *
+               weight_of(n->image_weight, i) * weight_of(n->image_positive, i) *
                    ((double)n->column_max[i] - n->positive[i] + n->column_log[i]);
     *n->loss += (float)(sum / (2.0 * (double)n->total));
     return NC_OK;

@@ -1,7 +1,7 @@
 /* InfoNCE backward on the GPU: with weights w of captions and v of pictures,
  *
  *     g(r, c) = (w[r] exp(s - row lse[r]) + v[c] exp(s - column lse[c])
- *                - (w[r] + v[c]) [r = c]) / 2N
+ *                - (w[r] + p[c] v[c]) [r = c]) / 2N,  p: image_positive
  *     dtext[r] = exp(logit_scale) * sum over c of g(r, c) image[c]
  *     dlogit_scale = sum of g s
  *

@@ -225,16 +225,19 @@ nc_make_coefficients_of_tile(unsigned char *stage, const nc_place &p, const nc_t
 
 /* Coefficients of the tile's positives, a thread for each. Returns the product with its score. */
 template <typename T>
-static __device__ __forceinline__ float nc_add_positives(const nc_place &p, const nc_target &to,
-                                                         const nc_term *terms, const float *own)
+static __device__ __forceinline__ float
+nc_add_positives(const nc_infonce &n, const nc_strip &strip, const nc_place &p, const nc_target &to,
+                 const nc_term *terms, const float *own)
 {
     int row = (int)threadIdx.x, column = row + p.diagonal;
     if (row >= p.rows || column < 0 || column >= p.columns)
         return 0;
     const nc_term &of_row = terms[row], &of_column = terms[nc_tile<T>::ROWS + column];
-    float s = own[row];
+    float s = own[row], elsewhere = 0; /* of the picture's target */
+    if (n.image_positive)
+        elsewhere = 1 - n.image_positive[strip.column + (size_t)(p.column + column)];
     float g = of_row.weight * expm1f((s - of_row.max) - of_row.log) +
-              of_column.weight * expm1f((s - of_column.max) - of_column.log);
+              of_column.weight * (expm1f((s - of_column.max) - of_column.log) + elsewhere);
     to.positive[p.row + row] = g;
     return g * s;
 }
@@ -298,7 +301,7 @@ static __global__ void __launch_bounds__(NC_TILE_THREADS, nc_tile<T>::BLOCKS)
         float sum =
             nc_make_coefficients_of_tile<T>(shared + memory::LAST, here, to, terms + turn, score);
         nc_barrier(); /* `own` is complete */
-        sum += nc_add_positives<T>(here, to, terms + turn, own);
+        sum += nc_add_positives<T>(n, strip, here, to, terms + turn, own);
         double total = nc_block_sum((double)sum, parts);
         if (threadIdx.x == 0) {
             double *at =
