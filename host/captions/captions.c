@@ -36,6 +36,7 @@ int captions_load_text(const char *name, const char *text, size_t size,
     if (status == NC_OK && captions->count == 0)
         status = nc_error(NC_BAD_INPUT, "%s: holds no captions", name);
     nc_string_map_destroy(reader.images);
+    nc_caption_parser_free(&reader.parser);
     if (status != NC_OK)
         nc_captions_free(captions);
     return status;
@@ -59,6 +60,8 @@ int nc_captions_load_visiting(const char *path, struct nc_captions *captions,
 
 void nc_captions_free(struct nc_captions *captions)
 {
+    for (size_t i = 0; i < captions->count; i++)
+        free(captions->items[i].choices);
     free(captions->items);
     free(captions->images);
     nc_text_pool_free(captions->owned);

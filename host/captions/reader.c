@@ -32,10 +32,33 @@ static const char *keep(struct captions_reader *reader, const char *text)
     return copy;
 }
 
+/* *copy = a copy of the text, which may be NULL. */
+static int keep_text(struct captions_reader *reader, const char *text, const char **copy)
+{
+    *copy = text ? keep(reader, text) : NULL;
+    return !text || *copy ? NC_OK : captions_no_memory(reader);
+}
+
+static int keep_choices(struct captions_reader *reader, const struct nc_caption_record *record,
+                        struct nc_caption *caption)
+{
+    int status = NC_OK;
+    if (!record->choice_count)
+        return NC_OK;
+    caption->choices = calloc(record->choice_count, sizeof *caption->choices);
+    if (!caption->choices)
+        return captions_no_memory(reader);
+    for (size_t i = 0; i < record->choice_count && status == NC_OK; i++)
+        status = keep_text(reader, record->choices[i], &caption->choices[caption->choice_count++]);
+    return status;
+}
+
 int captions_append(struct captions_reader *reader, const char *where, const cJSON *object)
 {
     struct nc_caption_record record;
     int status = captions_record_texts(where, object, &record);
+    if (status == NC_OK)
+        status = captions_record_roles(where, object, &reader->parser, &record);
     if (status != NC_OK)
         return status;
 
@@ -45,13 +68,18 @@ int captions_append(struct captions_reader *reader, const char *where, const cJS
     if (!items)
         return captions_no_memory(reader);
     captions->items = items;
-    struct nc_caption caption = {.text = keep(reader, record.caption), .distractor = NC_NO_PICTURE};
-    if (record.contradiction)
-        caption.contradiction = keep(reader, record.contradiction);
-    if (!caption.text || (record.contradiction && !caption.contradiction))
-        return captions_no_memory(reader);
-    items[captions->count++] = caption;
-    return reader->visit ? reader->visit(reader->context, where, object) : NC_OK;
+    struct nc_caption *caption = &items[captions->count++];
+    const char **copies[] = {&caption->text, &caption->original, &caption->contradiction,
+                             &caption->absence, &caption->paraphrase};
+    const char *texts[] = {record.caption, record.original, record.contradiction, record.absence,
+                           record.paraphrase};
+    *caption = (struct nc_caption){.distractor = NC_NO_PICTURE};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts && status == NC_OK; i++)
+        status = keep_text(reader, texts[i], copies[i]);
+    if (status == NC_OK)
+        status = keep_choices(reader, &record, caption);
+    return status == NC_OK && reader->visit ? reader->visit(reader->context, where, object)
+                                            : status;
 }
 
 int captions_image(struct captions_reader *reader, const char *where, const char *name,

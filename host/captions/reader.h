@@ -4,6 +4,7 @@
 #define NCLIP_HOST_CAPTIONS_READER_H
 
 #include "nclip/captions/captions.h"
+#include "nclip/captions/records.h"
 #include "nclip/formats/json.h"
 #include "nclip/support/string_map.h"
 #include "nclip/support/text_pool.h"
@@ -18,6 +19,7 @@ struct captions_reader {
     struct nc_captions *captions; /* owned: a struct nc_text_pool */
     size_t capacity, image_capacity;
     struct nc_string_map *images; /* file name -> index */
+    struct nc_caption_parser parser; /* of what was read last */
     nc_captions_visit visit;      /* or NULL */
     void *context;
 };
@@ -28,7 +30,7 @@ void *captions_grow(void *array, size_t count, size_t *capacity, size_t item_siz
 
 int captions_no_memory(const struct captions_reader *reader);
 
-/* Appends the caption of `object` (caption or updated_caption, contradiction) with its image
+/* Appends the caption of `object`, with all its texts and its image
  * not yet known. `where` names the object. */
 int captions_append(struct captions_reader *reader, const char *where, const cJSON *object);
 

@@ -5,7 +5,8 @@
  *             "distractor_id": 2}]}
  *     JSONL  {"image": "a.jpg", "caption": "...", "contradiction": "...", "distractor": "b.jpg"}
  *
- * A distractor is a picture that the contradiction is true for. `updated_caption` is used where
+ * A distractor is a picture that the contradiction is true for. `absence`, `paraphrase` and
+ * `choices` are read as in nclip/captions/records.h. `updated_caption` is used where
  * there is one that is not null, else `caption`. COCO's ids are numbers or strings (42 and "42" are
  * the same). Other members are passed over. The keys of the first object tell which format it is.
  * "-" is standard input.
@@ -20,10 +21,12 @@
 #define NC_NO_PICTURE SIZE_MAX
 
 struct nc_caption {
-    const char *text;          /* zero-terminated, owned by the set */
-    const char *contradiction; /* or NULL */
-    size_t image;              /* index into nc_captions.images */
-    size_t distractor;         /* likewise, or NC_NO_PICTURE */
+    const char *text; /* zero-terminated, owned by the set, as all of these */
+    const char *original, *contradiction, *absence, *paraphrase; /* or NULL */
+    const char **choices;
+    size_t choice_count;
+    size_t image;      /* index into nc_captions.images */
+    size_t distractor; /* likewise, or NC_NO_PICTURE */
 };
 
 struct nc_captions {
