@@ -57,6 +57,8 @@ struct work {
         struct nc_embedding embedding;
         struct nc_embedding_backward embedding_backward;
         struct nc_adamw adamw;
+        struct nc_rmsprop rmsprop;
+        struct nc_sgd sgd;
         struct nc_infonce infonce;
         struct nc_linear linear;
         struct nc_linear_backward_input linear_input;
@@ -304,6 +306,48 @@ static void adamw(struct work *w, struct kernel_case *c)
     c->run = update;
 }
 
+static int update_rmsprop(struct nc_ops *ops, struct kernel_case *c)
+{
+    struct work *w = c->state;
+    return ops->rmsprop(ops->backend, &w->op.rmsprop);
+}
+
+static void rmsprop(struct work *w, struct kernel_case *c)
+{
+    struct kernel_inputs *in = &w->in;
+    size_t count = w->parameters;
+    const double rate = 1e-6;
+    w->op.rmsprop = (struct nc_rmsprop){
+        .count = count, .parameter = kernel_numbers(in, count, NC_FLOAT32, 0.05f),
+        .gradient = kernel_numbers(in, count, NC_FLOAT32, 0.01f),
+        .second = kernel_filled(in, count, 0.0001f), .shadow = kernel_memory(in, count * 2),
+        .alpha = 0.99, .epsilon = 1e-8, .learning_rate = kernel_upload(in, &rate, sizeof rate),
+        .gradient_factor = kernel_filled(in, 1, 1)};
+    c->bytes = 22.0 * (double)count;
+    c->run = update_rmsprop;
+}
+
+static int update_sgd(struct nc_ops *ops, struct kernel_case *c)
+{
+    struct work *w = c->state;
+    return ops->sgd(ops->backend, &w->op.sgd);
+}
+
+static void sgd(struct work *w, struct kernel_case *c)
+{
+    struct kernel_inputs *in = &w->in;
+    size_t count = w->parameters;
+    const double rate = 1e-6;
+    w->op.sgd = (struct nc_sgd){
+        .count = count, .parameter = kernel_numbers(in, count, NC_FLOAT32, 0.05f),
+        .gradient = kernel_numbers(in, count, NC_FLOAT32, 0.01f),
+        .first = kernel_filled(in, count, 0.001f), .shadow = kernel_memory(in, count * 2),
+        .momentum = 0.9, .learning_rate = kernel_upload(in, &rate, sizeof rate),
+        .gradient_factor = kernel_filled(in, 1, 1)};
+    c->bytes = 22.0 * (double)count;
+    c->run = update_sgd;
+}
+
 static int sum_squares(struct nc_ops *ops, struct kernel_case *c)
 {
     struct work *w = c->state;
@@ -439,6 +483,8 @@ static const struct {
     {"linear_backward_input", AXIS_LENGTHS, linear_backward_input},
     {"linear_backward_weight", AXIS_LENGTHS, linear_backward_weight},
     {"adamw", AXIS_SHAPE, adamw},
+    {"rmsprop", AXIS_SHAPE, rmsprop},
+    {"sgd", AXIS_SHAPE, sgd},
     {"squared_norm", AXIS_SHAPE, squared_norm},
     {"infonce", AXIS_PAIRS, infonce},
 };

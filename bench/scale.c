@@ -170,8 +170,9 @@ static int measure_alone(const struct request *r, const struct workload *w, stru
         status = open_step(w, config, ops, NULL, &b);
     for (size_t i = 0; i <= r->steps && status == NC_OK; i++) {
         struct nc_batch batch = nc_step_batch(b.step, &w->examples, b.order + i * share, share, 0);
-        struct nc_adamw_pace pace = {1e-6, 0.1, 0.001};
-        batch.pace = &pace;
+        const struct nc_adamw_pace pace = {1e-6, 0.1, 0.001};
+        const struct nc_paces paces = {pace, pace};
+        batch.pace = &paces;
         double times[4] = {nc_seconds()};
         status = nc_step_loss_forward(b.step, &batch, true);
         times[1] = nc_seconds();

@@ -30,6 +30,8 @@
     X(infonce_backward, nc_infonce, 0)                                                         \
     X(infonce_loss, nc_infonce_loss, 0)                                                        \
     X(adamw, nc_adamw, 0)                                                                      \
+    X(rmsprop, nc_rmsprop, 0)                                                                  \
+    X(sgd, nc_sgd, 0)                                                                          \
     X(clip, nc_clipping, 0)
 
 enum part {

@@ -1,6 +1,7 @@
 /* Writes and reads checkpoints (checkpoint.h). */
 #include "checkpoint.h"
 
+#include "schema.h"
 #include "nclip/checkpoints/safetensors.h"
 #include "nclip/checkpoints/tensors.h"
 #include "nclip/formats/json.h"
@@ -33,6 +34,24 @@ static bool is_writer(const struct nc_step *step)
 
 static const char *const moment_names[2] = {"first", "second"};
 
+/* SGD without momentum keeps none: then there is no file of them. */
+static bool keeps_moments(const struct nc_config *config)
+{
+    return nc_step_has_moment(config, 0) || nc_step_has_moment(config, 1);
+}
+
+/* Room for both moments in the layout of the parameters, zeros; NULL for one that is not kept. */
+static int allocate_moments(const struct nc_step *step, float *moments[2])
+{
+    size_t bytes = step->table->tower_elements[NC_TOWER_TEXT] * sizeof(float);
+    for (int which = 0; which < 2; which++) {
+        moments[which] = NULL;
+        if (nc_step_has_moment(step->config, which) && !(moments[which] = calloc(1, bytes)))
+            return no_memory();
+    }
+    return NC_OK;
+}
+
 /* ---- Saving --------------------------------------------------------------------------- */
 
 static int declare_moments(const struct nc_step *step, struct nc_safetensors_writer *writer)
@@ -41,7 +60,7 @@ static int declare_moments(const struct nc_step *step, struct nc_safetensors_wri
     for (int which = 0; which < 2; which++) {
         for (size_t i = 0; i < step->table->count; i++) {
             const struct nc_parameter *row = &step->table->rows[i];
-            if (!has_moments(step, row))
+            if (!nc_step_has_moment(step->config, which) || !has_moments(step, row))
                 continue;
             snprintf(name, sizeof name, "%s.%s", moment_names[which], row->name);
             int status =
@@ -53,11 +72,14 @@ static int declare_moments(const struct nc_step *step, struct nc_safetensors_wri
     return NC_OK;
 }
 
-/* Both moments of all ranks, in host memory. Every rank takes part. */
+/* The moments of all ranks, in host memory. Every rank takes part. */
 static int collect_moments(struct nc_step *step, float *const moments[2])
 {
-    int status = nc_step_read_moments(step, 0, moments[0]);
-    return status == NC_OK ? nc_step_read_moments(step, 1, moments[1]) : status;
+    int status = NC_OK;
+    for (int which = 0; which < 2 && status == NC_OK; which++)
+        if (moments[which])
+            status = nc_step_read_moments(step, which, moments[which]);
+    return status;
 }
 
 static int write_moments(const struct nc_step *step, const char *path, float *const moments[2])
@@ -70,7 +92,7 @@ static int write_moments(const struct nc_step *step, const char *path, float *co
     for (int which = 0; which < 2 && status == NC_OK; which++) {
         for (size_t i = 0; i < step->table->count && status == NC_OK; i++) {
             const struct nc_parameter *row = &step->table->rows[i];
-            if (has_moments(step, row))
+            if (moments[which] && has_moments(step, row))
                 status = nc_safetensors_writer_data(writer, moments[which] + row->offset,
                                                     row->count * sizeof(float));
         }
@@ -138,7 +160,7 @@ static int save_files(const char *run_folder, const struct nc_model *model, stru
         status = step->ops->download(step->ops->backend, host, step->master, bytes);
     if (status == NC_OK)
         status = nc_model_save(model, staged, host, NC_FLOAT32);
-    if (status == NC_OK)
+    if (status == NC_OK && keeps_moments(step->config))
         status = write_moments(step, moments, saved);
     if (status == NC_OK)
         status = write_position(where, examples, config_text, position);
@@ -158,9 +180,10 @@ int nc_checkpoint_save(const char *run_folder, const struct nc_model *model, str
                        uint64_t examples, const char *config_text,
                        const struct nc_position *position)
 {
-    size_t bytes = step->table->tower_elements[NC_TOWER_TEXT] * sizeof(float);
-    float *moments[2] = {malloc(bytes), malloc(bytes)};
-    int status = moments[0] && moments[1] ? collect_moments(step, moments) : no_memory();
+    float *moments[2] = {NULL, NULL};
+    int status = allocate_moments(step, moments);
+    if (status == NC_OK)
+        status = collect_moments(step, moments);
     if (status == NC_OK && is_writer(step)) {
         nc_communicator_ask_patience(step->ranks, true);
         status = save_files(run_folder, model, step, examples, config_text, position, moments);
@@ -285,22 +308,44 @@ int nc_checkpoint_clear(const char *run_folder)
 
 /* ---- Loading -------------------------------------------------------------------------- */
 
+/* The line of `text` that sets what `line` sets. Where there is none, the key had the value of before
+ * there was such a key, and `buffer` says so. */
+static const char *line_of_key(const char *text, const char *line, char *buffer, size_t size)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(line, ":\n"), line);
+    size_t length = strlen(name);
+    for (; *text; text += strcspn(text, "\n"), text += *text == '\n')
+        if (strncmp(text, name, length) == 0 && text[length] == ':')
+            return text;
+    const struct config_key *key = config_key_find(name);
+    snprintf(buffer, size, "%s: %s", name, key && key->before ? key->before : "not set");
+    return buffer;
+}
+
 /* Says which line of the resolved config differs. */
 static int config_differs(const char *path, const char *then, const char *now)
 {
-    while (*then && *then == *now) {
-        const char *a = strchr(then, '\n'), *b = strchr(now, '\n');
-        size_t length = a ? (size_t)(a - then) + 1 : strlen(then);
-        if (!a || !b || strncmp(then, now, length) != 0)
+    const char *was = then, *is = now;
+    char buffer[96];
+    while (*was && *was == *is) {
+        const char *a = strchr(was, '\n'), *b = strchr(is, '\n');
+        size_t length = a ? (size_t)(a - was) + 1 : strlen(was);
+        if (!a || !b || strncmp(was, is, length) != 0)
             break;
-        then += length;
-        now += length;
+        was += length;
+        is += length;
     }
+    /* Two keys: one of them stands in one text alone. A heading, or the end, is none. */
+    if (!strchr("\n#", *is) && line_of_key(then, is, buffer, sizeof buffer) == buffer)
+        was = buffer;
+    else
+        is = line_of_key(now, was, buffer, sizeof buffer);
     return nc_error(
         NC_BAD_INPUT,
         "%s: was made with another config (\"%.*s\" then, \"%.*s\" now); resume with the "
         "same config or start a new run folder",
-        path, (int)strcspn(then, "\n"), then, (int)strcspn(now, "\n"), now);
+        path, (int)strcspn(was, "\n"), was, (int)strcspn(is, "\n"), is);
 }
 
 static int read_position(const char *path, uint64_t examples,
@@ -356,7 +401,7 @@ static int read_moments(const char *path, const struct nc_step *step, float *con
     for (int which = 0; which < 2 && status == NC_OK; which++) {
         for (size_t i = 0; i < step->table->count && status == NC_OK; i++) {
             const struct nc_parameter *row = &step->table->rows[i];
-            if (!has_moments(step, row))
+            if (!moments[which] || !has_moments(step, row))
                 continue;
             snprintf(name, sizeof name, "%s.%s", moment_names[which], row->name);
             const struct nc_tensor *tensor = nc_tensors_find(file, name);
@@ -374,10 +419,9 @@ static int read_moments(const char *path, const struct nc_step *step, float *con
     return status;
 }
 
-/* host[0]: parameters; host[1], host[2]: moments */
-static int load_files(const char *run_folder, const struct nc_step *step,
-                      uint64_t examples, const char *config_text,
-                      struct nc_position *position, float *const host[3])
+static int load_files(const char *run_folder, const struct nc_step *step, uint64_t examples,
+                      const char *config_text, struct nc_position *position, float *parameters,
+                      float *const saved[2])
 {
     char *last = path_in(run_folder, "last", "");
     char *moments = path_in(run_folder, "last", "optimizer.safetensors");
@@ -392,9 +436,9 @@ static int load_files(const char *run_folder, const struct nc_step *step,
                                step->table->tower_elements[NC_TOWER_TEXT])
         status = nc_error(NC_BAD_INPUT, "%s: is a model of another shape than --model", last);
     if (status == NC_OK)
-        status = nc_model_load(model, NC_TOWER_TEXT, host[0]);
-    if (status == NC_OK)
-        status = read_moments(moments, step, host + 1);
+        status = nc_model_load(model, NC_TOWER_TEXT, parameters);
+    if (status == NC_OK && keeps_moments(step->config))
+        status = read_moments(moments, step, saved);
     nc_model_close(model);
     free(last);
     free(moments);
@@ -416,19 +460,24 @@ int nc_checkpoint_load(const char *run_folder, struct nc_step *step,
                        struct nc_position *position)
 {
     size_t bytes = step->table->tower_elements[NC_TOWER_TEXT] * sizeof(float);
-    float *host[3] = {calloc(1, bytes), calloc(1, bytes), calloc(1, bytes)};
-    int status = host[0] && host[1] && host[2] ? NC_OK : no_memory();
+    float *parameters = calloc(1, bytes), *moments[2] = {NULL, NULL};
+    int status = parameters ? allocate_moments(step, moments) : no_memory();
     if (status == NC_OK && is_writer(step))
-        status = load_files(run_folder, step, examples, config_text, position, host);
+        status = load_files(run_folder, step, examples, config_text, position, parameters, moments);
     if (status == NC_OK && step->ranks)
         status = nc_communicator_share(step->ranks, position, sizeof *position);
-    for (size_t i = 0; i < 3 && status == NC_OK && step->ranks; i++)
-        status = nc_communicator_share(step->ranks, host[i], bytes);
+    if (status == NC_OK && step->ranks)
+        status = nc_communicator_share(step->ranks, parameters, bytes);
+    for (int which = 0; which < 2 && status == NC_OK && step->ranks; which++)
+        if (moments[which])
+            status = nc_communicator_share(step->ranks, moments[which], bytes);
     if (status == NC_OK)
-        status = nc_step_set_parameters(step, host[0]);
+        status = nc_step_set_parameters(step, parameters);
     for (int which = 0; which < 2 && status == NC_OK; which++)
-        status = nc_step_write_moments(step, which, host[1 + which]);
-    for (size_t i = 0; i < 3; i++)
-        free(host[i]);
+        if (moments[which])
+            status = nc_step_write_moments(step, which, moments[which]);
+    free(parameters);
+    free(moments[0]);
+    free(moments[1]);
     return status;
 }

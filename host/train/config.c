@@ -115,6 +115,14 @@ static int check_terms(const char *source, const struct nc_config *config)
     return NC_OK;
 }
 
+static int check_optimizer(const char *source, const struct nc_config *config)
+{
+    if (config->momentum != 0 && config->optimizer != NC_OPTIMIZER_SGD)
+        return nc_error(NC_BAD_INPUT, "%s: momentum is a key of sgd: set optimizer to sgd, or "
+                        "momentum to 0", source);
+    return NC_OK;
+}
+
 int nc_config_load(const char *source, const char *const *overrides, size_t override_count,
                    struct nc_config **out)
 {
@@ -129,6 +137,8 @@ int nc_config_load(const char *source, const char *const *overrides, size_t over
         status = apply_override(overrides[i], config);
     if (status == NC_OK)
         status = check_terms(source, config);
+    if (status == NC_OK)
+        status = check_optimizer(source, config);
     if (status != NC_OK) {
         nc_config_free(config);
         return status;
@@ -151,7 +161,9 @@ void nc_config_free(struct nc_config *config)
 static bool as_before(const struct config_key *key, const struct nc_config *config)
 {
     struct nc_config before = {0};
-    size_t size = key->kind == CONFIG_SWITCH ? sizeof(bool) : sizeof(double);
+    size_t size = key->kind == CONFIG_SWITCH   ? sizeof(bool)
+                  : key->kind == CONFIG_CHOICE ? sizeof(int)
+                                               : sizeof(double);
     const char *then = (const char *)&before, *now = (const char *)config;
     return key->before && config_key_set(key, key->name, key->before, &before) == NC_OK &&
            memcmp(then + key->offset, now + key->offset, size) == 0;

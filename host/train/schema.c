@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const char *const optimizers[] = {"adamw", "rmsprop", "sgd", NULL};
 static const char *const schedules[] = {"constant", "cosine", NULL};
 static const char *const splits[] = {"caption", "image", NULL};
 static const char *const losses[] = {"clip", "con_clip", NULL};
@@ -19,13 +20,15 @@ static const char *const too_long[] = {"truncate", "error", "skip", NULL};
 
 /* A choice is stored through an int. */
 _Static_assert(sizeof(enum nc_schedule) == sizeof(int) && sizeof(enum nc_split) == sizeof(int) &&
-                   sizeof(enum nc_loss) == sizeof(int) &&
-                   sizeof(enum nc_type) == sizeof(int) && sizeof(enum nc_too_long) == sizeof(int),
+                   sizeof(enum nc_loss) == sizeof(int) && sizeof(enum nc_optimizer) == sizeof(int) &&
+                   sizeof(enum nc_type) == sizeof(int) &&
+                   sizeof(enum nc_too_long) == sizeof(int),
                "enums are as large as int");
 _Static_assert(NC_SCHEDULE_CONSTANT == 0 && NC_SCHEDULE_COSINE == 1 && NC_SPLIT_CAPTION == 0 &&
                    NC_SPLIT_IMAGE == 1 && NC_LOSS_CLIP == 0 && NC_LOSS_CON_CLIP == 1 &&
-                   NC_FLOAT32 == 0 && NC_BFLOAT16 == 1 && NC_TOO_LONG_TRUNCATE == 0 &&
-                   NC_TOO_LONG_ERROR == 1 && NC_TOO_LONG_SKIP == 2,
+                   NC_OPTIMIZER_ADAMW == 0 && NC_OPTIMIZER_RMSPROP == 1 &&
+                   NC_OPTIMIZER_SGD == 2 && NC_FLOAT32 == 0 && NC_BFLOAT16 == 1 &&
+                   NC_TOO_LONG_TRUNCATE == 0 && NC_TOO_LONG_ERROR == 1 && NC_TOO_LONG_SKIP == 2,
                "the strings stand in the order of the enums");
 
 #define AT(member) offsetof(struct nc_config, member)
@@ -33,13 +36,21 @@ _Static_assert(NC_SCHEDULE_CONSTANT == 0 && NC_SCHEDULE_COSINE == 1 && NC_SPLIT_
 const struct config_key config_keys[CONFIG_KEYS] = {
     {"batch_size", CONFIG_COUNT, AT(batch_size), "optimisation", .least = 1, .most = INT32_MAX},
     {"micro_batch_size", CONFIG_COUNT, AT(micro_batch_size), .most = INT32_MAX},
+    {"optimizer", CONFIG_CHOICE, AT(optimizer), .choices = optimizers, .before = "adamw"},
     {"learning_rate", CONFIG_NUMBER, AT(learning_rate), .least = 0, .not_least = true,
      .most = DBL_MAX},
+    {"logit_scale_learning_rate", CONFIG_NUMBER, AT(logit_scale_learning_rate), .most = DBL_MAX,
+     .before = "0"},
     {"beta1", CONFIG_NUMBER, AT(beta1), .most = 1, .not_most = true},
     {"beta2", CONFIG_NUMBER, AT(beta2), .most = 1, .not_most = true},
     {"epsilon", CONFIG_NUMBER, AT(epsilon), .not_least = true, .most = DBL_MAX},
+    {"rmsprop_alpha", CONFIG_NUMBER, AT(rmsprop_alpha), .most = 1, .not_most = true,
+     .before = "0.99"},
+    {"momentum", CONFIG_NUMBER, AT(momentum), .most = 1, .not_most = true, .before = "0"},
     {"weight_decay", CONFIG_NUMBER, AT(weight_decay), .most = DBL_MAX},
+    {"decay_norms_and_biases", CONFIG_SWITCH, AT(decay_norms_and_biases), .before = "true"},
     {"schedule", CONFIG_CHOICE, AT(schedule), .choices = schedules},
+    {"rate_decay", CONFIG_NUMBER, AT(rate_decay), .not_least = true, .most = 1, .before = "1"},
     {"warmup_steps", CONFIG_COUNT, AT(warmup_steps), .most = 0x1p53},
     {"epochs", CONFIG_COUNT, AT(epochs), .least = 1, .most = INT32_MAX},
     {"gradient_clip", CONFIG_NUMBER, AT(gradient_clip), .most = DBL_MAX},

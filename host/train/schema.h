@@ -29,7 +29,7 @@ struct config_key {
     const char *before;       /* its value in runs of before there was such a key; or NULL */
 };
 
-enum { CONFIG_KEYS = 41 };
+enum { CONFIG_KEYS = 47 };
 extern const struct config_key config_keys[CONFIG_KEYS];
 
 const struct config_key *config_key_find(const char *name); /* NULL: no such key */

@@ -351,6 +351,40 @@ struct nc_adamw {
     float limit; /* parameters are clamped to at most this afterwards; 0: no limit */
 };
 
+/* RMSprop (Tieleman, Hinton 2012, lecture 6.5) as in torch.optim.RMSprop with its defaults,
+ * neither centered nor with momentum: with the gradient g = factor gradient + weight_decay parameter
+ *
+ *     second = alpha second + (1 - alpha) g g
+ *     parameter -= learning_rate g / (sqrt(second) + epsilon) */
+struct nc_rmsprop {
+    size_t count;
+    float *parameter; /* += [count] fp32 master */
+    const float *gradient;
+    float *second;       /* += [count] the mean of squares */
+    nc_bfloat16 *shadow; /* = parameter as bf16, or NULL */
+    double alpha, epsilon, weight_decay;
+    const double *learning_rate;  /* in the backend's memory */
+    const float *gradient_factor; /* as nc_adamw's, and so is the limit */
+    float limit;
+};
+
+/* Stochastic gradient descent as in torch.optim.SGD, its momentum neither dampened nor
+ * Nesterov's: with g as above
+ *
+ *     first = momentum first + g      (without momentum: first = g, and is not kept)
+ *     parameter -= learning_rate first */
+struct nc_sgd {
+    size_t count;
+    float *parameter; /* += [count] fp32 master */
+    const float *gradient;
+    float *first;        /* += [count] the momentum's buffer, 0 before the first step; or NULL */
+    nc_bfloat16 *shadow; /* = parameter as bf16, or NULL */
+    double momentum, weight_decay;
+    const double *learning_rate;  /* in the backend's memory */
+    const float *gradient_factor; /* as nc_adamw's, and so is the limit */
+    float limit;
+};
+
 /* What changes from step to step. The backend reads it from its own memory, so that a recorded
  * step can be replayed and the host need not be waited for. */
 struct nc_adamw_pace {
@@ -480,6 +514,8 @@ struct nc_ops {
     int (*own_terms)(struct nc_backend *, const struct nc_own_terms *);
 
     int (*adamw)(struct nc_backend *, const struct nc_adamw *);
+    int (*rmsprop)(struct nc_backend *, const struct nc_rmsprop *);
+    int (*sgd)(struct nc_backend *, const struct nc_sgd *);
     int (*clip)(struct nc_backend *, const struct nc_clipping *);
     /* *sum += sum of squares of `count` numbers (accumulated in fp64 on the way). */
     int (*squared_norm)(struct nc_backend *, const float *data, size_t count, double *sum);

@@ -51,6 +51,8 @@ static const struct nc_ops cpu_operations = {
     .own_terms_scratch = nc_cpu_own_terms_scratch,
     .own_terms = nc_cpu_own_terms,
     .adamw = nc_cpu_adamw,
+    .rmsprop = nc_cpu_rmsprop,
+    .sgd = nc_cpu_sgd,
     .clip = nc_cpu_clip,
     .squared_norm = nc_cpu_squared_norm,
 };

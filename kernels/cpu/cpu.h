@@ -102,4 +102,8 @@ int nc_cpu_adamw(struct nc_backend *backend, const struct nc_adamw *adamw);
 int nc_cpu_clip(struct nc_backend *backend, const struct nc_clipping *clip);
 int nc_cpu_squared_norm(struct nc_backend *backend, const float *data, size_t count, double *sum);
 
+/* rmsprop.c, sgd.c */
+int nc_cpu_rmsprop(struct nc_backend *backend, const struct nc_rmsprop *rmsprop);
+int nc_cpu_sgd(struct nc_backend *backend, const struct nc_sgd *sgd);
+
 #endif

@@ -69,6 +69,8 @@ static void fill_table(struct nc_ops *ops)
     ops->own_terms_scratch = nc_cuda_own_terms_scratch;
     ops->own_terms = nc_cuda_own_terms;
     ops->adamw = nc_cuda_adamw;
+    ops->rmsprop = nc_cuda_rmsprop;
+    ops->sgd = nc_cuda_sgd;
     ops->clip = nc_cuda_clip;
     ops->squared_norm = nc_cuda_squared_norm;
 }

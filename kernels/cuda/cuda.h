@@ -206,4 +206,8 @@ int nc_cuda_adamw(struct nc_backend *backend, const struct nc_adamw *adamw);
 int nc_cuda_clip(struct nc_backend *backend, const struct nc_clipping *clip);
 int nc_cuda_squared_norm(struct nc_backend *backend, const float *data, size_t count, double *sum);
 
+/* rmsprop.cu, sgd.cu */
+int nc_cuda_rmsprop(struct nc_backend *backend, const struct nc_rmsprop *rmsprop);
+int nc_cuda_sgd(struct nc_backend *backend, const struct nc_sgd *sgd);
+
 #endif

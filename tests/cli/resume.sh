@@ -118,6 +118,7 @@ refuse() { # piece of the message, arguments
 refuse '^nclip: stopped: holds a run already; --resume continues it'
 refuse '"batch_size: 4" then, "batch_size: 8" now' --resume --set batch_size=8
 refuse '"seed: 42" then, "seed: 1" now' --resume --set seed=1
+refuse '"optimizer: adamw" then, "optimizer: sgd" now' --resume --set optimizer=sgd
 head -n 184 captions.jsonl >fewer.jsonl
 refuse 'was made from other captions or embeddings' --resume --captions fewer.jsonl
 
@@ -156,6 +157,34 @@ train begun --quiet --set epochs=1 >begun.json
 rm -r begun/best
 train begun --resume --quiet --set epochs=1 >begun.json
 cmp begun/best/model.safetensors begun/last/model.safetensors || fail "--resume loses the best"
+
+# ---- other optimizers: one moment, and none ----
+
+for settings in 'optimizer=rmsprop rate_decay=0.9' 'optimizer=sgd momentum=0.9' 'optimizer=sgd'; do
+    arguments=
+    for setting in $settings logit_scale_learning_rate=1e-3 decay_norms_and_biases=false; do
+        arguments="$arguments --set $setting"
+    done
+    rm -rf one parts
+    # shellcheck disable=SC2086 # several arguments
+    train one --quiet $arguments >one.json
+    # shellcheck disable=SC2086
+    interrupt TERM parts $arguments
+    at=$(step_of parts)
+    [ "$at" -gt 0 ] && [ "$at" -lt $steps ] || fail "$settings: stopped at step $at"
+    # shellcheck disable=SC2086
+    train parts --resume --quiet $arguments >parts.json
+    for file in model optimizer; do
+        [ $file = optimizer ] && [ "$settings" = optimizer=sgd ] && continue
+        cmp one/last/$file.safetensors parts/last/$file.safetensors ||
+            fail "$settings: $file has other bits"
+    done
+    case $settings in
+    *rmsprop*) grep -aq first. one/last/optimizer.safetensors && fail "RMSprop has two moments" ;;
+    *momentum*) grep -aq second. one/last/optimizer.safetensors && fail "SGD has two moments" ;;
+    *) [ ! -e one/last/optimizer.safetensors ] || fail "SGD without momentum has moments" ;;
+    esac
+done
 
 # A damaged checkpoint is refused by its name.
 for file in model optimizer; do

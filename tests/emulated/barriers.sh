@@ -24,6 +24,8 @@ tests_of() {
     embedding*) echo test_embedding ;;
     rows*) echo test_rows ;;
     adamw*) echo test_adamw ;;
+    rmsprop*) echo test_rmsprop ;;
+    sgd*) echo test_sgd ;;
     activation*) echo test_activation ;;
     device*) echo test_races ;;
     *) echo test_linear test_memory test_infonce ;;

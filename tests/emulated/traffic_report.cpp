@@ -36,6 +36,8 @@ static const struct {
     {"embedding_backward", true, 1.35, 1.25}, /* a table's rows are read and written in whole */
     {"linear", true, 0, 0},
     {"adamw", true, 1.001, 1.001},
+    {"rmsprop", true, 1.001, 1.001},
+    {"sgd", true, 1.001, 1.001},
     {"squared_norm", true, 1.01, 1.01},
     {"infonce", true, 0, 0},
 };

@@ -17,6 +17,7 @@
 
 static struct nc_model *model;
 static struct nc_step step;
+static const struct nc_config config = {.optimizer = NC_OPTIMIZER_ADAMW};
 
 static void set_up(void)
 {
@@ -27,6 +28,7 @@ static void set_up(void)
         exit(1);
     }
     step.table = nc_model_table(model);
+    step.config = &config;
     bool *trainable = malloc(step.table->count);
     memset(trainable, true, step.table->count);
     step.trainable = trainable;

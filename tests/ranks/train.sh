@@ -44,6 +44,19 @@ agree one four 1e-5
 # What a rank may hold of the optimizer, the pieces of a batch, the size of buckets: no difference.
 train 3 sharded --set shard_optimizer=true --set bucket_bytes=50000
 agree one sharded 1e-5
+# The same of optimizers with one moment, parts of which have a rate or a decay of their own.
+for settings in 'optimizer=rmsprop' 'optimizer=sgd momentum=0.9' 'optimizer=sgd'; do
+    arguments=
+    for setting in $settings logit_scale_learning_rate=1e-3 decay_norms_and_biases=false; do
+        arguments="$arguments --set $setting"
+    done
+    rm -rf alone slices
+    # shellcheck disable=SC2086 # several arguments
+    train 1 alone $arguments
+    # shellcheck disable=SC2086
+    train 3 slices $arguments --set shard_optimizer=true --set bucket_bytes=50000
+    agree alone slices 1e-5
+done
 
 # The same ranks give the same bits.
 train 4 again

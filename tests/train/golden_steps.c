@@ -2,7 +2,8 @@
  * fp32: each loss, gradient norm and logit scale, and a sample of the weights they lead to.
  * Whole batches and micro batches, through the loop's own parts: captions and embeddings from
  * files, the order of each epoch, the schedule, the step. Forty more of CoN-CLIP's loss, and forty
- * with the terms over a picture's own texts, against fp64. Values: make_steps_golden.py. */
+ * with the terms over a picture's own texts, with RMSprop and with SGD, against fp64. Values:
+ * make_steps_golden.py. */
 #include "../../host/train/step/step.h"
 #include "../backends.h"
 #include "../support/temporary_folder.h"
@@ -124,6 +125,18 @@ static int open_own_terms(void **state)
 {
     (void)state;
     return make_inputs("train/golden_own_terms.json");
+}
+
+static int open_rmsprop(void **state)
+{
+    (void)state;
+    return make_inputs("train/golden_rmsprop.json");
+}
+
+static int open_sgd(void **state)
+{
+    (void)state;
+    return make_inputs("train/golden_sgd.json");
 }
 
 static int remove_inputs(void **state)
@@ -384,6 +397,36 @@ static void test_own_terms(void **state)
     }
 }
 
+static void each_counts(const char *const *others, size_t count)
+{
+    for (size_t i = 0; i < count && backend_opens("cpu"); i++) {
+        struct differences worst = differences_of("cpu", (const char *const[]){others[i], NULL});
+        if (worst.loss < 2 * LOSS || worst.weight < 2 * WEIGHT)
+            fail_msg("%s goes unseen", others[i]);
+    }
+}
+
+static void test_rmsprop(void **state)
+{
+    (void)state;
+    static const char *const others[] = {
+        "optimizer=adamw", "rmsprop_alpha=0.96", "epsilon=2e-6", "weight_decay=0.09",
+        "rate_decay=0.91", "schedule=cosine", "decay_norms_and_biases=true",
+        "logit_scale_learning_rate=0", "gradient_clip=0"};
+    compare_run((const char *const[]){NULL});
+    compare_run((const char *const[]){"micro_batch_size=7", NULL});
+    each_counts(others, sizeof others / sizeof *others);
+}
+
+static void test_sgd(void **state)
+{
+    (void)state;
+    static const char *const others[] = {"momentum=0.79", "momentum=0", "weight_decay=0.02",
+                                         "rate_decay=1", "logit_scale_learning_rate=0"};
+    compare_run((const char *const[]){NULL});
+    each_counts(others, sizeof others / sizeof *others);
+}
+
 int main(int count, char **arguments)
 {
     (void)count;
@@ -396,7 +439,11 @@ int main(int count, char **arguments)
     };
     const struct CMUnitTest con_clip[] = {cmocka_unit_test(test_con_clip)};
     const struct CMUnitTest own_terms[] = {cmocka_unit_test(test_own_terms)};
+    const struct CMUnitTest rmsprop[] = {cmocka_unit_test(test_rmsprop)};
+    const struct CMUnitTest sgd[] = {cmocka_unit_test(test_sgd)};
     return cmocka_run_group_tests(tests, open_steps, remove_inputs) +
            cmocka_run_group_tests(con_clip, open_con_clip, remove_inputs) +
-           cmocka_run_group_tests(own_terms, open_own_terms, remove_inputs);
+           cmocka_run_group_tests(own_terms, open_own_terms, remove_inputs) +
+           cmocka_run_group_tests(rmsprop, open_rmsprop, remove_inputs) +
+           cmocka_run_group_tests(sgd, open_sgd, remove_inputs);
 }

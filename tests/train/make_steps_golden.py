@@ -1,9 +1,10 @@
 """Makes tests/train/golden_steps.json: 100 optimizer steps of the quick start's text tower in
 PyTorch and transformers, fp32, with everything a recipe can ask for; golden_con_clip.json, 40
-steps of CoN-CLIP's loss as its authors' code computes it; and golden_own_terms.json, 40 steps in
-fp64 with the terms that a picture has with its own texts.
+steps of CoN-CLIP's loss as its authors' code computes it; and in fp64 golden_own_terms.json, 40
+steps with the terms that a picture has with its own texts, and golden_rmsprop.json and
+golden_sgd.json, 40 steps of other optimizers, with a rate of its own for the logit scale.
 
-    python3 tests/train/make_steps_golden.py            (torch, transformers)
+    python3 tests/train/make_steps_golden.py [FILE.json ...]          (torch, transformers)
 
 Captions, contradictions, pictures and the order of the batches are made here and written down
 with the losses, the gradients' norms and a sample of the weights after the last step. Batches
@@ -15,6 +16,7 @@ import json
 import math
 import pathlib
 import random
+import sys
 
 import torch
 import torch.nn.functional as F
@@ -34,6 +36,11 @@ OWN_TERMS = dict(RECIPE, epochs=10, gradient_clip=0, infonce=0.8, choice=0.5, hi
                  hinge_picture_low=-0.02, hinge_picture_high=0.03, hinge_text=0.7,
                  hinge_text_low=-0.75, hinge_text_high=-0.6, hinge_apart=0.3,
                  hinge_apart_margin=-0.6, preserve=3, hard_negatives="false")
+RMSPROP = dict(RECIPE, epochs=10, optimizer="rmsprop", learning_rate=2e-4, rmsprop_alpha=0.95,
+               rate_decay=0.9, schedule="constant", decay_norms_and_biases="false",
+               logit_scale_learning_rate=1e-3)
+SGD = dict(RECIPE, epochs=10, optimizer="sgd", learning_rate=0.02, momentum=0.8, weight_decay=0.01,
+           rate_decay=0.95, logit_scale_learning_rate=0.005)
 SAMPLES = 6  # of each tensor
 MASK = 2**64 - 1
 
@@ -99,9 +106,12 @@ def make_batches(recipe):
 
 
 def learning_rate(recipe, step, steps):
-    warmup, peak = recipe["warmup_steps"], recipe["learning_rate"]
+    warmup, epoch = recipe["warmup_steps"], step // (steps // recipe["epochs"])
+    peak = recipe["learning_rate"] * recipe.get("rate_decay", 1) ** epoch
     if step < warmup:
         return peak * (step + 1) / warmup
+    if recipe["schedule"] == "constant":
+        return peak
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup))) * peak
 
 
@@ -140,6 +150,27 @@ def batch_loss(model, tokenizer, captions, image, batch):
     rows = torch.logsumexp(scores, 1) - scores.diagonal()
     columns = torch.logsumexp(torch.cat([scores, extra[None]]), 0) - scores.diagonal()
     return (rows.mean() + columns.mean()) / 2, int(masked.sum()), len(denied)
+
+
+def make_optimizer(recipe, trained):
+    """Groups as PyTorch has them: the logit scale may have its own rate, norms and biases no decay.
+    "pace": their rate beside that of all others."""
+    groups = []
+    for scale in (False, True):
+        for plain in (False, True):  # norms, biases, the scale
+            parameters = [p for n, p in trained.items()
+                          if (n == "logit_scale") == scale and (p.ndim < 2) == plain]
+            decays = not plain or recipe.get("decay_norms_and_biases", "true") == "true"
+            own = recipe.get("logit_scale_learning_rate", 0) if scale else 0
+            groups.append({"params": parameters, "pace": own / recipe["learning_rate"] if own else 1,
+                           "weight_decay": recipe["weight_decay"] if decays else 0})
+    groups = [g for g in groups if g["params"]]
+    rate, epsilon = recipe["learning_rate"], recipe["epsilon"]
+    if recipe.get("optimizer") == "rmsprop":
+        return torch.optim.RMSprop(groups, lr=rate, alpha=recipe["rmsprop_alpha"], eps=epsilon)
+    if recipe.get("optimizer") == "sgd":
+        return torch.optim.SGD(groups, lr=rate, momentum=recipe["momentum"])
+    return torch.optim.AdamW(groups, lr=rate, betas=(recipe["beta1"], recipe["beta2"]), eps=epsilon)
 
 
 base = {}  # of each precision: what the captions' features were before training
@@ -188,12 +219,11 @@ def train(dtype, recipe, captions, pictures, batches):
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name.startswith(("text_model", "text_projection", "logit_scale")))
     trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
-    optimizer = torch.optim.AdamW(trained.values(), lr=recipe["learning_rate"],
-                                  betas=(recipe["beta1"], recipe["beta2"]), eps=recipe["epsilon"],
-                                  weight_decay=recipe["weight_decay"])
+    optimizer = make_optimizer(recipe, trained)
     losses, norms, scales, hidden, extras = [], [], [], 0, 0
     for step, batch in enumerate(batches):
-        optimizer.param_groups[0]["lr"] = learning_rate(recipe, step, len(batches))
+        for group in optimizer.param_groups:
+            group["lr"] = group["pace"] * learning_rate(recipe, step, len(batches))
         loss, masked, denied = compute(model, tokenizer, captions, image, batch)
         hidden, extras = hidden + masked, extras + denied
         optimizer.zero_grad()
@@ -226,8 +256,9 @@ def write(file, recipe):
     print(f"fp32 from fp64: losses {difference(losses, exact[0]):.2g}, norms "
           f"{max(abs(a / b - 1) for a, b in zip(norms, exact[1])):.2g} relative, scales "
           f"{difference(scales, exact[2]):.2g}, weights", *max((v, k) for k, v in apart.items()))
-    if recipe is OWN_TERMS:
+    if recipe is not RECIPE and recipe is not CON_CLIP:
         losses, norms, scales, weights = exact
+    if recipe is OWN_TERMS:
         print("margins that cost:", {k: f"{sum(v)} of {len(v)}" for k, v in active.items()})
     picked = {}
     for name, values in weights.items():
@@ -248,6 +279,7 @@ def write(file, recipe):
         "{" + ",\n".join(f'"{k}": {v}' for k, v in parts.items()) + "}\n")
 
 
-write("golden_steps.json", RECIPE)
-write("golden_con_clip.json", CON_CLIP)
-write("golden_own_terms.json", OWN_TERMS)
+FILES = {"golden_steps.json": RECIPE, "golden_con_clip.json": CON_CLIP,
+         "golden_own_terms.json": OWN_TERMS, "golden_rmsprop.json": RMSPROP, "golden_sgd.json": SGD}
+for file in sys.argv[1:] or FILES:
+    write(file, FILES[file])

@@ -3,7 +3,7 @@
 
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
-#include "nclip/train/config.h"
+#include "nclip/train/train.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -332,7 +332,8 @@ static void new_keys_are_silent_as_before(void **state)
 {
     (void)state;
     static const char *const names[] = {"infonce", "choice", "hinge", "preserve",
-                                        "hard_negatives"};
+                                        "hard_negatives", "optimizer", "rmsprop", "momentum",
+                                        "rate_decay", "logit_scale_learning", "decay_norms"};
     struct nc_config *config = load("default", NULL), *other = load("default", "choice=0.5");
     char *text, *changed;
     assert_int_equal(nc_config_text(config, &text), NC_OK);
@@ -355,10 +356,46 @@ static void terms_that_cannot_be_are_named(void **state)
     refuse_text("hinge_picture: -1\n", "hinge_picture|at least 0");
 }
 
+static void optimizers_are_read(void **state)
+{
+    (void)state;
+    struct nc_config *config = load_text("optimizer: sgd\nmomentum: 0.9\nrate_decay: 0.99\n"
+                                         "logit_scale_learning_rate: 1.0e-3\n"
+                                         "decay_norms_and_biases: false\n");
+    char *text;
+    assert_int_equal(config->optimizer, NC_OPTIMIZER_SGD);
+    assert_true(config->momentum == 0.9 && config->rate_decay == 0.99);
+    assert_true(config->logit_scale_learning_rate == 1e-3 && !config->decay_norms_and_biases);
+    assert_int_equal(nc_config_text(config, &text), NC_OK);
+    assert_non_null(strstr(text, "\noptimizer: sgd\n"));
+    free(text);
+    nc_config_free(config);
+    refuse_text("optimizer: adam\n", "optimizer is \"adam\": it must be adamw or rmsprop or sgd");
+    refuse_text("momentum: 0.9\n", "momentum is a key of sgd");
+    refuse_text("rmsprop_alpha: 1\n", "rmsprop_alpha is 1: it must be at least 0 and below 1");
+    refuse_text("rate_decay: 1.1\n", "rate_decay is 1.1: it must be above 0 and at most 1");
+    refuse_text("rate_decay: 0\n", "rate_decay is 0: it must be above 0 and at most 1");
+}
+
+/* Of 12 steps, three an epoch. */
+static void the_rate_falls_from_epoch_to_epoch(void **state)
+{
+    (void)state;
+    struct nc_config *config = load_text("learning_rate: 1\nschedule: constant\nwarmup_steps: 2\n"
+                                         "epochs: 4\nrate_decay: 0.5\n");
+    static const double expected[12] = {0.5, 1, 1, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25, 0.125, 0.125,
+                                        0.125};
+    for (uint64_t step = 0; step < 12; step++)
+        assert_true(nc_learning_rate(config, step, 12) == expected[step]);
+    nc_config_free(config);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(new_keys_are_silent_as_before),
+        cmocka_unit_test(optimizers_are_read),
+        cmocka_unit_test(the_rate_falls_from_epoch_to_epoch),
         cmocka_unit_test(terms_that_cannot_be_are_named),
         cmocka_unit_test(negationclip_is_the_paper),
         cmocka_unit_test(default_is_corrected),

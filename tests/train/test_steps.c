@@ -272,7 +272,8 @@ static void take_growing(struct run *run, struct nc_ops *ops, const char *settin
 static void grow(const char *backend)
 {
     static const char *const kinds[] = {"share_prefixes=true", "share_prefixes=false",
-                                        "micro_batch_size=3", "precision=bf16"};
+                                        "micro_batch_size=3", "precision=bf16",
+                                        "optimizer=rmsprop", "optimizer=sgd"};
     struct nc_ops *ops;
     struct run whole, grown;
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {

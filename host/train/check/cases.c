@@ -317,6 +317,42 @@ static void adamw(struct check_world *w, const struct check_case *c)
     check_put_out(w, a.second, count, NC_FLOAT32);
 }
 
+static void rmsprop(struct check_world *w, const struct check_case *c)
+{
+    struct nc_ops *ops = w->ops;
+    size_t count = c->a;
+    const double rate = 1e-3;
+    struct nc_rmsprop r = {
+        .count = count, .parameter = check_numbers(w, count, NC_FLOAT32, 1),
+        .gradient = check_numbers(w, count, NC_FLOAT32, 0.1),
+        .second = check_filled(w, count, 0.01f), .shadow = check_memory(w, count, NC_BFLOAT16),
+        .alpha = 0.99, .epsilon = 1e-8, .weight_decay = 0.01,
+        .learning_rate = check_upload(w, &rate, sizeof rate),
+        .gradient_factor = check_filled(w, 1, 0.5f)};
+    if (w->status == NC_OK)
+        check_call(w, ops->rmsprop(ops->backend, &r));
+    check_put_out(w, r.parameter, count, NC_FLOAT32);
+    check_put_out(w, r.second, count, NC_FLOAT32);
+}
+
+static void sgd(struct check_world *w, const struct check_case *c)
+{
+    struct nc_ops *ops = w->ops;
+    size_t count = c->a;
+    const double rate = 1e-2;
+    struct nc_sgd s = {
+        .count = count, .parameter = check_numbers(w, count, NC_FLOAT32, 1),
+        .gradient = check_numbers(w, count, NC_FLOAT32, 0.1),
+        .first = check_numbers(w, count, NC_FLOAT32, 0.1),
+        .shadow = check_memory(w, count, NC_BFLOAT16), .momentum = 0.9, .weight_decay = 0.01,
+        .learning_rate = check_upload(w, &rate, sizeof rate),
+        .gradient_factor = check_filled(w, 1, 0.5f)};
+    if (w->status == NC_OK)
+        check_call(w, ops->sgd(ops->backend, &s));
+    check_put_out(w, s.parameter, count, NC_FLOAT32);
+    check_put_out(w, s.first, count, NC_FLOAT32);
+}
+
 /* ---- The list ------------------------------------------------------------------------------- */
 
 const struct check_case check_cases[] = {
@@ -348,6 +384,10 @@ const struct check_case check_cases[] = {
     {"infonce", "2048 pairs of 768", false, true, 2048, 768, 33, infonce},
     {"adamw", "1003 parameters", true, false, 1003, 0, 0, adamw},
     {"adamw", "4 million parameters", true, true, 4000001, 0, 0, adamw},
+    {"rmsprop", "1003 parameters", true, false, 1003, 0, 0, rmsprop},
+    {"rmsprop", "4 million parameters", true, true, 4000001, 0, 0, rmsprop},
+    {"sgd", "1003 parameters", true, false, 1003, 0, 0, sgd},
+    {"sgd", "4 million parameters", true, true, 4000001, 0, 0, sgd},
     {"training", "2 blocks of 128, 9 captions", false, false, 9, 128, 2, check_training},
 };
 const size_t check_case_count = sizeof check_cases / sizeof *check_cases;

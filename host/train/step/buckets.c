@@ -19,8 +19,7 @@ static void cut_range(const struct nc_range *range, size_t largest, struct nc_st
     for (size_t end = range->count; end;) {
         size_t start = end > largest ? (end - largest + ALIGNED - 1) / ALIGNED * ALIGNED : 0;
         buckets->list[buckets->count++] = (struct nc_bucket){.offset = range->offset + start,
-                                                             .count = end - start,
-                                                             .logit_scale = range->logit_scale};
+                                                             .count = end - start};
         end = start;
     }
 }

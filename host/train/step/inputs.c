@@ -19,7 +19,7 @@ static size_t part(size_t *top, size_t count, size_t size)
 static struct nc_piece_layout lay_out(const struct nc_piece_capacity *c)
 {
     struct nc_piece_layout l = {0};
-    l.pace = part(&l.bytes, 1, sizeof(struct nc_adamw_pace));
+    l.pace = part(&l.bytes, 1, sizeof(struct nc_paces));
     l.token = part(&l.bytes, c->rows, sizeof(int32_t));
     l.position = part(&l.bytes, c->rows, sizeof(int32_t));
     l.row_start = part(&l.bytes, c->texts + 1, sizeof(int32_t));
@@ -157,7 +157,7 @@ static int place_rows(const struct nc_piece_layout *l, char *block, const struct
 int nc_step_inputs_load(struct nc_step_inputs *inputs, const struct nc_examples *examples,
                         const uint32_t *list, size_t count, size_t first, size_t pairs,
                         size_t first_extra, const struct nc_packing *packing,
-                        const struct nc_adamw_pace *pace, const struct nc_batch_inputs *batch,
+                        const struct nc_paces *pace, const struct nc_batch_inputs *batch,
                         struct nc_text_tower *tower)
 {
     struct nc_ops *ops = inputs->ops;

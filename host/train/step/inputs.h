@@ -39,6 +39,11 @@ struct nc_step_inputs {
     float *base;  /* [all examples, embedding] captions' features before training; or NULL */
 };
 
+/* What the optimizer is told of a step: for the logit scale and bias, and for all others. */
+struct nc_paces {
+    struct nc_adamw_pace logits, others;
+};
+
 /* Where the loss's inputs go; a piece fills its share from `first` on, with distractors also
  * behind the batch's pictures. */
 struct nc_batch_inputs {
@@ -46,7 +51,7 @@ struct nc_batch_inputs {
     int32_t *group;       /* [sides * batch] the picture's number */
     int32_t *extra_image; /* [extras] */
     float *base;          /* [batch, embedding]; or NULL */
-    struct nc_adamw_pace *pace;
+    struct nc_paces *pace;
 };
 
 int nc_step_inputs_plan(struct nc_step_inputs *inputs, struct nc_ops *ops,
@@ -59,7 +64,7 @@ void nc_step_inputs_free(struct nc_step_inputs *inputs);
  * `first_extra` on. Returns before the copies are done. */
 int nc_step_inputs_load(struct nc_step_inputs *inputs, const struct nc_examples *examples,
                         const uint32_t *list, size_t count, size_t first, size_t pairs,
-                        size_t first_extra, const struct nc_packing *packing, const struct nc_adamw_pace *pace,
+                        size_t first_extra, const struct nc_packing *packing, const struct nc_paces *pace,
                         const struct nc_batch_inputs *batch, struct nc_text_tower *tower);
 
 #endif

@@ -84,7 +84,7 @@ struct nc_batch {
     size_t count, extras; /* captions; contradictions, known after the forward pass */
     size_t total;         /* captions of all ranks */
     const struct nc_share *share; /* of the ranks; NULL: alone */
-    const struct nc_adamw_pace *pace; /* on its way with the first piece; or NULL */
+    const struct nc_paces *pace; /* on its way with the first piece; or NULL */
 };
 
 /* This rank's part of the batch list[0 .. count); `slot` of the steps in flight keeps it. */
@@ -113,9 +113,14 @@ int nc_step_loss_backward(struct nc_step *step, struct nc_batch *batch);
 int nc_step_survey(struct nc_step *step, const struct nc_step_sample *sample,
                    struct nc_step_need *need);
 
+/* optimizer.c */
+
+/* Updates the trained parameters of a range, or of a slice of one. */
+int nc_step_optimize(const struct nc_step *step, const struct nc_range *range);
+
 /* update.c */
 
-/* The gradient's norm, the clipping factor, AdamW over the trained ranges. */
+/* The gradient's norm, the clipping factor, the optimizer over the trained ranges. */
 int nc_step_update(struct nc_step *step);
 int nc_step_update_now(struct nc_step *step); /* within a recording of the caller's */
 

@@ -26,8 +26,7 @@ static int make_ranges(struct nc_step *step)
             continue;
         bool scale = row->role == NC_LOGIT_SCALE;
         if (step->trainable[i] && (!open || scale)) {
-            step->ranges[step->range_count++] =
-                (struct nc_range){.offset = row->offset, .logit_scale = scale};
+            step->ranges[step->range_count++] = (struct nc_range){.offset = row->offset};
         }
         if (step->trainable[i]) {
             struct nc_range *range = &step->ranges[step->range_count - 1];
@@ -71,8 +70,8 @@ static int reserve(struct nc_step *step, struct nc_arena *arena, const struct nc
         {"parameters (bf16)", step->config->precision == NC_BFLOAT16 ? parameters * 2 : 0,
          &step->shadow},
         {"gradients", parameters * 4, &step->gradient},
-        {"optimizer", step->moments * 4, &step->first},
-        {"optimizer", step->moments * 4, &step->second},
+        {"optimizer", nc_step_has_moment(step->config, 0) ? step->moments * 4 : 0, &step->first},
+        {"optimizer", nc_step_has_moment(step->config, 1) ? step->moments * 4 : 0, &step->second},
         {"features", features * 4, &step->features},
         {"features", features * 4, &step->dfeatures},
         {"features", micro * 4, &step->micro_features},

@@ -52,7 +52,6 @@ int nc_step_ring_loss(struct nc_step *step, const struct nc_batch *batch, bool g
 struct nc_bucket {
     size_t offset, count; /* elements of the text tower's buffer */
     size_t moment;        /* with a sharded optimizer: where this rank's slice has its moments */
-    bool logit_scale;
 };
 
 struct nc_step_buckets {

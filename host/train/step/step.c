@@ -37,9 +37,9 @@ int nc_step_set_parameters(struct nc_step *step, const float *master)
     for (size_t i = 0; i < step->range_count && status == NC_OK; i++)
         status = ops->zero(ops->backend, step->gradient + step->ranges[i].offset,
                            step->ranges[i].count * sizeof(float));
-    if (status == NC_OK)
+    if (status == NC_OK && step->first)
         status = ops->zero(ops->backend, step->first, step->moments * sizeof(float));
-    if (status == NC_OK)
+    if (status == NC_OK && step->second)
         status = ops->zero(ops->backend, step->second, step->moments * sizeof(float));
     return status == NC_OK ? start_numbers(step) : status;
 }
@@ -80,18 +80,28 @@ size_t nc_step_pending(const struct nc_step *step)
     return step->submitted - step->collected;
 }
 
+/* The logit scale's rate follows the same schedule as all others. */
+static struct nc_paces paces_of(const struct nc_config *config, uint64_t number, double learning_rate)
+{
+    double own = config->logit_scale_learning_rate;
+    const struct nc_adamw_pace others = {learning_rate, 1 - pow(config->beta1, (double)number),
+                                         1 - pow(config->beta2, (double)number)};
+    struct nc_paces paces = {others, others};
+    if (own != 0)
+        paces.logits.learning_rate *= own / config->learning_rate;
+    return paces;
+}
+
 int nc_step_submit(struct nc_step *step, const struct nc_examples *examples, const uint32_t *list,
                    size_t count, uint64_t number, double learning_rate)
 {
     struct nc_ops *ops = step->ops;
-    const struct nc_config *config = step->config;
     size_t slot = step->submitted % NC_STEPS_IN_FLIGHT;
     if (nc_step_pending(step) == NC_STEPS_IN_FLIGHT)
         return nc_error(NC_FAILED, "train: %d steps are in flight already", NC_STEPS_IN_FLIGHT);
-    const struct nc_adamw_pace pace = {learning_rate, 1 - pow(config->beta1, (double)number),
-                                       1 - pow(config->beta2, (double)number)};
+    const struct nc_paces paces = paces_of(step->config, number, learning_rate);
     struct nc_batch batch = nc_step_batch(step, examples, list, count, slot);
-    batch.pace = &pace;
+    batch.pace = &paces;
     step->flights[slot] = (struct nc_flight){examples, list, count, number};
     bool done;
     int status = nc_step_whole(step, &batch, &done);

@@ -18,7 +18,6 @@
 struct nc_range {
     size_t offset, count; /* elements of the text tower's buffer */
     size_t moment;        /* where its moments start */
-    bool logit_scale;
 };
 
 /* The numbers of a step that the host reads, in the backend's memory and on their way. */
@@ -60,7 +59,8 @@ struct nc_step {
     struct nc_step_need need;
     size_t batch, micro, extras, micro_extras; /* capacities: captions, contradictions */
     /* the backend's memory */
-    float *master, *gradient, *first, *second;
+    float *master, *gradient;
+    float *first, *second; /* the optimizer's moments; NULL: not of this one */
     nc_bfloat16 *shadow; /* NULL in fp32 */
     float *features, *dfeatures;             /* [batch + extras, embedding] */
     float *micro_features, *micro_dfeatures; /* [micro + micro extras, embedding]; with one
@@ -129,8 +129,12 @@ int nc_step_set_parameters(struct nc_step *step, const float *master);
  * them as those to stay near to. All ranks share the work. Without: nothing. */
 int nc_step_keep_base(struct nc_step *step, const struct nc_examples *examples);
 
-/* The moments of the optimizer (0: first, 1: second) of all ranks together, in host memory and
- * in the layout of the parameters; frozen parameters are left alone. */
+/* Whether the config's optimizer keeps a moment (0: first, 1: second). AdamW has both, RMSprop the
+ * second, SGD the first where it has momentum. */
+bool nc_step_has_moment(const struct nc_config *config, int which);
+
+/* A moment that the optimizer has, of all ranks together, in host memory and in the layout of the
+ * parameters; frozen parameters are left alone. */
 int nc_step_read_moments(struct nc_step *step, int which, float *host);
 int nc_step_write_moments(struct nc_step *step, int which, const float *host);
 

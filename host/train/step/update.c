@@ -1,5 +1,5 @@
-/* The update: the gradient's norm, clipping, AdamW; and the error that names the first tensor that
- * is not finite. */
+/* The update: the gradient's norm, clipping, the optimizer; and the error that names the first tensor
+ * that is not finite. */
 #include "parts.h"
 
 #include "nclip/support/error.h"
@@ -46,22 +46,6 @@ static int clip(struct nc_step *step)
     return status == NC_OK ? ops->clip(ops->backend, &clip) : status;
 }
 
-static int update_range(struct nc_step *step, const struct nc_range *range)
-{
-    struct nc_ops *ops = step->ops;
-    const struct nc_config *config = step->config;
-    struct nc_adamw adamw = {
-        .count = range->count, .parameter = step->master + range->offset,
-        .gradient = step->gradient + range->offset, .first = step->first + range->moment,
-        .second = step->second + range->moment,
-        .shadow = step->shadow ? step->shadow + range->offset : NULL, .beta1 = config->beta1,
-        .beta2 = config->beta2, .epsilon = config->epsilon,
-        .weight_decay = config->weight_decay, .pace = step->inputs.pace,
-        .gradient_factor = &step->numbers->factor,
-        .limit = range->logit_scale ? (float)config->logit_scale_max : 0};
-    return range->count ? ops->adamw(ops->backend, &adamw) : NC_OK;
-}
-
 /* Each rank updates its slices, which all others then get; a bucket travels while the next is
  * computed. */
 static int update_slices(struct nc_step *step)
@@ -73,9 +57,8 @@ static int update_slices(struct nc_step *step)
     for (size_t i = 0; i < buckets->count && status == NC_OK; i++) {
         const struct nc_bucket *bucket = &buckets->list[i];
         struct nc_slice slice = nc_step_bucket_slice(step, bucket);
-        const struct nc_range range = {bucket->offset + slice.first, slice.count, bucket->moment,
-                                       bucket->logit_scale};
-        status = update_range(step, &range);
+        const struct nc_range range = {bucket->offset + slice.first, slice.count, bucket->moment};
+        status = nc_step_optimize(step, &range);
         if (status == NC_OK && ops->host_memory)
             status = ops->synchronize(ops->backend);
         if (status == NC_OK)
@@ -99,7 +82,7 @@ int nc_step_update_now(struct nc_step *step)
     if (status == NC_OK && sharded(step))
         status = update_slices(step);
     for (size_t i = 0; i < step->range_count && status == NC_OK && !sharded(step); i++)
-        status = update_range(step, &step->ranges[i]);
+        status = nc_step_optimize(step, &step->ranges[i]);
     return status == NC_OK ? ops->copy(ops->backend, &step->numbers->logit_scale,
                                        step->master + scale, sizeof(float))
                            : status;

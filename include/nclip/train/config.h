@@ -21,6 +21,8 @@
  * among all captions, where the contradiction is the right one. */
 enum nc_loss { NC_LOSS_CLIP, NC_LOSS_CON_CLIP };
 
+/* "adamw", "rmsprop", "sgd", as ops.h computes them */
+enum nc_optimizer { NC_OPTIMIZER_ADAMW, NC_OPTIMIZER_RMSPROP, NC_OPTIMIZER_SGD };
 enum nc_schedule { NC_SCHEDULE_CONSTANT, NC_SCHEDULE_COSINE };   /* "constant", "cosine" */
 enum nc_split { NC_SPLIT_CAPTION, NC_SPLIT_IMAGE };              /* "caption", "image" */
 enum nc_too_long { NC_TOO_LONG_TRUNCATE, NC_TOO_LONG_ERROR, NC_TOO_LONG_SKIP };
@@ -31,12 +33,18 @@ struct nc_config {
     uint64_t micro_batch_size; /* captions computed at once; 0, or batch_size and above: the whole
                                   batch. Smaller needs less memory and gives the same gradients
                                   (cached-gradient recompute) */
+    enum nc_optimizer optimizer;
     double learning_rate;
+    double logit_scale_learning_rate; /* of logit_scale and logit_bias; 0: learning_rate */
     enum nc_schedule schedule;
     uint64_t warmup_steps;
     uint64_t epochs;
-    double beta1, beta2, epsilon;
-    double weight_decay;       /* on every trained tensor */
+    double rate_decay;         /* the rate is multiplied by it after each epoch; 1: it is not */
+    double beta1, beta2, epsilon; /* AdamW's; epsilon also RMSprop's */
+    double rmsprop_alpha;      /* of the mean of squares */
+    double momentum;           /* SGD's; 0: without */
+    double weight_decay;
+    bool decay_norms_and_biases; /* false: weight_decay is for what has two axes alone */
     double gradient_clip;      /* largest global norm; 0: none */
     double logit_scale_max;    /* clamp of the logarithm; 0: none */
     enum nc_type precision;    /* fp32, bf16 */

@@ -2,14 +2,14 @@
  *
  * A step takes a batch of captions, runs the text tower over them packed, computes
  * the symmetric InfoNCE against their pictures' embeddings and updates the trained
- * parameters by AdamW. With micro batches the features of the whole batch are made
+ * parameters by AdamW, RMSprop or SGD. With micro batches the features of the whole batch are made
  * first, then the loss, then each micro batch is run once more for its gradients
  * (Gao et al. 2021, "Scaling deep contrastive learning batch size under memory
  * limited setup"): the same gradients as one large batch with all its negatives.
  *
  * The run folder: config.yaml (resolved), metrics.jsonl, TensorBoard events, best/
- * and last/ (each a complete model folder with optimizer.safetensors and
- * training.json). Everything appears by rename.
+ * and last/ (each a complete model folder with training.json and, where the optimizer has
+ * moments, optimizer.safetensors). Everything appears by rename.
  */
 #ifndef NCLIP_TRAIN_TRAIN_H
 #define NCLIP_TRAIN_TRAIN_H
@@ -33,8 +33,8 @@ int nc_trainable_parse(const char *const *names, size_t count,
 /* Prints a table of which parameters train, for people. */
 void nc_trainable_print(const struct nc_parameter_table *table, const bool *trainable, FILE *out);
 
-/* The learning rate of step `step` (from 0) of `total`: linear warm-up, then constant or
- * half a cosine down to 0, as open_clip's scheduler. */
+/* The learning rate of step `step` (from 0) of `total`: linear warm-up, then constant or half a
+ * cosine down to 0, as open_clip's scheduler; times rate_decay for each epoch that is over. */
 double nc_learning_rate(const struct nc_config *config, uint64_t step, uint64_t total);
 
 struct nc_train_options {
