@@ -60,6 +60,7 @@ struct work {
         struct nc_rmsprop rmsprop;
         struct nc_sgd sgd;
         struct nc_infonce infonce;
+        struct nc_sigmoid sigmoid;
         struct nc_linear linear;
         struct nc_linear_backward_input linear_input;
         struct nc_linear_backward_weight linear_weight;
@@ -461,6 +462,31 @@ static void infonce(struct work *w, struct kernel_case *c)
     c->run = contrast;
 }
 
+static int question(struct nc_ops *ops, struct kernel_case *c)
+{
+    struct work *w = c->state;
+    return ops->sigmoid(ops->backend, &w->op.sigmoid);
+}
+
+static void sigmoid(struct work *w, struct kernel_case *c)
+{
+    struct kernel_inputs *in = &w->in;
+    size_t pairs = w->pairs, width = 768;
+    struct nc_sigmoid *n = &w->op.sigmoid;
+    *n = (struct nc_sigmoid){
+        .type = BF16, .captions = pairs, .images = pairs, .width = width, .total = pairs,
+        .text = kernel_unit_rows(in, pairs, width, BF16),
+        .image = kernel_unit_rows(in, pairs, width, BF16),
+        .logit_scale = kernel_filled(in, 1, 4.6f), .logit_bias = kernel_filled(in, 1, -10),
+        .loss = kernel_filled(in, 1, 0), .dtext = kernel_filled(in, pairs * width, 0),
+        .dlogit_scale = kernel_filled(in, 1, 0), .dlogit_bias = kernel_filled(in, 1, 0)};
+    n->scratch = kernel_memory(in, in->ops->sigmoid_scratch(in->ops->backend, n));
+    c->bytes = (double)pairs * (double)width * (2 * 2 + 2 * 4);
+    c->flops = 4.0 * (double)pairs * (double)pairs * (double)width;
+    c->ceiling = CEILING_MATRIX;
+    c->run = question;
+}
+
 /* ---- The list ------------------------------------------------------------------------------ */
 
 enum axis { AXIS_LENGTHS, AXIS_SHAPE, AXIS_PAIRS }; /* shapes and lengths; shapes; pairs */
@@ -487,6 +513,7 @@ static const struct {
     {"sgd", AXIS_SHAPE, sgd},
     {"squared_norm", AXIS_SHAPE, squared_norm},
     {"infonce", AXIS_PAIRS, infonce},
+    {"sigmoid", AXIS_PAIRS, sigmoid},
 };
 enum {
     OPERATIONS = sizeof operations / sizeof *operations,

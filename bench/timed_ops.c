@@ -29,6 +29,7 @@
     X(infonce_forward, nc_infonce, 0)                                                          \
     X(infonce_backward, nc_infonce, 0)                                                         \
     X(infonce_loss, nc_infonce_loss, 0)                                                        \
+    X(sigmoid, nc_sigmoid, 0)                                                                  \
     X(adamw, nc_adamw, 0)                                                                      \
     X(rmsprop, nc_rmsprop, 0)                                                                  \
     X(sgd, nc_sgd, 0)                                                                          \
@@ -231,6 +232,11 @@ static size_t timed_infonce_scratch(struct nc_backend *backend, const struct nc_
     return of(backend)->inner->infonce_scratch(of(backend)->inner->backend, d);
 }
 
+static size_t timed_sigmoid_scratch(struct nc_backend *backend, const struct nc_sigmoid *d)
+{
+    return of(backend)->inner->sigmoid_scratch(of(backend)->inner->backend, d);
+}
+
 int timed_ops_create(struct nc_ops *inner, struct timed_ops **out)
 {
     struct timed_ops *timed = calloc(1, sizeof *timed);
@@ -256,7 +262,8 @@ int timed_ops_create(struct nc_ops *inner, struct timed_ops **out)
         .squared_norm = timed_squared_norm, .attention_scratch = timed_attention_scratch,
         .attention_supported = timed_attention_supported,
         .layernorm_scratch = timed_layernorm_scratch,
-        .embedding_scratch = timed_embedding_scratch, .infonce_scratch = timed_infonce_scratch};
+        .embedding_scratch = timed_embedding_scratch, .infonce_scratch = timed_infonce_scratch,
+        .sigmoid_scratch = timed_sigmoid_scratch};
     timed_ops_start(timed, false);
     return NC_OK;
 }

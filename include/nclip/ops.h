@@ -290,6 +290,40 @@ struct nc_infonce_loss {
     float *loss; /* += one number: the pairs' share */
 };
 
+/* ---- The sigmoid loss -------------------------------------------------------------
+ * Zhai et al. 2023 (SigLIP), algorithm 1, over the global batch, without its B x B matrix. Each
+ * pair is a question of its own, so that nothing runs from block to block:
+ *
+ *     x(r, c) = exp(logit_scale) * text[r] . image[c] + logit_bias
+ *     loss = 1/N sum_{r, c} u(r, c) log(1 + exp(-z x(r, c))),   u = caption_weight[r] image_weight[c]
+ *     g(r, c) = -z u / (N (1 + exp(z x))),   z = 1 where the numbers agree, else -1
+ *     dtext[r] += exp(logit_scale) sum_c g(r, c) image[c]
+ *     dlogit_scale += sum g (x - logit_bias),   dlogit_bias += sum g
+ *
+ * Captions, pictures, their numbers, groups and contradictions are as InfoNCE's: pairs of one
+ * group are left out, their positive aside, and a contradiction is one more negative of its
+ * picture, whose weight it has. A block of captions against a block of pictures is one call, and
+ * calls add up. */
+struct nc_sigmoid {
+    enum nc_type type; /* of text, image and extra */
+    size_t captions, images, width;
+    size_t first_caption, first_image;
+    size_t total;       /* N: captions of the global batch */
+    const void *text;   /* [captions, width] T, normalised */
+    const void *image;  /* [images, width] T, normalised */
+    const float *logit_scale, *logit_bias; /* one number each; the scale is the logarithm */
+    const int32_t *caption_group, *image_group; /* [captions], [images], or both NULL */
+    const float *caption_weight, *image_weight; /* [captions], [images]; each may be NULL: 1 */
+    size_t extras;
+    const void *extra;          /* [extras, width] T, normalised; or NULL */
+    const int32_t *extra_image; /* [extras] */
+    float *loss;  /* += one number: the call's share; or NULL */
+    float *dtext; /* += [captions, width]; NULL: no gradients */
+    float *dextra;                      /* += [extras, width] */
+    float *dlogit_scale, *dlogit_bias;  /* += one number each */
+    void *scratch; /* sigmoid_scratch() bytes */
+};
+
 /* ---- Terms over a picture's own texts ---------------------------------------------
  * What is between a picture v, its caption t, its contradictions e (false of it) and what another
  * model made of its caption, b (all normalised); no other picture has part in it. With
@@ -509,6 +543,9 @@ struct nc_ops {
     int (*infonce_forward)(struct nc_backend *, const struct nc_infonce *);
     int (*infonce_backward)(struct nc_backend *, const struct nc_infonce *);
     int (*infonce_loss)(struct nc_backend *, const struct nc_infonce_loss *);
+
+    size_t (*sigmoid_scratch)(struct nc_backend *, const struct nc_sigmoid *);
+    int (*sigmoid)(struct nc_backend *, const struct nc_sigmoid *);
 
     size_t (*own_terms_scratch)(struct nc_backend *, size_t pairs);
     int (*own_terms)(struct nc_backend *, const struct nc_own_terms *);

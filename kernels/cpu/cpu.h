@@ -93,6 +93,10 @@ int nc_cpu_infonce_forward(struct nc_backend *backend, const struct nc_infonce *
 int nc_cpu_infonce_backward(struct nc_backend *backend, const struct nc_infonce *infonce);
 int nc_cpu_infonce_loss(struct nc_backend *backend, const struct nc_infonce_loss *loss);
 
+/* sigmoid.c */
+size_t nc_cpu_sigmoid_scratch(struct nc_backend *backend, const struct nc_sigmoid *sigmoid);
+int nc_cpu_sigmoid(struct nc_backend *backend, const struct nc_sigmoid *sigmoid);
+
 /* own_terms.c */
 size_t nc_cpu_own_terms_scratch(struct nc_backend *backend, size_t pairs);
 int nc_cpu_own_terms(struct nc_backend *backend, const struct nc_own_terms *terms);

@@ -13,109 +13,28 @@
  *     forward     2 B^2 D flops and 2 B^2 exponentials
  *     backward    4 B^2 D flops and 2 B^2 exponentials
  *     memory      the inputs once for each row of tiles; beyond them O(B) and one tile */
-#include "cpu.h"
+#include "infonce_tile.h"
 
 #include "nclip/support/error.h"
 #include "vector_math.h"
 
-#include <oneapi/dnnl/dnnl.h>
-
 enum {
-    ROWS = 256,
-    COLUMNS = 1024,
-    STEP = COLUMNS + 16, /* between rows of a tile: 4 KiB apart they would share cache sets */
-    SPAN = 4 * NC_LANES, /* columns that a thread sums at a time */
+    ROWS = NC_TILE_ROWS,
+    COLUMNS = NC_TILE_COLUMNS,
+    STEP = NC_TILE_STEP,
+    SPAN = NC_TILE_SPAN, /* columns that a thread sums at a time */
 };
 
-/* A tile: its place in the matrix, its scaled scores (masked pairs at -infinity), its inputs in
- * fp32. */
-struct tile {
-    size_t row, rows, column, columns;
-    float *score; /* [rows, STEP] */
-    const float *text, *image;
-};
-
-/* The scratch: a tile, the inputs where they must be converted, sums of a tile's rows,
- * scores of the contradictions. */
-struct scratch {
-    double *row_sums; /* [ROWS] */
-    float *score, *text, *image, *extra;
-};
-
-static size_t tile_rows(const struct nc_infonce *n)
+/* Behind the sums of a tile's rows, [ROWS]. */
+static struct nc_tile_scratch lay_out(const struct nc_infonce *n)
 {
-    return n->captions < ROWS ? n->captions : ROWS;
-}
-
-static size_t tile_columns(const struct nc_infonce *n)
-{
-    return n->images < COLUMNS ? n->images : COLUMNS;
+    return nc_cpu_tile_lay_out(n, (float *)((double *)n->scratch + ROWS));
 }
 
 size_t nc_cpu_infonce_scratch(struct nc_backend *backend, const struct nc_infonce *n)
 {
     (void)backend;
-    size_t inputs = n->type == NC_FLOAT32 ? 0 : (tile_rows(n) + tile_columns(n)) * n->width;
-    return ROWS * sizeof(double) + (tile_rows(n) * STEP + inputs + n->extras) * sizeof(float);
-}
-
-static struct scratch lay_out(const struct nc_infonce *n)
-{
-    struct scratch s = {.row_sums = n->scratch};
-    s.score = (float *)(s.row_sums + ROWS);
-    s.text = s.score + tile_rows(n) * STEP;
-    s.image = s.text + (n->type == NC_FLOAT32 ? 0 : tile_rows(n) * n->width);
-    s.extra = s.image + (n->type == NC_FLOAT32 ? 0 : tile_columns(n) * n->width);
-    return s;
-}
-
-/* Rows first .. first + count of a matrix of T, converted where they must be. */
-static const float *as_fp32(struct nc_backend *backend, const struct nc_infonce *n, const void *data,
-                            size_t first, size_t count, float *converted)
-{
-    const char *from = (const char *)data + first * n->width * nc_type_size(n->type);
-    if (n->type == NC_FLOAT32)
-        return (const float *)from;
-    nc_cpu_convert(backend, converted, NC_FLOAT32, from, n->type, count * n->width);
-    return converted;
-}
-
-/* Where the positive of the tile's row i stands, or a number of at least `columns`. */
-static size_t positive_column(const struct nc_infonce *n, const struct tile *t, size_t i)
-{
-    size_t number = n->first_caption + t->row + i, first = n->first_image + t->column;
-    return number < first ? SIZE_MAX : number - first;
-}
-
-static int make_tile(struct nc_backend *backend, const struct nc_infonce *n, const struct scratch *s,
-                     float scale, size_t row, size_t column, struct tile *t)
-{
-    t->row = row;
-    t->rows = n->captions - row < ROWS ? n->captions - row : ROWS;
-    t->column = column;
-    t->columns = n->images - column < COLUMNS ? n->images - column : COLUMNS;
-    t->score = s->score;
-    t->text = as_fp32(backend, n, n->text, row, t->rows, s->text);
-    t->image = as_fp32(backend, n, n->image, column, t->columns, s->image);
-    dnnl_dim_t width = (dnnl_dim_t)n->width;
-    dnnl_status_t status =
-        dnnl_sgemm('N', 'T', (dnnl_dim_t)t->rows, (dnnl_dim_t)t->columns, width, scale, t->text,
-                   width, t->image, width, 0.0f, t->score, STEP);
-    if (status != dnnl_success)
-        return nc_error(NC_FAILED, "infonce: oneDNN refused %zu captions, %zu images, width %zu "
-                        "(status %d)", t->rows, t->columns, n->width, (int)status);
-#pragma omp parallel for num_threads(backend->threads) schedule(static)
-    for (size_t i = 0; i < t->rows; i++) {
-        float *score = t->score + i * STEP;
-        size_t positive = positive_column(n, t, i);
-        if (n->caption_group)
-            for (size_t k = 0; k < t->columns; k++)
-                if (n->caption_group[row + i] == n->image_group[column + k] && k != positive)
-                    score[k] = -INFINITY;
-        for (size_t k = t->columns; k < t->columns + SPAN && k < STEP; k++)
-            score[k] = -INFINITY; /* whole vectors can be read from here on */
-    }
-    return NC_OK;
+    return ROWS * sizeof(double) + (nc_cpu_tile_floats(n) + n->extras) * sizeof(float);
 }
 
 /* exp(max + log) += sum exp(most); the sum is 0 where everything was masked. */
@@ -135,7 +54,7 @@ NC_INLINE nc_floats without_infinity(nc_floats most)
     return nc_select(most == -INFINITY, (nc_floats){0}, most);
 }
 
-static void add_rows(struct nc_backend *backend, const struct nc_infonce *n, const struct tile *t)
+static void add_rows(struct nc_backend *backend, const struct nc_infonce *n, const struct nc_tile *t)
 {
 #pragma omp parallel for num_threads(backend->threads) schedule(static)
     for (size_t i = 0; i < t->rows; i++) {
@@ -150,7 +69,7 @@ static void add_rows(struct nc_backend *backend, const struct nc_infonce *n, con
     }
 }
 
-static void add_columns(struct nc_backend *backend, const struct nc_infonce *n, const struct tile *t)
+static void add_columns(struct nc_backend *backend, const struct nc_infonce *n, const struct nc_tile *t)
 {
     enum { VECTORS = SPAN / NC_LANES };
 #pragma omp parallel for num_threads(backend->threads) schedule(static)
@@ -175,49 +94,19 @@ static void add_columns(struct nc_backend *backend, const struct nc_infonce *n, 
     }
 }
 
-/* scale * extra[e] . image, for all contradictions. */
-static void extra_scores(struct nc_backend *backend, const struct nc_infonce *n, float scale,
-                         float *score)
-{
-#pragma omp parallel for num_threads(backend->threads) schedule(static)
-    for (size_t e = 0; e < n->extras; e++) {
-        size_t left = e * n->width, right = (size_t)n->extra_image[e] * n->width;
-        nc_floats sum = {0};
-        for (size_t k = 0; k < n->width; k += NC_LANES) {
-            size_t rest = n->width - k;
-            if (n->type == NC_FLOAT32)
-                sum += nc_load_of(n->extra, left + k, NC_FLOAT32, rest) *
-                       nc_load_of(n->image, right + k, NC_FLOAT32, rest);
-            else
-                sum += nc_load_of(n->extra, left + k, NC_BFLOAT16, rest) *
-                       nc_load_of(n->image, right + k, NC_BFLOAT16, rest);
-        }
-        score[e] = scale * nc_sum(sum);
-    }
-}
-
-static int check(const char *operation, const struct nc_infonce *n)
-{
-    for (size_t e = 0; e < n->extras; e++)
-        if (n->extra_image[e] < 0 || (size_t)n->extra_image[e] >= n->images)
-            return nc_error(NC_FAILED, "%s: contradiction %zu belongs to picture %d of %zu",
-                            operation, e, n->extra_image[e], n->images);
-    return NC_OK;
-}
-
 int nc_cpu_infonce_forward(struct nc_backend *backend, const struct nc_infonce *n)
 {
-    int status = check("infonce_forward", n);
+    int status = nc_cpu_extras_check("infonce_forward", n);
     float scale = expf(*n->logit_scale);
-    struct scratch s = lay_out(n);
+    struct nc_tile_scratch s = lay_out(n);
     for (size_t row = 0; row < n->captions && status == NC_OK; row += ROWS)
         for (size_t column = 0; column < n->images && status == NC_OK; column += COLUMNS) {
-            struct tile t;
-            status = make_tile(backend, n, &s, scale, row, column, &t);
+            struct nc_tile t;
+            status = nc_cpu_tile_make(backend, "infonce", n, &s, scale, row, column, &t);
             if (status != NC_OK)
                 break;
             for (size_t i = 0; i < t.rows; i++) {
-                size_t positive = positive_column(n, &t, i);
+                size_t positive = nc_tile_positive(n, &t, i);
                 if (positive < t.columns)
                     n->positive[row + i] = t.score[i * STEP + positive];
             }
@@ -226,10 +115,10 @@ int nc_cpu_infonce_forward(struct nc_backend *backend, const struct nc_infonce *
         }
     if (status != NC_OK)
         return status;
-    extra_scores(backend, n, scale, s.extra);
+    nc_cpu_extra_scores(backend, n, scale, s.rest);
     for (size_t e = 0; e < n->extras; e++) { /* in order: a picture may have several */
         size_t column = (size_t)n->extra_image[e];
-        log_add(&n->column_max[column], &n->column_log[column], s.extra[e], 1);
+        log_add(&n->column_max[column], &n->column_log[column], s.rest[e], 1);
     }
     return NC_OK;
 }
@@ -241,13 +130,13 @@ static float weight_of(const float *weights, size_t i)
 
 /* Turns scores into coefficients. Returns the tile's sum of g s, added row by row in order. */
 static double make_coefficients(struct nc_backend *backend, const struct nc_infonce *n,
-                                const struct tile *t, double *row_sums)
+                                const struct nc_tile *t, double *row_sums)
 {
     float half = 0.5f / (float)n->total;
 #pragma omp parallel for num_threads(backend->threads) schedule(static)
     for (size_t i = 0; i < t->rows; i++) {
         float *score = t->score + i * STEP;
-        size_t positive = positive_column(n, t, i);
+        size_t positive = nc_tile_positive(n, t, i);
         float row_max = n->row_max[t->row + i], row_log = n->row_log[t->row + i];
         float row_weight = weight_of(n->caption_weight, t->row + i);
         float target = positive < t->columns ? weight_of(n->image_positive, t->column + positive) : 0;
@@ -283,21 +172,13 @@ static double extras_backward(struct nc_backend *backend, const struct nc_infonc
                               float *score)
 {
     float half = 0.5f / (float)n->total;
-    extra_scores(backend, n, scale, score);
+    nc_cpu_extra_scores(backend, n, scale, score);
 #pragma omp parallel for num_threads(backend->threads) schedule(static)
     for (size_t e = 0; e < n->extras; e++) {
         size_t column = (size_t)n->extra_image[e];
         float g = half * weight_of(n->image_weight, column) *
                   expf(score[e] - n->column_max[column] - n->column_log[column]);
-        float *dextra = n->dextra + e * n->width;
-        for (size_t k = 0; k < n->width; k += NC_LANES) {
-            size_t left = n->width - k, at = column * n->width + k;
-            nc_floats image = n->type == NC_FLOAT32
-                                  ? nc_load_of(n->image, at, NC_FLOAT32, left)
-                                  : nc_load_of(n->image, at, NC_BFLOAT16, left);
-            nc_floats to = nc_load_of(dextra, k, NC_FLOAT32, left) + image * (g * scale);
-            nc_store_of(dextra, k, NC_FLOAT32, to, left);
-        }
+        nc_cpu_extra_add(n, e, g * scale);
         score[e] *= g;
     }
     double total = 0;
@@ -308,29 +189,22 @@ static double extras_backward(struct nc_backend *backend, const struct nc_infonc
 
 int nc_cpu_infonce_backward(struct nc_backend *backend, const struct nc_infonce *n)
 {
-    int status = check("infonce_backward", n);
+    int status = nc_cpu_extras_check("infonce_backward", n);
     float scale = expf(*n->logit_scale);
-    struct scratch s = lay_out(n);
-    dnnl_dim_t width = (dnnl_dim_t)n->width;
+    struct nc_tile_scratch s = lay_out(n);
     double dscale = 0;
     for (size_t row = 0; row < n->captions && status == NC_OK; row += ROWS)
         for (size_t column = 0; column < n->images && status == NC_OK; column += COLUMNS) {
-            struct tile t;
-            status = make_tile(backend, n, &s, scale, row, column, &t);
+            struct nc_tile t;
+            status = nc_cpu_tile_make(backend, "infonce", n, &s, scale, row, column, &t);
             if (status != NC_OK)
                 break;
-            dscale += make_coefficients(backend, n, &t, s.row_sums);
-            dnnl_status_t done = dnnl_sgemm('N', 'N', (dnnl_dim_t)t.rows, width,
-                                            (dnnl_dim_t)t.columns, scale, t.score, STEP, t.image,
-                                            width, 1.0f, n->dtext + row * n->width, width);
-            if (done != dnnl_success)
-                status = nc_error(NC_FAILED, "infonce_backward: oneDNN refused %zu captions, %zu "
-                                  "images, width %zu (status %d)", t.rows, t.columns, n->width,
-                                  (int)done);
+            dscale += make_coefficients(backend, n, &t, n->scratch);
+            status = nc_cpu_tile_backward("infonce_backward", n, &t, scale);
         }
     if (status != NC_OK)
         return status;
-    dscale += extras_backward(backend, n, scale, s.extra);
+    dscale += extras_backward(backend, n, scale, s.rest);
     *n->dlogit_scale += (float)dscale;
     return NC_OK;
 }

@@ -66,6 +66,8 @@ static void fill_table(struct nc_ops *ops)
     ops->infonce_forward = nc_cuda_infonce_forward;
     ops->infonce_backward = nc_cuda_infonce_backward;
     ops->infonce_loss = nc_cuda_infonce_loss;
+    ops->sigmoid_scratch = nc_cuda_sigmoid_scratch;
+    ops->sigmoid = nc_cuda_sigmoid;
     ops->own_terms_scratch = nc_cuda_own_terms_scratch;
     ops->own_terms = nc_cuda_own_terms;
     ops->adamw = nc_cuda_adamw;

@@ -197,6 +197,10 @@ int nc_cuda_infonce_forward(struct nc_backend *backend, const struct nc_infonce 
 int nc_cuda_infonce_backward(struct nc_backend *backend, const struct nc_infonce *infonce);
 int nc_cuda_infonce_loss(struct nc_backend *backend, const struct nc_infonce_loss *loss);
 
+/* sigmoid.cu */
+size_t nc_cuda_sigmoid_scratch(struct nc_backend *backend, const struct nc_sigmoid *sigmoid);
+int nc_cuda_sigmoid(struct nc_backend *backend, const struct nc_sigmoid *sigmoid);
+
 /* own_terms.cu */
 size_t nc_cuda_own_terms_scratch(struct nc_backend *backend, size_t pairs);
 int nc_cuda_own_terms(struct nc_backend *backend, const struct nc_own_terms *terms);

@@ -57,6 +57,19 @@ int nc_infonce_copy_rows(struct nc_backend *backend, const nc_bfloat16 *from, si
 
 /* ---- Contradictions (infonce_extras.cu) ----------------------------------------------------- */
 
+/* exp(logit_scale) * extra[e] . image[column], by one warp; every lane receives it. */
+template <typename T>
+static __device__ __forceinline__ float nc_extra_score(const nc_infonce &n, size_t e, size_t column,
+                                                       float scale)
+{
+    const T *extra = (const T *)n.extra + e * n.width,
+            *image = (const T *)n.image + column * n.width;
+    float sum = 0;
+    for (size_t k = (size_t)nc_lane(); k < n.width; k += NC_WARP)
+        sum = fmaf(nc_load1(extra + k), nc_load1(image + k), sum);
+    return scale * nc_warp_sum(sum);
+}
+
 struct nc_extras {
     float *score, *product; /* [extras] */
     uint32_t *max;          /* [images] */

@@ -5,19 +5,6 @@
  * up in whole multiples of 2^-40. That sum is then added to the picture's column. */
 #include "infonce.h"
 
-/* exp(logit_scale) * extra[e] . image[column], by one warp; every lane receives it. */
-template <typename T>
-static __device__ __forceinline__ float extra_score(const nc_infonce &n, size_t e, size_t column,
-                                                    float scale)
-{
-    const T *extra = (const T *)n.extra + e * n.width,
-            *image = (const T *)n.image + column * n.width;
-    float sum = 0;
-    for (size_t k = (size_t)nc_lane(); k < n.width; k += NC_WARP)
-        sum = fmaf(nc_load1(extra + k), nc_load1(image + k), sum);
-    return scale * nc_warp_sum(sum);
-}
-
 static __device__ __forceinline__ uint32_t float_bits(float value)
 {
     uint32_t bits;
@@ -56,7 +43,7 @@ static __global__ void score_extras(nc_infonce n, struct nc_cuda_fault *fault, f
     if (e >= n.extras || !nc_cuda_valid(fault, NC_CUDA_WRONG_PICTURE, n.extra_image[e], n.images))
         return;
     size_t column = (size_t)n.extra_image[e];
-    float s = extra_score<T>(n, e, column, expf(*n.logit_scale));
+    float s = nc_extra_score<T>(n, e, column, expf(*n.logit_scale));
     if (nc_lane() == 0) {
         score[e] = s;
         nc_atomic_max(most + column, ordered(s));
@@ -92,7 +79,7 @@ template <typename T> static __global__ void add_extras(nc_infonce n, float *pro
     size_t column = (size_t)(uint32_t)n.extra_image[e];
     float scale = expf(*n.logit_scale), share = 0;
     if (column < n.images) {
-        float s = extra_score<T>(n, e, column, scale);
+        float s = nc_extra_score<T>(n, e, column, scale);
         float g = 0.5f / (float)n.total * (n.image_weight ? n.image_weight[column] : 1) *
                   expf((s - n.column_max[column]) - n.column_log[column]);
         const T *image = (const T *)n.image + column * n.width;

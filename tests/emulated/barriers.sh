@@ -26,6 +26,7 @@ tests_of() {
     adamw*) echo test_adamw ;;
     rmsprop*) echo test_rmsprop ;;
     sgd*) echo test_sgd ;;
+    sigmoid*) echo test_sigmoid ;;
     activation*) echo test_activation ;;
     device*) echo test_races ;;
     *) echo test_linear test_memory test_infonce ;;

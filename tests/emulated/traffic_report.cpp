@@ -40,6 +40,7 @@ static const struct {
     {"sgd", true, 1.001, 1.001},
     {"squared_norm", true, 1.01, 1.01},
     {"infonce", true, 0, 0},
+    {"sigmoid", true, 0, 0},
 };
 
 static double most_of(const struct kernel_case *c)
@@ -97,7 +98,8 @@ static int report_operation(struct nc_ops *ops, const char *operation, size_t ca
     struct kernel_choice choice = {};
     choice.operation = operation;
     choice.captions = captions;
-    choice.shape = strcmp(operation, "infonce") == 0 ? nullptr : "ViT-L/14";
+    bool of_pairs = strcmp(operation, "infonce") == 0 || strcmp(operation, "sigmoid") == 0;
+    choice.shape = of_pairs ? nullptr : "ViT-L/14";
     choice.most_pairs = 512;
     choice.parameters = 1 << 18;
     struct kernel_case c = {};

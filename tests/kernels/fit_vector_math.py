@@ -72,3 +72,5 @@ fit("erf(x) = x + x p(x^2), p, |x| < 0.93", range(6),
     1e-8, 0.93 ** 2)
 fit("erf(x) = 1 - exp(x q(x)), q, 0.93 <= x < 4", range(7), lambda x: log(erfc(x)) / x,
     lambda x: x * erfc(x), 0.92, 4.0)
+fit("log(1 + x) = x + x^2 q(x), q, 0 <= x <= 1", range(9), lambda x: (log(1 + x) - x) / x ** 2,
+    lambda x: x ** 2 / log(1 + x), 1e-6, 1)

@@ -28,6 +28,11 @@ static nc_floats sigmoid_vector(nc_floats x)
     return nc_sigmoid(x);
 }
 
+static nc_floats log1p_vector(nc_floats x)
+{
+    return nc_log1p(x);
+}
+
 static double sigmoid_double(double x)
 {
     return 1 / (1 + exp(-x));
@@ -102,6 +107,17 @@ static void sigmoid_is_close(void **state)
     assert_true(isnan(one(sigmoid_vector, NAN, 0)));
 }
 
+static void log1p_is_close(void **state)
+{
+    (void)state;
+    double error = worst(log1p_vector, log1p, 0, 1, 1e-6f);
+    double small = worst(log1p_vector, log1p, 1e-30f, 1e-20f, 1e-24f);
+    print_message("log1p: %.2f, near 0 %.2f units\n", error, small);
+    assert_true(error <= 2.0 && small <= 1.1);
+    assert_true(one(log1p_vector, 0, 0) == 0);
+    assert_true(isnan(one(log1p_vector, NAN, 0)));
+}
+
 static void bfloat16_rounds_as_the_scalar_function(void **state)
 {
     (void)state;
@@ -159,6 +175,7 @@ int main(void)
         cmocka_unit_test(exp_is_right_to_the_last_place),
         cmocka_unit_test(erf_is_right_to_the_last_place),
         cmocka_unit_test(sigmoid_is_close),
+        cmocka_unit_test(log1p_is_close),
         cmocka_unit_test(bfloat16_rounds_as_the_scalar_function),
         cmocka_unit_test(parts_touch_only_their_elements),
         cmocka_unit_test(lanes_reduce),

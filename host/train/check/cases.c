@@ -289,6 +289,41 @@ static void infonce(struct check_world *w, const struct check_case *c)
     free(place);
 }
 
+/* a captions of b columns, with c contradictions; the last picture has no caption here. */
+static void sigmoid(struct check_world *w, const struct check_case *c)
+{
+    struct nc_ops *ops = w->ops;
+    size_t captions = c->a, images = captions + 1, width = c->b, extras = c->c;
+    double size = sqrt(3.0 / (double)width); /* rows of length 1 or so */
+    int32_t *place = calloc(extras + 1, sizeof *place);
+    if (!place)
+        check_call(w, nc_error(NC_FAILED, "check: no memory"));
+    for (size_t e = 0; place && e < extras; e++)
+        place[e] = (int32_t)(e * 3 % images);
+    struct nc_sigmoid n = {
+        .type = w->type, .captions = captions, .images = images, .width = width, .total = captions,
+        .text = check_numbers(w, captions * width, w->type, size),
+        .image = check_numbers(w, images * width, w->type, size),
+        .logit_scale = check_filled(w, 1, 2.5f), .logit_bias = check_filled(w, 1, -10),
+        .extras = extras,
+        .extra = extras ? check_numbers(w, extras * width, w->type, size) : NULL,
+        .extra_image = check_upload(w, place, (extras + 1) * sizeof *place),
+        .loss = check_filled(w, 1, 0), .dtext = check_filled(w, captions * width, 0),
+        .dextra = check_filled(w, (extras + 1) * width, 0), .dlogit_scale = check_filled(w, 1, 0),
+        .dlogit_bias = check_filled(w, 1, 0)};
+    size_t scratch = ops->sigmoid_scratch(ops->backend, &n);
+    n.scratch = check_memory(w, (scratch + 3) / 4, NC_FLOAT32);
+    if (w->status == NC_OK)
+        check_call(w, ops->sigmoid(ops->backend, &n));
+    check_put_out(w, n.loss, 1, NC_FLOAT32);
+    check_put_out(w, n.dlogit_scale, 1, NC_FLOAT32);
+    check_put_out(w, n.dlogit_bias, 1, NC_FLOAT32);
+    check_put_out(w, n.dtext, captions * width, NC_FLOAT32);
+    if (extras)
+        check_put_out(w, n.dextra, extras * width, NC_FLOAT32);
+    free(place);
+}
+
 static void adamw(struct check_world *w, const struct check_case *c)
 {
     struct nc_ops *ops = w->ops;
@@ -382,6 +417,9 @@ const struct check_case check_cases[] = {
     {"infonce", "3 pairs of 64", false, false, 3, 64, 1, infonce},
     {"infonce", "131 pairs of 96", false, false, 131, 96, 7, infonce},
     {"infonce", "2048 pairs of 768", false, true, 2048, 768, 33, infonce},
+    {"sigmoid", "3 captions of 64", false, false, 3, 64, 1, sigmoid},
+    {"sigmoid", "131 captions of 96", false, false, 131, 96, 7, sigmoid},
+    {"sigmoid", "2048 captions of 768", false, true, 2048, 768, 33, sigmoid},
     {"adamw", "1003 parameters", true, false, 1003, 0, 0, adamw},
     {"adamw", "4 million parameters", true, true, 4000001, 0, 0, adamw},
     {"rmsprop", "1003 parameters", true, false, 1003, 0, 0, rmsprop},
