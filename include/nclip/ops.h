@@ -333,23 +333,29 @@ struct nc_sigmoid {
  *     picture / C  sum_e max(0, picture_low - (t.v - e.v)) + max(0, (t.v - e.v) - picture_high)
  *     text / C     sum_e max(0, text_low - (t.v - e.t)) + max(0, (t.v - e.t) - text_high)
  *     apart / C    sum_e max(0, e.t + apart_margin)
+ *     alike / C    sum_e 1 - cos(P t, P e)
+ *     unlike / C   sum_e max(0, cos(P t, P e))
  *     keep / N     sum 1 - t.b
  *
  * choice: NegBench's multiple choice (Alhamoud et al. 2025), Omni-NegCLIP's caption against its
  * negation (arXiv 2603.29258). picture, text: CLIP-bnl's two bands (Wang et al. 2022, nT2VR).
  * apart: Omni-NegCLIP's margin between texts. keep: distance to the features of a model that is
- * not trained. The gradient, where w_e is the probability that the choice gives to e, z_e = S (e.v -
- * t.v), and [x] is 1 where its maximum is above 0, else 0:
+ * not trained. alike, unlike: SemCLIP's paraphrase and negation (arXiv 2511.16527), P x being the
+ * products of x with the two rows of `basis`; norms of P x count as 1e-6 at least. The gradient, where
+ * w_e is the probability that the choice gives to e, z_e = S (e.v - t.v), and [x] is 1 where its
+ * maximum is above 0, else 0:
  *
  *     d t.v     choice / C (-S sum_e w_e)  d e.v  choice / C S w_e
  *     d scale   choice / C sum_e w_e z_e
  *     d t.v     picture / C ([high] - [low]),  d e.v the opposite; with e.t in its place for text
  *     d e.t     apart / C [e.t + apart_margin]
  *     dt = d t.v v + sum_e d e.t e - keep / N b,   de = d e.v v + d e.t t
+ *     dt += P^T (q - cos p) / |P t|,  de += P^T (p - cos q) / |P e|,  p and q being P t and P e
+ *           normalised, times unlike / C [cos] - alike / C
  *
  * A term with weight 0 adds nothing and its inputs are not read. */
 struct nc_own_weights {
-    float choice, picture, text, apart, keep;
+    float choice, picture, text, apart, keep, alike, unlike;
     float picture_low, picture_high, text_low, text_high, apart_margin;
 };
 struct nc_own_terms {
@@ -361,6 +367,7 @@ struct nc_own_terms {
     const float *image;       /* [pairs, width] */
     const float *extra;       /* [extras, width]; or NULL */
     const float *base;        /* [pairs, width]; NULL without keep */
+    const float *basis;       /* [2, width]; NULL without alike and unlike */
     const int32_t *extra_image; /* [extras] pictures of the call, ascending */
     const float *logit_scale; /* one number: the logarithm */
     float *loss;  /* += one number: the pictures' share; or NULL */

@@ -66,6 +66,43 @@ static __device__ __forceinline__ float outside(float difference, float low, flo
     return (below > 0 ? below : 0) + (above > 0 ? above : 0);
 }
 
+/* Two numbers of a text, normalised, and the norm that they were divided by. */
+struct projection {
+    float x, y, norm;
+};
+
+static __device__ __forceinline__ projection project(const nc_own_terms &n, const float *text)
+{
+    float x = dot(text, n.basis, n.width), y = dot(text, n.basis + n.width, n.width);
+    float norm = fmaxf(sqrtf(x * x + y * y), 1e-6f);
+    return {x / norm, y / norm, norm};
+}
+
+/* to += factor d cos / d (the text of `own`) */
+static __device__ __forceinline__ void add_projection(const nc_own_terms &n, float *to, float factor,
+                                                      projection own, projection other)
+{
+    float cosine = own.x * other.x + own.y * other.y;
+    add(to, factor * (other.x - cosine * own.x) / own.norm, n.basis, n.width);
+    add(to, factor * (other.y - cosine * own.y) / own.norm, n.basis + n.width, n.width);
+}
+
+/* Of one contradiction, or paraphrase; returns what it costs. */
+static __device__ __forceinline__ float projected(const nc_own_terms &n, size_t i, size_t e,
+                                                  float part)
+{
+    const nc_own_weights &w = n.weights;
+    projection text = project(n, n.text + i * n.width);
+    projection extra = project(n, n.extra + e * n.width);
+    float cosine = text.x * extra.x + text.y * extra.y;
+    float slope = part * ((cosine > 0 ? w.unlike : 0) - w.alike);
+    if (n.dtext) {
+        add_projection(n, n.dtext + i * n.width, slope, text, extra);
+        add_projection(n, n.dextra + e * n.width, slope, extra, text);
+    }
+    return part * (w.alike * (1 - cosine) + (cosine > 0 ? w.unlike * cosine : 0));
+}
+
 static __global__ void __launch_bounds__(THREADS)
     own_terms_kernel(struct nc_own_terms n, struct nc_cuda_fault *fault, double *losses,
                      double *dscales)
@@ -111,6 +148,8 @@ static __global__ void __launch_bounds__(THREADS)
             loss += (double)(w.apart * part) * (at_text + w.apart_margin);
             dtext += w.apart * part;
         }
+        if (w.alike != 0 || w.unlike != 0)
+            loss += (double)projected(n, i, e, part);
         if (n.dtext) {
             add(n.dextra + e * width, dimage, image, width);
             add(n.dextra + e * width, dtext, text, width);

@@ -21,8 +21,11 @@ static const struct nc_own_weights weights[] = {
     {.text = 0.5f, .text_low = -0.05f, .text_high = 0.1f},
     {.apart = 2, .apart_margin = 0.05f},
     {.keep = 0.3f},
+    {.alike = 0.4f},
+    {.unlike = 1.25f},
     {.choice = 0.7f, .picture = 1.5f, .picture_low = 0.1f, .picture_high = 0.2f, .text = 0.5f,
-     .text_low = -0.05f, .text_high = 0.1f, .apart = 2, .apart_margin = 0.05f, .keep = 0.3f},
+     .text_low = -0.05f, .text_high = 0.1f, .apart = 2, .apart_margin = 0.05f, .keep = 0.3f,
+     .alike = 0.4f, .unlike = 1.25f},
 };
 enum { WEIGHTS = sizeof weights / sizeof *weights };
 
@@ -32,7 +35,7 @@ struct batch {
     size_t pairs, extras, width, total;
     struct nc_own_weights w;
     double count, logit_scale;
-    double *text, *image, *extra, *base;
+    double *text, *image, *extra, *base, *basis;
     int32_t *extra_image;
     double loss, dlogit_scale, *dtext, *dextra;
 };
@@ -48,6 +51,21 @@ static double product(const double *a, const double *b, size_t width)
 static double above(double x)
 {
     return x > 0 ? x : 0;
+}
+
+/* cos(P a, P b); direction[0] and [1] of P a, [2] and [3] of P b, and their norms */
+static double projected_cosine(const struct batch *b, const double *x, const double *y,
+                               double direction[4], double norm[2])
+{
+    const double *texts[] = {x, y};
+    for (size_t t = 0; t < 2; t++) {
+        for (size_t k = 0; k < 2; k++)
+            direction[2 * t + k] = product(texts[t], b->basis + k * b->width, b->width);
+        norm[t] = hypot(direction[2 * t], direction[2 * t + 1]);
+        direction[2 * t] /= norm[t];
+        direction[2 * t + 1] /= norm[t];
+    }
+    return direction[0] * direction[2] + direction[1] * direction[3];
 }
 
 static double the_loss(const struct batch *b)
@@ -69,6 +87,9 @@ static double the_loss(const struct batch *b)
             loss += w->text / b->count * (above(w->text_low - (own - at_text)) +
                                           above(own - at_text - w->text_high));
             loss += w->apart / b->count * above(at_text + w->apart_margin);
+            double direction[4], norm[2];
+            double cosine = projected_cosine(b, text, extra, direction, norm);
+            loss += w->alike / b->count * (1 - cosine) + w->unlike / b->count * above(cosine);
         }
         loss += w->choice / b->count * log(sum);
         if (w->keep != 0)
@@ -113,6 +134,13 @@ static void differentiate(struct batch *b)
             add(dtext, at, extra, b->width);
             add(b->dextra + e * b->width, share * scale - picture, image, b->width);
             add(b->dextra + e * b->width, at, text, b->width);
+            double d[4], norm[2], cosine = projected_cosine(b, text, extra, d, norm);
+            double slope = (w->unlike * (cosine > 0) - w->alike) / b->count;
+            for (size_t k = 0; k < 2; k++) {
+                const double *u = b->basis + k * b->width;
+                add(dtext, slope * (d[2 + k] - cosine * d[k]) / norm[0], u, b->width);
+                add(b->dextra + e * b->width, slope * (d[k] - cosine * d[2 + k]) / norm[1], u, b->width);
+            }
         }
         if (w->keep != 0)
             add(dtext, -w->keep / (double)b->total, b->base + i * b->width, b->width);
@@ -143,13 +171,14 @@ static void make_batch(const struct shape *shape, const struct nc_own_weights *w
     b->image = unit_rows(32, b->pairs, b->width);
     b->extra = unit_rows(33, b->extras, b->width);
     b->base = unit_rows(34, b->pairs, b->width);
+    b->basis = unit_rows(35, 2, b->width); /* need not be orthogonal */
     b->dtext = zeros(b->pairs * b->width + 1);
     b->dextra = zeros(b->extras * b->width + 1);
 }
 
 static void free_batch(struct batch *b)
 {
-    double *all[] = {b->text, b->image, b->extra, b->base, b->dtext, b->dextra};
+    double *all[] = {b->text, b->image, b->extra, b->base, b->basis, b->dtext, b->dextra};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         free(all[i]);
     free(b->extra_image);
@@ -171,6 +200,8 @@ static struct nc_own_terms call_of(struct nc_ops *ops, const struct batch *b, do
         .image = on_device(ops, b->image, texts, NC_FLOAT32),
         .extra = b->extras ? on_device(ops, b->extra, extras, NC_FLOAT32) : NULL,
         .base = b->w.keep != 0 ? on_device(ops, b->base, texts, NC_FLOAT32) : NULL,
+        .basis = b->w.alike != 0 || b->w.unlike != 0 ? on_device(ops, b->basis, 2 * b->width, NC_FLOAT32)
+                                                      : NULL,
         .extra_image = b->extras ? indices_on_device(ops, b->extra_image, b->extras) : NULL,
         .logit_scale = on_device(ops, &b->logit_scale, 1, NC_FLOAT32),
         .loss = on_device(ops, begin, 1, NC_FLOAT32),
