@@ -202,8 +202,7 @@ static int count_rows(const struct request *r, const struct workload *w, const u
     *rows = 0;
     size_t batches = e->training_count / r->batch;
     for (size_t i = 0; i < batches && status == NC_OK; i++) {
-        size_t extras;
-        status = nc_examples_pack(e, &w->shape, config, order + i * r->batch, r->batch, &packing, &extras);
+        status = nc_examples_pack(e, &w->shape, config, order + i * r->batch, r->batch, &packing);
         *rows += (double)packing.rows / (double)batches;
     }
     nc_packing_destroy(&packing);

@@ -167,17 +167,15 @@ static int make_store(struct workload *w, size_t count)
 static int make_examples(struct nc_examples *e, size_t count)
 {
     e->token_start = calloc(count + 1, sizeof *e->token_start);
-    e->caption = calloc(count, sizeof *e->caption);
-    e->contradiction = calloc(count, sizeof *e->contradiction);
+    e->text[NC_TEXT_CAPTION] = calloc(count, sizeof *e->text[NC_TEXT_CAPTION]);
     e->embedding = calloc(count, sizeof *e->embedding);
     e->image = calloc(count, sizeof *e->image);
     e->training = calloc(count, sizeof *e->training);
-    if (!e->token_start || !e->caption || !e->contradiction || !e->embedding || !e->image || !e->training)
+    if (!e->token_start || !e->text[NC_TEXT_CAPTION] || !e->embedding || !e->image || !e->training)
         return nc_error(NC_FAILED, "bench: no memory");
     e->texts = e->count = e->training_count = e->captions_in_file = count;
     for (size_t i = 0; i < count; i++) {
-        e->caption[i] = e->training[i] = (uint32_t)i;
-        e->contradiction[i] = NC_NO_CONTRADICTION;
+        e->text[NC_TEXT_CAPTION][i] = e->training[i] = (uint32_t)i;
         e->embedding[i] = i;
         e->image[i] = (int32_t)i;
     }

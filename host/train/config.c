@@ -7,6 +7,7 @@
 #include "nclip/support/files.h"
 #include "nclip/support/nearest.h"
 #include "nclip/support/text_stream.h"
+#include "losses/losses.h"
 #include "presets.h"
 #include "schema.h"
 
@@ -40,6 +41,8 @@ static int apply_text(const char *path, const char *text, size_t size, struct nc
         else if (key->kind == CONFIG_LIST && layer->list)
             status = config_key_set_list(where, (const char *const *)layer->list, layer->list_count,
                                          config);
+        else if (key->kind == CONFIG_LOSS && layer->terms)
+            status = config_key_set_terms(where, layer->terms, layer->terms_count, config);
     }
     config_layer_free(layer);
     return status;
@@ -90,31 +93,6 @@ static int apply_override(const char *override, struct nc_config *config)
 }
 
 /* What no key alone can say. */
-static int check_terms(const char *source, const struct nc_config *config)
-{
-    const struct {
-        const char *name;
-        double weight, low, high;
-    } terms[] = {{"choice", config->choice, 0, 0},
-                 {"hinge_picture", config->hinge_picture, config->hinge_picture_low,
-                  config->hinge_picture_high},
-                 {"hinge_text", config->hinge_text, config->hinge_text_low,
-                  config->hinge_text_high},
-                 {"hinge_apart", config->hinge_apart, 0, 0}};
-    for (size_t i = 0; i < sizeof terms / sizeof *terms; i++) {
-        if (terms[i].weight == 0)
-            continue;
-        if (!config->contradictions)
-            return nc_error(NC_BAD_INPUT,
-                            "%s: %s is made of contradictions: set contradictions to true", source,
-                            terms[i].name);
-        if (terms[i].low > terms[i].high)
-            return nc_error(NC_BAD_INPUT, "%s: %s_low is above %s_high: it must be at most that",
-                            source, terms[i].name, terms[i].name);
-    }
-    return NC_OK;
-}
-
 static int check_optimizer(const char *source, const struct nc_config *config)
 {
     if (config->momentum != 0 && config->optimizer != NC_OPTIMIZER_SGD)
@@ -136,7 +114,7 @@ int nc_config_load(const char *source, const char *const *overrides, size_t over
     for (size_t i = 0; i < override_count && status == NC_OK; i++)
         status = apply_override(overrides[i], config);
     if (status == NC_OK)
-        status = check_terms(source, config);
+        status = nc_losses_check(source, config);
     if (status == NC_OK)
         status = check_optimizer(source, config);
     if (status != NC_OK) {
@@ -154,6 +132,7 @@ void nc_config_free(struct nc_config *config)
     for (unsigned i = 0; i < config->trainable_count; i++)
         free(config->trainable[i]);
     free(config->trainable);
+    free(config->terms);
     free(config);
 }
 

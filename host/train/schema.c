@@ -57,7 +57,7 @@ const struct config_key config_keys[CONFIG_KEYS] = {
     /* exp(88) is the last that a float holds */
     {"logit_scale_max", CONFIG_NUMBER, AT(logit_scale_max), .most = 88},
     {"precision", CONFIG_CHOICE, AT(precision), .choices = precisions},
-    {"loss", CONFIG_CHOICE, AT(loss), .choices = losses},
+    {"loss", CONFIG_LOSS, AT(loss), .choices = losses},
     {"loss_precision", CONFIG_CHOICE, AT(loss_precision), .choices = precisions},
     {"infonce", CONFIG_NUMBER, AT(infonce), .most = 1e6, .before = "1"},
     {"choice", CONFIG_NUMBER, AT(choice), .most = 1e6, .before = "0"},
@@ -221,6 +221,13 @@ static int set_choice(const struct config_key *key, const char *where, const cha
     return nc_error(NC_BAD_INPUT, "%s: %s is \"%s\": it must be %s", where, key->name, text, list);
 }
 
+static void config_terms_clear(struct nc_config *config)
+{
+    free(config->terms);
+    config->terms = NULL;
+    config->term_count = 0;
+}
+
 static int set_list_from_text(const char *where, const char *text, struct nc_config *config)
 {
     size_t count = 1, length = strlen(text);
@@ -261,6 +268,9 @@ int config_key_set(const struct config_key *key, const char *where, const char *
         return set_choice(key, where, text, target);
     case CONFIG_LIST:
         return set_list_from_text(where, text, config);
+    case CONFIG_LOSS:
+        config_terms_clear(config);
+        return set_choice(key, where, text, target);
     }
     return nc_error(NC_FAILED, "%s: a key of no known kind", key->name);
 }
@@ -296,6 +306,28 @@ int config_key_set_list(const char *where, const char *const *items, size_t coun
     return status;
 }
 
+int config_key_set_terms(const char *where, const struct nc_term_layer *terms, unsigned count,
+                         struct nc_config *config)
+{
+    int status = NC_OK;
+    struct nc_loss_term *list = calloc(count ? count : 1, sizeof *list);
+    if (!list)
+        return nc_error(NC_FAILED, "%s: no memory", where);
+    for (unsigned i = 0; i < count && status == NC_OK; i++) {
+        char which[600];
+        snprintf(which, sizeof which, "%s: term %u", where, i + 1);
+        status = nc_term_read(which, &terms[i], &list[i]);
+    }
+    if (status != NC_OK) {
+        free(list);
+        return status;
+    }
+    config_terms_clear(config);
+    config->terms = list;
+    config->term_count = count;
+    return NC_OK;
+}
+
 void config_key_print(const struct config_key *key, const struct nc_config *config, FILE *out)
 {
     const void *value = (const char *)config + key->offset;
@@ -326,6 +358,15 @@ void config_key_print(const struct config_key *key, const struct nc_config *conf
             fprintf(out, "%s%s", i ? ", " : "[", config->trainable[i]);
         fprintf(out, "]\n");
         break;
+    case CONFIG_LOSS:
+        if (!config->term_count)
+            fprintf(out, "%s\n", key->choices[*(const int *)value]);
+        for (unsigned i = 0; i < config->term_count; i++) {
+            fputs(i ? "  - " : "\n  - ", out);
+            nc_term_print(&config->terms[i], out);
+            fputs("\n", out);
+        }
+        break;
     }
 }
 
@@ -342,6 +383,7 @@ static const char *after(const char *text, const char *start)
 struct complaint {
     char text[256];
     char key[64];
+    unsigned long line; /* where it stopped; 0: not known */
 };
 
 static void listen(cyaml_log_t level, void *context, const char *format, va_list arguments)
@@ -352,6 +394,9 @@ static void listen(cyaml_log_t level, void *context, const char *format, va_list
         return;
     line[strcspn(line, "\n")] = 0;
     const char *text = after(line, "Load: "), *key = after(line, "  in mapping field '");
+    const char *at = *line == ' ' ? strstr(line, "(line: ") : NULL;
+    if (at && !complaint->line)
+        complaint->line = strtoul(at + 7, NULL, 10);
     if (key)
         snprintf(complaint->key, sizeof complaint->key, "%.*s", (int)strcspn(key, "'"), key);
     else if (!*complaint->text)
@@ -374,17 +419,24 @@ static const cyaml_config_t *reader(cyaml_config_t *config, struct complaint *co
  * "-1" for a count and "flase" for true. */
 struct schema {
     cyaml_schema_value_t top, item;
+    struct nc_term_schema term;
     cyaml_schema_field_t fields[CONFIG_KEYS + 1];
 };
 
-static void make_schema(struct schema *schema)
+/* `terms`: loss is a list, and not a name. */
+static void make_schema(struct schema *schema, bool terms)
 {
     *schema = (struct schema){
         .top = {CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct config_layer, schema->fields)},
         .item = {CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 0, 255)},
     };
+    nc_term_make_schema(&schema->term);
     for (size_t i = 0; i < CONFIG_KEYS; i++) {
-        if (config_keys[i].kind == CONFIG_LIST)
+        if (config_keys[i].kind == CONFIG_LOSS && terms)
+            schema->fields[i] = (cyaml_schema_field_t)CYAML_FIELD_SEQUENCE(
+                config_keys[i].name, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct config_layer,
+                terms, &schema->term.item, 1, NC_MOST_TERMS);
+        else if (config_keys[i].kind == CONFIG_LIST)
             schema->fields[i] = (cyaml_schema_field_t)CYAML_FIELD_SEQUENCE(
                 config_keys[i].name, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct config_layer,
                 list, &schema->item, 1, 4096);
@@ -399,17 +451,37 @@ static void make_schema(struct schema *schema)
     }
 }
 
+/* What is wrong in the list of a loss. */
+static int explain_terms(const char *where, const struct complaint *complaint, cyaml_err_t error)
+{
+    const char *name;
+    if (error == CYAML_ERR_ALIAS)
+        return nc_error(NC_BAD_INPUT, "%s: YAML anchors and aliases are not read here", where);
+    if ((name = after(complaint->text, "Unexpected key: ")))
+        return nc_term_member_unknown(where, name);
+    if ((name = after(complaint->text, "Mapping field already seen: ")))
+        return nc_error(NC_BAD_INPUT, "%s: a term has %s twice", where, name);
+    return nc_error(NC_BAD_INPUT,
+                    "%s: it must be a name, as clip, or a list of up to %d terms, as {term: infonce, "
+                    "texts: [caption], pictures: [image]}", where, NC_MOST_TERMS);
+}
+
 static int explain(const char *path, const char *text, cyaml_err_t error,
                    const struct complaint *complaint)
 {
     char where[512];
     const char *name;
+    const struct config_key *key = config_key_find(complaint->key);
+    if (key && key->kind == CONFIG_LOSS &&
+        !after(complaint->text, "Mapping field already seen: loss")) {
+        snprintf(where, sizeof where, "%s line %lu: loss", path, complaint->line);
+        return explain_terms(where, complaint, error);
+    }
     if ((name = after(complaint->text, "Unexpected key: ")))
         return config_key_unknown(config_where(path, text, name, where, sizeof where), name);
     if ((name = after(complaint->text, "Mapping field already seen: ")))
         return nc_error(NC_BAD_INPUT, "%s: %s stands there twice", path, name);
 
-    const struct config_key *key = config_key_find(complaint->key);
     if (key)
         config_where(path, text, key->name, where, sizeof where);
     if (key && error == CYAML_ERR_ALIAS)
@@ -424,36 +496,48 @@ static int explain(const char *path, const char *text, cyaml_err_t error,
                     *complaint->text ? complaint->text : cyaml_strerror(error));
 }
 
+/* What a try to read the text with `terms` came to; *layer is there where nothing is complained of. */
+static cyaml_err_t try_to_load(const char *text, size_t size, bool terms,
+                               struct complaint *complaint, struct config_layer **layer)
+{
+    struct schema schema;
+    cyaml_config_t config;
+    cyaml_data_t *data = NULL;
+    *complaint = (struct complaint){.text = ""};
+    make_schema(&schema, terms);
+    errno = 0;
+    cyaml_err_t error = cyaml_load_data((const uint8_t *)text, size, reader(&config, complaint),
+                                        &schema.top, &data, NULL);
+    if (error == CYAML_OK && !*complaint->text) {
+        *layer = data;
+        return CYAML_OK;
+    }
+    if (errno == ENOMEM) /* libyaml's parser tells of none */
+        error = CYAML_ERR_OOM;
+    cyaml_free(reader(&config, NULL), &schema.top, data, 0);
+    return error == CYAML_OK ? CYAML_ERR_INVALID_VALUE : error;
+}
+
 int config_layer_load(const char *path, const char *text, size_t size, struct config_layer **layer)
 {
     *layer = NULL;
     if (memchr(text, 0, size))
         return nc_error(NC_BAD_INPUT, "%s: not YAML: it holds zero bytes", path);
-    struct complaint complaint = {""};
-    struct schema schema;
-    cyaml_config_t config;
-    make_schema(&schema);
-    cyaml_data_t *data = NULL;
-    errno = 0;
-    cyaml_err_t error = cyaml_load_data((const uint8_t *)text, size, reader(&config, &complaint),
-                                        &schema.top, &data, NULL);
-    if (error == CYAML_OK && !*complaint.text) {
-        *layer = data;
-        if (!data && !(*layer = calloc(1, sizeof **layer))) /* nothing but comments */
-            return nc_error(NC_FAILED, "%s: no memory", path);
-        return NC_OK;
-    }
-    bool no_memory = error == CYAML_ERR_OOM || errno == ENOMEM; /* libyaml's parser tells of none */
-    config_layer_free(data);
-    if (no_memory)
+    struct complaint complaint;
+    cyaml_err_t error = try_to_load(text, size, false, &complaint, layer);
+    if (error == CYAML_ERR_INVALID_VALUE && strcmp(complaint.key, "loss") == 0)
+        error = try_to_load(text, size, true, &complaint, layer);
+    if (error == CYAML_OK && !*layer) /* nothing but comments */
+        *layer = calloc(1, sizeof **layer);
+    if (error == CYAML_ERR_OOM || (error == CYAML_OK && !*layer))
         return nc_error(NC_FAILED, "%s: no memory", path);
-    return explain(path, text, error, &complaint);
+    return error == CYAML_OK ? NC_OK : explain(path, text, error, &complaint);
 }
 
 void config_layer_free(struct config_layer *layer)
 {
     struct schema schema;
     cyaml_config_t config;
-    make_schema(&schema);
+    make_schema(&schema, layer && layer->terms);
     cyaml_free(reader(&config, NULL), &schema.top, layer, 0);
 }

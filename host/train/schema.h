@@ -2,6 +2,7 @@
 #ifndef NCLIP_HOST_TRAIN_SCHEMA_H
 #define NCLIP_HOST_TRAIN_SCHEMA_H
 
+#include "losses/members.h"
 #include "nclip/train/config.h"
 
 #include <cyaml/cyaml.h>
@@ -14,7 +15,8 @@ enum config_kind {
     CONFIG_NUMBER, /* double */
     CONFIG_SWITCH, /* bool */
     CONFIG_CHOICE, /* an enum: the index of its string in `choices` */
-    CONFIG_LIST,   /* `trainable`, the only list */
+    CONFIG_LIST,   /* `trainable` */
+    CONFIG_LOSS,   /* `loss`: a choice, or a list of terms */
 };
 
 struct config_key {
@@ -48,6 +50,8 @@ int config_key_set(const struct config_key *key, const char *where, const char *
                    struct nc_config *config);
 int config_key_set_list(const char *where, const char *const *items, size_t count,
                         struct nc_config *config);
+int config_key_set_terms(const char *where, const struct nc_term_layer *terms, unsigned count,
+                         struct nc_config *config);
 
 /* One line "name: value". */
 void config_key_print(const struct config_key *key, const struct nc_config *config, FILE *out);
@@ -57,6 +61,8 @@ struct config_layer {
     char *values[CONFIG_KEYS];
     char **list;
     unsigned list_count;
+    struct nc_term_layer *terms; /* of `loss`, where it is a list */
+    unsigned terms_count;
 };
 
 /* Reads YAML of `size` bytes through a libcyaml schema made from the table. */

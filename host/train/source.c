@@ -56,8 +56,10 @@ static int resolve_pool(const struct nc_train_options *options, struct nc_config
 static uint64_t set_bytes(const struct nc_source *source)
 {
     uint64_t bytes = 0;
+    struct nc_losses losses;
+    nc_losses_of(source->config, &losses);
     for (size_t b = 0; b < nc_set_blocks(source->set); b++)
-        bytes += nc_pool_block_bytes(source->set, source->store, b);
+        bytes += nc_pool_block_bytes(source->set, source->store, losses.roles, b);
     return bytes;
 }
 
@@ -134,26 +136,35 @@ static int open_set(const struct nc_train_options *options, struct nc_config *co
     return status;
 }
 
-/* A term that is made of contradictions would train nothing without one. */
+/* Whether some example has a text of the role. */
+static bool has_role(const struct nc_source *source, int role)
+{
+    size_t count = 0;
+    if (source->feed)
+        return nc_set_info(source->set)->roles & 1u << role;
+    for (size_t i = 0; i < source->held.count && !count; i++)
+        (void)nc_examples_text(&source->held, role, (uint32_t)i, &count);
+    return count > 0;
+}
+
+/* A term over texts of a role would train nothing without one. */
 static int check_roles(const struct nc_train_options *options, const struct nc_source *source)
 {
-    const struct nc_config *c = source->config;
-    const char *term = c->choice != 0          ? "choice"
-                       : c->hinge_picture != 0 ? "hinge_picture"
-                       : c->hinge_text != 0    ? "hinge_text"
-                       : c->hinge_apart != 0   ? "hinge_apart"
-                                               : NULL;
-    bool has = source->feed && nc_set_info(source->set)->roles & 1u << NC_TEXT_CONTRADICTION;
-    for (size_t i = 0; i < source->held.count && !has; i++)
-        has = source->held.contradiction[i] != NC_NO_CONTRADICTION;
-    if (c->preserve != 0 && source->feed)
+    const char *data = options->examples ? options->examples : options->captions;
+    struct nc_losses losses;
+    nc_losses_of(source->config, &losses);
+    if (losses.keeps && source->feed)
         return nc_error(NC_BAD_INPUT,
                         "%s: preserve keeps the features of all captions, and this set is streamed; "
-                        "a pool_bytes that holds the set lets it be kept", options->examples);
-    if (!term || has)
-        return NC_OK;
-    return nc_error(NC_BAD_INPUT, "%s: %s is made of contradictions, and no caption has one",
-                    options->examples ? options->examples : options->captions, term);
+                        "a pool_bytes that holds the set lets it be kept", data);
+    for (size_t i = 0; i < losses.term_count; i++) {
+        const struct nc_loss_term *term = &losses.terms[i];
+        bool own = term->kind != NC_TERM_INFONCE && term->texts;
+        if (own && !has_role(source, (int)term->text[0]))
+            return nc_error(NC_BAD_INPUT, "%s: %s is made of texts of the role %s, and no caption has "
+                            "one", data, nc_term_name(term->kind), nc_text_role_name(term->text[0]));
+    }
+    return NC_OK;
 }
 
 int nc_source_open(const struct nc_train_options *options, struct nc_config *config,
@@ -195,14 +206,19 @@ void nc_source_close(struct nc_source *source)
     *source = (struct nc_source){0};
 }
 
-static void report_held(const struct nc_examples *e, FILE *out)
+static void report_held(const struct nc_config *config, const struct nc_examples *e, FILE *out)
 {
     fprintf(out, "%zu captions: %zu to train on, %zu held out", e->captions_in_file,
             e->training_count, e->validation_count);
     if (e->without_embedding)
         fprintf(out, "; %zu left out, their pictures are not in the store", e->without_embedding);
-    if (e->without_distractor)
-        fprintf(out, "; %zu left out, without contradiction or distractor", e->without_distractor);
+    if (e->without_roles) {
+        struct nc_losses losses;
+        char needs[200];
+        nc_losses_of(config, &losses);
+        fprintf(out, "; %zu left out, without %s", e->without_roles,
+                nc_losses_needs(&losses, needs, sizeof needs));
+    }
     if (e->skipped_too_long)
         fprintf(out, "; %zu left out, too long", e->skipped_too_long);
     if (e->malformed)
@@ -219,7 +235,7 @@ void nc_source_report(const struct nc_source *source, const struct nc_model_shap
         fprintf(out, "this text tower reads padding: every caption takes all %zu places, and packing "
                      "saves nothing\n", shape->context);
     if (!source->feed) {
-        report_held(&source->held, out);
+        report_held(source->config, &source->held, out);
         return;
     }
     fprintf(out, "%llu examples: %llu to train on, %llu held out; streamed through a pool of "

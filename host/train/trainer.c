@@ -242,7 +242,7 @@ static int start(struct run *run, bool there)
     const char *folder = run->options->run_folder;
     char *config = nc_path_join(folder, "config.yaml");
     int status = config ? NC_OK : nc_error(NC_FAILED, "train: no memory");
-    if (status == NC_OK && (!there || run->config->preserve != 0))
+    if (status == NC_OK && (!there || run->step->losses.keeps))
         status = load_base(run);
     if (status == NC_OK)
         status = nc_step_keep_base(run->step, run->source.examples);

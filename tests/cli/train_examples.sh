@@ -62,13 +62,22 @@ for split in image caption; do
     same "captions-$split" "set-$split"
 done
 grep -q '^pool_bytes: [1-9]' set-image/config.yaml || fail "no pool_bytes in config.yaml"
-# With contradictions, distractors, and a loss that takes both.
-awk -F '"' -v OFS='"' '{ image[NR] = $4; line[NR] = $0 }
+# With contradictions, distractors and all other roles, and losses that take them.
+awk -F '"' -v OFS='"' '{ image[NR] = $4; text[NR] = $8; line[NR] = $0 }
     END { for (i = 1; i <= NR; i++) { sub(/}$/, "", line[i])
-        printf "%s, \"contradiction\": \"no %s\", \"distractor\": \"%s\"}\n", line[i], i % 5 ? "shape" : "red one",
-            image[(i * 37) % NR + 1] } }' many.jsonl >denied.jsonl
+        printf "%s, \"contradiction\": \"no %s\", \"distractor\": \"%s\"", line[i], i % 5 ? "shape" : "red one",
+            image[(i * 37) % NR + 1]
+        printf ", \"absence\": \"%s, no frame\", \"paraphrase\": \"here: %s\"", text[i], text[i]
+        if (i % 3) printf ", \"choices\": [\"black %s\"%s]", text[i], i % 2 ? "" : ", \"white\""
+        print "}" } }' many.jsonl >denied.jsonl
+cat >terms.yaml <<'END'
+loss:
+  - {term: infonce, texts: [caption, absence, contradiction], rows: [1, 1, 0], pictures: [image, distractor]}
+  - {term: choice, texts: [choices], weight: 0.5}
+  - {term: alike, texts: [paraphrase]}
+END
 "$nclip" prepare --captions denied.jsonl --embeddings many.store --model "$model" --out denied.set --quiet >prepare.log
-for recipe in con_clip hard_negative; do
+for recipe in con_clip hard_negative terms.yaml; do
     train "captions-$recipe" --config $recipe --captions denied.jsonl --embeddings many.store \
         --set epochs=1 --set precision=fp32 --set batch_size=64 >json
     train "set-$recipe" --config $recipe --examples denied.set --set epochs=1 --set precision=fp32 \

@@ -1,6 +1,7 @@
 /* The loss and every gradient of one batch, on however many ranks it is started.
  *
- *     gradients OUT MODEL CAPTIONS STORE COUNT [KEY=VALUE ...]   writes loss and gradients
+ *     gradients OUT MODEL CAPTIONS STORE COUNT [KEY=VALUE ...]   writes loss and gradients;
+ *                                                      config=FILE first: over that config
  *     gradients --compare A B MODEL PIECES                       each tensor in its L2 norm, as close as
  *                                                                fp32 lets them be
  *
@@ -66,7 +67,12 @@ static void compute(char **arguments, const char *const *overrides, size_t overr
     struct nc_step *step;
     bool *trainable;
     check(nc_communicator_create(&ranks));
-    check(nc_config_load("default", overrides, override_count, &config));
+    const char *source = "default";
+    if (override_count && strncmp(*overrides, "config=", 7) == 0) {
+        source = *overrides++ + 7;
+        override_count--;
+    }
+    check(nc_config_load(source, overrides, override_count, &config));
     if (ranks)
         ranks->deterministic = config->deterministic;
     check(nc_ops_create("cpu", 0, &ops));

@@ -16,19 +16,20 @@ fail() {
 }
 make_inputs
 
+config='' captions_file=captions.jsonl
 # Captions of the batch, and then settings; on how many ranks they are tried.
 try() {
     name=$1 counts=$2 captions=$3
     shift 3
-    settings="precision=fp32 validation_fraction=0 batch_size=$captions $* trainable=all"
+    settings="$config precision=fp32 validation_fraction=0 batch_size=$captions $* trainable=all"
     # shellcheck disable=SC2086
-    "$gradients" "$name-1" "$model" captions.jsonl store "$captions" $settings
+    "$gradients" "$name-1" "$model" "$captions_file" store "$captions" $settings
     # shellcheck disable=SC2086
-    "$gradients" "$name-pieces" "$model" captions.jsonl store "$captions" $settings \
+    "$gradients" "$name-pieces" "$model" "$captions_file" store "$captions" $settings \
         "micro_batch_size=$((captions < 10 ? 1 : 7))"
     for ranks in $counts; do
         # shellcheck disable=SC2086
-        ranks "$ranks" "$gradients" "$name-$ranks" "$model" captions.jsonl store "$captions" $settings
+        ranks "$ranks" "$gradients" "$name-$ranks" "$model" "$captions_file" store "$captions" $settings
         "$gradients" --compare "$name-1" "$name-$ranks" "$model" "$name-pieces" || fail "$name: $ranks ranks disagree"
     done
 }
@@ -45,6 +46,26 @@ try own "2 4" 128 share_prefixes=false micro_batch_size=9 infonce=0.8 $own
 try own_alone 3 67 share_prefixes=false infonce=0 hard_negatives=false $own
 try preserve "2 4" 128 share_prefixes=false micro_batch_size=9 preserve=2
 try few 4 3 share_prefixes=false # a rank without a caption
+# Lists of terms over all roles: rectangles whose texts lie apart, masks, a choice of several.
+awk '{ sub(/, "contradiction.*/, ""); sub(/}$/, "")
+    split($0, part, "\""); image[NR] = part[4]; text[NR] = part[8]; line[NR] = $0 }
+    END { for (i = 1; i <= NR; i++) {
+        printf "%s, \"contradiction\": \"no %s\", \"distractor\": \"%s\"", line[i], text[i], image[(i * 37) % NR + 1]
+        printf ", \"absence\": \"%s without frame\", \"paraphrase\": \"here: %s\"", text[i], text[i]
+        if (i % 3) printf ", \"choices\": [\"black %s\", \"not %s\"%s]", text[i], text[i], i % 2 ? "" : ", \"white\""
+        print "}" } }' captions.jsonl >roles.jsonl
+cat >terms.yaml <<'END'
+loss:
+  - {term: infonce, texts: [caption, absence, contradiction], rows: [1, 0.5, 0.25], pictures: [image, distractor], columns: [1, 2]}
+  - {term: infonce, texts: [paraphrase, contradiction], pictures: [image], hard: choices, weight: 0.5}
+  - {term: choice, texts: [choices], weight: 0.25}
+  - {term: hinge_apart, texts: [absence], margin: -0.6}
+END
+config=config=terms.yaml captions_file=roles.jsonl
+try terms "2 4" 128 share_prefixes=false micro_batch_size=9
+try terms_odd 3 67 share_prefixes=false mask_same_image=false
+try terms_few 4 3 share_prefixes=false
+config='' captions_file=captions.jsonl
 # What captions share is computed once on each rank: other sums in another order than on one rank.
 try shared "2 4" 128
 

@@ -2,8 +2,8 @@
  * fp32: each loss, gradient norm and logit scale, and a sample of the weights they lead to.
  * Whole batches and micro batches, through the loop's own parts: captions and embeddings from
  * files, the order of each epoch, the schedule, the step. Forty more of CoN-CLIP's loss, and forty
- * with the terms over a picture's own texts, with RMSprop and with SGD, against fp64. Values:
- * make_steps_golden.py. */
+ * with the terms over a picture's own texts, with RMSprop and with SGD, with a list of terms, and of
+ * presets, against fp64. Values: make_steps_golden.py. */
 #include "../../host/train/step/step.h"
 #include "../backends.h"
 #include "../support/temporary_folder.h"
@@ -139,6 +139,24 @@ static int open_sgd(void **state)
     return make_inputs("train/golden_sgd.json");
 }
 
+static int open_terms(void **state)
+{
+    (void)state;
+    return make_inputs("train/golden_terms.json");
+}
+
+static int open_negbench(void **state)
+{
+    (void)state;
+    return make_inputs("train/golden_negbench.json");
+}
+
+static int open_semclip(void **state)
+{
+    (void)state;
+    return make_inputs("train/golden_semclip.json");
+}
+
 static int remove_inputs(void **state)
 {
     (void)state;
@@ -161,6 +179,29 @@ struct run {
     uint32_t *order;
 };
 
+/* The config that the settings go over: the recipe, a preset, or the recipe with a list of terms. */
+static int load_config(const char *const *settings, size_t count, struct nc_config **config)
+{
+    const cJSON *preset = cJSON_GetObjectItem(golden, "preset"), *line;
+    if (preset)
+        return nc_config_load(preset->valuestring, settings, count, config);
+    if (!cJSON_GetObjectItem(golden, "loss"))
+        return nc_config_load(RECIPE, settings, count, config);
+    char *path = path_of("terms.yaml"), *text;
+    size_t size;
+    struct nc_writer *writer;
+    check(nc_file_read(RECIPE, 1 << 16, &text, &size));
+    check(nc_writer_create(path, &writer));
+    check(nc_writer_printf(writer, "%sloss:\n", text));
+    cJSON_ArrayForEach(line, list_of("loss"))
+        check(nc_writer_printf(writer, "  - %s\n", line->valuestring));
+    check(nc_writer_commit(writer));
+    int status = nc_config_load(path, settings, count, config);
+    free(text);
+    free(path);
+    return status;
+}
+
 /* `changes`: settings that go before the golden ones. */
 static void open_run(struct run *run, const char *backend, const char *const *changes)
 {
@@ -172,7 +213,7 @@ static void open_run(struct run *run, const char *backend, const char *const *ch
     for (; *changes; changes++)
         settings[count++] = *changes;
     assert_true(count <= MOST_SETTINGS);
-    check(nc_config_load(RECIPE, settings, count, &run->config));
+    check(load_config(settings, count, &run->config));
     check(nc_ops_create(backend, 0, &run->ops));
     check(nc_model_open(MODEL, &run->model));
     const struct nc_parameter_table *table = nc_model_table(run->model);
@@ -427,6 +468,21 @@ static void test_sgd(void **state)
     each_counts(others, sizeof others / sizeof *others);
 }
 
+static void test_terms(void **state)
+{
+    (void)state;
+    compare_run((const char *const[]){NULL});
+    compare_run((const char *const[]){"micro_batch_size=7", NULL});
+    compare_run((const char *const[]){"share_prefixes=false", NULL});
+}
+
+static void test_preset(void **state)
+{
+    (void)state;
+    compare_run((const char *const[]){NULL});
+    compare_run((const char *const[]){"micro_batch_size=7", NULL});
+}
+
 int main(int count, char **arguments)
 {
     (void)count;
@@ -441,9 +497,14 @@ int main(int count, char **arguments)
     const struct CMUnitTest own_terms[] = {cmocka_unit_test(test_own_terms)};
     const struct CMUnitTest rmsprop[] = {cmocka_unit_test(test_rmsprop)};
     const struct CMUnitTest sgd[] = {cmocka_unit_test(test_sgd)};
+    const struct CMUnitTest terms[] = {cmocka_unit_test(test_terms)};
+    const struct CMUnitTest preset[] = {cmocka_unit_test(test_preset)};
     return cmocka_run_group_tests(tests, open_steps, remove_inputs) +
            cmocka_run_group_tests(con_clip, open_con_clip, remove_inputs) +
            cmocka_run_group_tests(own_terms, open_own_terms, remove_inputs) +
            cmocka_run_group_tests(rmsprop, open_rmsprop, remove_inputs) +
-           cmocka_run_group_tests(sgd, open_sgd, remove_inputs);
+           cmocka_run_group_tests(sgd, open_sgd, remove_inputs) +
+           cmocka_run_group_tests(terms, open_terms, remove_inputs) +
+           cmocka_run_group_tests(preset, open_negbench, remove_inputs) +
+           cmocka_run_group_tests(preset, open_semclip, remove_inputs);
 }

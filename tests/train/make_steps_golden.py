@@ -1,8 +1,9 @@
 """Makes tests/train/golden_steps.json: 100 optimizer steps of the quick start's text tower in
 PyTorch and transformers, fp32, with everything a recipe can ask for; golden_con_clip.json, 40
 steps of CoN-CLIP's loss as its authors' code computes it; and in fp64 golden_own_terms.json, 40
-steps with the terms that a picture has with its own texts, and golden_rmsprop.json and
-golden_sgd.json, 40 steps of other optimizers, with a rate of its own for the logit scale.
+steps with the terms that a picture has with its own texts, golden_rmsprop.json and golden_sgd.json,
+40 steps of other optimizers, with a rate of its own for the logit scale, golden_terms.json, 40 steps
+of a list of terms, and golden_PRESET.json, 40 steps of presets, both on captions with all roles.
 
     python3 tests/train/make_steps_golden.py [FILE.json ...]          (torch, transformers)
 
@@ -41,11 +42,22 @@ RMSPROP = dict(RECIPE, epochs=10, optimizer="rmsprop", learning_rate=2e-4, rmspr
                logit_scale_learning_rate=1e-3)
 SGD = dict(RECIPE, epochs=10, optimizer="sgd", learning_rate=0.02, momentum=0.8, weight_decay=0.01,
            rate_decay=0.95, logit_scale_learning_rate=0.005)
+# A list: rectangles of texts and pictures, whose targets are not all a picture's first text.
+TERMS = dict(RECIPE, epochs=10, gradient_clip=0, loss=[
+    "{term: infonce, texts: [caption, absence, contradiction], rows: [1, 0.5, 0.25], "
+    "pictures: [image, distractor], columns: [1, 2], weight: 0.7}",
+    "{term: infonce, texts: [paraphrase, contradiction], pictures: [image], hard: choices, weight: 0.5}",
+    "{term: choice, texts: [choices], weight: 0.25}",
+    "{term: hinge_apart, texts: [absence], margin: -0.6}"])
+# SemCLIP's plane makes steep gradients where a text is nearly orthogonal to it: small steps, or rounding
+# alone decides where they lead.
+PRESETS = {"negbench": dict(RECIPE, epochs=10, gradient_clip=0, preset="negbench"),
+           "semclip": dict(RECIPE, epochs=10, gradient_clip=1, learning_rate=1e-4, preset="semclip")}
 SAMPLES = 6  # of each tensor
 MASK = 2**64 - 1
 
 
-def make_data(con_clip):
+def make_data(con_clip, roles=False):
     choose = random.Random(5)
     colours = "red green blue yellow black gray teal brown".split()
     shapes = "circle rectangle triangle shape".split()
@@ -62,6 +74,14 @@ def make_data(con_clip):
             caption["contradiction"] = f"{start} {shape} that is not {colour}"
         if con_clip:
             caption["distractor"] = f"{(picture + 1 + choose.randrange(PICTURES - 1)) % PICTURES:02}.png"
+        if roles:
+            caption["contradiction"] = f"{start} {shape} that is not {colour}"
+            caption["distractor"] = f"{(picture + 1 + choose.randrange(PICTURES - 1)) % PICTURES:02}.png"
+            caption["absence"] = f"{told} and not {choose.choice(colours)}"
+            caption["paraphrase"] = f"{choose.choice(starts)} {shape}, {colour}"
+            if choose.random() < 0.7:
+                caption["choices"] = [f"{start} {choose.choice(colours)} {choose.choice(shapes)}"
+                                      for _ in range(choose.choice([2, 3]))]
         captions.append(caption)
     # Whole numbers, so that the file holds them exactly; whoever reads them divides by the norm.
     pictures = [[choose.randint(-99, 99) for _ in range(64)] for _ in range(PICTURES)]
@@ -210,9 +230,101 @@ def own_terms_loss(model, tokenizer, captions, image, batch):
     return loss, masked, len(denied)
 
 
+def encoder(model, tokenizer):
+    return lambda texts: F.normalize(model.text_projection(model.text_model(**tokenizer(
+        texts, padding=True, return_tensors="pt")).pooler_output), dim=-1)
+
+
+def choice_loss(model, encode, image, chosen):
+    """NegBench's multiple choice: the caption against the picture's choices."""
+    losses = []
+    for c in chosen:
+        if "choices" in c:
+            scores = encode([c["caption"]] + c["choices"]) @ image[int(c["image"][:2])]
+            losses.append(-F.log_softmax(model.logit_scale.exp() * scores, 0)[0])
+    return torch.stack(losses).mean()
+
+
+def symmetric_loss(model, tokenizer, captions, image, batch):
+    plain = [{k: c[k] for k in ("caption", "image")} for c in captions]
+    return batch_loss(model, tokenizer, plain, image, batch)[0]
+
+
+def negbench_loss(model, tokenizer, captions, image, batch):
+    """0.99 InfoNCE + 0.01 four-way choice (Alhamoud et al. 2025)."""
+    choice = choice_loss(model, encoder(model, tokenizer), image, [captions[i] for i in batch])
+    return 0.99 * symmetric_loss(model, tokenizer, captions, image, batch) + 0.01 * choice, 0, 0
+
+
+def directions(seed, width, dtype):
+    """SemCLIP's: two random orthonormal vectors (host/train/step/basis.c)."""
+    stream = Stream(seed, 6, 0)
+    def normal():
+        first, second = ((stream.next() >> 11) + 1) * 2.0**-53, (stream.next() >> 11) * 2.0**-53
+        return math.sqrt(-2 * math.log(first)) * math.cos(2 * math.pi * second)
+    x = torch.tensor([[normal() for _ in range(width)] for _ in range(2)], dtype=torch.float64)
+    first = F.normalize(x[0], dim=0)
+    return torch.stack([first, F.normalize(x[1] - (x[1] @ first) * first, dim=0)]).float().to(dtype)
+
+
+def semclip_loss(model, tokenizer, captions, image, batch):
+    """The mean of InfoNCE and two cosine embedding losses (SemCLIP, src/custom_loss.py)."""
+    chosen = [captions[i] for i in batch]
+    encode = encoder(model, tokenizer)
+    basis = directions(42, image.shape[1], image.dtype)
+    text, paraphrase, negation = (F.normalize(encode([c[k] for c in chosen]) @ basis.T, dim=-1, eps=1e-6)
+                                  for k in ("caption", "paraphrase", "contradiction"))
+    near = (1 - (text * paraphrase).sum(-1)).mean()
+    apart = F.relu((text * negation).sum(-1)).mean()
+    return (symmetric_loss(model, tokenizer, captions, image, batch) + near + apart) / 3, 0, 0
+
+
+def terms_loss(model, tokenizer, captions, image, batch):
+    chosen, n = [captions[i] for i in batch], len(batch)
+    scale, encode = model.logit_scale.exp(), encoder(model, tokenizer)
+    number = lambda key: torch.tensor([int(c[key][:2]) for c in chosen])
+    own, other = number("image"), number("distractor")
+    text = {k: encode([c[k] for c in chosen])
+            for k in ("caption", "absence", "contradiction", "paraphrase")}
+    never = torch.full((n,), -1)  # a text that is false of all pictures of the term is masked from none
+
+    def rectangle(texts, groups, pictures, picture_groups, rows, columns):
+        """rows and columns: lists of (weight, places of these, places of their targets)."""
+        scores = scale * texts @ image[pictures].T
+        masked = groups[:, None] == picture_groups[None]
+        for _, here, there in rows:
+            masked[here, there] = False
+        scores = scores.masked_fill(masked, -math.inf)
+        total = sum(w for w, _, _ in rows) + sum(w for w, _, _ in columns)
+        loss = sum(w * (torch.logsumexp(scores[here], 1) - scores[here, there]).mean()
+                   for w, here, there in rows if w)
+        return scores, lambda extra: (loss + sum(
+            w * (torch.logsumexp(torch.cat([scores[:, here], extra[:, here]]), 0)
+                 - scores[there, here]).mean() for w, here, there in columns)) / total
+
+    first = torch.arange(n)
+    nothing = lambda columns: torch.full((1, columns), -math.inf, dtype=image.dtype)
+    _, one = rectangle(torch.cat([text["caption"], text["absence"], text["contradiction"]]),
+                       torch.cat([own, own, other]), torch.cat([own, other]), torch.cat([own, other]),
+                       [(1, first, first), (0.5, n + first, first), (0.25, 2 * n + first, n + first)],
+                       [(1, first, first), (2, n + first, 2 * n + first)])
+    _, two = rectangle(torch.cat([text["paraphrase"], text["contradiction"]]), torch.cat([own, never]),
+                       own, own, [(1, first, first)], [(1, first, first)])
+    most = max(len(c.get("choices", ())) for c in chosen)
+    extra = torch.full((most, n), -math.inf, dtype=image.dtype)
+    for i, c in enumerate(chosen):
+        if "choices" in c:
+            extra[:len(c["choices"]), i] = scale * encode(c["choices"]) @ image[own[i]]
+    apart = F.relu((text["absence"] * text["caption"]).sum(-1) - 0.6).mean()
+    loss = (0.7 * one(nothing(2 * n)) + 0.5 * two(extra) + 0.25 * choice_loss(model, encode, image, chosen) +
+            apart)
+    return loss, 0, 0
+
+
 def train(dtype, recipe, captions, pictures, batches):
     compute = (con_clip_loss if recipe is CON_CLIP else own_terms_loss if recipe is OWN_TERMS
-               else batch_loss)
+               else terms_loss if recipe is TERMS
+               else globals()[recipe["preset"] + "_loss"] if "preset" in recipe else batch_loss)
     model = CLIPModel.from_pretrained(MODEL, attn_implementation="eager").to(dtype).eval()
     tokenizer = CLIPTokenizer.from_pretrained(MODEL)
     image = F.normalize(torch.tensor(pictures, dtype=torch.float64), dim=-1).to(dtype)
@@ -246,7 +358,7 @@ def difference(a, b):
 
 
 def write(file, recipe):
-    captions, pictures = make_data(recipe is CON_CLIP)
+    captions, pictures = make_data(recipe is CON_CLIP, "loss" in recipe and recipe is TERMS or "preset" in recipe)
     batches = make_batches(recipe)
     torch.set_num_threads(1)
     losses, norms, scales, weights = train(torch.float32, recipe, captions, pictures, batches)
@@ -270,7 +382,10 @@ def write(file, recipe):
     for row in picked.values():
         row.update(norm=float(f"{row['norm']:.9g}"), value=rounded(row["value"]))
     lines = lambda rows: "[\n" + ",\n".join(json.dumps(r, separators=(",", ":")) for r in rows) + "]"
-    parts = {"settings": json.dumps([f"{k}={v}" for k, v in recipe.items()]),
+    parts = {"settings": json.dumps([f"{k}={v}" for k, v in recipe.items()
+                                     if k != "preset" and not isinstance(v, list)]),
+             **{k: json.dumps(recipe[k]) for k in ("preset", "loss")
+                if k in recipe and not (k == "loss" and recipe is CON_CLIP)},
              "captions": lines(captions), "pictures": lines(pictures), "batches": lines(batches),
              "losses": json.dumps(rounded(losses)), "norms": json.dumps(rounded(norms)),
              "scales": json.dumps(rounded(scales)),
@@ -280,6 +395,7 @@ def write(file, recipe):
 
 
 FILES = {"golden_steps.json": RECIPE, "golden_con_clip.json": CON_CLIP,
-         "golden_own_terms.json": OWN_TERMS, "golden_rmsprop.json": RMSPROP, "golden_sgd.json": SGD}
+         "golden_own_terms.json": OWN_TERMS, "golden_rmsprop.json": RMSPROP, "golden_sgd.json": SGD,
+         "golden_terms.json": TERMS, **{f"golden_{name}.json": r for name, r in PRESETS.items()}}
 for file in sys.argv[1:] or FILES:
     write(file, FILES[file])

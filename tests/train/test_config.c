@@ -390,6 +390,96 @@ static void the_rate_falls_from_epoch_to_epoch(void **state)
     nc_config_free(config);
 }
 
+/* A loss as a list: what is left out, and that it is written so that it reads back. */
+static void lists_of_terms_are_read(void **state)
+{
+    (void)state;
+    struct nc_config *config = load_text(
+        "loss:\n"
+        "  - {term: infonce, texts: [caption, contradiction], pictures: [image, distractor], weight: 0.3}\n"
+        "  - term: hinge_text\n"
+        "    texts: [absence]\n"
+        "    low: -0.25\n"
+        "  - {term: infonce, hard: choices, columns: [0.000001]}\n"
+        "epochs: 3\n");
+    assert_int_equal(config->term_count, 3);
+    assert_int_equal(config->epochs, 3);
+    const struct nc_loss_term *term = config->terms;
+    assert_int_equal(term->kind, NC_TERM_INFONCE);
+    assert_true(term->weight == 0.3);
+    assert_int_equal(term->texts, 2);
+    assert_int_equal(term->text[1], NC_TEXT_CONTRADICTION);
+    assert_true(term->row[0] == 1 && term->row[1] == 0);
+    assert_int_equal(term->pictures, 2);
+    assert_true(term->column[0] == 1 && term->column[1] == 1);
+    assert_int_equal(term->hard, NC_NO_ROLE);
+    assert_int_equal(term[1].kind, NC_TERM_HINGE_TEXT);
+    assert_int_equal(term[1].text[0], NC_TEXT_ABSENCE);
+    assert_true(term[1].low == -0.25 && term[1].high == 0.3 && term[1].weight == 1);
+    assert_int_equal(term[2].hard, NC_TEXT_CHOICES);
+
+    char *text, *again;
+    assert_int_equal(nc_config_text(config, &text), NC_OK);
+    assert_non_null(strstr(text, "columns: [1.0e-06]"));
+    struct nc_config *read = load_text(text);
+    assert_int_equal(read->term_count, 3);
+    assert_int_equal(nc_config_text(read, &again), NC_OK);
+    assert_string_equal(text, again);
+    free(text);
+    free(again);
+    nc_config_free(read);
+    nc_config_free(config);
+}
+
+static void a_name_replaces_a_list(void **state)
+{
+    (void)state;
+    struct nc_config *config;
+    const char *override = "loss=con_clip";
+    assert_int_equal(nc_file_write(path, "loss: [{term: infonce}]\n", 24), NC_OK);
+    assert_int_equal(nc_config_load(path, &override, 1, &config), NC_OK);
+    assert_int_equal(config->term_count, 0);
+    assert_int_equal(config->loss, NC_LOSS_CON_CLIP);
+    nc_config_free(config);
+}
+
+static void wrong_lists_are_named(void **state)
+{
+    (void)state;
+    refuse_text("epochs: 1\nloss:\n  - {term: infonce, text: [caption]}\n",
+                "run.yaml line 3: loss|\"text\"|did you mean texts?|pictures");
+    refuse_text("loss: [{term: infonze}]\n", "term 1|\"infonze\"|did you mean infonce?|choice");
+    refuse_text("loss: [{term: infonce}, {texts: [caption]}]\n", "term 2|which term");
+    refuse_text("loss: [{term: infonce, texts: [captoin]}]\n", "\"captoin\"|did you mean caption?");
+    refuse_text("loss: [{term: infonce, texts: [caption, caption]}]\n", "caption twice");
+    refuse_text("loss: [{term: infonce, pictures: [picture]}]\n", "\"picture\"|image, distractor");
+    refuse_text("loss: [{term: infonce, weight: x}]\n", "weight holds \"x\"|number");
+    refuse_text("loss: [{term: infonce, weight: -1}]\n", "weight holds -1|at least 0");
+    refuse_text("loss: [{term: infonce, rows: [1, 1]}]\n", "rows has 2 numbers: it must have 1");
+    refuse_text("loss: [{term: infonce, rows: [0], columns: [0]}]\n", "rows and columns|all 0");
+    refuse_text("loss: [{term: infonce, low: 1}]\n", "infonce has no low");
+    refuse_text("loss: [{term: keep, texts: [absence]}]\n", "keep has no texts");
+    refuse_text("loss: [{term: choice, texts: [caption]}]\n", "choice|other role");
+    refuse_text("loss: [{term: hinge_text, low: 0.5, high: 0.1}]\n", "hinge_text|at most");
+    refuse_text("loss: [{term: infonce, texts: [caption, choices]}]\n", "choices are several");
+    refuse_text("loss: [{term: infonce, texts: [contradiction]}]\n", "rows|contradiction");
+    refuse_text("loss: [{term: infonce, pictures: [distractor]}]\n", "caption|pictures");
+    refuse_text("loss: [{term: infonce, pictures: [image, distractor]}]\n", "columns|picture 2");
+    refuse_text("loss: [{term: infonce, hard: caption}]\n", "hard|caption");
+    refuse_text("loss: [{term: infonce, hard: contradiction}]\ncontradictions: false\n",
+                "contradictions to true");
+    refuse_text("loss: [{term: infonce, weight: 0}]\n", "no term");
+    refuse_text("loss: [{term: infonce}]\ninfonce: 2\n", "infonce is the weight|weight in its terms");
+    refuse_text("loss: []\n", "line 1: loss|a list of up to");
+    refuse_text("loss: {term: infonce}\n", "loss|a list");
+    refuse_text("loss: [infonce]\n", "loss|a list");
+    refuse_text("loss: [{term: infonce, term: choice}]\n", "term twice");
+    refuse_text("loss: [{term: infonce}]\nloss: clip\n", "loss stands there twice");
+    refuse_text("loss: [{term: infonce, texts: [[caption]]}]\n", "loss|a list");
+    refuse_text("loss: [{term: infonce, rows: 1}]\n", "loss|a list");
+    refuse_text("loss: [{term: &x infonce}, {term: *x}]\n", "aliases");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -397,6 +487,9 @@ int main(void)
         cmocka_unit_test(optimizers_are_read),
         cmocka_unit_test(the_rate_falls_from_epoch_to_epoch),
         cmocka_unit_test(terms_that_cannot_be_are_named),
+        cmocka_unit_test(lists_of_terms_are_read),
+        cmocka_unit_test(a_name_replaces_a_list),
+        cmocka_unit_test(wrong_lists_are_named),
         cmocka_unit_test(negationclip_is_the_paper),
         cmocka_unit_test(default_is_corrected),
         cmocka_unit_test(presets_set_every_key),

@@ -93,7 +93,7 @@ static uint64_t describe(const struct nc_examples *e, uint32_t i)
 {
     size_t dimension = nc_embedding_store_info(e->store)->dimension;
     float *row = malloc(dimension * sizeof *row);
-    uint32_t texts[] = {e->caption[i], e->contradiction[i]};
+    uint32_t texts[] = {e->text[NC_TEXT_CAPTION][i], e->text[NC_TEXT_CONTRADICTION][i]};
     uint64_t hash = 14695981039346656037u;
     check(nc_examples_gather(e, &e->embedding[i], 1, row));
     for (size_t k = 0; k < dimension; k++)
@@ -104,8 +104,8 @@ static uint64_t describe(const struct nc_examples *e, uint32_t i)
             hash = (hash ^ (uint64_t)(int64_t)row[k]) * 1099511628211u;
     }
     for (size_t t = 0; t < 2; t++) {
-        hash = (hash ^ (texts[t] == NC_NO_CONTRADICTION)) * 1099511628211u;
-        for (size_t k = 0; texts[t] != NC_NO_CONTRADICTION && k < e->token_start[texts[t] + 1] -
+        hash = (hash ^ (texts[t] == NC_NO_TEXT)) * 1099511628211u;
+        for (size_t k = 0; texts[t] != NC_NO_TEXT && k < e->token_start[texts[t] + 1] -
                                                                       e->token_start[texts[t]]; k++)
             hash = (hash ^ (uint32_t)e->tokens[e->token_start[texts[t]] + k]) * 1099511628211u;
     }

@@ -23,16 +23,18 @@ static int make_examples(void **state)
     examples.count = EXAMPLES;
     examples.texts = 2 * EXAMPLES;
     examples.token_start = calloc(examples.texts + 1, sizeof *examples.token_start);
-    examples.caption = calloc(EXAMPLES, sizeof *examples.caption);
-    examples.contradiction = calloc(EXAMPLES, sizeof *examples.contradiction);
-    if (!examples.token_start || !examples.caption || !examples.contradiction)
+    uint32_t *captions = calloc(EXAMPLES, sizeof *captions);
+    uint32_t *denials = calloc(EXAMPLES, sizeof *denials);
+    examples.text[NC_TEXT_CAPTION] = captions;
+    examples.text[NC_TEXT_CONTRADICTION] = denials;
+    if (!examples.token_start || !captions || !denials)
         return 1;
     for (size_t i = 0; i < examples.texts; i++)
         examples.token_start[i + 1] =
             examples.token_start[i] + 3 + nc_random_below(&random, LONGEST - 2);
     for (uint32_t i = 0; i < EXAMPLES; i++) {
-        examples.caption[i] = i;
-        examples.contradiction[i] = i % 3 ? NC_NO_CONTRADICTION : EXAMPLES + i;
+        captions[i] = i;
+        denials[i] = i % 3 ? NC_NO_TEXT : EXAMPLES + i;
     }
     return 0;
 }
@@ -41,8 +43,8 @@ static int free_examples(void **state)
 {
     (void)state;
     free(examples.token_start);
-    free(examples.caption);
-    free(examples.contradiction);
+    free(examples.text[NC_TEXT_CAPTION]);
+    free(examples.text[NC_TEXT_CONTRADICTION]);
     return 0;
 }
 

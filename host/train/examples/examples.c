@@ -84,31 +84,63 @@ static void *array(size_t count, size_t size)
     return calloc(count ? count : 1, size);
 }
 
-/* Lays the kept texts end to end and notes the examples that have both a caption
- * and an embedding. `text_of[i]` is the text of caption i, and behind all captions
- * that of contradiction i. */
-static int collect(const struct nc_captions *captions, struct text *texts, size_t text_count,
-                   const uint32_t *contradiction_of, const size_t *row_of_image, bool distractors,
-                   struct nc_examples *e)
+/* The texts of a caption in a role, and how many there are. */
+static const char *const *texts_of(const struct nc_caption *caption, int role, size_t *count)
 {
-    size_t total = 0;
+    const char *const *one = role == NC_TEXT_CAPTION         ? &caption->text
+                             : role == NC_TEXT_CONTRADICTION ? &caption->contradiction
+                             : role == NC_TEXT_ABSENCE       ? &caption->absence
+                                                             : &caption->paraphrase;
+    if (role == NC_TEXT_CHOICES) {
+        *count = caption->choice_count;
+        return caption->choices;
+    }
+    *count = *one != NULL;
+    return one;
+}
+
+/* All texts of the roles in `roles`, one role after the other; first[role][i] is the first of caption
+ * i, or NC_NO_TEXT. */
+static int gather_texts(const struct nc_captions *captions, unsigned roles,
+                        uint32_t *first[NC_TEXT_ROLES], struct text **texts, size_t *text_count)
+{
+    size_t most = 0, count, at = 0;
+    for (int role = 0; role < NC_TEXT_ROLES; role++)
+        for (size_t i = 0; i < captions->count && roles & 1u << role; i++, most += count)
+            (void)texts_of(&captions->items[i], role, &count);
+    *texts = array(most, sizeof **texts);
+    if (!*texts)
+        return nc_error(NC_FAILED, "captions: no memory");
+    if (most > UINT32_MAX / 2)
+        return nc_error(NC_BAD_INPUT, "captions: more texts than this program counts");
+    for (int role = 0; role < NC_TEXT_ROLES; role++) {
+        if (!(roles & 1u << role))
+            continue;
+        first[role] = array(captions->count, sizeof *first[role]);
+        if (!first[role])
+            return nc_error(NC_FAILED, "captions: no memory");
+        for (size_t i = 0; i < captions->count; i++) {
+            const char *const *list = texts_of(&captions->items[i], role, &count);
+            first[role][i] = count ? (uint32_t)at : NC_NO_TEXT;
+            for (size_t k = 0; k < count; k++)
+                (*texts)[at++].string = list[k];
+        }
+    }
+    *text_count = at;
+    return NC_OK;
+}
+
+/* Lays the kept texts end to end. */
+static int lay_texts(const struct text *texts, size_t text_count, struct nc_examples *e)
+{
+    size_t total = 0, at = 0;
     for (size_t i = 0; i < text_count; i++)
         total += texts[i].count;
     e->texts = text_count;
     e->tokens = array(total, sizeof *e->tokens);
     e->token_start = array(text_count + 1, sizeof *e->token_start);
-    e->caption = array(captions->count, sizeof *e->caption);
-    e->contradiction = array(captions->count, sizeof *e->contradiction);
-    e->embedding = array(captions->count, sizeof *e->embedding);
-    e->image = array(captions->count, sizeof *e->image);
-    if (distractors) {
-        e->distractor_embedding = array(captions->count, sizeof *e->distractor_embedding);
-        e->distractor_image = array(captions->count, sizeof *e->distractor_image);
-    }
-    if (!e->tokens || !e->token_start || !e->caption || !e->contradiction || !e->embedding ||
-        !e->image || (distractors && (!e->distractor_embedding || !e->distractor_image)))
+    if (!e->tokens || !e->token_start)
         return nc_error(NC_FAILED, "captions: no memory");
-    size_t at = 0;
     for (size_t i = 0; i < text_count; i++) {
         e->token_start[i] = at;
         if (texts[i].count)
@@ -116,35 +148,92 @@ static int collect(const struct nc_captions *captions, struct text *texts, size_
         at += texts[i].count;
     }
     e->token_start[text_count] = at;
+    return NC_OK;
+}
 
+int nc_examples_allocate(const struct nc_losses *losses, size_t count, struct nc_examples *e)
+{
+    bool made = true;
+    for (int role = 0; role < NC_TEXT_ROLES; role++) {
+        if (role > NC_TEXT_CONTRADICTION && !(losses->roles & 1u << role))
+            continue;
+        e->text[role] = array(count, sizeof *e->text[role]);
+        made = made && e->text[role];
+    }
+    if (losses->roles & 1u << NC_TEXT_CHOICES)
+        made = (e->choices = array(count, sizeof *e->choices)) && made;
+    e->embedding = array(count, sizeof *e->embedding);
+    e->image = array(count, sizeof *e->image);
+    if (losses->distractors) {
+        e->distractor_embedding = array(count, sizeof *e->distractor_embedding);
+        e->distractor_image = array(count, sizeof *e->distractor_image);
+        made = made && e->distractor_embedding && e->distractor_image;
+    }
+    return made && e->embedding && e->image ? NC_OK : nc_error(NC_FAILED, "captions: no memory");
+}
+
+bool nc_examples_lack(const struct nc_losses *losses, const struct nc_examples *e, size_t i,
+                      bool distractor)
+{
+    bool lacks = losses->distractors && !distractor;
+    for (int role = 0; role < NC_TEXT_ROLES; role++)
+        lacks = lacks || (losses->needed & 1u << role && e->text[role][i] == NC_NO_TEXT);
+    return lacks;
+}
+
+/* The roles of caption i as those of example e->count. Texts that were left out as too long are none,
+ * and with one of them a caption's choices, which must all be there. */
+static void set_texts(const struct nc_captions *captions, const struct text *texts,
+                      uint32_t *const first[NC_TEXT_ROLES], size_t i, struct nc_examples *e)
+{
+    for (int role = 0; role < NC_TEXT_ROLES; role++) {
+        size_t count = 0;
+        uint32_t text = first[role] ? first[role][i] : NC_NO_TEXT;
+        if (text != NC_NO_TEXT)
+            (void)texts_of(&captions->items[i], role, &count);
+        for (size_t k = 0; k < count && text != NC_NO_TEXT; k++)
+            if (!texts[text + k].count)
+                text = NC_NO_TEXT;
+        if (e->text[role])
+            e->text[role][e->count] = text;
+        if (role == NC_TEXT_CHOICES && e->choices)
+            e->choices[e->count] = (uint8_t)(text == NC_NO_TEXT ? 0 : count);
+    }
+}
+
+/* Notes the examples that have a caption, an embedding, and what the loss needs. */
+static int collect(const struct nc_captions *captions, const struct text *texts, size_t text_count,
+                   uint32_t *const first[NC_TEXT_ROLES], const size_t *row_of_image,
+                   const struct nc_losses *losses, struct nc_examples *e)
+{
+    int status = lay_texts(texts, text_count, e);
+    if (status == NC_OK)
+        status = nc_examples_allocate(losses, captions->count, e);
     e->captions_in_file = captions->count;
-    for (size_t i = 0; i < captions->count; i++) {
+    for (size_t i = 0; i < captions->count && status == NC_OK; i++) {
+        const struct nc_caption *caption = &captions->items[i];
         e->truncated += texts[i].truncated;
         e->negation_lost += texts[i].negation_lost;
-        size_t row = row_of_image[captions->items[i].image];
-        uint32_t other = contradiction_of[i];
-        size_t distractor = captions->items[i].distractor;
-        size_t other_row = distractor == NC_NO_PICTURE ? SIZE_MAX : row_of_image[distractor];
-        bool denied = other != NC_NO_CONTRADICTION && texts[other].count;
+        size_t row = row_of_image[caption->image];
+        bool has_other = caption->distractor != NC_NO_PICTURE &&
+                         row_of_image[caption->distractor] != SIZE_MAX;
+        set_texts(captions, texts, first, i, e);
         if (row == SIZE_MAX) {
             e->without_embedding++;
         } else if (!texts[i].count) {
             e->skipped_too_long++;
-        } else if (distractors && (!denied || other_row == SIZE_MAX)) {
-            e->without_distractor++;
+        } else if (nc_examples_lack(losses, e, e->count, has_other)) {
+            e->without_roles++;
         } else {
-            if (distractors) {
-                e->distractor_embedding[e->count] = other_row;
-                e->distractor_image[e->count] = (int32_t)distractor;
+            if (losses->distractors) {
+                e->distractor_embedding[e->count] = row_of_image[caption->distractor];
+                e->distractor_image[e->count] = (int32_t)caption->distractor;
             }
-            e->caption[e->count] = (uint32_t)i;
-            e->contradiction[e->count] = denied ? other : NC_NO_CONTRADICTION;
             e->embedding[e->count] = row;
-            e->image[e->count] = (int32_t)captions->items[i].image;
-            e->count++;
+            e->image[e->count++] = (int32_t)caption->image;
         }
     }
-    return NC_OK;
+    return status;
 }
 
 /* Holds out a part: single captions, or all captions of a picture together. */
@@ -193,8 +282,11 @@ static uint64_t fingerprint(const struct nc_examples *e)
 {
     XXH64_hash_t hash = XXH64(e->tokens, e->token_start[e->texts] * sizeof *e->tokens, 0);
     hash = XXH64(e->token_start, (e->texts + 1) * sizeof *e->token_start, hash);
-    hash = XXH64(e->caption, e->count * sizeof *e->caption, hash);
-    hash = XXH64(e->contradiction, e->count * sizeof *e->contradiction, hash);
+    for (int role = 0; role < NC_TEXT_ROLES; role++)
+        if (e->text[role])
+            hash = XXH64(e->text[role], e->count * sizeof *e->text[role], hash);
+    if (e->choices)
+        hash = XXH64(e->choices, e->count, hash);
     hash = XXH64(e->embedding, e->count * sizeof *e->embedding, hash);
     return e->distractor_embedding
                ? XXH64(e->distractor_embedding, e->count * sizeof *e->distractor_embedding, hash)
@@ -215,10 +307,11 @@ int nc_examples_load(const struct nc_model *model, const struct nc_config *confi
     *e = (struct nc_examples){0};
     struct nc_captions captions = {0};
     struct text *texts = NULL;
-    uint32_t *contradiction_of = NULL;
+    uint32_t *first[NC_TEXT_ROLES] = {NULL};
+    struct nc_losses losses;
     size_t *row_of_image = NULL, text_count = 0, missing = 0;
     const char *first_missing = NULL;
-    char hash[17];
+    char hash[17], needs[200];
     int status = nc_model_vision_hash(model, hash);
     if (status == NC_OK)
         status = nc_embedding_store_open(store_path, &e->store);
@@ -226,21 +319,16 @@ int nc_examples_load(const struct nc_model *model, const struct nc_config *confi
         status = nc_embedding_store_expect(e->store, hash, nc_model_shape(model)->embedding);
     if (status == NC_OK)
         status = nc_captions_load(captions_path, &captions);
-    bool distractors = config->loss == NC_LOSS_CON_CLIP;
-    if (status == NC_OK && distractors && !config->contradictions)
-        status = nc_error(NC_BAD_INPUT,
-                          "loss con_clip is made of contradictions: set contradictions to true");
     if (status != NC_OK)
         goto cleanup;
+    nc_losses_of(config, &losses);
     if (captions.count > UINT32_MAX / 2 || captions.image_count > INT32_MAX) {
         status =
             nc_error(NC_BAD_INPUT, "%s: more captions than this program counts", captions_path);
         goto cleanup;
     }
-    texts = array(2 * captions.count, sizeof *texts);
-    contradiction_of = array(captions.count, sizeof *contradiction_of);
     row_of_image = array(captions.image_count, sizeof *row_of_image);
-    if (!texts || !contradiction_of || !row_of_image) {
+    if (!row_of_image) {
         status = nc_error(NC_FAILED, "captions: no memory");
         goto cleanup;
     }
@@ -251,24 +339,14 @@ int nc_examples_load(const struct nc_model *model, const struct nc_config *confi
     }
     if (status != NC_OK)
         goto cleanup;
-    text_count = captions.count;
-    for (size_t i = 0; i < captions.count; i++) {
-        texts[i].string = captions.items[i].text;
-        contradiction_of[i] = NC_NO_CONTRADICTION;
-        if (config->contradictions && captions.items[i].contradiction) {
-            contradiction_of[i] = (uint32_t)text_count;
-            texts[text_count++].string = captions.items[i].contradiction;
-        }
-    }
-    status = tokenize(model, config, texts, text_count);
+    status = gather_texts(&captions, losses.roles | 1u << NC_TEXT_CAPTION, first, &texts, &text_count);
     if (status == NC_OK)
-        status = collect(&captions, texts, text_count, contradiction_of, row_of_image,
-                         distractors, e);
-    if (status == NC_OK && !e->count && e->without_distractor)
-        status = nc_error(NC_BAD_INPUT,
-                          "%s: no caption has both a contradiction and a distractor whose "
-                          "picture is in the store, which loss con_clip needs",
-                          captions_path);
+        status = tokenize(model, config, texts, text_count);
+    if (status == NC_OK)
+        status = collect(&captions, texts, text_count, first, row_of_image, &losses, e);
+    if (status == NC_OK && !e->count && e->without_roles)
+        status = nc_error(NC_BAD_INPUT, "%s: no caption has %s, which the loss needs", captions_path,
+                          nc_losses_needs(&losses, needs, sizeof needs));
     else if (status == NC_OK && !e->count)
         status = missing
                      ? nc_error(NC_BAD_INPUT,
@@ -282,7 +360,8 @@ cleanup:
     for (size_t i = 0; i < text_count; i++)
         free(texts[i].ids);
     free(texts);
-    free(contradiction_of);
+    for (int role = 0; role < NC_TEXT_ROLES; role++)
+        free(first[role]);
     free(row_of_image);
     nc_captions_free(&captions);
     if (status != NC_OK)
@@ -294,8 +373,9 @@ void nc_examples_free(struct nc_examples *e)
 {
     free(e->tokens);
     free(e->token_start);
-    free(e->caption);
-    free(e->contradiction);
+    for (int role = 0; role < NC_TEXT_ROLES; role++)
+        free(e->text[role]);
+    free(e->choices);
     free(e->embedding);
     free(e->image);
     free(e->distractor_embedding);
@@ -325,27 +405,38 @@ int nc_examples_gather(const struct nc_examples *e, const size_t *rows, size_t c
     return nc_embedding_store_gather(e->store, rows, count, NC_FLOAT32, out);
 }
 
+size_t nc_examples_count_texts(const struct nc_examples *e, const uint32_t *list, size_t count,
+                               size_t counts[NC_TEXT_ROLES])
+{
+    size_t beside = 0;
+    counts[NC_TEXT_CAPTION] = count;
+    for (int role = NC_TEXT_CAPTION + 1; role < NC_TEXT_ROLES; role++) {
+        size_t texts;
+        counts[role] = 0;
+        for (size_t i = 0; i < count && e->text[role]; i++) {
+            (void)nc_examples_text(e, role, list[i], &texts);
+            counts[role] += texts;
+        }
+        beside += counts[role];
+    }
+    return beside;
+}
+
 int nc_examples_pack(const struct nc_examples *e, const struct nc_model_shape *shape,
                      const struct nc_config *config, const uint32_t *list, size_t count,
-                     struct nc_packing *packing, size_t *extras)
+                     struct nc_packing *packing)
 {
     nc_packing_clear(packing);
-    *extras = 0;
     int status = NC_OK;
-    for (size_t i = 0; i < count && status == NC_OK; i++) {
-        size_t start = e->token_start[e->caption[list[i]]];
-        size_t end = e->token_start[e->caption[list[i]] + 1];
-        status = nc_caption_pack(shape, e->tokens + start, end - start, config->share_prefixes,
-                                 packing);
-    }
-    for (size_t i = 0; i < count && status == NC_OK; i++) {
-        uint32_t text = e->contradiction[list[i]];
-        if (text == NC_NO_CONTRADICTION)
-            continue;
-        size_t start = e->token_start[text], end = e->token_start[text + 1];
-        status = nc_caption_pack(shape, e->tokens + start, end - start, config->share_prefixes,
-                                 packing);
-        ++*extras;
-    }
+    for (int role = 0; role < NC_TEXT_ROLES; role++)
+        for (size_t i = 0; i < count && e->text[role] && status == NC_OK; i++) {
+            size_t texts;
+            uint32_t text = nc_examples_text(e, role, list[i], &texts);
+            for (size_t k = 0; k < texts && status == NC_OK; k++, text++) {
+                size_t start = e->token_start[text], end = e->token_start[text + 1];
+                status = nc_caption_pack(shape, e->tokens + start, end - start,
+                                         config->share_prefixes, packing);
+            }
+        }
     return status;
 }

@@ -276,7 +276,7 @@ void nc_feed_turn(struct nc_feed *feed)
 
 /* ---- Opening ------------------------------------------------------------------------------- */
 
-static int measure_blocks(struct nc_feed *feed)
+static int measure_blocks(struct nc_feed *feed, unsigned roles)
 {
     size_t count = nc_set_blocks(feed->set);
     struct nc_set_block block;
@@ -298,7 +298,7 @@ static int measure_blocks(struct nc_feed *feed)
                             block.path, b, block.first_row, block.first_row + block.rows,
                             rows.first_row, rows.first_row + rows.rows);
         feed->blocks[b].examples = (uint32_t)block.examples;
-        feed->blocks[b].bytes = nc_pool_block_bytes(feed->set, feed->store, b);
+        feed->blocks[b].bytes = nc_pool_block_bytes(feed->set, feed->store, roles, b);
         const uint64_t sums[] = {block.examples, block.heads.sum, block.body.sum};
         feed->set_hash = XXH64(sums, sizeof sums, feed->set_hash);
     }
@@ -325,15 +325,16 @@ int nc_feed_create(const struct nc_set *set, struct nc_embedding_store *store,
     pthread_cond_init(&feed->freed, NULL);
     const struct nc_set_info *info = nc_set_info(set);
     int status = NC_OK;
-    if (config->loss == NC_LOSS_CON_CLIP && info->distractors != info->examples)
+    struct nc_losses losses;
+    nc_losses_of(config, &losses);
+    if (losses.distractors && info->distractors != info->examples)
         status = nc_error(NC_BAD_INPUT,
-                          "loss con_clip needs a contradiction and a distractor with each caption, "
-                          "and %llu of the set's %llu have no distractor; prepare it of captions that "
-                          "have both",
+                          "the loss needs a distractor with each caption, and %llu of the set's %llu "
+                          "have none; prepare it of captions that have one",
                           (unsigned long long)(info->examples - info->distractors),
                           (unsigned long long)info->examples);
     if (status == NC_OK)
-        status = measure_blocks(feed);
+        status = measure_blocks(feed, losses.roles);
     if (status == NC_OK)
         status = nc_pool_create(set, store, config, ranks > 1, &feed->pool);
     if (status == NC_OK)

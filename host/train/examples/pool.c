@@ -3,16 +3,26 @@
 
 #include "nclip/support/error.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
 /* Bytes of an example, a text and a token as they are used: the arrays of struct nc_examples, and
  * both lists. */
-enum { EXAMPLE = 4 + 4 + 8 + 4 + 2 + 4 + 4, DISTRACTOR = 8 + 4, TEXT = 8, TOKEN = 4 };
+enum { EXAMPLE = 4 + 4 + 8 + 4 + 2 + 4 + 4, DISTRACTOR = 8 + 4, ROLE = 4, TEXT = 8, TOKEN = 4 };
+
+/* Beside captions and contradictions. */
+static size_t role_bytes(unsigned roles)
+{
+    size_t bytes = roles & 1u << NC_TEXT_CHOICES ? sizeof(uint8_t) : 0;
+    for (int role = NC_TEXT_ABSENCE; role < NC_TEXT_ROLES; role++)
+        bytes += roles & 1u << role ? ROLE : 0;
+    return bytes;
+}
 
 uint64_t nc_pool_block_bytes(const struct nc_set *set, const struct nc_embedding_store *store,
-                             size_t b)
+                             unsigned roles, size_t b)
 {
     struct nc_set_block block;
     struct nc_embedding_block rows;
@@ -20,7 +30,8 @@ uint64_t nc_pool_block_bytes(const struct nc_set *set, const struct nc_embedding
     nc_embedding_store_block(store, b, &rows);
     if (!block.examples)
         return 0;
-    size_t example = EXAMPLE + (nc_set_info(set)->has_distractors ? DISTRACTOR : 0);
+    size_t example = EXAMPLE + (nc_set_info(set)->has_distractors ? DISTRACTOR : 0) +
+                     role_bytes(roles);
     return nc_block_room(block.heads.offset, block.heads.bytes) +
            nc_block_room(block.body.offset, block.body.bytes) +
            nc_block_room(rows.offset, rows.bytes) + (uint64_t)block.examples * example +
@@ -57,14 +68,19 @@ static int reserve_all(struct nc_pool *pool)
     e->pool = area;
     e->tokens = reserve(pool, 2 * pool->tokens, sizeof *e->tokens);
     e->token_start = reserve(pool, 2 * pool->texts, sizeof *e->token_start);
-    e->caption = reserve(pool, 2 * pool->examples, sizeof *e->caption);
-    e->contradiction = reserve(pool, 2 * pool->examples, sizeof *e->contradiction);
     e->embedding = reserve(pool, 2 * pool->examples, sizeof *e->embedding);
     e->image = reserve(pool, 2 * pool->examples, sizeof *e->image);
     e->owner = reserve(pool, 2 * pool->examples, sizeof *e->owner);
-    bool made = area && e->tokens && e->token_start && e->caption && e->contradiction &&
-                e->embedding && e->image && e->owner;
-    if (pool->distractors) {
+    bool made = area && e->tokens && e->token_start && e->embedding && e->image && e->owner;
+    for (int role = 0; role < NC_TEXT_ROLES; role++) {
+        if (role > NC_TEXT_CONTRADICTION && !(pool->losses.roles & 1u << role))
+            continue;
+        e->text[role] = reserve(pool, 2 * pool->examples, sizeof *e->text[role]);
+        made = made && e->text[role];
+    }
+    if (e->text[NC_TEXT_CHOICES])
+        made = (e->choices = reserve(pool, 2 * pool->examples, sizeof *e->choices)) && made;
+    if (pool->losses.distractors) {
         e->distractor_embedding = reserve(pool, 2 * pool->examples, sizeof *e->distractor_embedding);
         e->distractor_image = reserve(pool, 2 * pool->examples, sizeof *e->distractor_image);
         made = made && e->distractor_embedding && e->distractor_image;
@@ -89,11 +105,11 @@ int nc_pool_create(const struct nc_set *set, struct nc_embedding_store *store,
 {
     const struct nc_embedding_info *info = nc_embedding_store_info(store);
     uint64_t half = config->pool_bytes / 2;
-    *pool = (struct nc_pool){.set = set, .store = store, .contradictions = config->contradictions,
-                             .distractors = config->loss == NC_LOSS_CON_CLIP,
+    *pool = (struct nc_pool){.set = set, .store = store,
                              .pictures_of_others = pictures_of_others && config->mask_same_image,
                              .row_bytes = info->dimension * nc_type_size(info->type),
                              .half_bytes = half / NC_BLOCK_ALIGNMENT * NC_BLOCK_ALIGNMENT};
+    nc_losses_of(config, &pool->losses);
     pool->all.store = store;
     int status = reserve_all(pool);
     if (status != NC_OK)
@@ -228,6 +244,15 @@ static int wrong(const struct nc_pool_block *block, const char *what)
     return nc_error(NC_BAD_INPUT, "%s: block %zu: %s", block->heads.path, block->number, what);
 }
 
+/* What is streamed cannot leave single examples out. */
+static int lacks(const struct nc_pool *pool, const struct nc_pool_block *block)
+{
+    char needs[200], what[300];
+    snprintf(what, sizeof what, "an example lacks what the loss needs: %s; prepare the set of captions "
+             "that have it", nc_losses_needs(&pool->losses, needs, sizeof needs));
+    return wrong(block, what);
+}
+
 /* Where the block's texts begin and end. */
 static void set_texts(struct nc_pool *pool, const struct nc_pool_half *half,
                       const struct nc_pool_block *block, const struct nc_set_heads *heads)
@@ -252,20 +277,23 @@ static int set_own(struct nc_pool *pool, const struct nc_pool_half *half,
     size_t others = distractors ? (size_t)((const char *)distractors - e->pool) : 0;
     set_texts(pool, half, block, heads);
     for (size_t i = 0; i < heads->examples; i++) {
-        e->caption[first + i] = (uint32_t)text;
-        e->contradiction[first + i] = NC_NO_CONTRADICTION;
         for (int role = 0; role < NC_TEXT_ROLES; role++) {
             size_t count = heads->counts[role] ? heads->counts[role][i] : 0;
-            if (role == NC_TEXT_CONTRADICTION && count && pool->contradictions)
-                e->contradiction[first + i] = (uint32_t)text;
+            bool taken = (pool->losses.roles | 1u << NC_TEXT_CAPTION) & 1u << role;
+            if (e->text[role])
+                e->text[role][first + i] = taken && count ? (uint32_t)text : NC_NO_TEXT;
+            if (role == NC_TEXT_CHOICES && e->choices)
+                e->choices[first + i] = (uint8_t)count;
+            if (role == NC_TEXT_CHOICES && e->choices && count > NC_MOST_CHOICES)
+                return wrong(block, "an example has more than 15 choices, which a stream has no room "
+                                    "for; a pool_bytes that holds the set has");
             text += count;
         }
         e->embedding[first + i] = rows + heads->row[i] * pool->row_bytes;
         bool has = heads->distractor && heads->distractor[i] != NC_SET_NO_ROW;
-        if (pool->distractors && (!has || e->contradiction[first + i] == NC_NO_CONTRADICTION))
-            return wrong(block, "an example lacks the contradiction or the distractor that loss "
-                                "con_clip needs; prepare the set of captions that have both");
-        if (pool->distractors)
+        if (nc_examples_lack(&pool->losses, e, first + i, has))
+            return lacks(pool, block);
+        if (pool->losses.distractors)
             e->distractor_embedding[first + i] = others + other * pool->row_bytes;
         other += has;
     }
@@ -290,7 +318,7 @@ static int decode(struct nc_pool *pool, const struct nc_pool_half *half,
         status = set_own(pool, half, block, &heads, distractors);
     for (size_t i = 0; status == NC_OK && i < heads.examples; i++) {
         e->image[first + i] = picture(about.first_row + heads.row[i]);
-        if (pool->distractors)
+        if (pool->losses.distractors)
             e->distractor_image[first + i] =
                 heads.distractor ? picture(heads.distractor[i]) : -1;
     }

@@ -14,9 +14,9 @@
 #include "order.h"
 
 /* What a block of the set and of the store takes: its rows, heads and body as they are read, its
- * examples, texts and tokens as they are used. */
+ * examples, texts and tokens as they are used. `roles`: those that the loss takes. */
 uint64_t nc_pool_block_bytes(const struct nc_set *set, const struct nc_embedding_store *store,
-                             size_t b);
+                             unsigned roles, size_t b);
 
 /* A block on its way into a half. */
 struct nc_pool_block {
@@ -41,7 +41,8 @@ struct nc_pool_half {
 struct nc_pool {
     const struct nc_set *set;
     const struct nc_embedding_store *store;
-    bool contradictions, distractors, pictures_of_others;
+    struct nc_losses losses;
+    bool pictures_of_others;
     size_t row_bytes;
     uint64_t half_bytes;
     size_t examples, texts, tokens; /* room of a half */
@@ -50,7 +51,7 @@ struct nc_pool {
     struct {
         void *start;
         size_t bytes;
-    } maps[16]; /* all of its memory */
+    } maps[20]; /* all of its memory */
     size_t map_count;
 };
 

@@ -6,14 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-static size_t text_tokens(const struct nc_examples *e, uint32_t text)
-{
-    return text == NC_NO_CONTRADICTION ? 0 : e->token_start[text + 1] - e->token_start[text];
-}
-
 size_t nc_share_tokens(const struct nc_examples *e, uint32_t example)
 {
-    return text_tokens(e, e->caption[example]) + text_tokens(e, e->contradiction[example]);
+    size_t tokens = 0, count;
+    for (int role = 0; role < NC_TEXT_ROLES; role++) {
+        uint32_t text = nc_examples_text(e, role, example, &count);
+        if (count)
+            tokens += e->token_start[text + count] - e->token_start[text];
+    }
+    return tokens;
 }
 
 int nc_share_create(size_t size, size_t capacity, const struct nc_examples *examples,

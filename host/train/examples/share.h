@@ -33,7 +33,7 @@ void nc_share_free(struct nc_share *share);
 void nc_share_divide(struct nc_share *share, const struct nc_examples *examples,
                      const uint32_t *list, size_t count);
 
-/* Tokens of an example: its caption's and its contradiction's. */
+/* Tokens of all texts of an example. */
 size_t nc_share_tokens(const struct nc_examples *examples, uint32_t example);
 
 #endif

@@ -9,19 +9,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* An example as the set has it. */
+/* An example as the set has it: the places of its texts among those of the set. */
 struct entry {
     uint64_t ordinal, row, distractor; /* distractor: NC_SET_NO_ROW: none */
-    size_t caption, contradiction;     /* where its tokens start, in the set's order */
-    uint16_t caption_length, contradiction_length; /* 0: none */
+    size_t text[NC_TEXT_ROLES];
+    uint8_t count[NC_TEXT_ROLES];
 };
 
 struct loader {
     const struct nc_set *set;
-    const struct nc_config *config;
+    struct nc_losses losses;
     struct entry *entries;
-    size_t count, tokens;
-    int32_t *ids; /* of all texts of the set */
+    size_t count, texts, tokens;
+    int32_t *ids;  /* of all texts of the set */
+    size_t *start; /* [texts + 1] where a text's ids begin */
 };
 
 static int no_memory(void)
@@ -42,16 +43,11 @@ static void add_examples(struct loader *l, const struct nc_set_block *block,
                                 .distractor = heads->distractor ? heads->distractor[i]
                                                                 : NC_SET_NO_ROW};
         for (int role = 0; role < NC_TEXT_ROLES; role++) {
-            size_t texts = heads->counts[role] ? heads->counts[role][i] : 0;
-            for (size_t k = 0; k < texts; k++, text++) {
-                if (role == NC_TEXT_CAPTION) {
-                    entry->caption = l->tokens;
-                    entry->caption_length = heads->lengths[text];
-                } else if (role == NC_TEXT_CONTRADICTION && l->config->contradictions && !k) {
-                    entry->contradiction = l->tokens;
-                    entry->contradiction_length = heads->lengths[text];
-                }
-                l->tokens += heads->lengths[text];
+            entry->text[role] = l->texts;
+            entry->count[role] = heads->counts[role] ? heads->counts[role][i] : 0;
+            for (size_t k = 0; k < entry->count[role]; k++) {
+                l->tokens += heads->lengths[text++];
+                l->start[++l->texts] = l->tokens;
             }
         }
     }
@@ -90,7 +86,8 @@ static int read_all(struct loader *l)
     const struct nc_set_info *info = nc_set_info(l->set);
     l->entries = calloc(info->examples + 1, sizeof *l->entries);
     l->ids = malloc((info->tokens + 1) * sizeof *l->ids);
-    int status = l->entries && l->ids ? NC_OK : no_memory();
+    l->start = calloc(info->texts + 1, sizeof *l->start);
+    int status = l->entries && l->ids && l->start ? NC_OK : no_memory();
     for (size_t b = 0; b < nc_set_blocks(l->set) && status == NC_OK; b++)
         status = read_block(l, b);
     if (status == NC_OK)
@@ -131,44 +128,37 @@ static int start_numbers(struct numbers *n, size_t most)
 
 /* ---- Examples ----------------------------------------------------------------------------------- */
 
-static int allocate(const struct loader *l, bool distractors, struct nc_examples *e)
+static bool takes(const struct loader *l, int role)
 {
-    size_t count = l->count + 1;
+    return (l->losses.roles | 1u << NC_TEXT_CAPTION) & 1u << role;
+}
+
+static int allocate(const struct loader *l, struct nc_examples *e)
+{
+    int status = nc_examples_allocate(&l->losses, l->count + 1, e);
     e->tokens = malloc((l->tokens + 1) * sizeof *e->tokens);
-    e->token_start = calloc(2 * count, sizeof *e->token_start);
-    e->caption = calloc(count, sizeof *e->caption);
-    e->contradiction = calloc(count, sizeof *e->contradiction);
-    e->embedding = calloc(count, sizeof *e->embedding);
-    e->image = calloc(count, sizeof *e->image);
-    bool made = e->tokens && e->token_start && e->caption && e->contradiction && e->embedding &&
-                e->image;
-    if (distractors) {
-        e->distractor_embedding = calloc(count, sizeof *e->distractor_embedding);
-        e->distractor_image = calloc(count, sizeof *e->distractor_image);
-        made = made && e->distractor_embedding && e->distractor_image;
-    }
-    return made ? NC_OK : no_memory();
+    e->token_start = calloc(l->texts + 1, sizeof *e->token_start);
+    return status == NC_OK && (!e->tokens || !e->token_start) ? no_memory() : status;
 }
 
-static uint32_t add_text(const struct loader *l, size_t from, size_t length, struct nc_examples *e)
+static void add_text(const struct loader *l, size_t text, struct nc_examples *e)
 {
-    size_t at = e->token_start[e->texts];
-    memcpy(e->tokens + at, l->ids + from, length * sizeof *e->tokens);
-    e->token_start[e->texts + 1] = at + length;
-    return (uint32_t)e->texts++;
+    size_t at = e->token_start[e->texts], length = l->start[text + 1] - l->start[text];
+    memcpy(e->tokens + at, l->ids + l->start[text], length * sizeof *e->tokens);
+    e->token_start[++e->texts] = at + length;
 }
 
-/* All captions first, then the contradictions, as nc_examples_load lays them. */
-static void lay_texts(const struct loader *l, struct nc_examples *e, uint32_t *contradictions)
+/* All captions first, then one role after the other, as nc_examples_load lays them. Notes where the
+ * entries' texts are now. */
+static void lay_texts(struct loader *l, struct nc_examples *e)
 {
-    for (size_t i = 0; i < l->count; i++)
-        (void)add_text(l, l->entries[i].caption, l->entries[i].caption_length, e);
-    for (size_t i = 0; i < l->count; i++) {
-        const struct entry *entry = &l->entries[i];
-        contradictions[i] = entry->contradiction_length
-                                ? add_text(l, entry->contradiction, entry->contradiction_length, e)
-                                : NC_NO_CONTRADICTION;
-    }
+    for (int role = 0; role < NC_TEXT_ROLES; role++)
+        for (size_t i = 0; i < l->count && takes(l, role); i++) {
+            size_t first = e->texts, from = l->entries[i].text[role];
+            for (size_t k = 0; k < l->entries[i].count[role]; k++)
+                add_text(l, from + k, e);
+            l->entries[i].text[role] = first;
+        }
 }
 
 static int check_rows(const struct loader *l, const struct nc_examples *e)
@@ -187,40 +177,46 @@ static int check_rows(const struct loader *l, const struct nc_examples *e)
     return NC_OK;
 }
 
-static int collect(const struct loader *l, struct nc_examples *e, size_t *image_count)
+static void set_roles(const struct loader *l, const struct entry *entry, struct nc_examples *e)
 {
-    bool distractors = l->config->loss == NC_LOSS_CON_CLIP;
+    for (int role = 0; role < NC_TEXT_ROLES; role++)
+        if (e->text[role])
+            e->text[role][e->count] = takes(l, role) && entry->count[role]
+                                          ? (uint32_t)entry->text[role] : NC_NO_TEXT;
+    if (e->choices)
+        e->choices[e->count] = entry->count[NC_TEXT_CHOICES];
+}
+
+static int collect(struct loader *l, struct nc_examples *e, size_t *image_count)
+{
     struct numbers numbers = {0};
-    uint32_t *contradictions = malloc((l->count + 1) * sizeof *contradictions);
-    int status = contradictions ? check_rows(l, e) : no_memory();
+    int status = check_rows(l, e);
     if (status == NC_OK)
-        status = allocate(l, distractors, e);
+        status = allocate(l, e);
     if (status == NC_OK)
         status = start_numbers(&numbers, 2 * l->count);
     if (status == NC_OK)
-        lay_texts(l, e, contradictions);
+        lay_texts(l, e);
     for (size_t i = 0; i < l->count && status == NC_OK; i++) {
         const struct entry *entry = &l->entries[i];
         bool has_other = entry->distractor != NC_SET_NO_ROW;
         int32_t image = number_of(&numbers, entry->row);
         int32_t other = has_other ? number_of(&numbers, entry->distractor) : -1;
-        if (distractors && (!has_other || contradictions[i] == NC_NO_CONTRADICTION)) {
-            e->without_distractor++;
+        set_roles(l, entry, e);
+        if (nc_examples_lack(&l->losses, e, e->count, has_other)) {
+            e->without_roles++;
             continue;
         }
-        if (distractors) {
+        if (l->losses.distractors) {
             e->distractor_embedding[e->count] = (size_t)entry->distractor;
             e->distractor_image[e->count] = other;
         }
-        e->caption[e->count] = (uint32_t)i;
-        e->contradiction[e->count] = contradictions[i];
         e->embedding[e->count] = (size_t)entry->row;
         e->image[e->count++] = image;
     }
     *image_count = numbers.count;
     free(numbers.row);
     free(numbers.number);
-    free(contradictions);
     return status;
 }
 
@@ -245,32 +241,33 @@ int nc_examples_from_set(const struct nc_set *set, struct nc_embedding_store *st
                          const struct nc_config *config, struct nc_examples *e)
 {
     const struct nc_set_info *info = nc_set_info(set);
-    struct loader l = {.set = set, .config = config};
+    struct loader l = {.set = set};
     size_t image_count = 0;
+    char needs[200];
     *e = (struct nc_examples){.store = store};
     int status = NC_OK;
-    if (config->loss == NC_LOSS_CON_CLIP && !config->contradictions)
-        status = nc_error(NC_BAD_INPUT,
-                          "loss con_clip is made of contradictions: set contradictions to true");
-    if (info->examples > UINT32_MAX / 2)
-        status = nc_error(NC_BAD_INPUT, "train: a set of %llu examples is more than this program "
+    nc_losses_of(config, &l.losses);
+    if (info->texts > UINT32_MAX / 2)
+        status = nc_error(NC_BAD_INPUT, "train: a set of %llu texts is more than this program "
                                         "counts in memory; lower pool_bytes",
-                          (unsigned long long)info->examples);
+                          (unsigned long long)info->texts);
     if (status == NC_OK)
         status = read_all(&l);
     if (status == NC_OK)
         status = collect(&l, e, &image_count);
     if (status == NC_OK && !e->count)
-        status = nc_error(NC_BAD_INPUT, e->without_distractor
-                                            ? "train: no example of the set has both a contradiction "
-                                              "and a distractor, which loss con_clip needs"
-                                            : "train: the set has no example");
+        status = e->without_roles
+                     ? nc_error(NC_BAD_INPUT,
+                                "train: no example of the set has %s, which the loss needs",
+                                nc_losses_needs(&l.losses, needs, sizeof needs))
+                     : nc_error(NC_BAD_INPUT, "train: the set has no example");
     if (status == NC_OK) {
         count_left_out(info, e);
         status = nc_examples_complete(config, image_count, e);
     }
     free(l.entries);
     free(l.ids);
+    free(l.start);
     if (status != NC_OK)
         nc_examples_free(e);
     return status;

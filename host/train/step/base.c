@@ -22,7 +22,7 @@ static int add_base(struct nc_step *step, const struct nc_examples *examples, co
 int nc_step_keep_base(struct nc_step *step, const struct nc_examples *examples)
 {
     size_t width = step->shape->embedding;
-    if (step->config->preserve == 0)
+    if (!step->losses.keeps)
         return NC_OK;
     float *base = calloc(examples->count * width, sizeof *base);
     if (!base)

@@ -27,7 +27,7 @@ static struct nc_piece_layout lay_out(const struct nc_piece_capacity *c)
     l.path = part(&l.bytes, c->tokens, sizeof(int32_t));
     l.last_row = part(&l.bytes, c->texts, sizeof(int32_t));
     l.group = part(&l.bytes, c->sides * c->examples, sizeof(int32_t));
-    l.extra_image = part(&l.bytes, c->examples, sizeof(int32_t));
+    l.extra_image = part(&l.bytes, c->texts, sizeof(int32_t));
     l.base = part(&l.bytes, c->base ? c->examples * c->embedding : 0, sizeof(float));
     l.image = part(&l.bytes, c->sides * c->examples * c->embedding, sizeof(float));
     return l;
@@ -74,23 +74,32 @@ static void normalize(float *row, size_t width)
         row[k] *= factor;
 }
 
-/* *extras: how many contradictions the piece has. */
+/* The texts beside captions, role after role: which picture of the batch each belongs to. */
+static void fill_owners(const struct nc_examples *examples, const uint32_t *list, size_t count,
+                        size_t first, int32_t *owner)
+{
+    size_t texts;
+    for (int role = NC_TEXT_CAPTION + 1; role < NC_TEXT_ROLES; role++)
+        for (size_t i = 0; i < count && examples->text[role]; i++) {
+            (void)nc_examples_text(examples, role, list[i], &texts);
+            while (texts--)
+                *owner++ = (int32_t)(first + i);
+        }
+}
+
 static int fill_pictures(struct nc_step_inputs *inputs, char *block,
                          const struct nc_examples *examples, const uint32_t *list, size_t count,
-                         size_t first, size_t *extras)
+                         size_t first)
 {
     float *image = (float *)(block + inputs->layout.image);
     int32_t *group = (int32_t *)(block + inputs->layout.group);
-    int32_t *extra_image = (int32_t *)(block + inputs->layout.extra_image);
     size_t width = inputs->embedding, row = width * sizeof(float);
-    *extras = 0;
+    fill_owners(examples, list, count, first, (int32_t *)(block + inputs->layout.extra_image));
     for (size_t i = 0; i < count; i++) {
         inputs->row[i] = examples->embedding[list[i]];
         if (inputs->base)
             memcpy(block + inputs->layout.base + i * row, inputs->base + list[i] * width, row);
         group[i] = examples->image[list[i]];
-        if (examples->contradiction[list[i]] != NC_NO_CONTRADICTION)
-            extra_image[(*extras)++] = (int32_t)(first + i);
         if (inputs->sides == 1)
             continue;
         inputs->row[count + i] = examples->distractor_embedding[list[i]];
@@ -117,7 +126,7 @@ static void fill_rows(const struct nc_piece_layout *l, char *block, const struct
 /* ---- The backend's side ---------------------------------------------------------------- */
 
 static int place_pictures(const struct nc_step_inputs *inputs, const char *block, size_t count,
-                          size_t first, size_t pairs, size_t extras, size_t first_extra, bool paced,
+                          size_t first, size_t pairs, const struct nc_piece_texts *texts, bool paced,
                           const struct nc_batch_inputs *batch)
 {
     struct nc_ops *ops = inputs->ops;
@@ -131,7 +140,6 @@ static int place_pictures(const struct nc_step_inputs *inputs, const char *block
         {batch->group + first, l->group, count * sizeof(int32_t)},
         {batch->image + (pairs + first) * inputs->embedding, l->image + count * row, others * row},
         {batch->group + pairs + first, l->group + count * sizeof(int32_t), others * sizeof(int32_t)},
-        {batch->extra_image + first_extra, l->extra_image, extras * sizeof(int32_t)},
         {batch->pace, l->pace, paced ? sizeof *batch->pace : 0},
         {batch->base ? batch->base + first * inputs->embedding : NULL, l->base,
          batch->base ? count * row : 0},
@@ -140,6 +148,11 @@ static int place_pictures(const struct nc_step_inputs *inputs, const char *block
     for (size_t i = 0; i < sizeof parts / sizeof *parts && status == NC_OK; i++)
         if (parts[i].bytes)
             status = ops->copy(ops->backend, parts[i].to, block + parts[i].from, parts[i].bytes);
+    for (size_t role = 0, at = 0; role < NC_TEXT_ROLES && status == NC_OK; at += texts->count[role++])
+        if (texts->count[role])
+            status = ops->copy(ops->backend, batch->extra_image + texts->place[role],
+                               block + l->extra_image + at * sizeof(int32_t),
+                               texts->count[role] * sizeof(int32_t));
     return status;
 }
 
@@ -156,12 +169,12 @@ static int place_rows(const struct nc_piece_layout *l, char *block, const struct
 
 int nc_step_inputs_load(struct nc_step_inputs *inputs, const struct nc_examples *examples,
                         const uint32_t *list, size_t count, size_t first, size_t pairs,
-                        size_t first_extra, const struct nc_packing *packing,
+                        const struct nc_piece_texts *texts, const struct nc_packing *packing,
                         const struct nc_paces *pace, const struct nc_batch_inputs *batch,
                         struct nc_text_tower *tower)
 {
     struct nc_ops *ops = inputs->ops;
-    size_t turn = inputs->turn++ % inputs->blocks, extras = 0;
+    size_t turn = inputs->turn++ % inputs->blocks;
     unsigned placed = NC_MARK_PLACED + (unsigned)turn, over = NC_MARK_OVER + (unsigned)turn;
     char *device = inputs->device[turn], *host = ops->host_memory ? device : inputs->host[turn];
     int status = ops->host_wait(ops->backend, placed); /* of the piece that was here before */
@@ -170,7 +183,7 @@ int nc_step_inputs_load(struct nc_step_inputs *inputs, const struct nc_examples 
     if (pace)
         memcpy(host + inputs->layout.pace, pace, sizeof *pace);
     if (batch)
-        status = fill_pictures(inputs, host, examples, list, count, first, &extras);
+        status = fill_pictures(inputs, host, examples, list, count, first);
     if (status != NC_OK)
         return status;
     fill_rows(&inputs->layout, host, packing);
@@ -185,8 +198,7 @@ int nc_step_inputs_load(struct nc_step_inputs *inputs, const struct nc_examples 
             status = ops->queue_wait(ops->backend, NC_COMPUTE, over);
     }
     if (status == NC_OK && batch)
-        status = place_pictures(inputs, device, count, first, pairs, extras, first_extra,
-                                pace != NULL, batch);
+        status = place_pictures(inputs, device, count, first, pairs, texts, pace != NULL, batch);
     if (status == NC_OK)
         status = place_rows(&inputs->layout, device, packing, tower);
     return status == NC_OK ? ops->mark(ops->backend, NC_COMPUTE, placed) : status;

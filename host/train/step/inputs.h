@@ -15,7 +15,7 @@
 
 /* The most that one piece holds. */
 struct nc_piece_capacity {
-    size_t examples, sides, texts, rows, tokens, embedding;
+    size_t examples, sides, texts, rows, tokens, embedding; /* texts: of all roles */
     bool base;
 };
 
@@ -49,9 +49,15 @@ struct nc_paces {
 struct nc_batch_inputs {
     float *image;         /* [sides * batch, embedding], normalised */
     int32_t *group;       /* [sides * batch] the picture's number */
-    int32_t *extra_image; /* [extras] */
+    int32_t *extra_image; /* [texts beside captions] whose they are */
     float *base;          /* [batch, embedding]; or NULL */
     struct nc_paces *pace;
+};
+
+/* Texts of a piece beside its captions: how many of each role, and where they go among those of the
+ * batch. */
+struct nc_piece_texts {
+    size_t count[NC_TEXT_ROLES], place[NC_TEXT_ROLES];
 };
 
 int nc_step_inputs_plan(struct nc_step_inputs *inputs, struct nc_ops *ops,
@@ -60,11 +66,12 @@ void nc_step_inputs_free(struct nc_step_inputs *inputs);
 
 /* Sends a piece to the backend: examples list[0 .. count), which are numbers `first` and following
  * of the `pairs` of their batch, packed into `packing`. Its rows go into the tower. Unless `batch`
- * is NULL, its pictures go to their places in it, and its contradictions to the places from
- * `first_extra` on. Returns before the copies are done. */
+ * is NULL, its pictures go to their places in it, and the numbers of what its texts belong to go
+ * where `texts` says. Returns before the copies are done. */
 int nc_step_inputs_load(struct nc_step_inputs *inputs, const struct nc_examples *examples,
                         const uint32_t *list, size_t count, size_t first, size_t pairs,
-                        size_t first_extra, const struct nc_packing *packing, const struct nc_paces *pace,
+                        const struct nc_piece_texts *texts, const struct nc_packing *packing,
+                        const struct nc_paces *pace,
                         const struct nc_batch_inputs *batch, struct nc_text_tower *tower);
 
 #endif

@@ -8,11 +8,12 @@
 
 /* ---- Micro batches through the tower ---------------------------------------------------- */
 
-/* The batch keeps captions and contradictions apart; a micro batch holds its share of both. */
+/* The batch keeps the texts of each role apart; a micro batch holds its share of each. */
 struct part {
-    size_t first, count;        /* examples of the batch */
-    size_t first_extra, extras; /* contradictions of the batch */
-    bool flag;                  /* forward: kept for backward; backward: added to what is there */
+    size_t first, count;            /* examples of the batch */
+    size_t before[NC_TEXT_ROLES];   /* texts of the pieces before it */
+    size_t texts[NC_TEXT_ROLES];    /* of this one */
+    bool flag;                      /* forward: kept for backward; backward: added to what is there */
 };
 
 static struct nc_part_key key_of(enum nc_step_part what, const struct nc_step *step,
@@ -28,17 +29,17 @@ static int move_features(struct nc_step *step, const struct nc_batch *batch,
                          const struct part *part, float *whole, float *micro, bool to_batch)
 {
     struct nc_ops *ops = step->ops;
-    size_t width = step->shape->embedding, row = width * sizeof(float);
+    size_t width = step->shape->embedding, at = 0;
+    int status = NC_OK;
     if (whole == micro)
         return NC_OK;
-    float *captions = whole + part->first * width;
-    float *extras = whole + (batch->count + part->first_extra) * width;
-    float *micro_extras = micro + part->count * width;
-    int status = ops->copy(ops->backend, to_batch ? captions : micro, to_batch ? micro : captions,
-                           part->count * row);
-    if (status == NC_OK && part->extras)
-        status = ops->copy(ops->backend, to_batch ? extras : micro_extras,
-                           to_batch ? micro_extras : extras, part->extras * row);
+    for (int role = 0; role < NC_TEXT_ROLES && status == NC_OK; at += part->texts[role++]) {
+        float *there = whole + (nc_batch_place(batch, role) + part->before[role]) * width;
+        float *here = micro + at * width;
+        if (part->texts[role])
+            status = ops->copy(ops->backend, to_batch ? there : here, to_batch ? here : there,
+                               part->texts[role] * width * sizeof(float));
+    }
     return status;
 }
 
@@ -56,14 +57,19 @@ static void round_up(struct nc_step *step)
 static int load_part(struct nc_step *step, const struct nc_batch *batch, struct part *part,
                      bool pictures)
 {
+    struct nc_piece_texts texts = {{0}, {0}};
     int status = nc_examples_pack(batch->examples, step->shape, step->config, batch->list + part->first,
-                                  part->count, &step->packing, &part->extras);
+                                  part->count, &step->packing);
     if (status != NC_OK)
         return status;
+    for (int role = NC_TEXT_CAPTION + 1; role < NC_TEXT_ROLES; role++) {
+        texts.count[role] = part->texts[role];
+        texts.place[role] = nc_batch_place(batch, role) + part->before[role] - batch->count;
+    }
     if (step->ops->record_begin)
         round_up(step);
     return nc_step_inputs_load(&step->staging, batch->examples, batch->list + part->first,
-                               part->count, part->first, batch->count, part->first_extra, &step->packing,
+                               part->count, part->first, batch->count, &texts, &step->packing,
                                pictures && !part->first ? batch->pace : NULL,
                                pictures ? &step->inputs : NULL, step->tower);
 }
@@ -96,58 +102,72 @@ static int forward_part(struct nc_step *step, const struct nc_batch *batch, stru
 static bool next_part(const struct nc_step *step, const struct nc_batch *batch, struct part *part)
 {
     part->first += part->count;
-    part->first_extra += part->extras;
+    for (int role = 0; role < NC_TEXT_ROLES; role++)
+        part->before[role] += part->texts[role];
     size_t left = batch->count - part->first;
     part->count = left < step->micro ? left : step->micro;
+    (void)nc_examples_count_texts(batch->examples, batch->list + part->first, part->count, part->texts);
     return left > 0;
 }
 
 /* ---- The loss --------------------------------------------------------------------------- */
 
 struct loss {
-    size_t pairs, extras;
+    const struct nc_batch *batch;
     bool gradients;
 };
 
-static int loss_gradients(struct nc_step *step, const struct loss *loss, const struct nc_infonce *n)
+static int zero_loss(struct nc_step *step, const struct loss *loss)
 {
     struct nc_ops *ops = step->ops;
-    int status = ops->zero(ops->backend, step->dfeatures,
-                           (loss->pairs + loss->extras) * n->width * sizeof(float));
-    if (status == NC_OK)
-        status = ops->zero(ops->backend, n->dlogit_scale, sizeof(float));
-    if (status == NC_OK)
-        status = ops->infonce_backward(ops->backend, n);
-    return status == NC_OK ? nc_step_own_terms(step, loss->pairs, loss->extras, loss->pairs, true)
-                           : status;
+    size_t texts = loss->batch->count + loss->batch->beside;
+    size_t scale = nc_parameter_offset(step->table, NC_TOWER_TEXT, NC_LOGIT_SCALE, NC_NO_BLOCK);
+    int status = ops->zero(ops->backend, &step->numbers->loss, sizeof(float));
+    if (status == NC_OK && loss->gradients && texts)
+        status = ops->zero(ops->backend, step->dfeatures,
+                           texts * step->shape->embedding * sizeof(float));
+    if (status == NC_OK && loss->gradients)
+        status = ops->zero(ops->backend, step->gradient + scale, sizeof(float));
+    return status;
 }
 
+/* Part after part, on one rank or on several. */
 static int compute_loss(struct nc_step *step, void *context)
 {
-    struct nc_ops *ops = step->ops;
     const struct loss *loss = context;
-    struct nc_infonce n = nc_step_describe_loss(step, loss->pairs, loss->extras);
-    int status = nc_step_convert_features(step, loss->pairs, loss->extras);
+    const struct nc_batch *batch = loss->batch;
+    int status = batch->count ? nc_step_convert_features(step, batch) : NC_OK;
     if (status == NC_OK)
-        status = nc_step_weigh(step, loss->pairs, step->caption_weight, step->image_weight);
-    if (status == NC_OK) /* all four */
-        status = ops->fill(ops->backend, step->row_max, -INFINITY, 4 * nc_step_running(step));
+        status = zero_loss(step, loss);
     if (status == NC_OK)
-        status = ops->infonce_forward(ops->backend, &n);
+        status = nc_step_count_own(step, batch, step->ranks != NULL);
+    for (size_t i = 0; i < step->losses.part_count && status == NC_OK; i++) {
+        const struct nc_loss_term *infonce = step->losses.parts[i].infonce;
+        if (infonce)
+            status = step->ranks
+                         ? nc_step_ring_infonce(step, batch, infonce, loss->gradients)
+                         : nc_step_infonce(step, batch, infonce, loss->gradients);
+        else
+            status = nc_step_own_terms(step, batch, i, false);
+        if (!infonce && loss->gradients && status == NC_OK)
+            status = nc_step_own_terms(step, batch, i, true);
+    }
+    return status;
+}
+
+/* Other ranks have parts of it. */
+static int ring_loss(struct nc_step *step, struct loss *loss)
+{
+    struct nc_ops *ops = step->ops;
+    nc_ticket ticket;
+    int status = nc_step_ring_begin(step, loss->batch);
     if (status == NC_OK)
-        status = ops->zero(ops->backend, &step->numbers->loss, sizeof(float));
-    struct nc_infonce_loss sum = {.pairs = n.captions, .total = n.total, .row_max = n.row_max,
-                                  .row_log = n.row_log, .column_max = n.column_max,
-                                  .column_log = n.column_log, .positive = n.positive,
-                                  .caption_weight = n.caption_weight,
-                                  .image_weight = n.image_weight, .loss = &step->numbers->loss};
+        status = compute_loss(step, loss);
+    if (status == NC_OK && ops->host_memory)
+        status = ops->synchronize(ops->backend);
     if (status == NC_OK)
-        status = ops->infonce_loss(ops->backend, &sum);
-    if (status == NC_OK)
-        status = nc_step_count_own(step, loss->extras, false);
-    if (status == NC_OK)
-        status = nc_step_own_terms(step, loss->pairs, loss->extras, loss->pairs, false);
-    return status == NC_OK && loss->gradients ? loss_gradients(step, loss, &n) : status;
+        status = nc_communicator_all_reduce(step->ranks, &step->numbers->loss, 1, &ticket);
+    return status == NC_OK ? nc_communicator_wait(step->ranks, ticket) : status;
 }
 
 int nc_step_loss_forward(struct nc_step *step, struct nc_batch *batch, bool gradients)
@@ -165,12 +185,13 @@ int nc_step_loss_forward(struct nc_step *step, struct nc_batch *batch, bool grad
     }
     if (status != NC_OK)
         return status;
-    batch->extras = part.first_extra;
+    struct loss loss = {batch, gradients};
     if (step->ranks)
-        return nc_step_ring_loss(step, batch, gradients);
-    struct loss loss = {batch->count, batch->extras, gradients};
-    struct nc_part_key key = {.part = NC_PART_LOSS, .flag = gradients, .captions = loss.pairs,
-                              .extras = loss.extras};
+        return ring_loss(step, &loss);
+    struct nc_part_key key = {.part = NC_PART_LOSS, .flag = gradients, .captions = batch->count};
+    for (int role = NC_TEXT_CAPTION + 1; role < NC_TEXT_ROLES; role++)
+        key.texts[role - 1] = (uint32_t)batch->texts[role];
+    key.choosing = nc_step_choosing(batch);
     return nc_step_record(step, &key, compute_loss, &loss);
 }
 
@@ -196,16 +217,14 @@ int nc_step_whole(struct nc_step *step, struct nc_batch *batch, bool *done)
     struct whole whole = {0};
     *done = false;
     if (step->ranks || !step->ops->record_begin || !batch->count || batch->count > step->micro ||
-        step->config->contradictions || nc_step_has_own_terms(step))
+        step->losses.roles || step->losses.has_own)
         return NC_OK;
     *done = true;
     (void)next_part(step, batch, &whole.part);
     int status = load_part(step, batch, &whole.part, true);
-    batch->extras = whole.part.extras;
     whole.part.flag = true;
-    whole.loss = (struct loss){batch->count, batch->extras, true};
+    whole.loss = (struct loss){batch, true};
     struct nc_part_key key = key_of(NC_PART_STEP, step, &whole.part);
-    key.extras = batch->extras;
     return status == NC_OK ? nc_step_record(step, &key, whole_step, &whole) : status;
 }
 
@@ -260,8 +279,6 @@ int nc_step_loss_backward(struct nc_step *step, struct nc_batch *batch)
     while (status == NC_OK && next_part(step, batch, &part)) {
         if (batch->count > step->micro) /* the pass before kept nothing */
             status = forward_part(step, batch, &part, false, true);
-        else
-            part.extras = batch->extras;
         if (status == NC_OK)
             status = move_features(step, batch, &part, step->dfeatures, step->micro_dfeatures, false);
         part.flag = part.first > 0;

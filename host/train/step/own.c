@@ -1,54 +1,67 @@
-/* The terms of the loss that a picture has with its own texts alone (ops.h: nc_own_terms). Each
- * rank computes those of its own examples: nothing goes round. */
+/* The parts of the loss that a picture has with its own texts alone (ops.h: nc_own_terms). Each rank
+ * computes those of its own examples: nothing goes round. */
 #include "parts.h"
 
 #include "nclip/support/error.h"
 
-bool nc_step_has_own_terms(const struct nc_step *step)
+size_t nc_step_choosing(const struct nc_batch *batch)
 {
-    const struct nc_config *c = step->config;
-    return c->preserve != 0 || c->choice != 0 || c->hinge_picture != 0 || c->hinge_text != 0 ||
-           c->hinge_apart != 0;
+    size_t pictures = 0, texts;
+    for (size_t i = 0; i < batch->count && batch->texts[NC_TEXT_CHOICES]; i++) {
+        (void)nc_examples_text(batch->examples, NC_TEXT_CHOICES, batch->list[i], &texts);
+        pictures += texts > 0;
+    }
+    return pictures;
 }
 
-int nc_step_count_own(struct nc_step *step, size_t extras, bool ranks)
+/* What the means of a part are over, on this rank. */
+static float count_of(const struct nc_batch *batch, const struct nc_loss_part *part)
+{
+    if (part->infonce || part->role == NC_NO_ROLE)
+        return 0;
+    return (float)(part->by_pictures ? nc_step_choosing(batch) : batch->texts[part->role]);
+}
+
+int nc_step_count_own(struct nc_step *step, const struct nc_batch *batch, bool ranks)
 {
     struct nc_ops *ops = step->ops;
-    float *count = &step->numbers->own_count;
+    const struct nc_losses *losses = &step->losses;
+    float *counts = step->numbers->own_count;
+    int status = NC_OK;
     nc_ticket ticket;
-    if (!nc_step_has_own_terms(step))
+    if (!losses->has_own)
         return NC_OK;
-    int status = ops->fill(ops->backend, count, (float)extras, 1);
+    for (size_t i = 0; i < losses->part_count && status == NC_OK; i++)
+        status = ops->fill(ops->backend, counts + i, count_of(batch, &losses->parts[i]), 1);
     if (status == NC_OK && ranks && ops->host_memory)
         status = ops->synchronize(ops->backend);
     if (status == NC_OK && ranks)
-        status = nc_communicator_all_reduce(step->ranks, count, 1, &ticket);
+        status = nc_communicator_all_reduce(step->ranks, counts, losses->part_count, &ticket);
     return status == NC_OK && ranks ? nc_communicator_wait(step->ranks, ticket) : status;
 }
 
-int nc_step_own_terms(struct nc_step *step, size_t pairs, size_t extras, size_t total,
+int nc_step_own_terms(struct nc_step *step, const struct nc_batch *batch, size_t number,
                       bool gradients)
 {
     struct nc_ops *ops = step->ops;
-    const struct nc_config *c = step->config;
+    const struct nc_loss_part *part = &step->losses.parts[number];
     size_t scale = nc_parameter_offset(step->table, NC_TOWER_TEXT, NC_LOGIT_SCALE, NC_NO_BLOCK);
-    size_t width = step->shape->embedding;
-    if (!pairs || !nc_step_has_own_terms(step))
+    size_t width = step->shape->embedding, place = batch->count, extras = 0;
+    if (part->role != NC_NO_ROLE) {
+        place = nc_batch_place(batch, part->role);
+        extras = batch->texts[part->role];
+    }
+    if (!batch->count || (!extras && part->own.keep == 0))
         return NC_OK;
     struct nc_own_terms n = {
-        .pairs = pairs, .extras = extras, .width = width, .total = total,
-        .weights = {.choice = (float)c->choice, .picture = (float)c->hinge_picture,
-                    .picture_low = (float)c->hinge_picture_low,
-                    .picture_high = (float)c->hinge_picture_high, .text = (float)c->hinge_text,
-                    .text_low = (float)c->hinge_text_low, .text_high = (float)c->hinge_text_high,
-                    .apart = (float)c->hinge_apart, .apart_margin = (float)c->hinge_apart_margin,
-                    .keep = (float)c->preserve},
-        .count = &step->numbers->own_count, .text = step->features, .image = step->inputs.image,
-        .extra = step->features + pairs * width, .extra_image = step->inputs.extra_image,
-        .base = step->inputs.base,
-        .logit_scale = step->master + scale, .loss = gradients ? NULL : &step->numbers->loss,
+        .pairs = batch->count, .extras = extras, .width = width, .total = batch->total,
+        .weights = part->own, .count = &step->numbers->own_count[number], .text = step->features,
+        .image = step->inputs.image, .extra = step->features + place * width,
+        .extra_image = step->inputs.extra_image + (place - batch->count),
+        .base = step->inputs.base, .basis = step->basis, .logit_scale = step->master + scale,
+        .loss = gradients ? NULL : &step->numbers->loss,
         .dtext = gradients ? step->dfeatures : NULL,
-        .dextra = gradients ? step->dfeatures + pairs * width : NULL,
+        .dextra = gradients ? step->dfeatures + place * width : NULL,
         .dlogit_scale = gradients ? step->gradient + scale : NULL, .scratch = step->own_scratch};
     return ops->own_terms(ops->backend, &n);
 }

@@ -2,6 +2,7 @@
 #ifndef NCLIP_HOST_TRAIN_STEP_PARTS_H
 #define NCLIP_HOST_TRAIN_STEP_PARTS_H
 
+#include "../losses/grid.h"
 #include "step.h"
 
 static inline struct nc_weights nc_step_weights(const struct nc_step *step)
@@ -9,11 +10,27 @@ static inline struct nc_weights nc_step_weights(const struct nc_step *step)
     return (struct nc_weights){step->master, step->shadow};
 }
 
+/* Rows and columns of the largest term of InfoNCE over `count` examples. */
+static inline size_t nc_step_grid_rows(const struct nc_step *step, size_t count)
+{
+    return step->losses.texts * count;
+}
+static inline size_t nc_step_grid_columns(const struct nc_step *step, size_t count)
+{
+    return step->losses.pictures * count;
+}
+
 /* Numbers from one of the loss's running sums to the next. */
 static inline size_t nc_step_running(const struct nc_step *step)
 {
-    size_t sides = step->config->loss == NC_LOSS_CON_CLIP ? 2 : 1;
-    return (sides * step->batch + 15) / 16 * 16;
+    size_t rows = nc_step_grid_rows(step, step->batch), columns = nc_step_grid_columns(step, step->batch);
+    return ((rows > columns ? rows : columns) + 15) / 16 * 16;
+}
+
+/* Pictures that an example brings: its own, and its distractor where a term takes it. */
+static inline size_t nc_step_sides(const struct nc_step *step)
+{
+    return step->losses.distractors ? 2 : 1;
 }
 
 /* record.c */
@@ -28,7 +45,9 @@ enum nc_step_part {
 };
 struct nc_part_key {
     uint32_t part, flag; /* flag: kept, with gradients, accumulated */
-    uint64_t captions, rows, extras;
+    uint64_t captions, rows;
+    uint32_t texts[NC_TEXT_ROLES - 1]; /* beside captions */
+    uint64_t choosing; /* pictures with choices */
     uint32_t longest, shared;
     uint64_t owner; /* nc_step_record's: the address of a buffer of this step */
 };
@@ -37,55 +56,81 @@ struct nc_part_key {
 int nc_step_record(struct nc_step *step, const struct nc_part_key *key,
                    int (*body)(struct nc_step *step, void *context), void *context);
 
-/* terms.c */
-
-/* How many captions, and pictures, an example adds to the loss. In CoN-CLIP's loss these are two:
- * all captions, then all contradictions; all pictures, then all distractors. Its three cross-
- * entropies are InfoNCE over them, in which the contradictions' rows have weight 0. */
-static inline size_t nc_step_sides(const struct nc_step *step)
-{
-    return step->config->loss == NC_LOSS_CON_CLIP ? 2 : 1;
-}
-
-/* Whether InfoNCE's rows are weighted at all. */
-static inline bool nc_step_weighted(const struct nc_step *step)
-{
-    return nc_step_sides(step) > 1 || step->config->infonce != 1;
-}
-
-/* Writes the weights of InfoNCE's terms for `pairs` examples; either may be NULL. */
-int nc_step_weigh(struct nc_step *step, size_t pairs, float *captions, float *images);
-
-/* The loss over a batch of `pairs` examples with `extras` contradictions, in the step's buffers. */
-struct nc_infonce nc_step_describe_loss(const struct nc_step *step, size_t pairs, size_t extras);
-
-/* Converts the features to the loss's precision where it is another. */
-int nc_step_convert_features(struct nc_step *step, size_t pairs, size_t extras);
-
-/* own.c: the terms over a picture's own texts. */
-
-/* Whether there is any. */
-bool nc_step_has_own_terms(const struct nc_step *step);
-
-/* Counts the contradictions of the batch, of all ranks where `ranks`. Comes before the terms. */
-int nc_step_count_own(struct nc_step *step, size_t extras, bool ranks);
-
-/* step->numbers->loss += this rank's share of them; or, with `gradients`, step->dfeatures and the
- * logit scale's gradient += theirs. `total`: captions of all ranks. */
-int nc_step_own_terms(struct nc_step *step, size_t pairs, size_t extras, size_t total,
-                      bool gradients);
-
-/* loss.c */
-
 /* A batch as it is being computed. */
 struct nc_batch {
     const struct nc_examples *examples;
     const uint32_t *list;
-    size_t count, extras; /* captions; contradictions, known after the forward pass */
-    size_t total;         /* captions of all ranks */
+    size_t count;                   /* captions */
+    size_t texts[NC_TEXT_ROLES];    /* of each role */
+    size_t beside;                  /* those that are no captions */
+    size_t total;                   /* captions of all ranks */
     const struct nc_share *share; /* of the ranks; NULL: alone */
     const struct nc_paces *pace; /* on its way with the first piece; or NULL */
 };
+
+/* The first row of the texts of a role among the batch's features: role after role. */
+static inline size_t nc_batch_place(const struct nc_batch *batch, int role)
+{
+    size_t at = 0;
+    for (int before = 0; before < role; before++)
+        at += batch->texts[before];
+    return at;
+}
+
+/* infonce.c */
+
+/* A term of InfoNCE over a rank's share of a batch: its own texts against its own pictures. */
+struct nc_step_grid {
+    const struct nc_loss_term *term;
+    struct nc_infonce common;
+    struct nc_grid_texts texts;
+    struct nc_grid_pictures pictures;
+};
+void nc_step_grid_of(const struct nc_step *step, const struct nc_batch *batch,
+                     const struct nc_loss_term *term, struct nc_step_grid *grid);
+
+/* A call as large as any of a batch of `count` examples and `beside` texts that are no captions may
+ * be, to size scratch by. */
+struct nc_infonce nc_step_largest_call(const struct nc_step *step, size_t count, size_t beside);
+
+/* Whether some term weighs its rows or columns. */
+bool nc_step_weighted(const struct nc_step *step);
+
+/* Writes the weights of a term's rows and columns for `count` examples; either may be NULL. */
+int nc_step_weigh(struct nc_step *step, const struct nc_loss_term *term, size_t count, float *rows,
+                  float *columns);
+
+/* Before a term: weights, and sums of nothing. Behind its forward calls: step->numbers->loss += the
+ * loss of this rank's texts and pictures. */
+int nc_step_grid_start(struct nc_step *step, const struct nc_step_grid *grid);
+int nc_step_grid_sum(struct nc_step *step, const struct nc_step_grid *grid);
+
+/* A term of one rank alone: its loss, and with `gradients` its gradients, both +=. */
+int nc_step_infonce(struct nc_step *step, const struct nc_batch *batch,
+                    const struct nc_loss_term *term, bool gradients);
+
+/* Converts the features to the loss's precision where it is another. */
+int nc_step_convert_features(struct nc_step *step, const struct nc_batch *batch);
+
+/* basis.c: uploads step->basis, where there is one. */
+int nc_step_set_basis(struct nc_step *step);
+
+/* own.c: the terms over a picture's own texts. */
+
+/* Pictures of this rank that have choices. */
+size_t nc_step_choosing(const struct nc_batch *batch);
+
+/* Counts the texts of the batch that they are means over, of all ranks where `ranks`. Comes before
+ * the terms. */
+int nc_step_count_own(struct nc_step *step, const struct nc_batch *batch, bool ranks);
+
+/* step->numbers->loss += this rank's share of a part of the loss; with `gradients` step->dfeatures
+ * and the logit scale's gradient += theirs. */
+int nc_step_own_terms(struct nc_step *step, const struct nc_batch *batch, size_t part,
+                      bool gradients);
+
+/* loss.c */
+
 
 /* This rank's part of the batch list[0 .. count); `slot` of the steps in flight keeps it. */
 struct nc_batch nc_step_batch(struct nc_step *step, const struct nc_examples *examples,
@@ -96,8 +141,8 @@ struct nc_batch nc_step_batch(struct nc_step *step, const struct nc_examples *ex
 int nc_step_loss_forward(struct nc_step *step, struct nc_batch *batch, bool gradients);
 
 /* Forward, loss, backward and update at once, as one recording, and true in *done; or nothing,
- * where the batch comes in several pieces, with contradictions, whose number is seldom the same
- * twice, with terms of its own texts, or on several ranks. */
+ * where the batch comes in several pieces, with texts beside its captions, whose number is seldom
+ * the same twice, with terms of its own texts, or on several ranks. */
 int nc_step_whole(struct nc_step *step, struct nc_batch *batch, bool *done);
 
 /* rows[examples, embedding]: the features of this rank's captions of the batch, each in its

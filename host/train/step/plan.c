@@ -41,25 +41,33 @@ static int make_ranges(struct nc_step *step)
     return NC_OK;
 }
 
-/* Also of other ranks' captions against this one's pictures. */
-static size_t infonce_scratch(struct nc_step *step, const struct nc_step_need *need,
-                              const struct nc_infonce *loss)
+/* Also of other ranks' texts against this one's pictures. */
+static size_t infonce_scratch(struct nc_step *step, const struct nc_step_need *need)
 {
     struct nc_ops *ops = step->ops;
-    struct nc_infonce block = *loss;
-    block.captions = most(nc_step_sides(step) * need->longest, loss->captions);
-    return most(ops->infonce_scratch(ops->backend, loss), ops->infonce_scratch(ops->backend, &block));
+    struct nc_infonce own = nc_step_largest_call(step, step->batch, need->beside), block = own;
+    block.captions = most(nc_step_grid_rows(step, need->longest), own.captions);
+    return most(ops->infonce_scratch(ops->backend, &own), ops->infonce_scratch(ops->backend, &block));
+}
+
+/* Whether a picture has true texts beside its target. */
+static bool has_others(const struct nc_step *step)
+{
+    for (size_t i = 0; i < step->losses.part_count; i++)
+        if (step->losses.parts[i].infonce && nc_term_has_others(step->losses.parts[i].infonce))
+            return true;
+    return false;
 }
 
 static int reserve(struct nc_step *step, struct nc_arena *arena, const struct nc_step_need *need)
 {
     size_t parameters = step->table->tower_elements[NC_TOWER_TEXT];
     size_t embedding = step->shape->embedding, batch = step->batch;
-    size_t sides = nc_step_sides(step), terms = sides * batch;
+    size_t pictures = nc_step_sides(step) * batch;
+    size_t grid_rows = nc_step_grid_rows(step, batch), columns = nc_step_grid_columns(step, batch);
     struct nc_ops *ops = step->ops;
     bool parts = step->micro < step->batch, rounded = step->config->loss_precision != NC_FLOAT32;
-    struct nc_infonce loss = nc_step_describe_loss(step, batch, need->batch_extras);
-    size_t features = (batch + need->batch_extras) * embedding;
+    size_t features = (batch + need->beside) * embedding;
     size_t micro = parts ? (need->captions + 1) * embedding : 0;
     struct {
         const char *label;
@@ -77,26 +85,28 @@ static int reserve(struct nc_step *step, struct nc_arena *arena, const struct nc
         {"features", micro * 4, &step->micro_features},
         {"features", micro * 4, &step->micro_dfeatures},
         {"features", rounded ? features * 2 : 0, &step->loss_features},
-        {"image embeddings", terms * embedding * 4, &step->inputs.image},
-        {"image embeddings", rounded ? terms * embedding * 2 : 0, &step->loss_image},
-        {"base features", step->config->preserve != 0 ? batch * embedding * 4 : 0,
+        {"image embeddings", pictures * embedding * 4, &step->inputs.image},
+        {"image embeddings", rounded ? pictures * embedding * 2 : 0, &step->loss_image},
+        {"base features", step->losses.keeps ? batch * embedding * 4 : 0,
          &step->inputs.base},
-        {"loss", terms * 4, &step->inputs.group},
-        {"loss", nc_step_weighted(step) ? terms * 4 : 0, &step->caption_weight},
-        {"loss", nc_step_weighted(step) ? terms * 4 : 0, &step->image_weight},
-        {"loss", most(1, need->batch_extras) * 4, &step->inputs.extra_image},
+        {"loss", pictures * 4, &step->inputs.group},
+        {"loss", nc_step_weighted(step) ? grid_rows * 4 : 0, &step->caption_weight},
+        {"loss", nc_step_weighted(step) ? columns * 4 : 0, &step->image_weight},
+        {"loss", has_others(step) ? columns * 4 : 0, &step->elsewhere},
+        {"loss", most(1, need->beside) * 4, &step->inputs.extra_image},
         {"loss", sizeof *step->inputs.pace, &step->inputs.pace},
         /* alone, all four side by side (nc_step_set_parameters); else two of them travel */
         {"loss", step->ranks ? 0 : 4 * nc_step_running(step) * 4, &step->row_max},
-        {"loss", step->ranks ? terms * 4 : 0, &step->column_max},
-        {"loss", step->ranks ? terms * 4 : 0, &step->column_log},
-        {"loss", terms * 4, &step->positive},
+        {"loss", step->ranks ? columns * 4 : 0, &step->column_max},
+        {"loss", step->ranks ? columns * 4 : 0, &step->column_log},
+        {"loss", grid_rows * 4, &step->positive},
+        {"loss", step->losses.projects ? 2 * embedding * 4 : 0, &step->basis},
         {"loss", sizeof *step->numbers, &step->numbers},
-        {"loss", infonce_scratch(step, need, &loss), &step->infonce_scratch},
-        {"loss", nc_step_has_own_terms(step) ? ops->own_terms_scratch(ops->backend, batch) : 0,
+        {"loss", infonce_scratch(step, need), &step->infonce_scratch},
+        {"loss", step->losses.has_own ? ops->own_terms_scratch(ops->backend, batch) : 0,
          &step->own_scratch},
     };
-    int status = step->ranks ? nc_step_ring_plan(step, sides * need->longest, arena) : NC_OK;
+    int status = step->ranks ? nc_step_ring_plan(step, need->longest, arena) : NC_OK;
     for (size_t i = 0; i < sizeof slots / sizeof *slots && status == NC_OK; i++)
         if (slots[i].bytes)
             status = nc_arena_reserve(arena, slots[i].label, slots[i].bytes, slots[i].slot);
@@ -127,6 +137,7 @@ static int create(struct nc_ops *ops, const struct nc_model_shape *shape,
     step->config = config;
     step->trainable = trainable;
     step->ranks = ranks;
+    nc_losses_of(config, &step->losses);
     struct nc_step_need *need = &step->need;
     int status = NC_OK;
     for (size_t i = 0; ranks && i < NC_STEPS_IN_FLIGHT && status == NC_OK; i++)
@@ -148,7 +159,7 @@ static int create(struct nc_ops *ops, const struct nc_model_shape *shape,
     if (status == NC_OK) {
         struct nc_piece_capacity capacity = {step->micro, nc_step_sides(step), need->captions,
                                              need->rows, need->tokens, shape->embedding,
-                                             config->preserve != 0};
+                                             step->losses.keeps};
         status = nc_step_inputs_plan(&step->staging, ops, &capacity, arena);
     }
     for (size_t i = 0; i < NC_STEPS_IN_FLIGHT && status == NC_OK; i++)

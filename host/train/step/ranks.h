@@ -9,6 +9,7 @@
 
 struct nc_step;
 struct nc_batch;
+struct nc_loss_term;
 
 /* ---- The loss over the batch of all ranks (ring.c) ---------------------------------
  *
@@ -21,30 +22,34 @@ struct nc_batch;
 enum { NC_GROUP_BLOCKS = 2 };
 
 struct nc_step_ring {
-    size_t longest;  /* most captions of a rank in any batch; CoN-CLIP counts contradictions too */
-    size_t stride;   /* the same, a multiple of 16 */
-    void *text[2];   /* [longest, embedding] in the loss's precision */
+    size_t stride;       /* most rows of a term on a rank in any batch, a multiple of 16 */
+    size_t group_stride; /* most pictures of a rank, likewise */
+    void *gathered;      /* [stride, embedding] own texts, of a term whose texts lie apart; or NULL */
+    void *text[2];   /* [stride, embedding] in the loss's precision */
     float *own_sums; /* [2, stride]: row_max and row_log of the rank's own captions */
     float *sums[2];  /* [2, stride]: of those that are here */
-    float *dtext[2]; /* [longest, embedding] */
-    float *part;     /* [longest, embedding] this rank's part of it */
+    float *dtext[2]; /* [stride, embedding] */
+    float *part;     /* [stride, embedding] this rank's part of it */
     float *unused;   /* [stride] where no positive comes up */
     float *weight;   /* [stride] of a visitor's captions; NULL: all alike */
-    int32_t *group;  /* [ranks, stride] the pictures' numbers, of all captions */
+    int32_t *group;  /* [ranks, group_stride] the pictures' numbers of all examples, then those of
+                        their distractors */
     int32_t *group_host[NC_GROUP_BLOCKS]; /* page-locked: one is laid out, one on its way */
     size_t group_turn;
     int32_t *identity_host;
     int32_t *identity; /* [stride] 0, 1, 2, ... */
 };
 
-/* Reserves the buffers, the scratch of the loss aside. */
+/* Reserves the buffers, the scratch of the loss aside. `longest`: examples of a rank. */
 int nc_step_ring_plan(struct nc_step *step, size_t longest, struct nc_arena *arena);
 int nc_step_ring_start(struct nc_step *step); /* once the arena is committed */
 void nc_step_ring_free(struct nc_step *step);
 
-/* Computes the loss of the whole batch into step->numbers on each rank; with `gradients` also the
- * gradients of the rank's own features, and its part of the logit scale's gradient. */
-int nc_step_ring_loss(struct nc_step *step, const struct nc_batch *batch, bool gradients);
+/* Before the terms of a batch. Then, for each: this rank's share of the loss is added to step->numbers;
+ * with `gradients` the gradients of the rank's own features, and its part of the logit scale's. */
+int nc_step_ring_begin(struct nc_step *step, const struct nc_batch *batch);
+int nc_step_ring_infonce(struct nc_step *step, const struct nc_batch *batch,
+                         const struct nc_loss_term *term, bool gradients);
 
 /* ---- Gradients (buckets.c) ------------------------------------------------------- */
 

@@ -1,4 +1,4 @@
-/* InfoNCE over the batch of all ranks, whose text features go round a ring (ranks.h). */
+/* A term of InfoNCE over the batch of all ranks, whose text features go round a ring (ranks.h). */
 #include "parts.h"
 
 #include "marks.h"
@@ -11,26 +11,49 @@
 
 static size_t group_bytes(const struct nc_step *step)
 {
-    return step->ranks->size * step->ring.stride * sizeof(int32_t);
+    return step->ranks->size * step->ring.group_stride * sizeof(int32_t);
+}
+
+/* Whether the texts of all terms lie side by side in each batch: no role comes between them. */
+static bool side_by_side(const struct nc_step *step)
+{
+    for (size_t i = 0; i < step->losses.part_count; i++) {
+        const struct nc_loss_term *term = step->losses.parts[i].infonce;
+        for (unsigned k = 1; term && k < term->texts; k++) {
+            unsigned between = 0;
+            for (unsigned role = term->text[k - 1] + 1; role < term->text[k]; role++)
+                between |= step->losses.roles & 1u << role;
+            if (between || term->text[k] < term->text[k - 1])
+                return false;
+        }
+    }
+    return true;
+}
+
+static size_t rounded_up(size_t count)
+{
+    return (count + 15) / 16 * 16;
 }
 
 int nc_step_ring_plan(struct nc_step *step, size_t longest, struct nc_arena *arena)
 {
     struct nc_ops *ops = step->ops;
     struct nc_step_ring *ring = &step->ring;
-    size_t embedding = step->shape->embedding;
-    ring->longest = longest;
-    ring->stride = (longest + 15) / 16 * 16;
+    size_t embedding = step->shape->embedding, rows = nc_step_grid_rows(step, longest);
+    ring->stride = rounded_up(rows);
+    ring->group_stride = rounded_up(nc_step_sides(step) * longest);
     ring->identity_host = malloc(ring->stride * sizeof *ring->identity_host);
     if (!ring->identity_host)
         return nc_error(NC_FAILED, "train: no memory");
-    size_t block = longest * embedding, sums = 2 * ring->stride * sizeof(float);
+    size_t block = rows * embedding, sums = 2 * ring->stride * sizeof(float);
+    size_t travelling = block * nc_type_size(step->config->loss_precision);
     struct {
         size_t bytes;
         void *slot;
     } slots[] = {
-        {block * nc_type_size(step->config->loss_precision), &ring->text[0]},
-        {block * nc_type_size(step->config->loss_precision), &ring->text[1]},
+        {travelling, &ring->text[0]},
+        {travelling, &ring->text[1]},
+        {side_by_side(step) ? 0 : travelling, &ring->gathered},
         {block * sizeof(float), &ring->dtext[0]},
         {block * sizeof(float), &ring->dtext[1]},
         {block * sizeof(float), &ring->part},
@@ -78,9 +101,10 @@ void nc_step_ring_free(struct nc_step *step)
 struct turn {
     struct nc_step *step;
     const struct nc_batch *batch;
-    const struct nc_infonce *own; /* the rank's own captions against its own pictures */
-    size_t number;                /* t */
-    nc_ticket text, sums, dtext;  /* what is on its way here */
+    const struct nc_step_grid *grid; /* the rank's own texts against its own pictures */
+    const void *text_home; /* its own texts, side by side */
+    size_t number;         /* t */
+    nc_ticket text, sums, dtext; /* what is on its way here */
 };
 
 /* Whose captions are here in turn t. */
@@ -90,16 +114,22 @@ static size_t visitor(const struct turn *t, size_t number)
     return (t->step->ranks->rank + ranks - number) % ranks;
 }
 
-static size_t captions_in(const struct turn *t, size_t number)
+/* Examples of that rank, and their texts in the term. */
+static size_t examples_in(const struct turn *t, size_t number)
 {
     const size_t *first = t->batch->share->first;
     size_t rank = visitor(t, number);
-    return nc_step_sides(t->step) * (first[rank + 1] - first[rank]);
+    return first[rank + 1] - first[rank];
+}
+
+static size_t texts_in(const struct turn *t, size_t number)
+{
+    return t->grid->term->texts * examples_in(t, number);
 }
 
 static const void *text_in(const struct turn *t, size_t number)
 {
-    return number ? t->step->ring.text[number % 2] : t->own->text;
+    return number ? t->step->ring.text[number % 2] : t->text_home;
 }
 
 static float *sums_in(const struct turn *t, size_t number)
@@ -118,10 +148,10 @@ static int settle(const struct turn *t)
 /* The captions of turn t go on, those of turn t + 1 come. */
 static int pass_text(struct turn *t)
 {
-    size_t row = t->own->width * nc_type_size(t->own->type), next = t->number + 1;
+    size_t row = t->grid->common.width * nc_type_size(t->grid->common.type), next = t->number + 1;
     return nc_communicator_exchange(t->step->ranks, text_in(t, t->number),
-                                    captions_in(t, t->number) * row, t->step->ring.text[next % 2],
-                                    captions_in(t, next) * row, &t->text);
+                                    texts_in(t, t->number) * row, t->step->ring.text[next % 2],
+                                    texts_in(t, next) * row, &t->text);
 }
 
 /* The sums of turn `from` go on; those of the turn after it come. */
@@ -136,10 +166,10 @@ static int pass_sums(struct turn *t, size_t from)
 static int pass_dtext(struct turn *t, size_t from)
 {
     struct nc_step_ring *ring = &t->step->ring;
-    size_t row = t->own->width * sizeof(float);
+    size_t row = t->grid->common.width * sizeof(float);
     return nc_communicator_exchange(t->step->ranks, ring->dtext[from % 2],
-                                    captions_in(t, from) * row, ring->dtext[(from + 1) % 2],
-                                    captions_in(t, from + 1) * row, &t->dtext);
+                                    texts_in(t, from) * row, ring->dtext[(from + 1) % 2],
+                                    texts_in(t, from + 1) * row, &t->dtext);
 }
 
 static int wait_for(const struct turn *t, nc_ticket ticket)
@@ -147,30 +177,38 @@ static int wait_for(const struct turn *t, nc_ticket ticket)
     return nc_communicator_wait(t->step->ranks, ticket);
 }
 
-/* The captions of this turn against the rank's own pictures. */
-static struct nc_infonce block_of(const struct turn *t)
+/* The texts of this turn. `dtext`: where their gradients go, unless they are the rank's own. */
+static struct nc_grid_texts texts_of(const struct turn *t, float *dtext)
 {
-    struct nc_infonce n = *t->own;
-    if (t->number == 0)
-        return n;
     const struct nc_step_ring *ring = &t->step->ring;
-    size_t rank = visitor(t, t->number);
-    n.captions = captions_in(t, t->number);
-    n.first_caption = nc_step_sides(t->step) * t->batch->share->first[rank];
-    n.caption_weight = ring->weight;
-    n.text = text_in(t, t->number);
-    n.caption_group = n.caption_group ? ring->group + rank * ring->stride : NULL;
-    n.row_max = sums_in(t, t->number);
-    n.row_log = n.row_max + ring->stride;
-    n.positive = ring->unused;
-    n.extras = 0;
-    n.extra = NULL;
-    return n;
+    const struct nc_grid_texts *own = &t->grid->texts;
+    if (t->number == 0)
+        return *own;
+    size_t rank = visitor(t, t->number), count = examples_in(t, t->number);
+    struct nc_grid_texts texts = {.count = count, .rows = text_in(t, t->number), .drows = dtext,
+                                  .row_max = sums_in(t, t->number), .positive = ring->unused,
+                                  .weight = own->weight ? ring->weight : NULL};
+    texts.row_log = texts.row_max + ring->stride;
+    for (unsigned k = 0; k < t->grid->term->texts; k++) {
+        int picture = nc_term_picture_of(t->grid->term, k);
+        texts.place[k] = k * count;
+        if (own->group[k])
+            texts.group[k] = ring->group + rank * ring->group_stride +
+                             t->grid->term->picture[picture] * count;
+    }
+    return texts;
 }
 
-static bool empty(const struct nc_infonce *n)
+/* The texts of this turn against the rank's own pictures. */
+static int score(const struct turn *t, const struct nc_grid_texts *texts,
+                 int (*pass)(struct nc_backend *, const struct nc_infonce *))
 {
-    return !n->captions || !n->images;
+    struct nc_infonce calls[NC_MOST_CALLS];
+    size_t count = nc_grid_calls(t->grid->term, &t->grid->common, texts, &t->grid->pictures, calls);
+    int status = NC_OK;
+    for (size_t i = 0; i < count && status == NC_OK; i++)
+        status = pass(t->step->ops->backend, &calls[i]);
+    return status;
 }
 
 /* ---- Forward ---------------------------------------------------------------------------- */
@@ -185,9 +223,9 @@ static int forward_turn(struct turn *t)
         status = pass_text(t);
     if (status == NC_OK && t->number)
         status = wait_for(t, t->sums);
-    struct nc_infonce n = block_of(t);
-    if (status == NC_OK && !empty(&n))
-        status = ops->infonce_forward(ops->backend, &n);
+    struct nc_grid_texts texts = texts_of(t, NULL);
+    if (status == NC_OK)
+        status = score(t, &texts, ops->infonce_forward);
     return status == NC_OK ? settle(t) : status;
 }
 
@@ -208,7 +246,7 @@ static int add(const struct turn *t, size_t count, const float *part, float *to)
 {
     struct nc_ops *ops = t->step->ops;
     struct nc_scatter scatter = {.count = count,
-                                 .width = t->own->width,
+                                 .width = t->grid->common.width,
                                  .rows = count,
                                  .row = t->step->ring.identity,
                                  .dy = part,
@@ -228,42 +266,42 @@ static int backward_turn(struct turn *t)
         status = pass_text(t);
     if (status == NC_OK && more)
         status = pass_sums(t, t->number);
-    struct nc_infonce n = block_of(t);
-    if (t->number)
-        n.dtext = t->number == 1 ? ring->dtext[1] : ring->part;
-    if (status == NC_OK && t->number && n.caption_weight)
-        status = nc_step_weigh(t->step, n.captions / nc_step_sides(t->step), ring->weight, NULL);
-    if (status == NC_OK && t->number && n.captions)
-        status = ops->zero(ops->backend, n.dtext, n.captions * n.width * sizeof(float));
-    if (status == NC_OK && !empty(&n))
-        status = ops->infonce_backward(ops->backend, &n);
+    float *dtext = t->number == 1 ? ring->dtext[1] : ring->part;
+    size_t count = texts_in(t, t->number);
+    struct nc_grid_texts texts = texts_of(t, dtext);
+    if (status == NC_OK && t->number && texts.weight)
+        status = nc_step_weigh(t->step, t->grid->term, texts.count, ring->weight, NULL);
+    if (status == NC_OK && t->number && count)
+        status = ops->zero(ops->backend, dtext, count * t->grid->common.width * sizeof(float));
+    if (status == NC_OK)
+        status = score(t, &texts, ops->infonce_backward);
     if (status == NC_OK && t->number > 1)
         status = wait_for(t, t->dtext);
     if (status == NC_OK && t->number > 1)
-        status = add(t, n.captions, ring->part, ring->dtext[t->number % 2]);
+        status = add(t, count, ring->part, ring->dtext[t->number % 2]);
     return status == NC_OK ? settle(t) : status;
 }
 
 static int backward(struct turn *t)
 {
-    struct nc_ops *ops = t->step->ops;
-    const struct nc_infonce *n = t->own;
-    const struct nc_batch *batch = t->batch;
-    size_t bytes = (batch->count + batch->extras) * n->width * sizeof(float);
-    int status = bytes ? ops->zero(ops->backend, n->dtext, bytes) : NC_OK;
-    if (status == NC_OK)
-        status = ops->zero(ops->backend, n->dlogit_scale, sizeof(float));
+    const struct nc_grid_texts *own = &t->grid->texts;
+    size_t width = t->grid->common.width;
+    int status = NC_OK;
     for (; t->number < t->step->ranks->size && status == NC_OK; t->number++)
         status = backward_turn(t);
     if (status == NC_OK)
         status = pass_dtext(t, t->number - 1);
     if (status == NC_OK)
         status = wait_for(t, t->dtext);
-    if (status == NC_OK)
-        status = add(t, n->captions, t->step->ring.dtext[t->number % 2], n->dtext);
-    return status == NC_OK
-               ? nc_step_own_terms(t->step, batch->count, batch->extras, batch->total, true)
-               : status;
+    const float *home = t->step->ring.dtext[t->number % 2];
+    for (unsigned k = 0, next; k < t->grid->term->texts && status == NC_OK; k = next) {
+        for (next = k + 1; next < t->grid->term->texts; next++)
+            if (own->place[next] != own->place[next - 1] + own->count)
+                break;
+        status = add(t, (next - k) * own->count, home + k * own->count * width,
+                     own->drows + own->place[k] * width);
+    }
+    return status;
 }
 
 /* ---- The loss --------------------------------------------------------------------------- */
@@ -283,7 +321,8 @@ static int send_groups(struct nc_step *step, const struct nc_batch *batch)
     if (status != NC_OK)
         return status;
     for (size_t rank = 0; rank < share->size; rank++)
-        for (size_t i = share->first[rank], at = rank * ring->stride; i < share->first[rank + 1]; i++, at++) {
+        for (size_t i = share->first[rank], at = rank * ring->group_stride; i < share->first[rank + 1];
+             i++, at++) {
             group[at] = batch->examples->image[share->list[i]];
             if (nc_step_sides(step) > 1)
                 group[at + share->first[rank + 1] - share->first[rank]] =
@@ -293,57 +332,46 @@ static int send_groups(struct nc_step *step, const struct nc_batch *batch)
     return status == NC_OK ? ops->mark(ops->backend, NC_COMPUTE, sent) : status;
 }
 
-static int start_sums(struct nc_step *step, size_t count)
+int nc_step_ring_begin(struct nc_step *step, const struct nc_batch *batch)
 {
-    struct nc_ops *ops = step->ops;
-    float *running[] = {step->row_max, step->row_log, step->column_max, step->column_log};
+    return send_groups(step, batch);
+}
+
+/* The rank's own texts of the term, side by side. */
+static int gather_own(struct turn *t)
+{
+    struct nc_ops *ops = t->step->ops;
+    const struct nc_grid_texts *own = &t->grid->texts;
+    size_t row = t->grid->common.width * nc_type_size(t->grid->common.type);
+    const char *rows = own->rows;
+    char *gathered = t->step->ring.gathered;
     int status = NC_OK;
-    for (size_t i = 0; i < sizeof running / sizeof *running && status == NC_OK && count; i++)
-        status = ops->fill(ops->backend, running[i], -INFINITY, count);
+    bool apart = false;
+    t->text_home = rows + own->place[0] * row;
+    for (unsigned k = 1; k < t->grid->term->texts; k++)
+        apart = apart || own->place[k] != own->place[k - 1] + own->count;
+    if (!apart || !own->count)
+        return NC_OK;
+    t->text_home = gathered;
+    for (unsigned k = 0; k < t->grid->term->texts && status == NC_OK; k++)
+        status = ops->copy(ops->backend, gathered + k * own->count * row,
+                           rows + own->place[k] * row, own->count * row);
     return status;
 }
 
-static int sum_loss(struct nc_step *step, const struct nc_batch *batch,
-                    const struct nc_infonce *n)
+int nc_step_ring_infonce(struct nc_step *step, const struct nc_batch *batch,
+                         const struct nc_loss_term *term, bool gradients)
 {
-    struct nc_ops *ops = step->ops;
-    struct nc_infonce_loss sum = {.pairs = n->captions, .total = n->total, .row_max = n->row_max,
-                                  .row_log = n->row_log, .column_max = n->column_max,
-                                  .column_log = n->column_log, .positive = n->positive,
-                                  .caption_weight = n->caption_weight,
-                                  .image_weight = n->image_weight, .loss = &step->numbers->loss};
-    nc_ticket ticket;
-    int status = ops->zero(ops->backend, sum.loss, sizeof(float));
-    if (status == NC_OK && sum.pairs)
-        status = ops->infonce_loss(ops->backend, &sum);
+    struct nc_step_grid grid;
+    nc_step_grid_of(step, batch, term, &grid);
+    struct turn ahead = {.step = step, .batch = batch, .grid = &grid};
+    int status = nc_step_grid_start(step, &grid);
     if (status == NC_OK)
-        status = nc_step_count_own(step, batch->extras, true);
-    if (status == NC_OK)
-        status = nc_step_own_terms(step, batch->count, batch->extras, batch->total, false);
-    if (status == NC_OK && ops->host_memory)
-        status = ops->synchronize(ops->backend);
-    if (status == NC_OK)
-        status = nc_communicator_all_reduce(step->ranks, sum.loss, 1, &ticket);
-    return status == NC_OK ? nc_communicator_wait(step->ranks, ticket) : status;
-}
-
-int nc_step_ring_loss(struct nc_step *step, const struct nc_batch *batch, bool gradients)
-{
-    size_t rank = step->ranks->rank;
-    struct nc_infonce own = nc_step_describe_loss(step, batch->count, batch->extras);
-    own.total = nc_step_sides(step) * batch->total;
-    own.first_caption = own.first_image = nc_step_sides(step) * batch->share->first[rank];
-    struct turn ahead = {.step = step, .batch = batch, .own = &own}, back = ahead;
-    int status = send_groups(step, batch);
-    if (status == NC_OK && batch->count)
-        status = nc_step_convert_features(step, batch->count, batch->extras);
-    if (status == NC_OK && batch->count)
-        status = nc_step_weigh(step, batch->count, step->caption_weight, step->image_weight);
-    if (status == NC_OK)
-        status = start_sums(step, own.captions);
+        status = gather_own(&ahead);
+    struct turn back = ahead;
     if (status == NC_OK)
         status = forward(&ahead);
     if (status == NC_OK)
-        status = sum_loss(step, batch, &own);
+        status = nc_step_grid_sum(step, &grid);
     return status == NC_OK && gradients ? backward(&back) : status;
 }

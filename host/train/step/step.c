@@ -30,6 +30,8 @@ int nc_step_set_parameters(struct nc_step *step, const float *master)
     }
     int status = step->ranks ? nc_step_ring_start(step) : NC_OK;
     if (status == NC_OK)
+        status = nc_step_set_basis(step);
+    if (status == NC_OK)
         status = ops->upload(ops->backend, step->master, master, count * sizeof(float));
     if (status == NC_OK && step->shadow)
         status = ops->convert(ops->backend, step->shadow, NC_BFLOAT16, step->master, NC_FLOAT32, count);
@@ -48,14 +50,15 @@ struct nc_batch nc_step_batch(struct nc_step *step, const struct nc_examples *ex
                               const uint32_t *list, size_t count, size_t slot)
 {
     struct nc_batch batch = {.examples = examples, .list = list, .count = count, .total = count};
-    if (!step->ranks)
-        return batch;
-    struct nc_share *share = &step->shares[slot];
-    nc_share_divide(share, examples, list, count);
-    size_t first = share->first[step->ranks->rank];
-    batch.share = share;
-    batch.list = share->list + first;
-    batch.count = share->first[step->ranks->rank + 1] - first;
+    if (step->ranks) {
+        struct nc_share *share = &step->shares[slot];
+        nc_share_divide(share, examples, list, count);
+        size_t first = share->first[step->ranks->rank];
+        batch.share = share;
+        batch.list = share->list + first;
+        batch.count = share->first[step->ranks->rank + 1] - first;
+    }
+    batch.beside = nc_examples_count_texts(examples, batch.list, batch.count, batch.texts);
     return batch;
 }
 

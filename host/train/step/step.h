@@ -8,6 +8,7 @@
 #define NCLIP_HOST_TRAIN_STEP_STEP_H
 
 #include "../examples/examples.h"
+#include "../losses/losses.h"
 #include "inputs.h"
 #include "nclip/arena.h"
 #include "nclip/model/towers.h"
@@ -26,7 +27,7 @@ struct nc_step_numbers {
     float loss;
     float logit_scale; /* after the update */
     float factor;      /* that the gradient was multiplied by; see nc_clipping */
-    float own_count;   /* contradictions of the batch, on all ranks */
+    float own_count[NC_MOST_PARTS]; /* of each part of the loss: what its means are over, on all ranks */
 };
 
 enum { NC_STEPS_IN_FLIGHT = 2 };
@@ -41,8 +42,8 @@ struct nc_flight {
 
 /* What a step has room for. */
 struct nc_step_need {
-    size_t captions, rows, tokens, repeated, extras; /* of one micro batch */
-    size_t batch, batch_extras;                      /* of one batch, or this rank's share of it */
+    size_t captions, rows, tokens, repeated; /* of one micro batch; captions: texts of all roles */
+    size_t batch, beside; /* of one batch, or this rank's share of it: examples; texts beside captions */
     size_t longest;                                  /* captions of any rank's share */
 };
 
@@ -51,23 +52,26 @@ struct nc_step {
     const struct nc_model_shape *shape;
     const struct nc_parameter_table *table;
     const struct nc_config *config;
+    struct nc_losses losses;
     const bool *trainable; /* by table row */
     struct nc_range *ranges;
     size_t range_count, moments; /* elements of first, and of second */
     struct nc_text_tower *tower;
     struct nc_packing packing;
     struct nc_step_need need;
-    size_t batch, micro, extras, micro_extras; /* capacities: captions, contradictions */
+    size_t batch, micro; /* capacities: examples */
     /* the backend's memory */
     float *master, *gradient;
     float *first, *second; /* the optimizer's moments; NULL: not of this one */
     nc_bfloat16 *shadow; /* NULL in fp32 */
-    float *features, *dfeatures;             /* [batch + extras, embedding] */
-    float *micro_features, *micro_dfeatures; /* [micro + micro extras, embedding]; with one
+    float *features, *dfeatures;             /* [batch + beside, embedding] */
+    float *micro_features, *micro_dfeatures; /* [texts of a micro batch, embedding]; with one
                                                 micro batch the same as features */
     void *loss_features, *loss_image;        /* the same two in bf16, or NULL: as they are */
     struct nc_batch_inputs inputs;
-    float *caption_weight, *image_weight; /* of the loss's terms; NULL: all alike */
+    float *caption_weight, *image_weight; /* of a term's rows and columns; NULL: all alike */
+    float *elsewhere; /* zeros (nc_grid_pictures); or NULL */
+    float *basis;     /* [2, embedding] of the terms alike and unlike; NULL: there is none */
     float *row_max, *row_log, *column_max, *column_log, *positive;
     struct nc_step_numbers *numbers;
     void *infonce_scratch, *own_scratch;

@@ -35,21 +35,18 @@ static int survey_batch(struct nc_step *step, const struct nc_batch *batch,
                         struct nc_step_need *need)
 {
     struct nc_packing *packing = &step->packing;
-    size_t extras, batch_extras = 0;
     for (size_t at = 0; at < batch->count; at += step->micro) {
         size_t part = least(batch->count - at, step->micro);
         int status = nc_examples_pack(batch->examples, step->shape, step->config, batch->list + at,
-                                      part, packing, &extras);
+                                      part, packing);
         if (status != NC_OK)
             return status;
         need->captions = most(need->captions, packing->captions);
         need->rows = most(need->rows, packing->rows);
         need->tokens = most(need->tokens, packing->tokens);
         need->repeated = most(need->repeated, packing->repeated);
-        need->extras = most(need->extras, extras);
-        batch_extras += extras;
     }
-    need->batch_extras = most(need->batch_extras, batch_extras);
+    need->beside = most(need->beside, batch->beside);
     return NC_OK;
 }
 
@@ -81,7 +78,7 @@ static int survey_all(struct nc_step *step, const struct nc_step_sample *sample,
         status = look(step, examples, order, examples->training_count, need);
         nc_communicator_tick(step->ranks);
     }
-    if (status == NC_OK && step->config->preserve != 0) /* nc_step_keep_base's */
+    if (status == NC_OK && step->losses.keeps) /* nc_step_keep_base's */
         status = look(step, examples, examples->training, examples->training_count, need);
     return status == NC_OK ? look(step, examples, examples->validation, examples->validation_count, need)
                            : status;
@@ -114,22 +111,33 @@ static void keep(struct nc_step_need *need, const struct nc_step_need *before)
     need->rows = most(need->rows, before->rows);
     need->tokens = most(need->tokens, before->tokens);
     need->repeated = most(need->repeated, before->repeated);
-    need->extras = most(need->extras, before->extras);
-    need->batch_extras = most(need->batch_extras, before->batch_extras);
+    need->beside = most(need->beside, before->beside);
+}
+
+/* The most texts that an example may bring. */
+static size_t most_texts(const struct nc_step *step, const struct nc_step_sample *sample)
+{
+    size_t texts = 1, choices = sample->list ? NC_MOST_CHOICES : 0;
+    for (size_t i = 0; i < sample->examples->count && sample->examples->choices && !sample->list; i++)
+        choices = most(choices, sample->examples->choices[i]);
+    for (int role = NC_TEXT_CAPTION + 1; role < NC_TEXT_ROLES; role++)
+        if (step->losses.roles & 1u << role)
+            texts += role == NC_TEXT_CHOICES ? choices : 1;
+    return texts;
 }
 
 /* A batch that is not at hand may be larger, up to what cannot be exceeded. */
 static void widen(const struct nc_step *step, const struct nc_step_sample *sample,
                   struct nc_step_need *need)
 {
-    size_t texts = step->micro * (step->config->contradictions ? 2 : 1), margin = sample->margin;
+    size_t most_of_one = most_texts(step, sample), margin = sample->margin;
+    size_t texts = step->micro * most_of_one;
     size_t tokens = texts * step->shape->context;
     need->captions = widened(need->captions, margin, texts);
     need->rows = widened(need->rows, margin, tokens);
     need->tokens = widened(need->tokens, margin, tokens);
     need->repeated = widened(need->repeated, margin, tokens);
-    need->extras = widened(need->extras, margin, step->micro);
-    need->batch_extras = widened(need->batch_extras, margin, step->batch);
+    need->beside = widened(need->beside, margin, step->batch * (most_of_one - 1));
     keep(need, sample->least);
 }
 
@@ -161,7 +169,7 @@ int nc_step_survey(struct nc_step *step, const struct nc_step_sample *sample,
     step->batch = need->batch;
     step->micro = config->micro_batch_size && config->micro_batch_size < step->batch
                       ? (size_t)config->micro_batch_size : step->batch;
-    size_t texts = step->micro * (config->contradictions ? 2 : 1);
+    size_t texts = step->micro * most_texts(step, sample);
     if (status == NC_OK)
         status = nc_packing_create(texts, texts * longest_text(step, sample), &step->packing);
     if (status == NC_OK)
@@ -187,6 +195,6 @@ int nc_step_fits(struct nc_step *step, const struct nc_examples *examples, const
     int status = *fits ? survey_batch(step, &batch, &need) : NC_OK;
     *fits = *fits && need.captions <= has->captions && need.rows <= has->rows &&
             need.tokens <= has->tokens && need.repeated <= has->repeated &&
-            need.batch_extras <= has->batch_extras;
+            need.beside <= has->beside;
     return status;
 }

@@ -9,13 +9,14 @@
 #define NCLIP_TRAIN_CONFIG_H
 
 #include "nclip/support/types.h"
+#include "nclip/train/terms.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/* Which loss trains. NC_LOSS_CLIP: symmetric InfoNCE, contradictions as negatives of their own
- * picture. NC_LOSS_CON_CLIP: CoN-CLIP's (Singh et al. 2025) mean of three cross-entropies, over the
+/* Names of lists of terms (terms.h). NC_LOSS_CLIP: symmetric InfoNCE, contradictions as negatives of their
+ * own picture. NC_LOSS_CON_CLIP: CoN-CLIP's (Singh et al. 2025) mean of three cross-entropies, over the
  * captions, their contradictions, the pictures and the contradictions' own pictures
  * ("distractors"): pictures among all captions, true captions among all pictures, distractors
  * among all captions, where the contradiction is the right one. */
@@ -49,9 +50,12 @@ struct nc_config {
     double logit_scale_max;    /* clamp of the logarithm; 0: none */
     enum nc_type precision;    /* fp32, bf16 */
     enum nc_loss loss;
+    struct nc_loss_term *terms; /* in place of `loss`, where term_count is not 0 */
+    unsigned term_count;
     enum nc_type loss_precision; /* of the loss's products: fp32, bf16 */
-    /* weights of the loss's terms, and their margins (ops.h: nc_own_terms); 0: without the term */
-    double infonce;              /* `loss` */
+    /* weights of the loss's terms, and their margins (ops.h: nc_own_terms); 0: without the term. All but
+       the first come behind those that `loss` lists */
+    double infonce;              /* of the loss that is named */
     double choice;               /* between a caption and its contradiction */
     double hinge_picture, hinge_picture_low, hinge_picture_high; /* at the picture */
     double hinge_text, hinge_text_low, hinge_text_high;          /* against the two texts */
