@@ -486,7 +486,7 @@ static int bench(const struct request *r, struct nc_communicator *ranks)
     struct measurement m = {.ranks = ranks ? ranks->size : 1};
     int status = nc_ops_create("cpu", 0, &ops);
     if (status == NC_OK)
-        status = workload_create(r->shape, (r->steps + !r->cold) * r->batch, NULL, NULL, &w);
+        status = workload_create(r->shape, (r->steps + !r->cold) * r->batch, NULL, NULL, NULL, &w);
     if (status == NC_OK) {
         m.elements = w.table.tower_elements[NC_TOWER_TEXT];
         m.last_elements = nc_parameter_offset(&w.table, NC_TOWER_TEXT, NC_LN1_WEIGHT, 0);

@@ -20,7 +20,8 @@ static const struct nc_help help = {
         "the share of the machine's matrix peak (the best of several measured among the steps), and "
         "each operation's part. "
         "Parameters and embeddings are random, and so are the captions' words unless --captions "
-        "names a file; their lengths are those of real captions. Steps follow each other as in "
+        "names a file; their lengths are those of real captions, of plain ones unless --lengths "
+        "asks for others. Steps follow each other as in "
         "training; the first, which builds and chooses programs, are not counted. The operations' "
         "parts are of one more step. On a GPU, where steps are recorded, the nodes of a step's graphs follow, by "
         "kernel.\n\n"
@@ -33,7 +34,7 @@ static const struct nc_help help = {
 enum { MOST_PARTS = 32, MOST_NAMES = 64, REPLAYED = 3 };
 
 struct request {
-    const char *shape, *precision, *captions, *tokenizer, *device, *tokens_out;
+    const char *shape, *precision, *captions, *lengths, *tokenizer, *device, *tokens_out;
     size_t batch, micro_batch, steps, pairs, epochs;
     bool share_prefixes, json;
 };
@@ -269,7 +270,8 @@ static void print_text(const struct request *r, const struct measurement *m)
     printf("%s, %s, batch %zu, %s: %.1f captions/s (%.2f s a step)\n", r->shape, r->precision, r->batch,
            r->share_prefixes ? "shared prefixes" : "nothing shared", (double)m->captions / m->seconds,
            m->seconds / (double)m->steps);
-    printf("captions of %.1f tokens, %.0f rows computed a step\n", m->tokens, m->rows);
+    printf("%s captions of %.1f tokens, %.0f rows computed a step\n",
+           r->captions ? "real" : r->lengths, m->tokens, m->rows);
     printf("dense products %.0f GFLOP/s over the whole step, %.0f%% of the %.0f measured among the steps\n",
            flops / m->seconds * 1e-9, 100 * flops / m->seconds / m->peak, m->peak * 1e-9);
     printf("memory %.2f GiB planned, %.2f GiB at the peak\n\n", (double)m->planned_bytes / 0x1p30,
@@ -301,6 +303,7 @@ static void print_json(const struct request *r, const struct measurement *m)
     cJSON_AddStringToObject(root, "shape", r->shape);
     cJSON_AddStringToObject(root, "precision", r->precision);
     cJSON_AddStringToObject(root, "captions", r->captions ? "from a file" : "generated");
+    cJSON_AddStringToObject(root, "lengths", r->captions ? "from a file" : r->lengths);
     cJSON_AddNumberToObject(root, "batch", (double)r->batch);
     cJSON_AddNumberToObject(root, "micro_batch", (double)r->micro_batch);
     cJSON_AddNumberToObject(root, "steps", (double)m->steps);
@@ -350,7 +353,7 @@ static int bench(const struct request *r)
         status = nc_ops_create(r->device, 0, &ops);
     if (status == NC_OK)
         status = workload_create(r->shape, r->epochs ? r->pairs : (r->steps + 1) * r->batch, r->captions,
-                                 r->tokenizer, &workload);
+                                 r->tokenizer, r->lengths, &workload);
     if (status == NC_OK && r->epochs)
         status = workload_hold_out(&workload, 0.2);
     if (status == NC_OK && r->tokens_out)
@@ -372,7 +375,7 @@ static int run(int argc, char **argv)
 {
     static const char *const precisions[] = {"fp32", "bf16", NULL};
     struct request r = {.shape = "ViT-L/14", .precision = "bf16", .device = "cpu", .batch = 512,
-                        .steps = 0, .pairs = 229000};
+                        .lengths = "plain", .steps = 0, .pairs = 229000};
     const struct nc_option table[] = {
         {"--shape", "NAME", "whose text tower (default: ViT-L/14)", NC_OPTION_STRING, &r.shape,
          .choices = workload_shapes},
@@ -385,7 +388,9 @@ static int run(int argc, char **argv)
         {"--share-prefixes", NULL, "compute equal beginnings of captions once, as nclip train does",
          NC_OPTION_FLAG, &r.share_prefixes},
         {"--captions", "FILE", "real captions: COCO JSON or JSONL", NC_OPTION_STRING, &r.captions},
-        {"--tokenizer", "PATH", "CLIP's tokenizer, for --captions", NC_OPTION_STRING, &r.tokenizer},
+        {"--lengths", "NAME", "of generated captions: plain (default), negated, or a file of captions or of lines "
+         "\"length number\"", NC_OPTION_STRING, &r.lengths},
+        {"--tokenizer", "PATH", "CLIP's tokenizer, for files of captions", NC_OPTION_STRING, &r.tokenizer},
         {"--tokens-out", "FILE", "write the captions' tokens, for a peer", NC_OPTION_STRING, &r.tokens_out},
         {"--device", "NAME", "backend (default: cpu)", NC_OPTION_STRING, &r.device, .choices = nc_ops_names()},
         {"--json", NULL, "print one JSON object", NC_OPTION_FLAG, &r.json},
@@ -399,6 +404,8 @@ static int run(int argc, char **argv)
         r.steps = strcmp(r.device, "cpu") == 0 ? 3 : 100;
     if (r.batch < 2 || (r.epochs && r.pairs < 2 * r.batch))
         status = nc_error(NC_USAGE, "--batch must be at least 2, and --pairs two batches");
+    else if (r.captions && strcmp(r.lengths, "plain") != 0)
+        status = nc_error(NC_USAGE, "--captions have lengths of their own: leave out --lengths");
     else
         status = bench(&r);
     nc_arguments_free(&arguments, table);

@@ -2,6 +2,7 @@
 #include "workload.h"
 
 #include "../host/train/examples/random.h"
+#include "lengths.h"
 #include "nclip/captions/captions.h"
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
@@ -34,23 +35,6 @@ static struct nc_model_shape shape_of(const char *name)
         .channels = 3, .logit_scale_initial = 2.6592f};
 }
 
-/* How many of 1,000 captions have 7, 8, ... tokens, start and end included: 10 to 12 words
- * mostly, as people write them about photographs; 13 tokens in the mean. */
-static const unsigned lengths[] = {2, 8, 25, 70, 130, 175, 180, 140, 100, 62, 38,
-                                   24, 16, 10, 7, 5, 3, 2, 2, 1};
-enum { SHORTEST = 7, LENGTHS = sizeof lengths / sizeof *lengths };
-
-size_t workload_draw_length(uint64_t *state)
-{
-    uint64_t at = nc_random_below(state, 1000);
-    for (size_t i = 0; i < LENGTHS; i++) {
-        if (at < lengths[i])
-            return SHORTEST + i;
-        at -= lengths[i];
-    }
-    return SHORTEST;
-}
-
 /* Rank r with probability about 1 / (r log(vocabulary)). */
 int32_t workload_draw_token(uint64_t *state)
 {
@@ -60,15 +44,23 @@ int32_t workload_draw_token(uint64_t *state)
     return (int32_t)(512 + rank % WORDS);
 }
 
-static int generate_tokens(struct nc_examples *e, size_t count)
+size_t workload_draw_length(uint64_t *state)
+{
+    static struct lengths plain;
+    if (!plain.all)
+        (void)lengths_named(NULL, NULL, &plain); /* no file: it cannot fail */
+    return lengths_draw(&plain, state);
+}
+
+static int generate_tokens(struct nc_examples *e, size_t count, const struct lengths *lengths)
 {
     uint64_t state = nc_random_stream(SEED, 1, 0);
-    e->tokens = malloc(count * (SHORTEST + LENGTHS) * sizeof *e->tokens);
+    e->tokens = malloc(count * NC_CLIP_CONTEXT * sizeof *e->tokens);
     if (!e->tokens)
         return nc_error(NC_FAILED, "bench: no memory");
     size_t at = 0;
     for (size_t i = 0; i < count; i++) {
-        size_t length = workload_draw_length(&state);
+        size_t length = lengths_draw(lengths, &state);
         e->token_start[i] = at;
         e->tokens[at++] = START;
         for (size_t k = 2; k < length; k++)
@@ -183,17 +175,20 @@ static int make_examples(struct nc_examples *e, size_t count)
 }
 
 int workload_create(const char *shape, size_t count, const char *captions, const char *tokenizer,
-                    struct workload *w)
+                    const char *length_names, struct workload *w)
 {
+    struct lengths lengths;
     *w = (struct workload){.shape = shape_of(shape)};
     if (!count || count > UINT32_MAX / 2)
         return nc_error(NC_USAGE, "bench: %zu captions cannot be trained on", count);
     int status = nc_parameter_table_create(&w->shape, &w->table);
     if (status == NC_OK)
+        status = lengths_named(length_names, tokenizer, &lengths);
+    if (status == NC_OK)
         status = make_examples(&w->examples, count);
     if (status == NC_OK)
         status = captions ? load_tokens(&w->examples, count, captions, tokenizer)
-                          : generate_tokens(&w->examples, count);
+                          : generate_tokens(&w->examples, count, &lengths);
     if (status == NC_OK)
         status = make_store(w, count);
     if (status != NC_OK) {

@@ -19,10 +19,10 @@ struct workload {
 extern const char *const workload_shapes[];
 
 /* `captions`: a caption file (COCO JSON or JSONL), tokenized with `tokenizer` (folder or
- * file); NULL: lengths drawn as in COCO's captions, tokens by Zipf's law, nothing shared but
- * the start token. `count` examples; a file with fewer is repeated. */
+ * file); NULL: lengths drawn as `lengths` says (lengths.h; NULL: plain), tokens by Zipf's law,
+ * nothing shared but the start token. `count` examples; a file with fewer is repeated. */
 int workload_create(const char *shape, size_t count, const char *captions, const char *tokenizer,
-                    struct workload *workload);
+                    const char *lengths, struct workload *workload);
 void workload_destroy(struct workload *workload);
 
 /* Holds out the last examples for validation. */
@@ -34,8 +34,8 @@ int workload_parameters(const struct workload *workload, float **master);
 /* One JSON array of token ids a line: what the peers read. Appears by rename. */
 int workload_write_tokens(const struct workload *workload, const char *path);
 
-/* A caption's length, start and end included, as in COCO; a token by Zipf's law. `state` as in
- * host/train/examples/random.h. */
+/* A plain caption's length, start and end included (lengths.h); a token by Zipf's law. `state` as
+ * in host/train/examples/random.h. */
 enum { WORKLOAD_START = 49406 };
 size_t workload_draw_length(uint64_t *state);
 int32_t workload_draw_token(uint64_t *state);
