@@ -5,10 +5,17 @@
  * Only those compete whose result equals the favourite's to the bit: whatever the clock says, the
  * same seed gives the same bits. Algorithms that add up with atomics are not asked for.
  *
+ * A weight's gradient is the exception, a sum over thousands of rows for few results: tiles of
+ * 128 x 128 fill 36 (768 x 768) of an H100's 132 multiprocessors, of 128 x 256 72 (768 x 3072).
+ * There the favourite is timed with its sum in parts, too (split-K: each part goes into the
+ * workspace, and a second kernel adds the parts in their order, without atomics; the library is
+ * asked whether it can, and whether the workspace is large enough). Parts are added in another
+ * order, so that the clock decides about last bits: such an algorithm must be faster by MUCH, and
+ * its result as near to the favourite's as another order can be. NCLIP_GEMM_TIMING=0 asks no clock.
+ *
  * A bias beside an addend, and the column sums of a weight's gradient, can be made on the way (an
  * epilogue of the product) or apart, by a kernel of ours. Neither is better everywhere: BGRADB was
- * seen to make a backward pass 1.6 times slower, where it excludes the algorithms that split the
- * sum over rows, without which 768 x 768 results fill 36 of an H100's 132 multiprocessors. So both
+ * seen to make a backward pass 1.6 times slower, where it excludes the algorithms in parts. So both
  * are timed, what is done apart with its kernel, and once more the result must be the same to the
  * bit. Column sums of the two are of different orders: there the epilogue must be clearly faster,
  * by CLEARLY, so that the clock decides as rarely as it can about their last bits.
@@ -22,7 +29,15 @@ enum {
     THREADS = 256,
     SMALLEST_BUCKET = 64, /* rows */
 };
-static const float CLEARLY = 0.9f; /* times as long */
+static const float CLEARLY = 0.9f, MUCH = 0.8f; /* times as long */
+static const int32_t parts_of_a_sum[] = {2, 3, 4, 6, 8};
+enum {
+    PARTS = sizeof parts_of_a_sum / sizeof *parts_of_a_sum,
+    PROPOSALS = NC_LT_CANDIDATES + PARTS,
+};
+/* Of a result in another order: its distance, relative and squared. Sums of 7,000 products in fp32
+ * differ by some 1e-6; what is wrong by a tile, a part or a row is far away. */
+static const double NEAR = 1e-8;
 
 /* ---- Proposals ---------------------------------------------------------------------------- */
 
@@ -82,6 +97,25 @@ static size_t result_bytes(const struct nc_lt_shape *shape)
     return count * nc_type_size(shape->d_type);
 }
 
+/* squares[0] += those of a, squares[1] += those of what b differs by. */
+static __global__ void __launch_bounds__(THREADS)
+    distance_kernel(const float *a, const float *b, size_t count, double *squares)
+{
+    double own = 0, difference = 0;
+    for (size_t i = (size_t)blockIdx.x * THREADS + threadIdx.x; i < count;
+         i += (size_t)gridDim.x * THREADS) {
+        double x = (double)a[i], y = (double)b[i];
+        own += x * x;
+        difference += (x - y) * (x - y);
+    }
+    own = nc_warp_sum(own);
+    difference = nc_warp_sum(difference);
+    if (nc_lane() == 0) {
+        nc_atomic_add(&squares[0], own);
+        nc_atomic_add(&squares[1], difference);
+    }
+}
+
 static __global__ void __launch_bounds__(THREADS)
     differ_kernel(const uint16_t *a, const uint16_t *b, size_t count, int32_t *differ)
 {
@@ -93,10 +127,16 @@ static __global__ void __launch_bounds__(THREADS)
         }
 }
 
-/* What timing needs: two results (each followed by its column sums), a flag, two events. */
+/* What the comparison of two results finds. */
+struct verdict {
+    double squares[2];
+    int32_t differ;
+};
+
+/* What timing needs: two results (each followed by its column sums), a verdict, two events. */
 struct arena {
     char *result[2];
-    int32_t *differ;
+    struct verdict *verdict;
     size_t sums_at, bytes;
     cudaEvent_t start, end;
 };
@@ -105,7 +145,7 @@ static void arena_close(struct arena *arena)
 {
     (void)cudaFree(arena->result[0]);
     (void)cudaFree(arena->result[1]);
-    (void)cudaFree(arena->differ);
+    (void)cudaFree(arena->verdict);
     if (arena->start)
         (void)cudaEventDestroy(arena->start);
     if (arena->end)
@@ -120,12 +160,12 @@ static bool arena_open(struct arena *arena, const struct nc_lt_shape *shape)
     void *blocks[3] = {};
     bool opened = cudaMalloc(&blocks[0], arena->bytes) == cudaSuccess &&
                   cudaMalloc(&blocks[1], arena->bytes) == cudaSuccess &&
-                  cudaMalloc(&blocks[2], sizeof *arena->differ) == cudaSuccess &&
+                  cudaMalloc(&blocks[2], sizeof *arena->verdict) == cudaSuccess &&
                   cudaEventCreate(&arena->start) == cudaSuccess &&
                   cudaEventCreate(&arena->end) == cudaSuccess;
     arena->result[0] = (char *)blocks[0];
     arena->result[1] = (char *)blocks[1];
-    arena->differ = (int32_t *)blocks[2];
+    arena->verdict = (struct verdict *)blocks[2];
     if (opened)
         return true;
     (void)cudaGetLastError();
@@ -153,20 +193,20 @@ static bool run_once(struct nc_backend *backend, struct nc_cuda_products *produc
     return true;
 }
 
-/* Milliseconds of the algorithm's fastest run; negative where it fails, or its result differs
- * from result[0], which the first one leaves behind. The results are full of NaNs before. */
+/* Milliseconds of the algorithm's fastest run into result[to]; negative where it fails. The result
+ * is full of NaNs before. */
 static float time_of(struct nc_backend *backend, struct nc_cuda_products *products,
                      struct nc_lt_entry *entry, const cublasLtMatmulAlgo_t *algorithm,
-                     const struct nc_cuda_product *p, struct arena *arena, bool first)
+                     const struct nc_cuda_product *p, struct arena *arena, int to)
 {
-    char *to = arena->result[first ? 0 : 1];
+    char *result = arena->result[to];
     float best = -1;
-    if (cudaMemsetAsync(to, 0xff, arena->bytes, backend->compute) != cudaSuccess)
+    if (cudaMemsetAsync(result, 0xff, arena->bytes, backend->compute) != cudaSuccess)
         return -1;
     for (int i = 0; i <= REPEATS; i++) { /* the first warms up */
         float milliseconds = 0;
         if (cudaEventRecord(arena->start, backend->compute) != cudaSuccess ||
-            !run_once(backend, products, entry, algorithm, p, to, to + arena->sums_at) ||
+            !run_once(backend, products, entry, algorithm, p, result, result + arena->sums_at) ||
             cudaEventRecord(arena->end, backend->compute) != cudaSuccess ||
             cudaEventSynchronize(arena->end) != cudaSuccess ||
             cudaEventElapsedTime(&milliseconds, arena->start, arena->end) != cudaSuccess)
@@ -174,18 +214,33 @@ static float time_of(struct nc_backend *backend, struct nc_cuda_products *produc
         if (i && (best < 0 || milliseconds < best))
             best = milliseconds;
     }
-    if (first)
-        return best;
-    int32_t differ = 1;
-    if (cudaMemsetAsync(arena->differ, 0, sizeof differ, backend->compute) != cudaSuccess ||
-        NC_LAUNCH(differ_kernel, (unsigned)backend->multiprocessors * 8, THREADS, 0,
-                  backend->compute, (const uint16_t *)arena->result[0], (const uint16_t *)to,
-                  result_bytes(&entry->shape) / sizeof(uint16_t), arena->differ) != NC_OK ||
-        cudaMemcpyAsync(&differ, arena->differ, sizeof differ, cudaMemcpyDeviceToHost,
+    return best;
+}
+
+enum likeness { EQUAL, ANOTHER_ORDER, WRONG };
+
+/* Of result[1], beside result[0]. */
+static enum likeness compare(struct nc_backend *backend, const struct nc_lt_shape *shape,
+                             struct arena *arena)
+{
+    unsigned grid = (unsigned)backend->multiprocessors * 8;
+    size_t bytes = result_bytes(shape);
+    bool ordered = shape->kind == NC_BACKWARD_WEIGHT;
+    struct verdict verdict = {};
+    if (cudaMemsetAsync(arena->verdict, 0, sizeof verdict, backend->compute) != cudaSuccess ||
+        NC_LAUNCH(differ_kernel, grid, THREADS, 0, backend->compute,
+                  (const uint16_t *)arena->result[0], (const uint16_t *)arena->result[1],
+                  bytes / sizeof(uint16_t), &arena->verdict->differ) != NC_OK ||
+        (ordered && NC_LAUNCH(distance_kernel, grid, THREADS, 0, backend->compute,
+                              (const float *)arena->result[0], (const float *)arena->result[1],
+                              bytes / sizeof(float), arena->verdict->squares) != NC_OK) ||
+        cudaMemcpyAsync(&verdict, arena->verdict, sizeof verdict, cudaMemcpyDeviceToHost,
                         backend->compute) != cudaSuccess ||
         cudaStreamSynchronize(backend->compute) != cudaSuccess)
-        return -1;
-    return differ ? -1 : best;
+        return WRONG;
+    if (!verdict.differ)
+        return EQUAL;
+    return ordered && verdict.squares[1] <= NEAR * verdict.squares[0] ? ANOTHER_ORDER : WRONG;
 }
 
 /* ---- Buckets ------------------------------------------------------------------------------ */
@@ -193,10 +248,33 @@ static float time_of(struct nc_backend *backend, struct nc_cuda_products *produc
 /* One way of a product: with its vector on the way, or apart. */
 struct way {
     struct nc_lt_entry bucket, here; /* the bucket's most rows; the shape that came first */
-    cublasLtMatmulHeuristicResult_t results[NC_LT_CANDIDATES];
+    cublasLtMatmulHeuristicResult_t results[PROPOSALS];
     cublasStatus_t status;
     int count;
 };
+
+/* The favourite once more for each number of parts that the library can make of its sum, unless it
+ * keeps all multiprocessors busy as it is. */
+static void propose_parts(struct nc_cuda_products *products, struct way *way)
+{
+    const struct nc_cublaslt *lt = products->lt;
+    const cublasLtMatmulHeuristicResult_t *favourite = &way->results[0];
+    const uint32_t scheme = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE; /* in fp32, in order */
+    if (!way->count || favourite->wavesCount >= 1)
+        return;
+    for (int32_t parts : parts_of_a_sum) {
+        cublasLtMatmulHeuristicResult_t *one = &way->results[way->count];
+        *one = *favourite;
+        if (lt->cublasLtMatmulAlgoConfigSetAttribute(&one->algo, CUBLASLT_ALGO_CONFIG_SPLITK_NUM,
+                                                     &parts,
+                                                     sizeof parts) == CUBLAS_STATUS_SUCCESS &&
+            lt->cublasLtMatmulAlgoConfigSetAttribute(&one->algo,
+                                                     CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME, &scheme,
+                                                     sizeof scheme) == CUBLAS_STATUS_SUCCESS &&
+            fits(products, &way->bucket, &one->algo))
+            way->count++;
+    }
+}
 
 /* The proposals are for the bucket's most rows, so that they do not depend on which of its shapes
  * came first. */
@@ -210,6 +288,8 @@ static void way_open(struct nc_cuda_products *products, const struct nc_lt_shape
         way->status = describe(products, shape, p, fused, &way->here);
     if (way->status == CUBLAS_STATUS_SUCCESS)
         way->count = propose(products, &way->bucket, way->results);
+    if (shape->kind == NC_BACKWARD_WEIGHT)
+        propose_parts(products, way);
 }
 
 static void way_close(struct nc_cuda_products *products, struct way *way)
@@ -218,7 +298,8 @@ static void way_close(struct nc_cuda_products *products, struct way *way)
     nc_lt_clear(products, &way->here);
 }
 
-/* The fastest of the ways' proposals, the first of the first where none is timed. */
+/* The fastest of the ways' proposals, the first of the first where none is timed. Each is held
+ * against the one that is fastest until then; one that gives other bits must be faster by more. */
 static void fastest(struct nc_backend *backend, struct nc_cuda_products *products,
                     const struct nc_cuda_product *p, struct way *ways, int *chosen_way, int *chosen)
 {
@@ -230,19 +311,27 @@ static void fastest(struct nc_backend *backend, struct nc_cuda_products *product
         !fits(products, &first->here, &first->results[0].algo) ||
         !arena_open(&arena, &first->here.shape))
         return;
-    float best = time_of(backend, products, &first->here, &first->results[0].algo, p, &arena, true);
+    float best = time_of(backend, products, &first->here, &first->results[0].algo, p, &arena, 0);
     for (int w = *chosen_way; w < 2 && best >= 0; w++)
         for (int i = first == &ways[w]; i < ways[w].count; i++) {
             struct way *way = &ways[w];
-            float less = way->here.shape.sums && first != way ? CLEARLY : 1;
             if (!fits(products, &way->here, &way->results[i].algo))
                 continue;
             float time =
-                time_of(backend, products, &way->here, &way->results[i].algo, p, &arena, false);
-            if (time >= 0 && time < best * (*chosen_way == w ? 1 : less)) {
-                best = time;
-                *chosen_way = w;
-                *chosen = i;
+                time_of(backend, products, &way->here, &way->results[i].algo, p, &arena, 1);
+            enum likeness likeness = time < 0 ? WRONG : compare(backend, &way->here.shape, &arena);
+            float least = likeness == ANOTHER_ORDER                  ? MUCH
+                          : way->here.shape.sums && *chosen_way != w ? CLEARLY
+                                                                     : 1;
+            if (likeness == WRONG || time >= best * least)
+                continue;
+            best = time;
+            *chosen_way = w;
+            *chosen = i;
+            if (likeness == ANOTHER_ORDER) { /* what follows is held against this one */
+                char *result = arena.result[0];
+                arena.result[0] = arena.result[1];
+                arena.result[1] = result;
             }
         }
     (void)cudaGetLastError();

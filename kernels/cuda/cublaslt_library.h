@@ -14,6 +14,7 @@
     F(cublasLtGetVersion)                                                                          \
     F(cublasLtMatmul)                                                                              \
     F(cublasLtMatmulAlgoCheck)                                                                     \
+    F(cublasLtMatmulAlgoConfigSetAttribute)                                                        \
     F(cublasLtMatmulAlgoGetHeuristic)                                                              \
     F(cublasLtMatmulDescCreate)                                                                    \
     F(cublasLtMatmulDescDestroy)                                                                   \

@@ -3,7 +3,8 @@
  * cublaslt.cpp multiplies, and adds up as the GPU would (sums.h); shapes, strides, alignments and
  * the work space are checked as the library would.
  *
- * Three algorithms are proposed: 1 is the favourite, 2 gives the same bits, 3 gives others. */
+ * Three algorithms are proposed: 1 is the favourite, 2 gives the same bits, 3 gives others that are
+ * far away. Each but 3 can make its sum in parts: through the workspace, added in order. */
 #ifndef NCLIP_TESTS_EMULATED_CUBLASLT_H
 #define NCLIP_TESTS_EMULATED_CUBLASLT_H
 
@@ -40,9 +41,13 @@ enum cublasLtMatmulPreferenceAttributes_t {
     CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES = 8,
 };
 enum { CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE = 2 };
+enum cublasLtMatmulAlgoConfigAttributes_t {
+    CUBLASLT_ALGO_CONFIG_SPLITK_NUM = 2,
+    CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME = 3,
+};
 
 struct cublasLtMatmulAlgo_t {
-    uint64_t data[8]; /* here: the number, the alignment it relies on */
+    uint64_t data[8]; /* here: the number, the alignment it relies on, parts, how they are added */
 };
 
 struct cublasLtMatmulHeuristicResult_t {
@@ -86,6 +91,9 @@ cublasStatus_t cublasLtMatmulAlgoCheck(cublasLtHandle_t handle, cublasLtMatmulDe
                                        cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d,
                                        const cublasLtMatmulAlgo_t *algorithm,
                                        cublasLtMatmulHeuristicResult_t *result);
+cublasStatus_t cublasLtMatmulAlgoConfigSetAttribute(cublasLtMatmulAlgo_t *algorithm,
+                                                    cublasLtMatmulAlgoConfigAttributes_t attribute,
+                                                    const void *value, size_t bytes);
 cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t matmul,
                               const void *alpha, const void *a_data, cublasLtMatrixLayout_t a,
                               const void *b_data, cublasLtMatrixLayout_t b, const void *beta,
@@ -96,11 +104,15 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t matm
 /* For tests. */
 struct nc_emulated_lt {
     uint64_t slow[4];              /* microseconds that algorithm i takes longer */
+    uint64_t slow_parts[9];        /* and with its sum in so many parts */
+    float waves;                   /* of the device that the proposals fill */
+    uint64_t part_bytes;           /* of the workspace that a part takes, where not just its size */
+    uint64_t unwritten;            /* this part is not written; from 1 */
     uint64_t slow_epilogue;        /* and what a product takes longer for its epilogue */
     uint64_t unfit_rows;           /* algorithm 2 does not fit products with so many columns of d */
     uint64_t unsummed_rows;        /* nothing makes column sums over so many rows */
     bool apart;                    /* no epilogue but the default is proposed */
-    uint64_t algorithm;            /* of the newest product */
+    uint64_t algorithm, parts;     /* of the newest product */
     bool fused;                    /* it had an epilogue */
     uint64_t multiplied, proposed; /* how often */
 };

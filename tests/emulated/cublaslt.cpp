@@ -3,6 +3,7 @@
 #include "kernels/cuda/cublaslt_library.h"
 #include "kernels/cuda/device.h"
 
+#include <algorithm>
 #include <vector>
 
 struct nc_emulated_lt nc_emulated_lt;
@@ -196,9 +197,35 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtM
         results[*count].algo.data[0] = static_cast<uint64_t>(*count) + 1;
         results[*count].algo.data[1] = preference->alignment;
         results[*count].workspaceSize = WORKSPACE_NEEDED;
+        results[*count].wavesCount = handle->waves;
     }
     handle->proposed++;
     return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasLtMatmulAlgoConfigSetAttribute(cublasLtMatmulAlgo_t *algorithm,
+                                                    cublasLtMatmulAlgoConfigAttributes_t attribute,
+                                                    const void *value, size_t bytes)
+{
+    uint32_t number;
+    cublasStatus_t status = take(&number, value, bytes);
+    if (status == CUBLAS_STATUS_SUCCESS)
+        algorithm->data[attribute == CUBLASLT_ALGO_CONFIG_SPLITK_NUM ? 2 : 3] = number;
+    return status;
+}
+
+/* Bytes of the workspace; 0: it cannot make the sum in so many parts. */
+static uint64_t workspace_of(cublasLtHandle_t handle, cublasLtMatmulDesc_t matmul,
+                             const cublasLtMatmulAlgo_t *algorithm, const sizes &s)
+{
+    uint64_t parts = algorithm->data[2];
+    if (parts < 2)
+        return WORKSPACE_NEEDED;
+    if (parts > 8 || parts > s.k || algorithm->data[0] == 3 ||
+        algorithm->data[3] != CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE ||
+        matmul->epilogue != CUBLASLT_EPILOGUE_DEFAULT)
+        return 0;
+    return parts * (handle->part_bytes ? handle->part_bytes : s.m * s.n * sizeof(float));
 }
 
 cublasStatus_t cublasLtMatmulAlgoCheck(cublasLtHandle_t handle, cublasLtMatmulDesc_t matmul,
@@ -214,8 +241,8 @@ cublasStatus_t cublasLtMatmulAlgoCheck(cublasLtHandle_t handle, cublasLtMatmulDe
         return CUBLAS_STATUS_NOT_SUPPORTED;
     *result = {};
     result->algo = *algorithm;
-    result->workspaceSize = WORKSPACE_NEEDED;
-    return CUBLAS_STATUS_SUCCESS;
+    result->workspaceSize = workspace_of(handle, matmul, algorithm, s);
+    return result->workspaceSize ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_NOT_SUPPORTED;
 }
 
 /* ---- The product -------------------------------------------------------------------------------
@@ -241,7 +268,8 @@ struct job {
     void *d_data;
     float beta;
     sizes s;
-    uint64_t algorithm;
+    uint64_t algorithm, parts, unwritten;
+    float *workspace;
 };
 
 /* op(x) as [k][m]; what the library calls columns are rows here. */
@@ -256,6 +284,18 @@ static std::vector<float> by_k(const std::vector<float> &x, bool already, size_t
     return turned;
 }
 
+/* What the parts of a sum left in the workspace, added in order. */
+static std::vector<float> add_parts(const job &j)
+{
+    size_t count = j.s.m * j.s.n;
+    std::vector<float> d(count);
+    nc_races_read(j.workspace, j.parts * count * sizeof(float));
+    for (size_t part = 0; part < j.parts; part++)
+        for (size_t i = 0; i < count; i++)
+            d[i] += j.workspace[part * count + i];
+    return d;
+}
+
 /* d[n][m] = op(a)[m][k] op(b)[k][n]; matrices are dense. */
 static std::vector<float> multiply(const job &j, const std::vector<float> &a,
                                    const std::vector<float> &b)
@@ -264,15 +304,26 @@ static std::vector<float> multiply(const job &j, const std::vector<float> &a,
     std::vector<float> right = by_k(b, j.matmul.transpose_b == CUBLAS_OP_N, j.s.n, j.s.k);
     std::vector<float> d(j.s.m * j.s.n);
     auto *add = j.a.type == CUDA_R_32F ? nc_emulated_add_in_order : nc_emulated_add_in_tensor_cores;
-    for (size_t n = 0; n < j.s.n; n++)
-        add(&d[n * j.s.m], j.s.m, left.data(), j.s.m, &right[n * j.s.k], j.s.k);
-    return d;
+    size_t parts = j.parts > 1 ? j.parts : 1;
+    for (size_t part = 0; part < parts; part++) {
+        size_t first = part * j.s.k / parts, last = (part + 1) * j.s.k / parts;
+        for (size_t n = 0; n < j.s.n; n++)
+            add(&d[n * j.s.m], j.s.m, &left[first * j.s.m], j.s.m, &right[n * j.s.k + first],
+                last - first);
+        if (parts == 1 || part + 1 == j.unwritten)
+            continue;
+        nc_races_write(j.workspace + part * d.size(), d.size() * sizeof(float));
+        memcpy(j.workspace + part * d.size(), d.data(), d.size() * sizeof(float));
+        std::fill(d.begin(), d.end(), 0.0f);
+    }
+    return parts == 1 ? d : add_parts(j);
 }
 
 static void run(const job &j)
 {
     nc_races_launch("a product");
-    uint64_t slow = nc_emulated_lt.slow[j.algorithm];
+    uint64_t slow =
+        j.parts > 1 ? nc_emulated_lt.slow_parts[j.parts] : nc_emulated_lt.slow[j.algorithm];
     if (j.matmul.epilogue != CUBLASLT_EPILOGUE_DEFAULT)
         slow += nc_emulated_lt.slow_epilogue;
     nc_emulated_take(1000 * static_cast<int64_t>(slow));
@@ -320,7 +371,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t matm
     uintptr_t addresses = reinterpret_cast<uintptr_t>(a_data) |
                           reinterpret_cast<uintptr_t>(b_data) |
                           reinterpret_cast<uintptr_t>(c_data) | reinterpret_cast<uintptr_t>(d_data);
-    if (addresses % algorithm->data[1] || !workspace || workspace_bytes < WORKSPACE_NEEDED ||
+    if (addresses % algorithm->data[1] || !workspace || workspace_bytes < checked.workspaceSize ||
         *static_cast<const float *>(alpha) != 1)
         return CUBLAS_STATUS_INVALID_VALUE;
     job j = {*matmul,
@@ -333,9 +384,13 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t matm
              d_data,
              *static_cast<const float *>(beta),
              {},
-             algorithm->data[0]};
+             algorithm->data[0],
+             algorithm->data[2],
+             handle->unwritten,
+             static_cast<float *>(workspace)};
     shapes_agree(matmul, a, b, d, &j.s);
     handle->algorithm = j.algorithm;
+    handle->parts = j.parts;
     handle->fused = matmul->epilogue != CUBLASLT_EPILOGUE_DEFAULT;
     handle->multiplied++;
     nc_emulated_enqueue(stream, [j] { run(j); }, "product");

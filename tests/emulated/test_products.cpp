@@ -3,6 +3,7 @@
 #include "emulated/cublasLt.h"
 #include "kernels/cuda/cuda.h"
 
+#include <cmath>
 #include <csetjmp>
 #include <cstdarg>
 #include <cstdlib>
@@ -239,6 +240,112 @@ static void a_bias_beside_a_residual_is_added_either_way(void **state)
     }
 }
 
+/* ---- Sums in parts ----------------------------------------------------------------------------
+ */
+
+/* A weight's gradient in fp32, of numbers whose sum depends on the order; how many parts the newest
+ * product made of it. */
+static uint64_t inexact_gradient(struct layer *l, size_t rows)
+{
+    struct nc_linear_backward_weight linear = {};
+    std::vector<float> got(OUT * IN);
+    linear.rows = rows;
+    linear.in = IN;
+    linear.out = OUT;
+    linear.x = l->x;
+    linear.dy = l->y;
+    linear.dweight = (float *)l->dweight;
+    must(l->ops->fill(l->ops->backend, (float *)l->x, 0.1f, MOST_ROWS * IN));
+    must(l->ops->fill(l->ops->backend, (float *)l->y, 0.3f, MOST_ROWS * OUT));
+    must(l->ops->fill(l->ops->backend, (float *)l->dweight, NAN, OUT * IN));
+    must(l->ops->linear_backward_weight(l->ops->backend, &linear));
+    must(l->ops->download(l->ops->backend, got.data(), l->dweight, got.size() * sizeof(float)));
+    for (float value : got)
+        assert_true(fabsf(value - 0.03f * (float)rows) < 1e-5f * (float)rows);
+    return nc_emulated_lt.parts > 1 ? nc_emulated_lt.parts : 1;
+}
+
+static void whole_sums_take(uint64_t microseconds)
+{
+    nc_emulated_lt.slow[1] = nc_emulated_lt.slow[2] = microseconds;
+}
+
+static void sums_in_parts_take(uint64_t microseconds)
+{
+    for (uint64_t &slow : nc_emulated_lt.slow_parts)
+        slow = microseconds;
+}
+
+/* Other bits must be faster by a fifth, than the best until then. */
+static void parts_are_made_where_it_is_much_faster(void **state)
+{
+    struct layer *l = (struct layer *)*state;
+    whole_sums_take(1000);
+    sums_in_parts_take(900);
+    assert_int_equal(inexact_gradient(l, 100), 1);
+    nc_emulated_lt.slow_parts[2] = 700;
+    nc_emulated_lt.slow_parts[3] = 500;
+    nc_emulated_lt.slow_parts[4] = 450;
+    assert_int_equal(inexact_gradient(l, 300), 3);
+    assert_int_equal(inexact_gradient(l, 100), 1); /* remembered */
+    assert_int_equal(inexact_gradient(l, 301), 3);
+}
+
+static void no_parts_where_the_device_is_full(void **state)
+{
+    whole_sums_take(1000);
+    nc_emulated_lt.waves = 1;
+    assert_int_equal(inexact_gradient((struct layer *)*state, 100), 1);
+}
+
+static void no_parts_of_other_products(void **state)
+{
+    whole_sums_take(1000);
+    multiply((struct layer *)*state, 100);
+    assert_true(nc_emulated_lt.parts < 2);
+}
+
+static void parts_fit_the_workspace(void **state)
+{
+    whole_sums_take(1000);
+    nc_emulated_lt.part_bytes = 12 << 20;
+    assert_int_equal(inexact_gradient((struct layer *)*state, 100), 2);
+}
+
+/* The workspace is full of NaNs before: what reads a part that was never written shows. */
+static void parts_that_are_not_written_show(void **state)
+{
+    setenv("NCLIP_CUDA_FILL", "nan", 1);
+    close_layer(state);
+    open_layer(state);
+    unsetenv("NCLIP_CUDA_FILL");
+    whole_sums_take(1000);
+    nc_emulated_lt.unwritten = 2;
+    assert_int_equal(inexact_gradient((struct layer *)*state, 100), 1);
+    nc_emulated_lt.unwritten = 0;
+    assert_int_equal(inexact_gradient((struct layer *)*state, 300), 2);
+}
+
+static void no_parts_without_timing(void **state)
+{
+    setenv("NCLIP_GEMM_TIMING", "0", 1);
+    close_layer(state);
+    open_layer(state);
+    unsetenv("NCLIP_GEMM_TIMING");
+    whole_sums_take(1000);
+    assert_int_equal(inexact_gradient((struct layer *)*state, 100), 1);
+}
+
+/* Then the column sums are apart: the library makes none in parts. */
+static void parts_beside_column_sums(void **state)
+{
+    struct layer *l = (struct layer *)*state;
+    whole_sums_take(1000);
+    sums_in_parts_take(100);
+    assert_false(gradients(l, 100));
+    assert_int_equal(nc_emulated_lt.parts, 2);
+}
+
 int main()
 {
 #define WITH_LAYER(test) cmocka_unit_test_setup_teardown(test, open_layer, close_layer)
@@ -253,6 +360,13 @@ int main()
         WITH_LAYER(few_rows_are_summed_apart),
         WITH_LAYER(refused_sums_are_made_apart),
         WITH_LAYER(a_bias_beside_a_residual_is_added_either_way),
+        WITH_LAYER(parts_are_made_where_it_is_much_faster),
+        WITH_LAYER(no_parts_where_the_device_is_full),
+        WITH_LAYER(no_parts_of_other_products),
+        WITH_LAYER(parts_fit_the_workspace),
+        WITH_LAYER(parts_that_are_not_written_show),
+        WITH_LAYER(no_parts_without_timing),
+        WITH_LAYER(parts_beside_column_sums),
     };
     return cmocka_run_group_tests(tests, nullptr, nullptr);
 }
