@@ -5,6 +5,7 @@
 #include "nclip/cli/command.h"
 #include "nclip/devices.h"
 #include "nclip/formats/json.h"
+#include "nclip/ranks/communicator.h"
 #include "nclip/support/error.h"
 #include "nclip/support/files.h"
 #include "nclip/train/check.h"
@@ -252,6 +253,8 @@ static int look_at_model(const char *given, bool json)
 struct check {
     const char *device, *file;
     bool json;
+    struct nc_communicator *ranks; /* NULL: alone; rank 0 tells of its own checks, others of what
+                                      is wrong */
     size_t right, wrong, left_out;
     cJSON *rows;
 };
@@ -273,6 +276,12 @@ static void hear(void *context, const struct nc_check_row *row)
     cJSON_AddNumberToObject(object, "seconds", row->seconds);
     cJSON_AddStringToObject(object, "message", row->message);
     cJSON_AddItemToArray(check->rows, object);
+    if (check->ranks && check->ranks->rank) {
+        if (row->result == NC_CHECK_WRONG)
+            fprintf(stderr, "rank %zu: %s %s %s: %s\n", check->ranks->rank, row->what, row->shape,
+                    row->precision, row->message);
+        return;
+    }
     if (check->json)
         return;
     printf("%-24s %-32s %-5s %-9s", row->what, row->shape, row->precision, results[row->result]);
@@ -292,6 +301,28 @@ static int write_check(const struct check *check, cJSON *root)
     return status;
 }
 
+/* The table's end and the file, at rank 0; whether anything was wrong, at any. */
+static int tell(struct check *check, cJSON *root)
+{
+    double wrong = (double)check->wrong;
+    int status = check->ranks ? nc_communicator_sum(check->ranks, &wrong, 1) : NC_OK;
+    if (status != NC_OK)
+        return status;
+    if (!check->ranks || !check->ranks->rank) {
+        status = write_check(check, root);
+        if (status == NC_OK && check->json)
+            status = nc_json_print(stdout, cJSON_Duplicate(root, true), true);
+        else if (status == NC_OK)
+            printf("%zu right, %zu wrong, %zu left out\n", check->right, check->wrong,
+                   check->left_out);
+    }
+    return status != NC_OK || !(wrong > 0)
+               ? status
+               : nc_error(NC_FAILED,
+                          "%s: %.0f checks went wrong; results of this device cannot be trusted",
+                          check->device, wrong);
+}
+
 static int check_device(struct check *check)
 {
     struct nc_ops *ops = NULL;
@@ -300,26 +331,28 @@ static int check_device(struct check *check)
     cJSON_AddStringToObject(root, "device", check->device);
     cJSON_AddStringToObject(root, "version", NCLIP_VERSION);
     check->rows = cJSON_AddArrayToObject(root, "checks");
-    int status = nc_ops_create(check->device, 0, &ops);
     bool real = strcmp(check->device, "cuda") == 0; /* others take minutes for these shapes */
+    int status = nc_communicator_create(&check->ranks);
     if (status == NC_OK)
-        status = nc_check_device(ops, real, hear, check);
+        status =
+            nc_ops_create(check->device, check->ranks ? (int)check->ranks->local_rank : 0, &ops);
+    if (status == NC_OK)
+        status = nc_check_device(ops, check->ranks, real, hear, check);
+    if (status != NC_OK && check->ranks)
+        nc_communicator_abort(check->ranks, status);
     nc_ops_destroy(ops);
     if (status == NC_OK)
-        status = write_check(check, root);
-    if (status == NC_OK && check->json) {
-        status = nc_json_print(stdout, root, true);
-        root = NULL;
+        status = tell(check, root);
+    if (check->ranks) { /* mpirun kills what is left once the first rank ends */
+        if (status != NC_OK && !check->ranks->rank)
+            fprintf(stderr, "nclip: %s\n", nc_error_message());
+        fflush(stdout);
+        (void)nc_communicator_barrier(check->ranks);
+        nc_error_silence();
     }
+    nc_communicator_destroy(check->ranks);
     cJSON_Delete(root);
-    if (status != NC_OK)
-        return status;
-    if (!check->json)
-        printf("%zu right, %zu wrong, %zu left out\n", check->right, check->wrong, check->left_out);
-    return check->wrong ? nc_error(NC_FAILED,
-                                   "%s: %zu checks went wrong; results of this device cannot be "
-                                   "trusted", check->device, check->wrong)
-                        : NC_OK;
+    return status;
 }
 
 static int run(int argc, char **argv)
@@ -335,9 +368,10 @@ static int run(int argc, char **argv)
             "(safetensors, .pt, .pth, .bin), or a config alone. Nothing of it is run, and nothing is "
             "written.\n\n"
             "With --check every operation is run on a device and held against the reference on "
-            "the processor: at ragged and, on a GPU, at real shapes, with a training step's "
-            "gradients, replayed recordings and what is said of mistakes. It is the first thing "
-            "to run on a GPU.",
+            "the processor: at ragged and, on a GPU, at real shapes, with a training step, "
+            "replayed recordings, what is said of mistakes, and NCCL among the machine's GPUs. Under "
+            "mpirun every rank does it, and operations between the ranks are checked instead. "
+            "It is the first thing to run on a GPU.",
         .examples = "nclip doctor\n"
                     "nclip doctor --model ViT-L-14.pt\n"
                     "nclip doctor --check --device cuda",

@@ -6,6 +6,7 @@
 #include "nclip/support/error.h"
 #include "transports.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 static size_t from_environment(const char *const *names, size_t count)
@@ -63,5 +64,15 @@ int nc_communicator_for(struct nc_communicator *base, struct nc_ops *ops,
     return nc_error(NC_USAGE,
                     "--device %s on %zu ranks needs NCCL, and this nclip was built without it",
                     ops->name, base->size);
+#endif
+}
+
+void nc_gpus_check(struct nc_gpus_check *check)
+{
+#ifdef NCLIP_NCCL
+    nc_nccl_check(check);
+#else
+    *check = (struct nc_gpus_check){.left_out = true};
+    snprintf(check->message, sizeof check->message, "this nclip was built without NCCL");
 #endif
 }

@@ -30,3 +30,20 @@ expect() { # fault, a piece of the one message
 expect init 'connecting the ranks has not ended for 3 s'
 expect stuck 'an all-reduce has not ended for 3 s although this rank'
 expect error 'the connection to the other ranks: remote process exited'
+
+# All GPUs in one process, for nclip doctor --check.
+for count in 1 2 3 5; do
+    EMULATED_GPUS=$count "$programs/ranks_nccl" gpus >out 2>err || fail "$count GPUs: $(cat out err)"
+    [ "$(cat out)" = "$count GPUs: right" ] || fail "$count GPUs: $(cat out err)"
+done
+wrong() { # fault, a piece of the message
+    if EMULATED_GPUS=3 EMULATED_NCCL_FAULT=$1 EMULATED_NCCL_RANK=1 "$programs/ranks_nccl" gpus >out 2>err; then
+        fail "$1: $(cat out err)"
+    fi
+    grep -q "^3 GPUs: $2" out || fail "$1: $(cat out err)"
+}
+wrong sum 'an all-reduce: GPU [0-2] has .* where .* belongs'
+wrong error 'an all-reduce: remote process exited'
+wrong stuck 'an all-reduce has not ended after 20 s'
+if EMULATED_GPUS=0 "$programs/ranks_nccl" gpus >out; then fail "no GPU: $(cat out)"; fi
+[ "$(cat out)" = "0 GPUs, left out: there is no GPU" ] || fail "no GPU: $(cat out)"

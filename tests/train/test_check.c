@@ -22,7 +22,7 @@ static void a_device_is_right(void **state)
 {
     broken = false;
     rows = 0;
-    must(nc_check_device(*state, false, hear, NULL));
+    must(nc_check_device(*state, NULL, false, hear, NULL));
     assert_true(rows > 30);
 }
 
@@ -42,7 +42,7 @@ static void a_mistake_is_found(void **state)
     wrong = 0;
     layernorm = ops.layernorm_forward;
     ops.layernorm_forward = careless_layernorm;
-    must(nc_check_device(&ops, false, hear, NULL));
+    must(nc_check_device(&ops, NULL, false, hear, NULL));
     assert_true(wrong >= 3); /* two norms and the tower in fp32 */
 }
 

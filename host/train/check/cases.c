@@ -427,5 +427,6 @@ const struct check_case check_cases[] = {
     {"sgd", "1003 parameters", true, false, 1003, 0, 0, sgd},
     {"sgd", "4 million parameters", true, true, 4000001, 0, 0, sgd},
     {"training", "2 blocks of 128, 9 captions", false, false, 9, 128, 2, check_training},
+    {"training step", "2 blocks of 128, 9 captions", false, false, 9, 128, 2, check_training_step},
 };
 const size_t check_case_count = sizeof check_cases / sizeof *check_cases;

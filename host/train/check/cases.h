@@ -42,8 +42,15 @@ struct check_case {
 extern const struct check_case check_cases[];
 extern const size_t check_case_count;
 
-/* training.c: a forward and a backward pass of a text tower, all gradients. */
+/* training.c: a forward and a backward pass of a text tower, all gradients; and what AdamW makes of
+ * its parameters with them. */
 void check_training(struct check_world *w, const struct check_case *c);
+void check_training_step(struct check_world *w, const struct check_case *c);
+
+/* ranks.c: every operation between ranks; base as nc_check_device has it. */
+struct nc_communicator;
+struct nc_check_row;
+void check_ranks(struct nc_ops *ops, struct nc_communicator *base, struct nc_check_row *row);
 
 /* world.c. Memory full of NaNs; numbers; all NULL after an error. */
 void *check_memory(struct check_world *w, size_t count, enum nc_type type);

@@ -2,6 +2,7 @@
 #include "nclip/train/check.h"
 
 #include "cases.h"
+#include "nclip/ranks/communicator.h"
 #include "nclip/support/error.h"
 #include "nclip/support/progress.h"
 
@@ -84,7 +85,7 @@ static double compare(struct check_world *oracle, struct check_world *device, do
  * stored on the way is rounded by 2^-9 in the mean, several times in a tower. */
 static double allowed_for(enum nc_type type, const struct check_case *c)
 {
-    bool tower = c->run == check_training;
+    bool tower = c->run == check_training || c->run == check_training_step;
     return type == NC_FLOAT32 ? (tower ? 1e-4 : 2e-5) : (tower ? 5e-2 : 1.5e-2);
 }
 
@@ -189,7 +190,7 @@ static void check_index_error(struct nc_ops *ops, struct nc_check_row *row)
     check_clear(&w);
 }
 
-int nc_check_device(struct nc_ops *ops, bool real,
+int nc_check_device(struct nc_ops *ops, struct nc_communicator *ranks, bool real,
                     void (*say)(void *context, const struct nc_check_row *row), void *context)
 {
     struct nc_ops *cpu = NULL;
@@ -201,6 +202,7 @@ int nc_check_device(struct nc_ops *ops, bool real,
             if ((c->real && !real) || (c->fp32_only && type != NC_FLOAT32))
                 continue;
             status = check_case(cpu, ops, c, type, &row);
+            nc_communicator_tick(ranks);
             if (status == NC_OK)
                 say(context, &row);
         }
@@ -209,6 +211,12 @@ int nc_check_device(struct nc_ops *ops, bool real,
     for (size_t i = 0; i < sizeof others / sizeof *others && status == NC_OK; i++) {
         double began = nc_seconds();
         others[i](ops, &row);
+        row.seconds = nc_seconds() - began;
+        say(context, &row);
+    }
+    if (status == NC_OK) {
+        double began = nc_seconds();
+        check_ranks(ops, ranks, &row);
         row.seconds = nc_seconds() - began;
         say(context, &row);
     }

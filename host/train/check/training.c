@@ -23,8 +23,42 @@ static void pack(struct check_world *w, size_t captions, struct nc_packing *p)
     }
 }
 
-/* a captions, a tower of c blocks of width b. */
-void check_training(struct check_world *w, const struct check_case *c)
+/* Clips the gradients to a norm of 1 and takes a step with them. Epsilon is far above what is left
+ * of them, so that a step is about proportional to its gradient: where it is nothing but rounding,
+ * the sign of it would decide about a step's direction. */
+static void update(struct check_world *w, float *master, nc_bfloat16 *shadow,
+                   const float *gradients, size_t count)
+{
+    struct nc_ops *ops = w->ops;
+    const struct nc_adamw_pace pace = {1, 1 - 0.9, 1 - 0.999}; /* the first step's */
+    const double zero = 0;
+    double *sum = check_upload(w, &zero, sizeof zero);
+    float *factor = check_filled(w, 1, 1);
+    struct nc_clipping clip = {.squared_norm = sum, .limit = 1, .factor = factor};
+    struct nc_adamw a = {.count = count,
+                         .parameter = master,
+                         .gradient = gradients,
+                         .first = check_filled(w, count, 0),
+                         .second = check_filled(w, count, 0),
+                         .shadow = shadow,
+                         .beta1 = 0.9,
+                         .beta2 = 0.999,
+                         .epsilon = 0.1,
+                         .weight_decay = 0.01,
+                         .pace = check_upload(w, &pace, sizeof pace),
+                         .gradient_factor = factor};
+    if (w->status == NC_OK)
+        check_call(w, ops->squared_norm(ops->backend, gradients, count, sum));
+    if (w->status == NC_OK)
+        check_call(w, ops->clip(ops->backend, &clip));
+    if (w->status == NC_OK)
+        check_call(w, ops->adamw(ops->backend, &a));
+    check_put_out(w, factor, 1, NC_FLOAT32);
+}
+
+/* a captions, a tower of c blocks of width b; its features and gradients, or, with a step, its
+ * parameters. */
+static void train(struct check_world *w, const struct check_case *c, bool step)
 {
     struct nc_ops *ops = w->ops;
     const struct nc_model_shape shape = {
@@ -70,14 +104,28 @@ void check_training(struct check_world *w, const struct check_case *c)
     if (w->status == NC_OK)
         check_call(w, nc_text_tower_backward(tower, &weights, &p, dfeatures, trainable, false,
                                              gradients));
+    if (step)
+        update(w, master, shadow, gradients, count);
+    else
+        check_put_out(w, features, c->a * EMBEDDING, NC_FLOAT32);
     check_call(w, ops->synchronize(ops->backend));
-    check_put_out(w, features, c->a * EMBEDDING, NC_FLOAT32);
+    const float *results = step ? master : gradients;
     for (size_t i = 0; w->status == NC_OK && i < table.count; i++)
         if (trainable[i])
-            check_put_out(w, gradients + table.rows[i].offset, table.rows[i].count, NC_FLOAT32);
+            check_put_out(w, results + table.rows[i].offset, table.rows[i].count, NC_FLOAT32);
     nc_text_tower_destroy(tower);
     nc_arena_destroy(arena);
     nc_parameter_table_destroy(&table);
     nc_packing_destroy(&p);
     free(trainable);
+}
+
+void check_training(struct check_world *w, const struct check_case *c)
+{
+    train(w, c, false);
+}
+
+void check_training_step(struct check_world *w, const struct check_case *c)
+{
+    train(w, c, true);
 }

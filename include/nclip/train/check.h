@@ -1,12 +1,15 @@
 /* Whether a device computes what the processor computes: every operation at ragged and at real
- * shapes, a training step's gradients, replayed recordings, and what is said of mistakes. For nclip
- * doctor --check and for the tests, which share the cases. */
+ * shapes, a training step's gradients and what it makes of the parameters, replayed recordings,
+ * what is said of mistakes, and operations between ranks. For nclip doctor --check and for the
+ * tests, which share the cases. */
 #ifndef NCLIP_TRAIN_CHECK_H
 #define NCLIP_TRAIN_CHECK_H
 
 #include "nclip/ops.h"
 
 #include <stdbool.h>
+
+struct nc_communicator;
 
 enum nc_check_result { NC_CHECK_RIGHT, NC_CHECK_WRONG, NC_CHECK_LEFT_OUT };
 
@@ -21,9 +24,11 @@ struct nc_check_row {
     char message[200];     /* what is wrong, or why it was left out */
 };
 
-/* Checks `ops` against the backend "cpu" in fp32; `say` hears of each row. `real`: at real shapes,
- * too. Returns NC_FAILED where it could not go on; a wrong row is no error. */
-int nc_check_device(struct nc_ops *ops, bool real,
+/* Checks `ops` against the backend "cpu" in fp32; `say` hears of each row. `ranks`: the processes
+ * that a launcher started, which all call this; NULL: this one alone, which then joins the GPUs of
+ * this machine. `real`: at real shapes, too. Returns NC_FAILED where it could not go on; a wrong
+ * row is no error. */
+int nc_check_device(struct nc_ops *ops, struct nc_communicator *ranks, bool real,
                     void (*say)(void *context, const struct nc_check_row *row), void *context);
 
 #endif

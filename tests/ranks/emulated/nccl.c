@@ -1,8 +1,8 @@
 /* NCCL between the processes of one host, through shared memory: what host/ranks/nccl.c sees of
  * it, in-progress answers, errors that come later and hangs included.
  *
- * EMULATED_NCCL_FAULT=init, stuck or error makes rank EMULATED_NCCL_RANK never join, never carry
- * out an operation, or report an error. */
+ * EMULATED_NCCL_FAULT=init, stuck, error or sum makes rank EMULATED_NCCL_RANK never join, never
+ * carry out an operation, report an error, or add up wrongly. */
 #include "../../../host/ranks/nccl_library.h"
 
 #include "nclip/support/error.h"
@@ -222,6 +222,8 @@ static void collective(struct operation *o)
         return;
     if (o->kind == ALL_REDUCE || (o->kind == REDUCE && o->root == comm->rank))
         add(o, 0);
+    if (o->kind == ALL_REDUCE && at_fault(comm, "sum"))
+        ((float *)o->receive)[o->count - 1] += 1;
     if (o->kind == REDUCE_SCATTER)
         add(o, o->count * own);
     if (o->kind == BROADCAST)

@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct task {
     void (*run)(void *);
@@ -93,15 +94,76 @@ void emulated_launch(cudaStream_t stream, void (*run)(void *), void *argument)
     give(stream, run, argument, NULL);
 }
 
+static _Thread_local int current;
+
+cudaError_t cudaGetDeviceCount(int *count)
+{
+    const char *given = getenv("EMULATED_GPUS");
+    *count = given ? atoi(given) : 1;
+    return cudaSuccess;
+}
+
 cudaError_t cudaGetDevice(int *device)
 {
-    *device = 0;
+    *device = current;
     return cudaSuccess;
 }
 
 cudaError_t cudaSetDevice(int device)
 {
-    return device == 0 ? cudaSuccess : cudaErrorUnknown;
+    int count;
+    cudaGetDeviceCount(&count);
+    if (device < 0 || device >= count)
+        return cudaErrorUnknown;
+    current = device;
+    return cudaSuccess;
+}
+
+cudaError_t cudaMalloc(void **data, size_t bytes)
+{
+    *data = malloc(bytes);
+    if (!*data)
+        return cudaErrorUnknown;
+    memset(*data, 0xff, bytes);
+    return cudaSuccess;
+}
+
+cudaError_t cudaFree(void *data)
+{
+    free(data);
+    return cudaSuccess;
+}
+
+struct copy {
+    void *to;
+    const void *from;
+    size_t bytes;
+};
+
+static void carry_out(void *argument)
+{
+    struct copy *copy = argument;
+    memcpy(copy->to, copy->from, copy->bytes);
+    free(copy);
+}
+
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind,
+                            cudaStream_t stream)
+{
+    struct copy *copy = malloc(sizeof *copy);
+    if (!copy || kind != cudaMemcpyDefault)
+        abort();
+    *copy = (struct copy){to, from, bytes};
+    emulated_launch(stream, carry_out, copy);
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamQuery(cudaStream_t s)
+{
+    pthread_mutex_lock(&s->lock);
+    bool over = s->done >= s->given;
+    pthread_mutex_unlock(&s->lock);
+    return over ? cudaSuccess : cudaErrorNotReady;
 }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags)
