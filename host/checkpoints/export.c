@@ -162,8 +162,12 @@ static int list_tensors(struct job *job)
     if (job->format == NC_FORMAT_HF_TEXT || job->format == NC_FORMAT_HF_TEXT_PROJECTION)
         return list_text(job);
     int status = NC_OK;
-    for (size_t i = 0; i < job->model->table.count && status == NC_OK; i++)
+    for (size_t i = 0; i < job->model->table.count && status == NC_OK; i++) {
+        /* OpenAI's model has no place for it */
+        if (job->format == NC_FORMAT_OPENAI && job->model->table.rows[i].role == NC_LOGIT_BIAS)
+            continue;
         status = nc_foreign_add(&job->outputs, job->model, i, job->type);
+    }
     if (status == NC_OK && job->format == NC_FORMAT_OPENAI)
         status = list_facts(job);
     return status;

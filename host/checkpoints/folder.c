@@ -64,9 +64,18 @@ static int missing_error(const struct nc_model *model, const char *first, size_t
                         : "of a text model without it nothing can be trained or compared");
 }
 
+/* The tensor of a row, or NULL. A logit_bias that was added lies in no file. */
+static const struct nc_tensor *find_source(const struct nc_model *model,
+                                           const struct nc_parameter *row)
+{
+    const struct nc_tensor *tensor = nc_tensors_find(model->file, row->name);
+    return !tensor && row->role == NC_LOGIT_BIAS && model->added.data ? &model->added : tensor;
+}
+
 static int bind_tensors(struct nc_model *model)
 {
     const struct nc_parameter_table *table = &model->table;
+    free(model->sources);
     model->sources = calloc(table->count, sizeof *model->sources);
     if (!model->sources)
         return nc_error(NC_FAILED, "%s: no memory for its table of parameters", model->folder);
@@ -74,7 +83,7 @@ static int bind_tensors(struct nc_model *model)
     size_t missing = 0;
     int status = NC_OK;
     for (size_t i = 0; i < table->count; i++) {
-        model->sources[i] = nc_tensors_find(model->file, table->rows[i].name);
+        model->sources[i] = find_source(model, &table->rows[i]);
         if (!model->sources[i]) {
             if (!missing++)
                 first_missing = table->rows[i].name;
@@ -129,6 +138,19 @@ static int list_unknown(struct nc_model *model)
     return NC_OK;
 }
 
+/* No family's config.json says whether there is a logit_bias: SigLIP always has one, and a CLIP
+ * that was trained with a sigmoid loss has the tensor. */
+static int make_table(struct nc_model *model, const char *config)
+{
+    const struct nc_tensor *bias = nc_tensors_find(model->file, "logit_bias");
+    if (bias && !bias->rank)
+        model->shape.logit_bias = true;
+    int status = nc_parameter_table_create(&model->shape, &model->table);
+    if (status != NC_OK)
+        nc_error_prefix(status, "%s", config);
+    return status;
+}
+
 int nc_model_open(const char *folder, struct nc_model **out)
 {
     *out = NULL;
@@ -148,13 +170,10 @@ int nc_model_open(const char *folder, struct nc_model **out)
         status = nc_padding_read(folder, &model->shape);
     if (status == NC_OK && !nc_shape_has_vision(&model->shape))
         status = nc_hf_embeddings_read(config, model->embeddings);
-    if (status == NC_OK) {
-        status = nc_parameter_table_create(&model->shape, &model->table);
-        if (status != NC_OK)
-            nc_error_prefix(status, "%s", config);
-    }
     if (status == NC_OK)
         status = nc_tensors_open(folder, &model->file);
+    if (status == NC_OK)
+        status = make_table(model, config);
     if (status == NC_OK)
         status = bind_tensors(model);
     if (status == NC_OK)
@@ -166,6 +185,20 @@ cleanup:
     else
         nc_model_close(model);
     return status;
+}
+
+int nc_model_add_logit_bias(struct nc_model *model, float value)
+{
+    if (model->shape.logit_bias)
+        return NC_OK;
+    model->shape.logit_bias = true;
+    model->added_value = value;
+    model->added = (struct nc_tensor){.name = "logit_bias", .type_name = "F32",
+                                      .type = NC_FLOAT32, .count = 1, .bytes = sizeof(float),
+                                      .data = (const uint8_t *)&model->added_value};
+    nc_parameter_table_destroy(&model->table);
+    int status = nc_parameter_table_create(&model->shape, &model->table);
+    return status == NC_OK ? bind_tensors(model) : status;
 }
 
 int nc_model_need_vision(const struct nc_model *model)

@@ -16,6 +16,8 @@ struct nc_model {
     const char **unknown;                 /* [unknown_count] names that no row has */
     size_t unknown_count;
     bool has_foreign_vision; /* tensors of a vision tower that nclip does not compute */
+    struct nc_tensor added; /* the logit_bias that a user of the model asked for; or no data */
+    float added_value;
     char embeddings[17]; /* without a vision tower: whose embeddings belong to it; or "" */
 };
 

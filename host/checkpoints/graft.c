@@ -111,10 +111,13 @@ static int list_tensors(struct job *job)
         nc_output_take(output, job->file, tensor);
         output->name = tensor->name;
     }
+    /* A logit_bias that training gave the tower stays behind where the original has none. */
     size_t needed = 0;
     for (size_t i = 0; i < job->model->table.count; i++) {
         const struct nc_parameter *row = &job->model->table.rows[i];
-        needed += row->tower == NC_TOWER_TEXT && (job->by_hf_names || row->openai_slice < 1);
+        bool left_out = row->role == NC_LOGIT_BIAS && !nc_tensors_find(job->file, row->name);
+        needed += row->tower == NC_TOWER_TEXT && !left_out &&
+                  (job->by_hf_names || row->openai_slice < 1);
     }
     if (status == NC_OK && job->replaced != needed)
         status = nc_error(NC_BAD_INPUT,

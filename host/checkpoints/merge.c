@@ -122,7 +122,17 @@ static int write_folder(const struct nc_model *base, const struct nc_model *tune
     return status;
 }
 
-int nc_model_merge(const struct nc_model *base, const struct nc_model *tuned, double alpha,
+/* Where one alone was trained with a sigmoid loss, the merged model has its logit_bias. */
+static int match_logit_bias(struct nc_model *model, const struct nc_model *other)
+{
+    float value = 0;
+    for (size_t i = 0; i < other->table.count; i++)
+        if (other->table.rows[i].role == NC_LOGIT_BIAS)
+            nc_convert(&value, NC_FLOAT32, other->sources[i]->data, other->sources[i]->type, 1);
+    return other->shape.logit_bias ? nc_model_add_logit_bias(model, value) : NC_OK;
+}
+
+int nc_model_merge(struct nc_model *base, struct nc_model *tuned, double alpha,
                    const enum nc_type *type, const char *folder)
 {
     struct nc_outputs outputs = {0};
@@ -130,6 +140,10 @@ int nc_model_merge(const struct nc_model *base, const struct nc_model *tuned, do
     int status = NC_OK;
     if (!(alpha >= 0 && alpha <= 1))
         status = nc_error(NC_USAGE, "alpha is %g; it lies between 0 (base) and 1 (tuned)", alpha);
+    if (status == NC_OK)
+        status = match_logit_bias(base, tuned);
+    if (status == NC_OK)
+        status = match_logit_bias(tuned, base);
     if (status == NC_OK)
         status = check_same(base, tuned);
     if (status == NC_OK)

@@ -99,9 +99,10 @@ int nc_open_clip_config_write(const char *where, const char *path,
         return status;
     (void)nc_writer_printf(writer,
                            "{\n  \"model_cfg\": {\n    \"embed_dim\": %zu,\n"
-                           "    \"quick_gelu\": %s,\n    \"vision_cfg\": {\n",
+                           "    \"quick_gelu\": %s,\n%s    \"vision_cfg\": {\n",
                            shape->embedding,
-                           shape->text.activation == NC_QUICK_GELU ? "true" : "false");
+                           shape->text.activation == NC_QUICK_GELU ? "true" : "false",
+                           shape->logit_bias ? "    \"init_logit_bias\": -10,\n" : "");
     write_tower(writer, &shape->vision);
     (void)nc_writer_printf(writer,
                            "      \"head_width\": %zu,\n      \"image_size\": %zu,\n"

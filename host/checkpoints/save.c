@@ -23,9 +23,11 @@ static int write_tensors(const struct nc_model *model, const char *path,
                          const float *text_parameters, enum nc_type type)
 {
     struct nc_outputs outputs = {0};
+    size_t in_file = nc_tensors_count(model->file), count = in_file + (model->added.data != NULL);
     int status = NC_OK;
-    for (size_t i = 0; i < nc_tensors_count(model->file) && status == NC_OK; i++) {
-        const struct nc_tensor *tensor = nc_tensors_at(model->file, i);
+    for (size_t i = 0; i < count && status == NC_OK; i++) {
+        const struct nc_tensor *tensor =
+            i < in_file ? nc_tensors_at(model->file, i) : &model->added;
         const struct nc_parameter *row = text_row(model, tensor);
         struct nc_output *output = nc_outputs_add(&outputs);
         if (!output) {

@@ -85,7 +85,7 @@ static bool fits(const struct nc_family *family, const struct nc_model_shape *sh
         return true;
     bool ambiguous = family->argmax_is_two && shape->end_rule == NC_END_FIRST && shape->end_token == 2;
     return shape->mask == facts->mask && shape->projection_bias == facts->projection_bias &&
-           shape->logit_bias == facts->logit_bias && family->end_rules[shape->end_rule] &&
+           (shape->logit_bias || !facts->logit_bias) && family->end_rules[shape->end_rule] &&
            !ambiguous && (family->has_vision || !nc_shape_has_vision(shape));
 }
 

@@ -52,18 +52,21 @@ static int mark(const char *name, const struct nc_parameter_table *table, size_t
         return nc_error(NC_BAD_INPUT,
                         "trainable: \"%s\" is not in this model, which has blocks.0-%zu", name,
                         layers - 1);
-    bool single = false;
+    bool single = false, bias = is_named(NC_LOGIT_BIAS, name);
     for (int role = 0; role < NC_ROLES; role++)
-        single = single || (role != NC_LOGIT_BIAS && is_named((enum nc_role)role, name));
+        single = single || is_named((enum nc_role)role, name);
+    if (bias && !nc_parameter_find(table, NC_TOWER_TEXT, NC_LOGIT_BIAS, NC_NO_BLOCK))
+        return nc_error(NC_BAD_INPUT, "trainable: \"%s\" is not in this model: a sigmoid loss has "
+                        "one", name);
     if (!all && !norm && !blocks && !single)
         return nc_error(NC_BAD_INPUT,
                         "trainable: \"%s\" is unknown; there are all, token_embedding, "
                         "position_embedding, blocks, blocks.N, blocks.N-M, final_layer_norm, "
-                        "projection, logit_scale", name);
+                        "projection, logit_scale, logit_bias", name);
     for (size_t i = 0; i < table->count; i++) {
         const struct nc_parameter *row = &table->rows[i];
-        if (row->tower != NC_TOWER_TEXT || row->role == NC_LOGIT_BIAS) /* no loss here has it */
-            continue;
+        if (row->tower != NC_TOWER_TEXT || (row->role == NC_LOGIT_BIAS && !bias))
+            continue; /* `all` is what every loss trains: a bias that none reads would only decay */
         bool in_block = row->block != NC_NO_BLOCK;
         if (all ||
             (in_block && blocks && (size_t)row->block >= first && (size_t)row->block <= last) ||

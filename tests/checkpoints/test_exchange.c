@@ -156,6 +156,45 @@ static void round_trips_keep_every_byte(void **state)
     }
 }
 
+/* A CLIP that a sigmoid loss trained: open_clip's models may have a logit_bias, OpenAI's not. */
+static void a_logit_bias_goes_along(void **state)
+{
+    struct nc_model_shape shape = plain_shape;
+    shape.logit_bias = true;
+    char *folder = inside(state, "from"), *original = inside(state, "plain/model.safetensors");
+    char *plain = inside(state, "plain"), *grafted = inside(state, "grafted");
+    random_folder_write(folder, &shape, NC_FLOAT32, NC_FLOAT32, 2);
+    done(export_as(state, "from", NC_FORMAT_OPEN_CLIP, NULL, "there"));
+    done(import_to(state, "there", NULL, "back"));
+    assert_same_tensors(state, "from", "back");
+    assert_same_shape(state, "from", "back");
+    char *path = inside(state, "there/open_clip_config.json"), *config;
+    size_t size;
+    assert_int_equal(nc_file_read(path, 1 << 20, &config, &size), NC_OK);
+    assert_non_null(strstr(config, "\"init_logit_bias\": -10,"));
+    free(config);
+    free(path);
+
+    done(export_as(state, "from", NC_FORMAT_OPENAI, NULL, "openai"));
+    struct nc_tensors *file = open_tensors(state, "openai");
+    assert_null(nc_tensors_find(file, "logit_bias"));
+    assert_non_null(nc_tensors_find(file, "logit_scale"));
+    nc_tensors_close(file);
+
+    /* Into the checkpoint that it comes from, which has none. */
+    random_folder_write(plain, &plain_shape, NC_FLOAT32, NC_FLOAT32, 1);
+    struct nc_model *model = open_model(state, "from");
+    done(nc_model_graft(model, NC_FORMAT_HF, original, NULL, grafted));
+    nc_model_close(model);
+    model = open_model(state, "grafted");
+    assert_false(nc_model_shape(model)->logit_bias);
+    nc_model_close(model);
+    free(grafted);
+    free(plain);
+    free(original);
+    free(folder);
+}
+
 /* OpenAI's form is made of the Hugging Face one by the definition, element by element. */
 static void the_openai_form_is_what_the_table_says(void **state)
 {
@@ -461,6 +500,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(round_trips_keep_every_byte),
+        TEST(a_logit_bias_goes_along),
         TEST(the_openai_form_is_what_the_table_says),
         TEST(another_type_is_rounded_once),
         TEST(the_text_tower_goes_alone),

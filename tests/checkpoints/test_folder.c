@@ -1,6 +1,7 @@
 /* Model folders with one fault each, opened, loaded and saved. */
 #include "varied_folder.h"
 
+#include "nclip/checkpoints/exchange.h"
 #include "nclip/checkpoints/safetensors.h"
 #include "nclip/checkpoints/tensors.h"
 #include "nclip/formats/json.h"
@@ -233,6 +234,49 @@ static void a_saved_folder_is_complete(void **state)
     free(folder);
 }
 
+/* A CLIP with a logit_bias, as a sigmoid loss trains it: written, read again, and merged with the one
+ * that it comes from, which has none. */
+static void a_logit_bias_is_added_and_stays(void **state)
+{
+    char *folder = make_model(state, "model", (struct variation){0}), *out = inside(state, "tuned");
+    char *merged = inside(state, "merged");
+    struct nc_model *base = open_model(folder), *model = open_model(folder);
+    size_t before = nc_model_table(model)->tower_elements[NC_TOWER_TEXT];
+    assert_null(nc_parameter_find(nc_model_table(model), NC_TOWER_TEXT, NC_LOGIT_BIAS, NC_NO_BLOCK));
+    for (int again = 0; again < 2; again++) /* the first value stays */
+        assert_int_equal(nc_model_add_logit_bias(model, again ? 1 : -10), NC_OK);
+    const struct nc_parameter_table *table = nc_model_table(model);
+    size_t at = nc_parameter_offset(table, NC_TOWER_TEXT, NC_LOGIT_BIAS, NC_NO_BLOCK);
+    assert_true(table->tower_elements[NC_TOWER_TEXT] > before);
+    float *text = load_text(model);
+    assert_true(text[at] == -10);
+    text[at] = -9.5f;
+    assert_int_equal(nc_model_save(model, out, text, NC_FLOAT32), NC_OK);
+    free(text);
+
+    struct nc_model *tuned = open_model(out);
+    const char *const *names;
+    assert_int_equal(nc_model_unknown(tuned, &names), 0);
+    assert_int_equal(nc_model_shape(tuned)->family, NC_FAMILY_CLIP);
+    assert_true(nc_model_shape(tuned)->logit_bias);
+    text = load_text(tuned);
+    assert_true(text[at] == -9.5f);
+    free(text);
+    if (nc_model_merge(base, tuned, 0.5, NULL, merged) != NC_OK)
+        fail_msg("%s", nc_error_message());
+    nc_model_close(tuned);
+    tuned = open_model(merged);
+    text = load_text(tuned);
+    assert_true(text[at] == -9.5f);
+    free(text);
+    nc_model_close(tuned);
+    nc_model_close(base);
+    nc_model_close(model);
+    free(merged);
+    free(out);
+    free(folder);
+}
+
 /* config.json of what is saved from a model with such a config and types. */
 static char *saved_config(void **state, const char *config, enum nc_type from, enum nc_type to)
 {
@@ -407,6 +451,7 @@ int main(void)
         TEST(non_finite_weights_are_named),
         TEST(the_hash_is_the_vision_towers),
         TEST(a_saved_folder_is_complete),
+        TEST(a_logit_bias_is_added_and_stays),
         TEST(the_config_names_the_true_type),
         TEST(values_that_do_not_fit_are_refused),
         TEST(a_full_disk_leaves_nothing),

@@ -270,5 +270,6 @@ refuse 2 'batch_size is 0: it must be at least 1' --set batch_size=0
 refuse 3 'no such config file or preset.*negationclip' --config negationclp
 refuse 3 'trainable: "blocks.9" is not in this model, which has blocks.0-3' --set trainable=blocks.9
 refuse 3 'trainable: "heads" is unknown' --set trainable=heads
+refuse 3 'trainable: "logit_bias" is not in this model' --set trainable=all,logit_bias
 refuse 3 'do not fill one batch of 1000' --set batch_size=1000 --set drop_last=true
 refuse 2 '--device' --device abacus

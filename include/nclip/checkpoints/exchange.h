@@ -49,8 +49,9 @@ int nc_model_export(const struct nc_model *model, enum nc_format format, const e
  * without a custom text tower). The text tower's tensors and the logit scale are the model's, of
  * `type` or as they are stored; all others, whatever they are, and the original's config, tokenizer
  * and preprocessing files are copied byte for byte, but for the "eos_id" that open_clip 4 asks for and
- * that a config of open_clip 3 may lack. NC_BAD_INPUT names a tensor of another shape, and
- * an original that lacks some of the text tower. */
+ * that a config of open_clip 3 may lack. A logit_bias for which the
+ * original has no place stays behind. NC_BAD_INPUT names a tensor of another shape, and an original
+ * that lacks some of the text tower. */
 int nc_model_graft(const struct nc_model *model, enum nc_format format, const char *original,
                    const enum nc_type *type, const char *folder);
 
@@ -92,9 +93,10 @@ int nc_model_import_check(const char *path, const struct nc_import_options *opti
  * (1 - alpha) x base + alpha x tuned, of every parameter, 0 <= alpha <= 1. Computed in fp32 and
  * stored as fp32 (`type`: as that); a tensor that is the same in both is copied as it is in `base`
  * (`type` not NULL: converted). 0 gives base and 1 gives tuned exactly. The two must have
- * the same shape, activations and end of text. The rest of the folder is tuned's, with
- * "merge.json": alpha and the two folders. */
-int nc_model_merge(const struct nc_model *base, const struct nc_model *tuned, double alpha,
+ * the same shape, activations and end of text; a logit_bias that one of them alone has is the
+ * merged model's (and given to the other). The rest of the folder is tuned's, with "merge.json":
+ * alpha and the two folders. */
+int nc_model_merge(struct nc_model *base, struct nc_model *tuned, double alpha,
                    const enum nc_type *type, const char *folder);
 
 #endif

@@ -35,6 +35,11 @@ struct nc_model;
 int nc_model_open(const char *folder, struct nc_model **model);
 void nc_model_close(struct nc_model *model);
 
+/* Gives a model that has no logit_bias one of this value, as a sigmoid loss needs it: from then on
+ * its table has the row, and nc_model_save() writes the tensor, by which the folder is known when it
+ * is opened again. Comes before anything is made of the table, which is made anew. */
+int nc_model_add_logit_bias(struct nc_model *model, float value);
+
 const char *nc_model_folder(const struct nc_model *model);
 const struct nc_model_shape *nc_model_shape(const struct nc_model *model);
 const struct nc_parameter_table *nc_model_table(const struct nc_model *model);

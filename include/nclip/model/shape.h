@@ -65,7 +65,8 @@ struct nc_model_shape {
     int32_t pad_token;   /* pad_token_id; -1: none. Where padding is seen, what captions are filled
                             up with */
     bool projection_bias;
-    bool logit_bias; /* added to all similarities: of a sigmoid loss */
+    bool logit_bias; /* added to all similarities: of a sigmoid loss. SigLIP's families have one, any
+                        other may */
     /* vision */
     size_t image_size; /* pixels a side */
     size_t patch_size;

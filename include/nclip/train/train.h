@@ -25,7 +25,8 @@
 
 /* Which rows of the parameter table train. Names: all, token_embedding, position_embedding,
  * blocks, blocks.N, blocks.N-M (both ends included), final_layer_norm, projection,
- * logit_scale. An unknown name, or a block that the model does not have, is NC_BAD_INPUT.
+ * logit_scale; and logit_bias, which `all` leaves out. An unknown name, or a block that the model
+ * does not have, is NC_BAD_INPUT.
  * *trainable has table->count flags; the caller frees it. */
 int nc_trainable_parse(const char *const *names, size_t count,
                        const struct nc_parameter_table *table, const struct nc_model_shape *shape,
