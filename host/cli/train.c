@@ -99,7 +99,7 @@ static int run(int argc, char **argv)
 {
     struct nc_train_options options = {.device = "cpu"};
     const char *source = "default";
-    struct nc_string_list overrides = {0};
+    struct nc_string_list overrides = {0}, captions = {0};
     size_t device_number = SIZE_MAX;
     bool json = false;
     const struct nc_option table[] = {
@@ -107,8 +107,8 @@ static int run(int argc, char **argv)
          .offered = nc_config_presets()},
         {"--model", "DIR", "Hugging Face folder of the CLIP to start from", NC_OPTION_STRING,
          &options.model_folder, .required = true},
-        {"--captions", "FILE", "COCO caption JSON, or JSONL with image and caption",
-         NC_OPTION_STRING, &options.captions},
+        {"--captions", "FILE", "COCO caption JSON, or JSONL with image and caption; several files are one, or "
+         "as many sources as the key sources draws from", NC_OPTION_LIST, &captions},
         {"--examples", "SET", "or, in their place, a set that nclip prepare made of captions",
          NC_OPTION_STRING, &options.examples},
         {"--embeddings", "STORE",
@@ -134,9 +134,11 @@ static int run(int argc, char **argv)
     int status = nc_options_parse(&help, table, argc, argv, &arguments);
     if (status != NC_OK || arguments.help_shown)
         return status;
-    if (!options.captions == !options.examples)
+    options.captions = captions.items;
+    options.caption_count = captions.count;
+    if (!captions.count == !options.examples)
         status = nc_error(NC_USAGE, "train: %s (see `nclip train --help`)",
-                          options.captions ? "--captions and --examples exclude each other"
+                          captions.count ? "--captions and --examples exclude each other"
                                            : "--captions FILE or --examples SET is missing");
     else if (!options.examples && !options.embeddings)
         status = nc_error(NC_USAGE, "train: --embeddings STORE is missing, which --captions needs "

@@ -41,6 +41,9 @@ static int apply_text(const char *path, const char *text, size_t size, struct nc
         else if (key->kind == CONFIG_LIST && layer->list)
             status = config_key_set_list(where, (const char *const *)layer->list, layer->list_count,
                                          config);
+        else if (key->kind == CONFIG_COUNTS && layer->counts)
+            status = config_key_set_counts(key, where, (const char *const *)layer->counts,
+                                           layer->counts_count, config);
         else if (key->kind == CONFIG_LOSS && layer->terms)
             status = config_key_set_terms(where, layer->terms, layer->terms_count, config);
     }
@@ -140,6 +143,8 @@ void nc_config_free(struct nc_config *config)
 static bool as_before(const struct config_key *key, const struct nc_config *config)
 {
     struct nc_config before = {0};
+    if (key->kind == CONFIG_COUNTS)
+        return config->source_count == 0;
     size_t size = key->kind == CONFIG_SWITCH   ? sizeof(bool)
                   : key->kind == CONFIG_CHOICE ? sizeof(int)
                                                : sizeof(double);

@@ -83,6 +83,7 @@ const struct config_key config_keys[CONFIG_KEYS] = {
     {"mask_same_image", CONFIG_SWITCH, AT(mask_same_image)},
     {"contradictions", CONFIG_SWITCH, AT(contradictions)},
     {"hard_negatives", CONFIG_SWITCH, AT(hard_negatives), .before = "true"},
+    {"sources", CONFIG_COUNTS, AT(sources), .least = 1, .most = INT32_MAX, .before = ""},
     {"share_prefixes", CONFIG_SWITCH, AT(share_prefixes)},
     {"too_long", CONFIG_CHOICE, AT(too_long), .choices = too_long},
     {"seed", CONFIG_COUNT, AT(seed), .most = DBL_MAX},
@@ -228,7 +229,8 @@ static void config_terms_clear(struct nc_config *config)
     config->term_count = 0;
 }
 
-static int set_list_from_text(const char *where, const char *text, struct nc_config *config)
+static int set_list_from_text(const struct config_key *key, const char *where, const char *text,
+                              struct nc_config *config)
 {
     size_t count = 1, length = strlen(text);
     bool brackets = length >= 2 && text[0] == '[' && text[length - 1] == ']';
@@ -247,7 +249,9 @@ static int set_list_from_text(const char *where, const char *text, struct nc_con
         items[i] = item;
     }
     if (status == NC_OK)
-        status = config_key_set_list(where, items, count, config);
+        status = key->kind == CONFIG_LIST
+                     ? config_key_set_list(where, items, count, config)
+                     : config_key_set_counts(key, where, items, count, config);
     free(items);
     free(copy);
     return status;
@@ -267,7 +271,8 @@ int config_key_set(const struct config_key *key, const char *where, const char *
     case CONFIG_CHOICE:
         return set_choice(key, where, text, target);
     case CONFIG_LIST:
-        return set_list_from_text(where, text, config);
+    case CONFIG_COUNTS:
+        return set_list_from_text(key, where, text, config);
     case CONFIG_LOSS:
         config_terms_clear(config);
         return set_choice(key, where, text, target);
@@ -304,6 +309,25 @@ int config_key_set_list(const char *where, const char *const *items, size_t coun
         free(unneeded[i]);
     free(unneeded);
     return status;
+}
+
+int config_key_set_counts(const struct config_key *key, const char *where,
+                          const char *const *items, size_t count, struct nc_config *config)
+{
+    uint64_t counts[NC_MOST_SOURCES] = {0};
+    int status = NC_OK;
+    if (count == 1 && !*items[0]) /* "[]" */
+        count = 0;
+    if (count > NC_MOST_SOURCES)
+        return nc_error(NC_BAD_INPUT, "%s: %s has %zu numbers, and %d are the most", where, key->name,
+                        count, NC_MOST_SOURCES);
+    for (size_t i = 0; i < count && status == NC_OK; i++)
+        status = set_count(key, where, items[i], &counts[i]);
+    if (status != NC_OK)
+        return status;
+    memcpy(config->sources, counts, sizeof counts);
+    config->source_count = (unsigned)count;
+    return NC_OK;
 }
 
 int config_key_set_terms(const char *where, const struct nc_term_layer *terms, unsigned count,
@@ -357,6 +381,12 @@ void config_key_print(const struct config_key *key, const struct nc_config *conf
         for (unsigned i = 0; i < config->trainable_count; i++)
             fprintf(out, "%s%s", i ? ", " : "[", config->trainable[i]);
         fprintf(out, "]\n");
+        break;
+    case CONFIG_COUNTS:
+        fputs("[", out);
+        for (unsigned i = 0; i < config->source_count; i++)
+            fprintf(out, "%s%llu", i ? ", " : "", (unsigned long long)config->sources[i]);
+        fputs("]\n", out);
         break;
     case CONFIG_LOSS:
         if (!config->term_count)
@@ -436,6 +466,10 @@ static void make_schema(struct schema *schema, bool terms)
             schema->fields[i] = (cyaml_schema_field_t)CYAML_FIELD_SEQUENCE(
                 config_keys[i].name, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct config_layer,
                 terms, &schema->term.item, 1, NC_MOST_TERMS);
+        else if (config_keys[i].kind == CONFIG_COUNTS)
+            schema->fields[i] = (cyaml_schema_field_t)CYAML_FIELD_SEQUENCE(
+                config_keys[i].name, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct config_layer,
+                counts, &schema->item, 0, 4096);
         else if (config_keys[i].kind == CONFIG_LIST)
             schema->fields[i] = (cyaml_schema_field_t)CYAML_FIELD_SEQUENCE(
                 config_keys[i].name, CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct config_layer,
@@ -489,6 +523,9 @@ static int explain(const char *path, const char *text, cyaml_err_t error,
                         key->name);
     if (key && key->kind == CONFIG_LIST && error != CYAML_ERR_LIBYAML_PARSER)
         return nc_error(NC_BAD_INPUT, "%s: %s must be a list, as [blocks, projection]", where,
+                        key->name);
+    if (key && key->kind == CONFIG_COUNTS && error != CYAML_ERR_LIBYAML_PARSER)
+        return nc_error(NC_BAD_INPUT, "%s: %s must be a list of whole numbers, as [128, 128]", where,
                         key->name);
     if (key && error == CYAML_ERR_INVALID_VALUE)
         return nc_error(NC_BAD_INPUT, "%s: %s must be a single value", where, key->name);

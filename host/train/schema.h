@@ -16,6 +16,7 @@ enum config_kind {
     CONFIG_SWITCH, /* bool */
     CONFIG_CHOICE, /* an enum: the index of its string in `choices` */
     CONFIG_LIST,   /* `trainable` */
+    CONFIG_COUNTS, /* `sources` */
     CONFIG_LOSS,   /* `loss`: a choice, or a list of terms */
 };
 
@@ -31,7 +32,7 @@ struct config_key {
     const char *before;       /* its value in runs of before there was such a key; or NULL */
 };
 
-enum { CONFIG_KEYS = 47 };
+enum { CONFIG_KEYS = 48 };
 extern const struct config_key config_keys[CONFIG_KEYS];
 
 const struct config_key *config_key_find(const char *name); /* NULL: no such key */
@@ -50,6 +51,8 @@ int config_key_set(const struct config_key *key, const char *where, const char *
                    struct nc_config *config);
 int config_key_set_list(const char *where, const char *const *items, size_t count,
                         struct nc_config *config);
+int config_key_set_counts(const struct config_key *key, const char *where,
+                          const char *const *items, size_t count, struct nc_config *config);
 int config_key_set_terms(const char *where, const struct nc_term_layer *terms, unsigned count,
                          struct nc_config *config);
 
@@ -61,6 +64,8 @@ struct config_layer {
     char *values[CONFIG_KEYS];
     char **list;
     unsigned list_count;
+    char **counts; /* of `sources` */
+    unsigned counts_count;
     struct nc_term_layer *terms; /* of `loss`, where it is a list */
     unsigned terms_count;
 };

@@ -150,7 +150,7 @@ static bool has_role(const struct nc_source *source, int role)
 /* A term over texts of a role would train nothing without one. */
 static int check_roles(const struct nc_train_options *options, const struct nc_source *source)
 {
-    const char *data = options->examples ? options->examples : options->captions;
+    const char *data = options->examples ? options->examples : options->captions[0];
     struct nc_losses losses;
     nc_losses_of(source->config, &losses);
     if (losses.keeps && source->feed)
@@ -172,10 +172,13 @@ int nc_source_open(const struct nc_train_options *options, struct nc_config *con
                    struct nc_source *source)
 {
     *source = (struct nc_source){.config = config};
+    if (options->examples && config->source_count)
+        return nc_error(NC_USAGE, "train: sources draws from several files of --captions, and --examples is "
+                        "a set; leave sources empty");
     int status = options->examples
                      ? open_set(options, config, model, ranks, source)
-                     : nc_examples_load(model, config, options->captions, options->embeddings,
-                                        &source->held);
+                     : nc_examples_load_files(model, config, options->captions, options->caption_count,
+                                              options->embeddings, &source->held);
     if (status == NC_OK && source->feed) {
         source->examples = nc_feed_examples(source->feed);
         source->training_count = nc_feed_training_count(source->feed);

@@ -81,7 +81,12 @@ static void compute(char **arguments, const char *const *overrides, size_t overr
     size_t elements = table->tower_elements[NC_TOWER_TEXT];
     check(nc_trainable_parse((const char *const *)config->trainable, config->trainable_count, table,
                              nc_model_shape(model), &trainable));
-    check(nc_examples_load(model, config, arguments[2], arguments[3], &examples));
+    const char *files[] = {arguments[2], NULL}; /* one, or two with a comma between them */
+    char *comma = strchr(arguments[2], ',');
+    if (comma)
+        *comma = 0;
+    files[1] = comma ? comma + 1 : NULL;
+    check(nc_examples_load_files(model, config, files, comma ? 2 : 1, arguments[3], &examples));
     size_t count = strtoul(arguments[4], NULL, 10);
     if (!count || count > examples.training_count)
         check(

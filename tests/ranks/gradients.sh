@@ -65,6 +65,20 @@ config=config=terms.yaml captions_file=roles.jsonl
 try terms "2 4" 128 share_prefixes=false micro_batch_size=9
 try terms_odd 3 67 share_prefixes=false mask_same_image=false
 try terms_few 4 3 share_prefixes=false
+# Sources, each with terms of its own.
+head -n 40 roles.jsonl >first.jsonl
+tail -n +41 roles.jsonl >second.jsonl
+cat >sources.yaml <<'END'
+loss:
+  - {term: infonce, source: 1, texts: [caption, contradiction], pictures: [image, distractor]}
+  - {term: infonce, source: 2, texts: [absence, caption], rows: [1, 1], pictures: [image], weight: 0.5}
+  - {term: choice, source: 2, texts: [choices], weight: 0.25}
+  - {term: hinge_apart, source: 1, texts: [contradiction], margin: -0.6}
+  - {term: infonce, texts: [caption], pictures: [image], weight: 0.5}
+END
+config=config=sources.yaml captions_file=first.jsonl,second.jsonl
+try sources "2 4" 128 share_prefixes=false micro_batch_size=9 sources=40,88
+try sources_few 4 67 share_prefixes=false sources=2,65 # ranks without a caption of a source
 config='' captions_file=captions.jsonl
 # What captions share is computed once on each rank: other sums in another order than on one rank.
 try shared "2 4" 128

@@ -54,20 +54,38 @@ static char *path_of(const char *name)
 
 /* ---- The inputs, as files ---------------------------------------------------------------- */
 
-static void write_captions(void)
+static void write_captions_to(const char *name, int first, int end)
 {
-    char *path = path_of("captions.jsonl");
+    char *path = path_of(name);
     struct nc_writer *writer;
     const cJSON *caption;
+    int number = 0;
     check(nc_writer_create(path, &writer));
     cJSON_ArrayForEach(caption, list_of("captions"))
     {
         char *line = cJSON_PrintUnformatted(caption);
-        check(nc_writer_printf(writer, "%s\n", line));
+        if (number >= first && number < end)
+            check(nc_writer_printf(writer, "%s\n", line));
         cJSON_free(line);
+        number++;
     }
     check(nc_writer_commit(writer));
     free(path);
+}
+
+/* Where there are two sources: how many captions the first one has. */
+static int first_source(void)
+{
+    const cJSON *first = cJSON_GetObjectItem(golden, "first");
+    return first ? first->valueint : 0;
+}
+
+static void write_captions(void)
+{
+    int count = cJSON_GetArraySize(list_of("captions")), first = first_source();
+    write_captions_to("captions.jsonl", 0, first ? first : count);
+    if (first)
+        write_captions_to("more.jsonl", first, count);
 }
 
 /* Not normalised: the step is to do that. */
@@ -157,6 +175,12 @@ static int open_semclip(void **state)
     return make_inputs("train/golden_semclip.json");
 }
 
+static int open_omni_negclip(void **state)
+{
+    (void)state;
+    return make_inputs("train/golden_omni_negclip.json");
+}
+
 static int remove_inputs(void **state)
 {
     (void)state;
@@ -221,10 +245,13 @@ static void open_run(struct run *run, const char *backend, const char *const *ch
     check(nc_trainable_parse((const char *const *)run->config->trainable,
                              run->config->trainable_count, table, shape, &run->trainable));
     char *captions = path_of("captions.jsonl"), *embeddings = path_of("embeddings");
-    check(nc_examples_load(run->model, run->config, captions, embeddings, &run->examples));
+    char *more = path_of("more.jsonl");
+    check(nc_examples_load_files(run->model, run->config, (const char *const[]){captions, more},
+                                 first_source() ? 2 : 1, embeddings, &run->examples));
+    free(more);
     free(captions);
     free(embeddings);
-    assert_int_equal(run->examples.training_count, cJSON_GetArraySize(list_of("captions")));
+    assert_int_equal(run->examples.count, cJSON_GetArraySize(list_of("captions")));
     check(nc_arena_create(&run->arena));
     check(nc_step_create(run->ops, shape, table, run->config, run->trainable, &run->examples, NULL,
                          run->arena, &run->step));
@@ -506,5 +533,6 @@ int main(int count, char **arguments)
            cmocka_run_group_tests(sgd, open_sgd, remove_inputs) +
            cmocka_run_group_tests(terms, open_terms, remove_inputs) +
            cmocka_run_group_tests(preset, open_negbench, remove_inputs) +
-           cmocka_run_group_tests(preset, open_semclip, remove_inputs);
+           cmocka_run_group_tests(preset, open_semclip, remove_inputs) +
+           cmocka_run_group_tests(preset, open_omni_negclip, remove_inputs);
 }

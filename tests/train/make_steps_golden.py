@@ -51,8 +51,11 @@ TERMS = dict(RECIPE, epochs=10, gradient_clip=0, loss=[
     "{term: hinge_apart, texts: [absence], margin: -0.6}"])
 # SemCLIP's plane makes steep gradients where a text is nearly orthogonal to it: small steps, or rounding
 # alone decides where they lead.
+FIRST = 44  # captions of the first of two sources
 PRESETS = {"negbench": dict(RECIPE, epochs=10, gradient_clip=0, preset="negbench"),
-           "semclip": dict(RECIPE, epochs=10, gradient_clip=1, learning_rate=1e-4, preset="semclip")}
+           "semclip": dict(RECIPE, epochs=10, gradient_clip=1, learning_rate=1e-4, preset="semclip"),
+           "omni_negclip": dict(RECIPE, epochs=10, gradient_clip=0, sources="12,20",
+                                mask_same_image="false", preset="omni_negclip")}
 SAMPLES = 6  # of each tensor
 MASK = 2**64 - 1
 
@@ -116,7 +119,27 @@ class Stream:
             items[i - 1], items[j] = items[j], items[i - 1]
 
 
+def make_source_batches(recipe, counts):
+    """Of sources that follow each other in the captions (host/train/examples/sources.c)."""
+    per_batch = [int(n) for n in recipe["sources"].split(",")]
+    number = max(-(-n // k) for n, k in zip(counts, per_batch))
+    batches = []
+    for epoch in range(recipe["epochs"]):
+        drawn = []
+        for i, (n, k) in enumerate(zip(counts, per_batch)):
+            stream, source, first = Stream(recipe["seed"], 7 + i, epoch), [], sum(counts[:i])
+            while len(source) < number * k:
+                order = list(range(first, first + n))
+                stream.shuffle(order)
+                source += order
+            drawn.append([source[b * k:(b + 1) * k] for b in range(number)])
+        batches += [sum(parts, []) for parts in zip(*drawn)]
+    return batches
+
+
 def make_batches(recipe):
+    if "sources" in recipe:
+        return make_source_batches(recipe, [FIRST, CAPTIONS - FIRST])
     batches = []
     for epoch in range(recipe["epochs"]):
         order = list(range(CAPTIONS))
@@ -279,6 +302,24 @@ def semclip_loss(model, tokenizer, captions, image, batch):
     return (symmetric_loss(model, tokenizer, captions, image, batch) + near + apart) / 3, 0, 0
 
 
+def omni_negclip_loss(model, tokenizer, captions, image, batch):
+    """Presence and absence (Omni-NegCLIP, src/training_utils/loss_functions.py and the trainer)."""
+    parts = [[captions[i] for i in batch if (i < FIRST) == first] for first in (True, False)]
+    scale, encode = model.logit_scale.exp(), encoder(model, tokenizer)
+    pictures = [image[[int(c["image"][:2]) for c in part]] for part in parts]
+    targets = [torch.arange(len(part)) for part in parts]
+    text, denied = (encode([c[k] for c in parts[0]]) for k in ("caption", "contradiction"))
+    both = scale * torch.stack([(text * pictures[0]).sum(-1), (denied * pictures[0]).sum(-1)], 1)
+    presence = (F.cross_entropy(scale * pictures[0] @ torch.cat([text, denied]).T, targets[0]) +
+                F.cross_entropy(scale * text @ pictures[0].T, targets[0]) +
+                F.cross_entropy(both, torch.zeros_like(targets[0]))) / 3
+    text, absent = (encode([c[k] for c in parts[1]]) for k in ("caption", "absence"))
+    symmetric = lambda t: (F.cross_entropy(scale * pictures[1] @ t.T, targets[1]) +
+                           F.cross_entropy(scale * t @ pictures[1].T, targets[1])) / 2
+    absence = symmetric(absent) + symmetric(text) + F.relu((text * absent).sum(-1) + 0.9).mean()
+    return presence + absence, 0, 0
+
+
 def terms_loss(model, tokenizer, captions, image, batch):
     chosen, n = [captions[i] for i in batch], len(batch)
     scale, encode = model.logit_scale.exp(), encoder(model, tokenizer)
@@ -386,6 +427,7 @@ def write(file, recipe):
                                      if k != "preset" and not isinstance(v, list)]),
              **{k: json.dumps(recipe[k]) for k in ("preset", "loss")
                 if k in recipe and not (k == "loss" and recipe is CON_CLIP)},
+             **({"first": str(FIRST)} if "sources" in recipe else {}),
              "captions": lines(captions), "pictures": lines(pictures), "batches": lines(batches),
              "losses": json.dumps(rounded(losses)), "norms": json.dumps(rounded(norms)),
              "scales": json.dumps(rounded(scales)),

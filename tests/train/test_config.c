@@ -431,6 +431,29 @@ static void lists_of_terms_are_read(void **state)
     nc_config_free(config);
 }
 
+static void sources_are_read(void **state)
+{
+    (void)state;
+    struct nc_config *config = load_text("batch_size: 12\nsources: [4, 8]\nloss:\n"
+                                         "  - {term: keep, source: 2}\n  - {term: infonce}\n");
+    char *text;
+    assert_int_equal(config->source_count, 2);
+    assert_true(config->sources[0] == 4 && config->sources[1] == 8);
+    assert_int_equal(config->terms[0].source, 2);
+    assert_int_equal(config->terms[1].source, 0);
+    assert_int_equal(nc_config_text(config, &text), NC_OK);
+    assert_non_null(strstr(text, "\nsources: [4, 8]\n"));
+    assert_non_null(strstr(text, "{term: keep, weight: 1, source: 2}"));
+    free(text);
+    nc_config_free(config);
+    config = load("default", "sources=[]");
+    assert_int_equal(config->source_count, 0);
+    assert_int_equal(nc_config_text(config, &text), NC_OK);
+    assert_null(strstr(text, "sources"));
+    free(text);
+    nc_config_free(config);
+}
+
 static void a_name_replaces_a_list(void **state)
 {
     (void)state;
@@ -477,6 +500,15 @@ static void wrong_lists_are_named(void **state)
     refuse_text("loss: [{term: infonce}]\nloss: clip\n", "loss stands there twice");
     refuse_text("loss: [{term: infonce, texts: [[caption]]}]\n", "loss|a list");
     refuse_text("loss: [{term: infonce, rows: 1}]\n", "loss|a list");
+    refuse_text("loss: [{term: infonce, source: 1}]\n", "source 1, and sources draws from 0");
+    refuse_text("loss: [{term: infonce, source: 1.5}]\n", "source holds 1.5|whole number");
+    refuse_text("loss: [{term: infonce, source: 0}]\n", "source holds 0|at least 1");
+    refuse_text("batch_size: 8\nsources: [4, 5]\n", "sources draws 9 examples|batch_size is 8|their sum");
+    refuse_text("sources: [0]\n", "sources is 0|at least 1");
+    refuse_text("sources: 4\n", "sources must be a list of whole numbers");
+    refuse_text("sources: [1, 1, 1, 1, 1, 1, 1, 1, 1]\n", "9 numbers|8 are the most");
+    refuse_text("batch_size: 8\nsources: [4, 4]\nloss: [{term: infonce, source: 2, hard: choices}]\n",
+                "hard goes with examples of all sources");
     refuse_text("loss: [{term: &x infonce}, {term: *x}]\n", "aliases");
 }
 
@@ -488,6 +520,7 @@ int main(void)
         cmocka_unit_test(the_rate_falls_from_epoch_to_epoch),
         cmocka_unit_test(terms_that_cannot_be_are_named),
         cmocka_unit_test(lists_of_terms_are_read),
+        cmocka_unit_test(sources_are_read),
         cmocka_unit_test(a_name_replaces_a_list),
         cmocka_unit_test(wrong_lists_are_named),
         cmocka_unit_test(negationclip_is_the_paper),

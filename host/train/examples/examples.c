@@ -5,7 +5,9 @@
 #include "nclip/model/towers.h"
 #include "nclip/support/error.h"
 #include "nclip/tokenizer/tokenizer.h"
+#include "files.h"
 #include "random.h"
+#include "sources.h"
 #include "texts.h"
 
 #include <stdlib.h>
@@ -175,9 +177,10 @@ int nc_examples_allocate(const struct nc_losses *losses, size_t count, struct nc
 bool nc_examples_lack(const struct nc_losses *losses, const struct nc_examples *e, size_t i,
                       bool distractor)
 {
-    bool lacks = losses->distractors && !distractor;
+    size_t source = e->source ? e->source[i] + 1u : 0;
+    bool lacks = losses->needs_distractor[source] && !distractor;
     for (int role = 0; role < NC_TEXT_ROLES; role++)
-        lacks = lacks || (losses->needed & 1u << role && e->text[role][i] == NC_NO_TEXT);
+        lacks = lacks || (losses->needed[source] & 1u << role && e->text[role][i] == NC_NO_TEXT);
     return lacks;
 }
 
@@ -203,12 +206,15 @@ static void set_texts(const struct nc_captions *captions, const struct text *tex
 
 /* Notes the examples that have a caption, an embedding, and what the loss needs. */
 static int collect(const struct nc_captions *captions, const struct text *texts, size_t text_count,
-                   uint32_t *const first[NC_TEXT_ROLES], const size_t *row_of_image,
-                   const struct nc_losses *losses, struct nc_examples *e)
+                   uint32_t *const first[NC_TEXT_ROLES], const uint8_t *file,
+                   const size_t *row_of_image, const struct nc_losses *losses,
+                   struct nc_examples *e)
 {
     int status = lay_texts(texts, text_count, e);
     if (status == NC_OK)
         status = nc_examples_allocate(losses, captions->count, e);
+    if (status == NC_OK && file && !(e->source = array(captions->count, sizeof *e->source)))
+        status = nc_error(NC_FAILED, "captions: no memory");
     e->captions_in_file = captions->count;
     for (size_t i = 0; i < captions->count && status == NC_OK; i++) {
         const struct nc_caption *caption = &captions->items[i];
@@ -218,6 +224,8 @@ static int collect(const struct nc_captions *captions, const struct text *texts,
         bool has_other = caption->distractor != NC_NO_PICTURE &&
                          row_of_image[caption->distractor] != SIZE_MAX;
         set_texts(captions, texts, first, i, e);
+        if (e->source)
+            e->source[e->count] = file[i];
         if (row == SIZE_MAX) {
             e->without_embedding++;
         } else if (!texts[i].count) {
@@ -226,8 +234,10 @@ static int collect(const struct nc_captions *captions, const struct text *texts,
             e->without_roles++;
         } else {
             if (losses->distractors) {
-                e->distractor_embedding[e->count] = row_of_image[caption->distractor];
-                e->distractor_image[e->count] = (int32_t)caption->distractor;
+                /* one that its source is without stands in no term */
+                size_t other = has_other ? caption->distractor : caption->image;
+                e->distractor_embedding[e->count] = row_of_image[other];
+                e->distractor_image[e->count] = has_other ? (int32_t)other : -1;
             }
             e->embedding[e->count] = row;
             e->image[e->count++] = (int32_t)caption->image;
@@ -287,6 +297,8 @@ static uint64_t fingerprint(const struct nc_examples *e)
             hash = XXH64(e->text[role], e->count * sizeof *e->text[role], hash);
     if (e->choices)
         hash = XXH64(e->choices, e->count, hash);
+    if (e->source)
+        hash = XXH64(e->source, e->count, hash);
     hash = XXH64(e->embedding, e->count * sizeof *e->embedding, hash);
     return e->distractor_embedding
                ? XXH64(e->distractor_embedding, e->count * sizeof *e->distractor_embedding, hash)
@@ -298,14 +310,23 @@ int nc_examples_complete(const struct nc_config *config, size_t image_count, str
     int status = split(config, image_count, e);
     if (status == NC_OK)
         e->fingerprint = fingerprint(e);
-    return status;
+    return status == NC_OK && e->source ? nc_example_sources_create(config, e) : status;
 }
 
 int nc_examples_load(const struct nc_model *model, const struct nc_config *config,
                      const char *captions_path, const char *store_path, struct nc_examples *e)
 {
+    return nc_examples_load_files(model, config, &captions_path, 1, store_path, e);
+}
+
+int nc_examples_load_files(const struct nc_model *model, const struct nc_config *config,
+                           const char *const *paths, size_t path_count, const char *store_path,
+                           struct nc_examples *e)
+{
     *e = (struct nc_examples){0};
+    struct nc_caption_files files = {0};
     struct nc_captions captions = {0};
+    const char *captions_path = paths[0];
     struct text *texts = NULL;
     uint32_t *first[NC_TEXT_ROLES] = {NULL};
     struct nc_losses losses;
@@ -317,8 +338,12 @@ int nc_examples_load(const struct nc_model *model, const struct nc_config *confi
         status = nc_embedding_store_open(store_path, &e->store);
     if (status == NC_OK)
         status = nc_embedding_store_expect(e->store, hash, nc_model_shape(model)->embedding);
+    if (status == NC_OK && config->source_count && config->source_count != path_count)
+        status = nc_error(NC_BAD_INPUT, "train: sources draws from %u files of captions, and %zu are "
+                          "given", config->source_count, path_count);
     if (status == NC_OK)
-        status = nc_captions_load(captions_path, &captions);
+        status = nc_caption_files_load(paths, path_count, &files);
+    captions = files.all;
     if (status != NC_OK)
         goto cleanup;
     nc_losses_of(config, &losses);
@@ -343,7 +368,8 @@ int nc_examples_load(const struct nc_model *model, const struct nc_config *confi
     if (status == NC_OK)
         status = tokenize(model, config, texts, text_count);
     if (status == NC_OK)
-        status = collect(&captions, texts, text_count, first, row_of_image, &losses, e);
+        status = collect(&captions, texts, text_count, first,
+                         config->source_count ? files.file : NULL, row_of_image, &losses, e);
     if (status == NC_OK && !e->count && e->without_roles)
         status = nc_error(NC_BAD_INPUT, "%s: no caption has %s, which the loss needs", captions_path,
                           nc_losses_needs(&losses, needs, sizeof needs));
@@ -363,7 +389,7 @@ cleanup:
     for (int role = 0; role < NC_TEXT_ROLES; role++)
         free(first[role]);
     free(row_of_image);
-    nc_captions_free(&captions);
+    nc_caption_files_free(&files);
     if (status != NC_OK)
         nc_examples_free(e);
     return status;
@@ -380,6 +406,8 @@ void nc_examples_free(struct nc_examples *e)
     free(e->image);
     free(e->distractor_embedding);
     free(e->distractor_image);
+    free(e->source);
+    nc_example_sources_free(e->sources);
     free(e->training);
     free(e->validation);
     nc_embedding_store_close(e->store);
@@ -388,9 +416,25 @@ void nc_examples_free(struct nc_examples *e)
 
 void nc_examples_order(const struct nc_examples *e, uint64_t seed, uint64_t epoch, uint32_t *order)
 {
+    if (e->sources) {
+        nc_example_sources_order(e, seed, epoch, order);
+        return;
+    }
     memcpy(order, e->training, e->training_count * sizeof *order);
     uint64_t state = nc_random_stream(seed, STREAM_EPOCH, epoch);
     nc_random_shuffle(&state, order, e->training_count);
+}
+
+const uint32_t *nc_examples_once(const struct nc_examples *e, size_t list, size_t *count)
+{
+    size_t number = list / 2;
+    bool held_out = list % 2;
+    if (e->sources && number < e->sources->count) {
+        *count = held_out ? e->sources->held_out_count[number] : e->sources->drawn_count[number];
+        return held_out ? e->sources->held_out[number] : e->sources->drawn[number];
+    }
+    *count = held_out ? e->validation_count : e->training_count;
+    return e->sources || number ? NULL : held_out ? e->validation : e->training;
 }
 
 int nc_examples_gather(const struct nc_examples *e, const size_t *rows, size_t count, float *out)

@@ -33,7 +33,10 @@ struct nc_examples {
     const char *pool; /* rows in memory, in the store's type: embedding[] and
                          distractor_embedding[] are offsets in it. NULL: they are in the store */
     uint16_t *owner;  /* [count] the rank that has an example's texts and rows; NULL: all have */
-    /* held out */
+    /* of several sources that batches are drawn from (sources.h): which one, from 0; else NULL */
+    uint8_t *source;
+    struct nc_example_sources *sources;
+    /* held out; with sources: as they come, some of them several times */
     uint32_t *training, *validation; /* indices of examples */
     size_t training_count, validation_count;
     /* for people */
@@ -62,11 +65,16 @@ int nc_examples_load(const struct nc_model *model, const struct nc_config *confi
                      const char *captions_path, const char *store_path,
                      struct nc_examples *examples);
 
+/* The same of several files, which are config->sources where that names any. */
+int nc_examples_load_files(const struct nc_model *model, const struct nc_config *config,
+                           const char *const *paths, size_t path_count, const char *store_path,
+                           struct nc_examples *examples);
+
 /* The arrays of `count` examples, of the roles that a loss takes. */
 int nc_examples_allocate(const struct nc_losses *losses, size_t count,
                          struct nc_examples *examples);
 
-/* Whether example i lacks a text that the loss needs, or a `distractor`. */
+/* Whether example i lacks a text that the loss needs of its source, or a `distractor`. */
 bool nc_examples_lack(const struct nc_losses *losses, const struct nc_examples *examples, size_t i,
                       bool distractor);
 
@@ -79,6 +87,9 @@ void nc_examples_free(struct nc_examples *examples);
 /* The order of an epoch (from 0): a permutation of `training` that depends on the seed alone. */
 void nc_examples_order(const struct nc_examples *examples, uint64_t seed, uint64_t epoch,
                        uint32_t *order);
+
+/* Lists that have each example once: number `list` of them, or NULL where there is none. */
+const uint32_t *nc_examples_once(const struct nc_examples *examples, size_t list, size_t *count);
 
 /* out[count, dimension] = the embeddings rows[0 .. count), which are taken from `embedding` or
  * `distractor_embedding`. */

@@ -119,16 +119,19 @@ static void add_part(struct nc_losses *l, const struct nc_loss_term *term)
     struct nc_loss_part *last = l->part_count ? &l->parts[l->part_count - 1] : NULL;
     int role = term->texts ? (int)term->text[0] : NC_NO_ROLE;
     bool by_pictures = role == NC_TEXT_CHOICES && term->kind == NC_TERM_CHOICE;
+    bool keep = term->kind == NC_TERM_KEEP || (last && last->own.keep != 0);
     bool joins = last && !last->infonce && *slot(&last->own, term->kind) == 0 &&
+                 last->source == term->source && (!keep || !term->source) &&
                  (role == NC_NO_ROLE || last->role == NC_NO_ROLE ||
                   (last->role == role && last->by_pictures == by_pictures));
     if (term->kind == NC_TERM_INFONCE) {
-        l->parts[l->part_count++] = (struct nc_loss_part){.infonce = term, .role = NC_NO_ROLE};
+        l->parts[l->part_count++] = (struct nc_loss_part){.infonce = term, .source = term->source,
+                                                           .role = NC_NO_ROLE};
         return;
     }
     if (!joins) {
         last = &l->parts[l->part_count++];
-        *last = (struct nc_loss_part){.role = NC_NO_ROLE};
+        *last = (struct nc_loss_part){.source = term->source, .role = NC_NO_ROLE};
     }
     if (role != NC_NO_ROLE) {
         last->role = role;
@@ -148,12 +151,15 @@ static void need(struct nc_losses *l, const struct nc_loss_term *term)
         l->projects = l->projects || term->kind == NC_TERM_ALIKE || term->kind == NC_TERM_UNLIKE;
         return;
     }
-    for (unsigned k = 0; k < term->texts; k++)
-        l->needed |= 1u << term->text[k];
+    for (unsigned s = 0; s <= NC_MOST_SOURCES; s++)
+        for (unsigned k = 0; k < term->texts && (!term->source || term->source == s); k++)
+            l->needed[s] |= 1u << term->text[k] & ~(1u << NC_TEXT_CAPTION);
     if (term->hard != NC_NO_ROLE)
         l->roles |= 1u << term->hard;
-    for (unsigned m = 0; m < term->pictures; m++)
-        l->distractors = l->distractors || term->picture[m] == NC_PICTURE_DISTRACTOR;
+    for (unsigned s = 0; s <= NC_MOST_SOURCES; s++)
+        for (unsigned m = 0; m < term->pictures && (!term->source || term->source == s); m++)
+            if (term->picture[m] == NC_PICTURE_DISTRACTOR)
+                l->distractors = l->needs_distractor[s] = true;
     l->texts = term->texts > l->texts ? term->texts : l->texts;
     l->pictures = term->pictures > l->pictures ? term->pictures : l->pictures;
 }
@@ -170,7 +176,6 @@ void nc_losses_of(const struct nc_config *config, struct nc_losses *l)
     if (!config->term_count && config->contradictions)
         l->roles |= 1u << NC_TEXT_CONTRADICTION;
     l->roles &= ~(1u << NC_TEXT_CAPTION);
-    l->needed &= ~(1u << NC_TEXT_CAPTION);
 }
 
 const char *nc_losses_needs(const struct nc_losses *l, char *text, size_t size)
@@ -179,7 +184,10 @@ const char *nc_losses_needs(const struct nc_losses *l, char *text, size_t size)
     *text = 0;
     for (int role = NC_TEXT_CAPTION + 1; role <= NC_TEXT_ROLES && used < size; role++) {
         bool picture = role == NC_TEXT_ROLES;
-        if (picture ? !l->distractors : !(l->needed & 1u << role))
+        bool needed = false;
+        for (unsigned s = 0; s <= NC_MOST_SOURCES; s++)
+            needed = needed || (picture ? l->needs_distractor[s] : l->needed[s] >> role & 1);
+        if (!needed)
             continue;
         const char *name = picture ? "distractor whose picture is in the store"
                                    : nc_text_role_name((enum nc_text_role)role);
@@ -244,6 +252,13 @@ int nc_losses_check(const char *where, const struct nc_config *config)
         return nc_error(NC_BAD_INPUT,
                         "%s: infonce is the weight of a loss that is named, and loss is a list: set "
                         "weight in its terms", where);
+    uint64_t drawn = 0;
+    for (unsigned i = 0; i < config->source_count; i++)
+        drawn += config->sources[i];
+    if (config->source_count && drawn != config->batch_size)
+        return nc_error(NC_BAD_INPUT, "%s: sources draws %llu examples, and batch_size is %llu: it must be "
+                        "their sum", where, (unsigned long long)drawn,
+                        (unsigned long long)config->batch_size);
     nc_losses_of(config, &l);
     if (!l.term_count)
         return nc_error(NC_BAD_INPUT, "%s: the loss has no term of a weight above 0", where);
@@ -257,6 +272,12 @@ int nc_losses_check(const char *where, const struct nc_config *config)
                               "%s: %s is made of contradictions: set contradictions to true", where,
                               config->loss == NC_LOSS_CON_CLIP ? "loss con_clip"
                                                                : nc_term_name(term->kind));
+        if (status == NC_OK && term->source > config->source_count)
+            status = nc_error(NC_BAD_INPUT, "%s: %s is over source %u, and sources draws from %u", where,
+                              nc_term_name(term->kind), term->source, config->source_count);
+        if (status == NC_OK && term->source && term->hard != NC_NO_ROLE)
+            status = nc_error(NC_BAD_INPUT, "%s: hard goes with examples of all sources: leave source "
+                              "out, or give the texts a term choice", where);
         if (status == NC_OK)
             status = check_term(where, term);
     }

@@ -13,6 +13,7 @@
 struct nc_loss_part {
     const struct nc_loss_term *infonce; /* NULL: own terms, and these: */
     struct nc_own_weights own;
+    unsigned source;  /* whose examples: 0: all */
     int role;         /* of the texts, or NC_NO_ROLE: with none */
     bool by_pictures; /* the mean is over pictures that have such texts, not over the texts */
 };
@@ -25,8 +26,11 @@ struct nc_losses {
     struct nc_loss_part parts[NC_MOST_PARTS]; /* in the terms' order */
     size_t part_count;
     unsigned roles;    /* a mask of the texts beside captions that examples bring */
-    unsigned needed;   /* of those without which an example is left out */
-    bool distractors;  /* without one, too */
+    bool distractors;  /* and whether they bring those */
+    /* of the examples of each source, 0 being where there is one alone: the texts without which they
+     * are left out, and whether they are without a distractor */
+    unsigned needed[NC_MOST_SOURCES + 1];
+    bool needs_distractor[NC_MOST_SOURCES + 1];
     size_t texts, pictures; /* roles of the term of InfoNCE that has most */
     bool keeps, projects, has_own; /* some term is keep; alike or unlike; no InfoNCE */
 };

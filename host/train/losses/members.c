@@ -26,7 +26,7 @@ enum {
                 1 << NC_TERM_UNLIKE,
 };
 
-enum kind { WORD, ROLE, NUMBER, TEXTS, PICTURES, NUMBERS };
+enum kind { WORD, ROLE, NUMBER, COUNT, TEXTS, PICTURES, NUMBERS };
 
 #define AT(member) offsetof(struct nc_loss_term, member)
 
@@ -47,6 +47,7 @@ static const struct member {
     [NC_MEMBER_HIGH] = {"high", NUMBER, BANDS, AT(high), 0, -2, 2},
     [NC_MEMBER_MARGIN] = {"margin", NUMBER, 1 << NC_TERM_HINGE_APART, AT(margin), 0, -1, 1},
     [NC_MEMBER_WEIGHT] = {"weight", NUMBER, ALL, AT(weight), 0, 0, 1e6},
+    [NC_MEMBER_SOURCE] = {"source", COUNT, ALL, AT(source), 0, 1, NC_MOST_SOURCES},
 };
 
 const char *nc_term_name(enum nc_term_kind kind)
@@ -151,6 +152,18 @@ static int read_number(const char *where, const struct member *member, const cha
     return NC_OK;
 }
 
+static int read_count(const char *where, const struct member *member, const char *text,
+                      unsigned *value)
+{
+    double number;
+    int status = read_number(where, member, text, &number);
+    if (status == NC_OK && number != floor(number))
+        return nc_error(NC_BAD_INPUT, "%s: %s holds %s: it must be a whole number", where,
+                        member->name, text);
+    *value = status == NC_OK ? (unsigned)number : 0;
+    return status;
+}
+
 static unsigned most_of(const struct member *member)
 {
     return member->count_offset == AT(pictures) ? NC_PICTURE_ROLES : NC_TEXT_ROLES;
@@ -209,6 +222,8 @@ static int read_member(const char *where, enum nc_term_member i, const struct nc
         return read_role(where, from->value, to);
     case NUMBER:
         return read_number(where, member, from->value, to);
+    case COUNT:
+        return read_count(where, member, from->value, to);
     case TEXTS:
     case PICTURES:
     case NUMBERS:
@@ -293,13 +308,16 @@ void nc_term_print(const struct nc_loss_term *term, FILE *out)
 {
     for (int i = 0; i < NC_TERM_MEMBERS; i++) {
         const struct member *member = &members[i];
-        if (!(member->of & 1u << term->kind) || (member->kind == ROLE && term->hard == NC_NO_ROLE))
+        if (!(member->of & 1u << term->kind) || (member->kind == ROLE && term->hard == NC_NO_ROLE) ||
+            (member->kind == COUNT && !term->source))
             continue;
         fprintf(out, "%s%s: ", i ? ", " : "{", member->name);
         if (member->kind == WORD)
             fputs(kinds[term->kind], out);
         else if (member->kind == ROLE)
             fputs(nc_text_role_name((enum nc_text_role)term->hard), out);
+        else if (member->kind == COUNT)
+            fprintf(out, "%u", term->source);
         else if (member->kind == NUMBER)
             print_number(*(const double *)(const void *)((const char *)term + member->offset), out);
         else

@@ -18,6 +18,7 @@ enum nc_term_member {
     NC_MEMBER_HIGH,
     NC_MEMBER_MARGIN,
     NC_MEMBER_WEIGHT,
+    NC_MEMBER_SOURCE,
     NC_TERM_MEMBERS
 };
 

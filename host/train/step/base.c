@@ -30,9 +30,12 @@ int nc_step_keep_base(struct nc_step *step, const struct nc_examples *examples)
                         "preserve needs", examples->count);
     free(step->staging.base);
     step->staging.base = base;
-    int status = add_base(step, examples, examples->training, examples->training_count);
-    if (status == NC_OK)
-        status = add_base(step, examples, examples->validation, examples->validation_count);
+    int status = NC_OK;
+    for (size_t k = 0; k < 2 * NC_MOST_SOURCES && status == NC_OK; k++) {
+        size_t count;
+        const uint32_t *list = nc_examples_once(examples, k, &count);
+        status = list ? add_base(step, examples, list, count) : NC_OK;
+    }
     /* Each caption is on one rank, and 0 on all others: the sum is exact. */
     nc_ticket ticket;
     if (status == NC_OK && step->ranks)

@@ -100,24 +100,27 @@ static void set_extras(const struct nc_step *step, const struct nc_batch *batch,
 void nc_step_grid_of(const struct nc_step *step, const struct nc_batch *batch,
                      const struct nc_loss_term *term, struct nc_step_grid *grid)
 {
+    const struct nc_batch_source *source = &batch->source[term->source];
     bool plain = is_plain(term), rounded = step->config->loss_precision != NC_FLOAT32;
     *grid = (struct nc_step_grid){
-        .term = term, .common = common_of(step, batch->total),
-        .texts = {.count = batch->count, .rows = texts_of(step, 0), .drows = step->dfeatures,
+        .term = term, .common = common_of(step, source->total),
+        .texts = {.count = source->count, .rows = texts_of(step, 0), .drows = step->dfeatures,
                   .row_max = step->row_max, .row_log = step->row_log, .positive = step->positive,
                   .weight = plain ? NULL : step->caption_weight, .own = true},
-        .pictures = {.count = batch->count, .group = step->inputs.group,
+        .pictures = {.count = source->count, .group = step->inputs.group,
                      .rows = rounded ? step->loss_image : (void *)step->inputs.image,
                      .column_max = step->column_max, .column_log = step->column_log,
                      .weight = plain ? NULL : step->image_weight, .elsewhere = step->elsewhere}};
     set_extras(step, batch, term->hard, &grid->common);
     for (unsigned m = 0; m < term->pictures; m++)
-        grid->pictures.place[m] = term->picture[m] * batch->count;
+        grid->pictures.place[m] = term->picture[m] * batch->count + source->first;
     for (unsigned k = 0; k < term->texts; k++) {
         int own = nc_term_picture_of(term, k);
-        grid->texts.place[k] = nc_batch_place(batch, (int)term->text[k]);
+        int role = (int)term->text[k];
+        grid->texts.place[k] = nc_batch_place(batch, role) +
+                               (role ? source->before[role] : source->first);
         if (own >= 0 && step->config->mask_same_image) /* a text that is false of all is masked from none */
-            grid->texts.group[k] = step->inputs.group + term->picture[own] * batch->count;
+            grid->texts.group[k] = step->inputs.group + grid->pictures.place[own];
     }
 }
 

@@ -4,7 +4,7 @@
 
 #include "nclip/support/error.h"
 
-#include <math.h>
+#include <xxhash.h>
 
 /* ---- Micro batches through the tower ---------------------------------------------------- */
 
@@ -155,6 +155,18 @@ static int compute_loss(struct nc_step *step, void *context)
     return status;
 }
 
+/* What a recording holds beyond how many texts of each role there are. */
+static uint64_t hash_sources(const struct nc_batch *batch)
+{
+    uint64_t hash = 0;
+    for (unsigned s = 0; s <= NC_MOST_SOURCES; s++) {
+        const uint64_t choosing = nc_step_choosing(batch, s);
+        hash = XXH64(&batch->source[s], sizeof batch->source[s], hash);
+        hash = XXH64(&choosing, sizeof choosing, hash);
+    }
+    return hash;
+}
+
 /* Other ranks have parts of it. */
 static int ring_loss(struct nc_step *step, struct loss *loss)
 {
@@ -191,7 +203,7 @@ int nc_step_loss_forward(struct nc_step *step, struct nc_batch *batch, bool grad
     struct nc_part_key key = {.part = NC_PART_LOSS, .flag = gradients, .captions = batch->count};
     for (int role = NC_TEXT_CAPTION + 1; role < NC_TEXT_ROLES; role++)
         key.texts[role - 1] = (uint32_t)batch->texts[role];
-    key.choosing = nc_step_choosing(batch);
+    key.others = hash_sources(batch);
     return nc_step_record(step, &key, compute_loss, &loss);
 }
 

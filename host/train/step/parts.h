@@ -47,7 +47,7 @@ struct nc_part_key {
     uint32_t part, flag; /* flag: kept, with gradients, accumulated */
     uint64_t captions, rows;
     uint32_t texts[NC_TEXT_ROLES - 1]; /* beside captions */
-    uint64_t choosing; /* pictures with choices */
+    uint64_t others; /* hash of how sources divide them */
     uint32_t longest, shared;
     uint64_t owner; /* nc_step_record's: the address of a buffer of this step */
 };
@@ -56,6 +56,12 @@ struct nc_part_key {
 int nc_step_record(struct nc_step *step, const struct nc_part_key *key,
                    int (*body)(struct nc_step *step, void *context), void *context);
 
+/* The examples of a source in a batch, which lie side by side, and their texts of each role. */
+struct nc_batch_source {
+    size_t first, count, total; /* of this rank's examples; on all ranks */
+    size_t before[NC_TEXT_ROLES], texts[NC_TEXT_ROLES]; /* texts of other examples before them */
+};
+
 /* A batch as it is being computed. */
 struct nc_batch {
     const struct nc_examples *examples;
@@ -63,6 +69,7 @@ struct nc_batch {
     size_t count;                   /* captions */
     size_t texts[NC_TEXT_ROLES];    /* of each role */
     size_t beside;                  /* those that are no captions */
+    struct nc_batch_source source[NC_MOST_SOURCES + 1]; /* [0]: all examples */
     size_t total;                   /* captions of all ranks */
     const struct nc_share *share; /* of the ranks; NULL: alone */
     const struct nc_paces *pace; /* on its way with the first piece; or NULL */
@@ -76,6 +83,16 @@ static inline size_t nc_batch_place(const struct nc_batch *batch, int role)
         at += batch->texts[before];
     return at;
 }
+
+/* batch.c */
+
+/* Examples of `source` (0: all) in a list. */
+size_t nc_batch_count(const struct nc_examples *examples, const uint32_t *list, size_t count,
+                      unsigned source);
+
+/* This rank's part of the batch list[0 .. count); `slot` of the steps in flight keeps it. */
+struct nc_batch nc_step_batch(struct nc_step *step, const struct nc_examples *examples,
+                              const uint32_t *list, size_t count, size_t slot);
 
 /* infonce.c */
 
@@ -117,8 +134,8 @@ int nc_step_set_basis(struct nc_step *step);
 
 /* own.c: the terms over a picture's own texts. */
 
-/* Pictures of this rank that have choices. */
-size_t nc_step_choosing(const struct nc_batch *batch);
+/* Pictures of this rank, of a source, that have choices. */
+size_t nc_step_choosing(const struct nc_batch *batch, unsigned source);
 
 /* Counts the texts of the batch that they are means over, of all ranks where `ranks`. Comes before
  * the terms. */
@@ -131,10 +148,6 @@ int nc_step_own_terms(struct nc_step *step, const struct nc_batch *batch, size_t
 
 /* loss.c */
 
-
-/* This rank's part of the batch list[0 .. count); `slot` of the steps in flight keeps it. */
-struct nc_batch nc_step_batch(struct nc_step *step, const struct nc_examples *examples,
-                              const uint32_t *list, size_t count, size_t slot);
 
 /* Computes the features of all captions of the batch, and the loss into step->numbers; with
  * `gradients` also the features' gradients, for the backward pass. */

@@ -19,6 +19,8 @@ static bool side_by_side(const struct nc_step *step)
 {
     for (size_t i = 0; i < step->losses.part_count; i++) {
         const struct nc_loss_term *term = step->losses.parts[i].infonce;
+        if (term && term->source && term->texts > 1)
+            return false;
         for (unsigned k = 1; term && k < term->texts; k++) {
             unsigned between = 0;
             for (unsigned role = term->text[k - 1] + 1; role < term->text[k]; role++)
@@ -117,9 +119,10 @@ static size_t visitor(const struct turn *t, size_t number)
 /* Examples of that rank, and their texts in the term. */
 static size_t examples_in(const struct turn *t, size_t number)
 {
-    const size_t *first = t->batch->share->first;
-    size_t rank = visitor(t, number);
-    return first[rank + 1] - first[rank];
+    const struct nc_share *share = t->batch->share;
+    size_t rank = visitor(t, number), first = share->first[rank];
+    return nc_batch_count(t->batch->examples, share->list + first, share->first[rank + 1] - first,
+                          t->grid->term->source);
 }
 
 static size_t texts_in(const struct turn *t, size_t number)
@@ -184,7 +187,11 @@ static struct nc_grid_texts texts_of(const struct turn *t, float *dtext)
     const struct nc_grid_texts *own = &t->grid->texts;
     if (t->number == 0)
         return *own;
-    size_t rank = visitor(t, t->number), count = examples_in(t, t->number);
+    size_t rank = visitor(t, t->number), count = examples_in(t, t->number), first = 0;
+    const struct nc_share *share = t->batch->share;
+    size_t examples = share->first[rank + 1] - share->first[rank];
+    for (unsigned s = 1; s < t->grid->term->source; s++) /* other sources' come before */
+        first += nc_batch_count(t->batch->examples, share->list + share->first[rank], examples, s);
     struct nc_grid_texts texts = {.count = count, .rows = text_in(t, t->number), .drows = dtext,
                                   .row_max = sums_in(t, t->number), .positive = ring->unused,
                                   .weight = own->weight ? ring->weight : NULL};
@@ -193,8 +200,8 @@ static struct nc_grid_texts texts_of(const struct turn *t, float *dtext)
         int picture = nc_term_picture_of(t->grid->term, k);
         texts.place[k] = k * count;
         if (own->group[k])
-            texts.group[k] = ring->group + rank * ring->group_stride +
-                             t->grid->term->picture[picture] * count;
+            texts.group[k] = ring->group + rank * ring->group_stride + first +
+                             t->grid->term->picture[picture] * examples;
     }
     return texts;
 }

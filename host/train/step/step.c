@@ -46,22 +46,6 @@ int nc_step_set_parameters(struct nc_step *step, const float *master)
     return status == NC_OK ? start_numbers(step) : status;
 }
 
-struct nc_batch nc_step_batch(struct nc_step *step, const struct nc_examples *examples,
-                              const uint32_t *list, size_t count, size_t slot)
-{
-    struct nc_batch batch = {.examples = examples, .list = list, .count = count, .total = count};
-    if (step->ranks) {
-        struct nc_share *share = &step->shares[slot];
-        nc_share_divide(share, examples, list, count);
-        size_t first = share->first[step->ranks->rank];
-        batch.share = share;
-        batch.list = share->list + first;
-        batch.count = share->first[step->ranks->rank + 1] - first;
-    }
-    batch.beside = nc_examples_count_texts(examples, batch.list, batch.count, batch.texts);
-    return batch;
-}
-
 int nc_step_evaluate(struct nc_step *step, const struct nc_examples *examples, const uint32_t *list,
                      size_t count, double *loss)
 {

@@ -78,8 +78,11 @@ static int survey_all(struct nc_step *step, const struct nc_step_sample *sample,
         status = look(step, examples, order, examples->training_count, need);
         nc_communicator_tick(step->ranks);
     }
-    if (status == NC_OK && step->losses.keeps) /* nc_step_keep_base's */
-        status = look(step, examples, examples->training, examples->training_count, need);
+    for (size_t k = 0; k < 2 * NC_MOST_SOURCES && step->losses.keeps && status == NC_OK; k++) {
+        size_t count; /* nc_step_keep_base's */
+        const uint32_t *list = nc_examples_once(examples, k, &count);
+        status = list ? look(step, examples, list, count, need) : NC_OK;
+    }
     return status == NC_OK ? look(step, examples, examples->validation, examples->validation_count, need)
                            : status;
 }

@@ -71,6 +71,9 @@ struct nc_config {
     bool contradictions;       /* each caption's own contradiction, where the file has one, is a
                                   hard negative for its picture */
     bool hard_negatives;       /* that is: in `loss`; else contradictions are for the other terms */
+    uint64_t sources[NC_MOST_SOURCES]; /* with several captions files: examples of each in a batch,
+                                          batch_size together; none: all are one */
+    unsigned source_count;
     bool share_prefixes;       /* compute equal beginnings of captions once per batch */
     enum nc_too_long too_long;
     uint64_t seed;

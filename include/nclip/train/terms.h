@@ -4,7 +4,7 @@
  *       - {term: infonce, texts: [caption, contradiction], pictures: [image, distractor]}
  *       - {term: choice, texts: [contradiction], weight: 0.5}
  *
- * With N examples, S = exp(logit_scale), and a mean over all examples of the batch:
+ * With N examples (of `source`, the number of a captions file, where it is named), S = exp(logit_scale), and a mean over all examples of the batch:
  *
  *     infonce        the weighted mean of cross-entropies. A row is a text among all `pictures`, with
  *                    its own one as the target; a column is a picture among all `texts`. `rows` and
@@ -40,12 +40,14 @@ enum nc_picture_role { NC_PICTURE_IMAGE, NC_PICTURE_DISTRACTOR, NC_PICTURE_ROLES
 
 enum {
     NC_MOST_TERMS = 16, /* of a list */
+    NC_MOST_SOURCES = 8,
     NC_NO_ROLE = -1,
 };
 
 struct nc_loss_term {
     enum nc_term_kind kind;
     double weight;
+    unsigned source; /* whose examples it is over, from 1; 0: all */
     /* texts and pictures by their places in the list, which infonce alone has several of */
     unsigned texts, pictures;
     enum nc_text_role text[NC_TEXT_ROLES];

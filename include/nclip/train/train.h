@@ -41,7 +41,8 @@ double nc_learning_rate(const struct nc_config *config, uint64_t step, uint64_t 
 struct nc_train_options {
     const struct nc_config *config;
     const char *model_folder, *run_folder;
-    const char *captions; /* a captions file, with `embeddings` */
+    const char *const *captions; /* files, with `embeddings`; config->sources says how they mix */
+    size_t caption_count;
     const char *examples; /* or a set that nclip prepare made; `embeddings` may be NULL: the set
                              knows its store */
     const char *embeddings;
