@@ -51,6 +51,7 @@ struct measurement {
     struct timed_part parts[MOST_PARTS];
     size_t part_count;
     size_t nodes; /* that a step's recordings launch; 0: the backend records nothing */
+    size_t early; /* of these, begun before the one before is over */
     struct nc_launches launches[MOST_NAMES];
     size_t launch_names;
 };
@@ -190,7 +191,7 @@ static int count_nodes(const struct request *r, const struct workload *w, const 
     m->launch_names = m->launch_names < MOST_NAMES ? m->launch_names : MOST_NAMES;
     qsort(m->launches, m->launch_names, sizeof *m->launches, by_count);
     for (size_t i = 0; i < m->launch_names; i++)
-        m->nodes += m->launches[i].count;
+        m->nodes += m->launches[i].count, m->early += m->launches[i].early;
     return NC_OK;
 }
 
@@ -289,9 +290,10 @@ static void print_text(const struct request *r, const struct measurement *m)
     printf("%-24s %9.3f %6.1f%%\n", "everything else", 1e3 * (m->parts_seconds - named),
            100 * (m->parts_seconds - named) / m->parts_seconds);
     if (m->nodes)
-        printf("\n%zu nodes a step in recorded graphs\n", m->nodes);
+        printf("\n%zu nodes a step in recorded graphs\n%zu of them may begin early\n", m->nodes, m->early);
     for (size_t i = 0; i < m->launch_names; i++)
-        printf("%6zu  %s\n", m->launches[i].count, m->launches[i].name);
+        printf("%6zu  %s%s\n", m->launches[i].count, m->launches[i].name,
+               m->launches[i].early ? ", early" : "");
 }
 
 static void print_json(const struct request *r, const struct measurement *m)
@@ -332,6 +334,7 @@ static void print_json(const struct request *r, const struct measurement *m)
     if (m->nodes) {
         cJSON *nodes = cJSON_AddObjectToObject(root, "nodes_by_kernel");
         cJSON_AddNumberToObject(root, "nodes_per_step", (double)m->nodes);
+        cJSON_AddNumberToObject(root, "early_nodes_per_step", (double)m->early);
         for (size_t i = 0; i < m->launch_names; i++)
             cJSON_AddNumberToObject(nodes, m->launches[i].name, (double)m->launches[i].count);
     }

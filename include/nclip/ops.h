@@ -461,11 +461,12 @@ enum { NC_MARKS = 16 };
 enum nc_recording { NC_MAKE_CALLS, NC_REPLAYED };
 enum { NC_RECORDING_KEY = 64 }; /* most bytes of a key */
 
-/* How often a kernel, a copy or a fill was launched. */
+/* How often a kernel, a copy or a fill was launched; and how often it was allowed to begin before
+ * the one before it was over. */
 enum { NC_LAUNCH_NAME = 64 };
 struct nc_launches {
     char name[NC_LAUNCH_NAME];
-    size_t count;
+    size_t count, early;
 };
 
 /* ---- The table -------------------------------------------------------------------- */

@@ -68,6 +68,7 @@ template <typename T> static constexpr int lanes_of = 16 / sizeof(T);
 template <enum nc_activation activation, typename T>
 static __global__ void __launch_bounds__(THREADS) activation_kernel(const T *x, T *y, size_t count)
 {
+    nc_take_turn();
     constexpr int lanes = lanes_of<T>;
     size_t first = ((size_t)blockIdx.x * THREADS + threadIdx.x) * lanes;
     if (first + lanes <= count) {
@@ -89,6 +90,7 @@ template <enum nc_activation activation, typename T>
 static __global__ void __launch_bounds__(THREADS)
     activation_backward_kernel(const T *x, const T *dy, T *dx, T *y, size_t count)
 {
+    nc_take_turn();
     constexpr int lanes = lanes_of<T>;
     size_t first = ((size_t)blockIdx.x * THREADS + threadIdx.x) * lanes;
     if (first + lanes <= count) {
@@ -120,6 +122,7 @@ static __global__ void __launch_bounds__(THREADS)
     bias_kernel(const float *__restrict__ x, const float *__restrict__ bias, size_t width,
                 bool wide, nc_bfloat16 *__restrict__ y)
 {
+    nc_take_turn();
     size_t column = ((size_t)blockIdx.y * THREADS + threadIdx.x) * 4;
     size_t first = blockIdx.x * width + column;
     if (wide && column + 4 <= width) {
@@ -145,6 +148,7 @@ static __global__ void __launch_bounds__(THREADS)
 static __global__ void __launch_bounds__(THREADS)
     add_bias_kernel(const float *__restrict__ bias, size_t width, bool wide, float *x)
 {
+    nc_take_turn();
     size_t column = ((size_t)blockIdx.y * THREADS + threadIdx.x) * 4;
     float *at = x + blockIdx.x * width + column;
     if (wide && column + 4 <= width) {
@@ -183,13 +187,13 @@ static int forward(struct nc_backend *backend, const struct nc_activation_forwar
     const T *x = (const T *)a->x;
     T *y = (T *)a->y;
     if (a->activation == NC_QUICK_GELU)
-        return NC_LAUNCH((activation_kernel<NC_QUICK_GELU, T>), blocks, THREADS, 0,
-                         backend->compute, x, y, count);
+        return NC_LAUNCH_EARLY(backend, (activation_kernel<NC_QUICK_GELU, T>), blocks, THREADS, 0,
+                               x, y, count);
     if (a->activation == NC_GELU_TANH)
-        return NC_LAUNCH((activation_kernel<NC_GELU_TANH, T>), blocks, THREADS, 0,
-                         backend->compute, x, y, count);
-    return NC_LAUNCH((activation_kernel<NC_GELU, T>), blocks, THREADS, 0, backend->compute, x, y,
-                     count);
+        return NC_LAUNCH_EARLY(backend, (activation_kernel<NC_GELU_TANH, T>), blocks, THREADS, 0, x,
+                               y, count);
+    return NC_LAUNCH_EARLY(backend, (activation_kernel<NC_GELU, T>), blocks, THREADS, 0, x, y,
+                           count);
 }
 
 int nc_cuda_activation_forward(struct nc_backend *backend, const struct nc_activation_forward *a)
@@ -208,13 +212,13 @@ static int backward(struct nc_backend *backend, const struct nc_activation_backw
     const T *x = (const T *)a->x, *dy = (const T *)a->dy;
     T *dx = (T *)a->dx, *y = (T *)a->y;
     if (a->activation == NC_QUICK_GELU)
-        return NC_LAUNCH((activation_backward_kernel<NC_QUICK_GELU, T>), blocks, THREADS, 0,
-                         backend->compute, x, dy, dx, y, count);
+        return NC_LAUNCH_EARLY(backend, (activation_backward_kernel<NC_QUICK_GELU, T>), blocks,
+                               THREADS, 0, x, dy, dx, y, count);
     if (a->activation == NC_GELU_TANH)
-        return NC_LAUNCH((activation_backward_kernel<NC_GELU_TANH, T>), blocks, THREADS, 0,
-                         backend->compute, x, dy, dx, y, count);
-    return NC_LAUNCH((activation_backward_kernel<NC_GELU, T>), blocks, THREADS, 0,
-                     backend->compute, x, dy, dx, y, count);
+        return NC_LAUNCH_EARLY(backend, (activation_backward_kernel<NC_GELU_TANH, T>), blocks,
+                               THREADS, 0, x, dy, dx, y, count);
+    return NC_LAUNCH_EARLY(backend, (activation_backward_kernel<NC_GELU, T>), blocks, THREADS, 0, x,
+                           dy, dx, y, count);
 }
 
 int nc_cuda_activation_backward(struct nc_backend *backend, const struct nc_activation_backward *a)
@@ -230,13 +234,13 @@ int nc_cuda_bias_activation(struct nc_backend *backend, enum nc_activation activ
                 (uintptr_t)y % 8 == 0;
     dim3 grid((unsigned)rows, (unsigned)((width + 4 * THREADS - 1) / (4 * THREADS)));
     if (activation == NC_QUICK_GELU)
-        return NC_LAUNCH(bias_kernel<NC_QUICK_GELU>, grid, THREADS, 0, backend->compute, x, bias,
-                         width, wide, y);
+        return NC_LAUNCH_EARLY(backend, bias_kernel<NC_QUICK_GELU>, grid, THREADS, 0, x, bias,
+                               width, wide, y);
     if (activation == NC_GELU_TANH)
-        return NC_LAUNCH(bias_kernel<NC_GELU_TANH>, grid, THREADS, 0, backend->compute, x, bias,
-                         width, wide, y);
-    return NC_LAUNCH(bias_kernel<NC_GELU>, grid, THREADS, 0, backend->compute, x, bias, width, wide,
-                     y);
+        return NC_LAUNCH_EARLY(backend, bias_kernel<NC_GELU_TANH>, grid, THREADS, 0, x, bias, width,
+                               wide, y);
+    return NC_LAUNCH_EARLY(backend, bias_kernel<NC_GELU>, grid, THREADS, 0, x, bias, width, wide,
+                           y);
 }
 
 int nc_cuda_add_bias(struct nc_backend *backend, const float *bias, size_t rows, size_t width,
@@ -244,5 +248,5 @@ int nc_cuda_add_bias(struct nc_backend *backend, const float *bias, size_t rows,
 {
     bool wide = width % 4 == 0 && ((uintptr_t)x | (uintptr_t)bias) % 16 == 0;
     dim3 grid((unsigned)rows, (unsigned)((width + 4 * THREADS - 1) / (4 * THREADS)));
-    return NC_LAUNCH(add_bias_kernel, grid, THREADS, 0, backend->compute, bias, width, wide, x);
+    return NC_LAUNCH_EARLY(backend, add_bias_kernel, grid, THREADS, 0, bias, width, wide, x);
 }

@@ -75,6 +75,7 @@ static __global__ void __launch_bounds__(THREADS)
                  nc_bfloat16 *__restrict__ shadow, const float *__restrict__ gradient_factor,
                  const struct nc_adamw_pace *__restrict__ pace, struct rates r)
 {
+    nc_take_turn();
     NC_SHARED(struct factors, made);
     size_t at = ((size_t)blockIdx.x * THREADS + threadIdx.x) * lanes;
     bool four = lanes == 4 && at + 4 <= count;
@@ -131,18 +132,20 @@ int nc_cuda_adamw(struct nc_backend *backend, const struct nc_adamw *a)
     if (blocks > (size_t)INT32_MAX)
         return nc_error(NC_FAILED, "adamw: %zu parameters are too many for cuda", a->count);
     if (wide)
-        return NC_LAUNCH(adamw_kernel<4>, (unsigned)blocks, THREADS, sizeof(struct factors),
-                         backend->compute, a->count, a->parameter, a->gradient, a->first, a->second,
-                         a->shadow, a->gradient_factor, a->pace, rates_of(a));
-    return NC_LAUNCH(adamw_kernel<1>, (unsigned)blocks, THREADS, sizeof(struct factors),
-                     backend->compute, a->count, a->parameter, a->gradient, a->first, a->second,
-                     a->shadow, a->gradient_factor, a->pace, rates_of(a));
+        return NC_LAUNCH_EARLY(backend, adamw_kernel<4>, (unsigned)blocks, THREADS,
+                               sizeof(struct factors), a->count, a->parameter, a->gradient,
+                               a->first, a->second, a->shadow, a->gradient_factor, a->pace,
+                               rates_of(a));
+    return NC_LAUNCH_EARLY(backend, adamw_kernel<1>, (unsigned)blocks, THREADS,
+                           sizeof(struct factors), a->count, a->parameter, a->gradient, a->first,
+                           a->second, a->shadow, a->gradient_factor, a->pace, rates_of(a));
 }
 
 /* ---- Clipping ------------------------------------------------------------------------------ */
 
 static __global__ void clip_kernel(const double *squared_norm, double limit, float *factor)
 {
+    nc_take_turn();
     double norm = sqrt(*squared_norm);
     if (!isfinite(norm) || isnan(*factor))
         *factor = NAN;
@@ -152,7 +155,7 @@ static __global__ void clip_kernel(const double *squared_norm, double limit, flo
 
 int nc_cuda_clip(struct nc_backend *backend, const struct nc_clipping *c)
 {
-    return NC_LAUNCH(clip_kernel, 1, 1, 0, backend->compute, c->squared_norm, c->limit, c->factor);
+    return NC_LAUNCH_EARLY(backend, clip_kernel, 1, 1, 0, c->squared_norm, c->limit, c->factor);
 }
 
 /* ---- The sum of squares -------------------------------------------------------------------- */
@@ -170,6 +173,7 @@ static __global__ void __launch_bounds__(THREADS)
     squares_kernel(const float *__restrict__ data, size_t count, double *partial,
                    uint32_t *arrived, double *total)
 {
+    nc_take_turn();
     NC_SHARED(double, parts);
     size_t first = (size_t)blockIdx.x * THREADS + threadIdx.x, step = (size_t)gridDim.x * THREADS;
     size_t head = (16 - (uintptr_t)data % 16) % 16 / sizeof *data; /* up to the first multiple */
@@ -217,6 +221,6 @@ int nc_cuda_squared_norm(struct nc_backend *backend, const float *data, size_t c
     most = most < NC_CUDA_PARTIALS ? most : (size_t)NC_CUDA_PARTIALS;
     unsigned blocks = (unsigned)(wanted < most ? wanted : most);
     size_t shared = THREADS / NC_WARP * sizeof(double);
-    return NC_LAUNCH(squares_kernel, blocks, THREADS, shared, backend->compute, data, count,
-                     backend->partial, backend->arrived, sum);
+    return NC_LAUNCH_EARLY(backend, squares_kernel, blocks, THREADS, shared, data, count,
+                           backend->partial, backend->arrived, sum);
 }

@@ -86,6 +86,7 @@ template <int CHUNKS, int SIZE>
 static __global__ void __launch_bounds__(NC_ATTENTION_THREADS, CHUNKS <= 2 ? 4 : 2)
     forward_bf16(nc_attention a, int most)
 {
+    nc_take_turn();
     int size = SIZE ? SIZE : static_cast<int>(a.head_size);
     int caption, head;
     if (!a.last_only && nc_zero_padding(a, a.out, a.heads * a.head_size * sizeof(nc_bfloat16)))
@@ -134,8 +135,8 @@ template <int CHUNKS> static int launch(struct nc_backend *backend, const nc_att
     auto *attention_bf16 =
         a->head_size == SIZE ? forward_bf16<CHUNKS, SIZE> : forward_bf16<CHUNKS, 0>;
     int most = nc_block_most(backend, a, false);
-    int status = NC_LAUNCH(attention_bf16, nc_attention_grid(a), NC_ATTENTION_THREADS, 0,
-                           backend->compute, *a, most);
+    int status = NC_LAUNCH_EARLY(backend, attention_bf16, nc_attention_grid(a),
+                                 NC_ATTENTION_THREADS, 0, *a, most);
     return status == NC_OK && most ? nc_block_forward(backend, a, most) : status;
 }
 

@@ -35,6 +35,7 @@ template <int SIZE>
 static __global__ void __launch_bounds__(NC_ATTENTION_THREADS, 4)
     attention_backward_short(nc_attention a, nc_shared_rows shared)
 {
+    nc_take_turn();
     nc_work w;
     if (nc_zero_padding(a, a.dqkv, 3 * a.heads * a.head_size * sizeof(nc_bfloat16)))
         return;
@@ -59,6 +60,7 @@ static __global__ void __launch_bounds__(NC_ATTENTION_THREADS, 4)
 static __global__ void __launch_bounds__(NC_ATTENTION_THREADS, 3)
     attention_backward_long(nc_attention a, nc_shared_rows shared, int others)
 {
+    nc_take_turn();
     nc_work w;
     if (nc_zero_padding(a, a.dqkv, 3 * a.heads * a.head_size * sizeof(nc_bfloat16)))
         return;
@@ -80,16 +82,16 @@ static int launch(struct nc_backend *backend, const nc_attention *a, const nc_sh
             a->head_size == 64 ? attention_backward_short<64> : attention_backward_short<0>;
         nc_attention one_layer = *a;
         one_layer.longest = 1;
-        status = NC_LAUNCH(attention_backward, nc_attention_grid(&one_layer), NC_ATTENTION_THREADS,
-                           0, backend->compute, *a, *shared);
+        status = NC_LAUNCH_EARLY(backend, attention_backward, nc_attention_grid(&one_layer),
+                                 NC_ATTENTION_THREADS, 0, *a, *shared);
     }
     if (status == NC_OK && most) {
         status = nc_block_backward(backend, a, shared, most);
         others = most;
     }
     if (status == NC_OK && a->longest > static_cast<size_t>(others))
-        status = NC_LAUNCH(attention_backward_long, nc_attention_grid(a), NC_ATTENTION_THREADS, 0,
-                           backend->compute, *a, *shared, others);
+        status = NC_LAUNCH_EARLY(backend, attention_backward_long, nc_attention_grid(a),
+                                 NC_ATTENTION_THREADS, 0, *a, *shared, others);
     return status;
 }
 

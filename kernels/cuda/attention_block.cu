@@ -91,6 +91,7 @@ struct staged_keys {
 static __global__ void __launch_bounds__(NC_BLOCK_TILES *NC_WARP, 2)
     attention_block_forward(nc_attention a, int most, int tiles)
 {
+    nc_take_turn();
     NC_SHARED(nc_bfloat16, shared);
     unsigned heads = static_cast<unsigned>(a.heads);
     int caption = static_cast<int>(blockIdx.x / heads);
@@ -221,6 +222,7 @@ template <int WARPS>
 static __global__ void __launch_bounds__(WARPS *NC_WARP, WARPS > CONTEXT_TILES ? 1 : 3)
     attention_block_backward(nc_attention a, nc_shared_rows shared, int most, int tiles)
 {
+    nc_take_turn();
     NC_SHARED(nc_bfloat16, memory);
     unsigned heads = static_cast<unsigned>(a.heads);
     nc_work w;
@@ -310,9 +312,9 @@ int nc_block_forward(struct nc_backend *backend, const nc_attention *a, int most
 {
     int tiles = most / NC_TILE;
     size_t bytes = static_cast<size_t>(tiles) * TILE_NUMBERS * 2 * sizeof(nc_bfloat16);
-    return NC_LAUNCH(attention_block_forward, static_cast<unsigned>(a->captions * a->heads),
-                     static_cast<unsigned>(tiles * NC_WARP), bytes, backend->compute, *a, most,
-                     tiles);
+    return NC_LAUNCH_EARLY(backend, attention_block_forward,
+                           static_cast<unsigned>(a->captions * a->heads),
+                           static_cast<unsigned>(tiles * NC_WARP), bytes, *a, most, tiles);
 }
 
 int nc_block_backward(struct nc_backend *backend, const nc_attention *a,
@@ -322,7 +324,7 @@ int nc_block_backward(struct nc_backend *backend, const nc_attention *a,
     auto *attention_backward_in_blocks = tiles <= CONTEXT_TILES
                                              ? attention_block_backward<CONTEXT_TILES>
                                              : attention_block_backward<NC_BLOCK_TILES>;
-    return NC_LAUNCH(attention_backward_in_blocks, static_cast<unsigned>(a->captions * a->heads),
-                     static_cast<unsigned>(tiles * NC_WARP), backward_bytes(tiles),
-                     backend->compute, *a, *shared, most, tiles);
+    return NC_LAUNCH_EARLY(
+        backend, attention_backward_in_blocks, static_cast<unsigned>(a->captions * a->heads),
+        static_cast<unsigned>(tiles * NC_WARP), backward_bytes(tiles), *a, *shared, most, tiles);
 }

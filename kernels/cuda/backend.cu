@@ -163,6 +163,8 @@ int nc_cuda_create(int device, struct nc_ops *ops)
         return nc_error(NC_FAILED, "cuda: no memory");
     int status = open_device(backend, device);
     if (status == NC_OK)
+        status = nc_cuda_find_early(backend);
+    if (status == NC_OK)
         status = nc_cuda_check(cudaStreamCreateWithFlags(&backend->compute, cudaStreamNonBlocking),
                                "creating a stream");
     if (status == NC_OK)

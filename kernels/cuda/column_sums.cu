@@ -73,6 +73,7 @@ static __global__ void __launch_bounds__(THREADS, BLOCKS_EACH)
     sum_columns_kernel(const T *__restrict__ dy, size_t rows, size_t columns, float *partial,
                        uint32_t *arrived, bool accumulate, float *sums)
 {
+    nc_take_turn();
     NC_SHARED(float, parts); /* [WARPS][NC_WARP * lanes] */
     constexpr int strip = NC_WARP * lanes;
     sum_slice<lanes, T>(dy, rows, columns, partial, parts);
@@ -99,9 +100,10 @@ static int sum_columns(struct nc_backend *backend, const void *dy, size_t rows, 
     unsigned wanted = (unsigned)backend->multiprocessors * BLOCKS_EACH / strips;
     wanted = wanted < MOST_SLICES ? wanted : (unsigned)MOST_SLICES;
     wanted = wanted < most ? wanted : most;
-    return NC_LAUNCH((sum_columns_kernel<lanes, T>), dim3(strips, wanted ? wanted : 1), THREADS,
-                     THREADS * lanes * sizeof(float), backend->compute, (const T *)dy, rows,
-                     columns, partial, backend->arrived, accumulate, sums);
+    return NC_LAUNCH_EARLY(backend, (sum_columns_kernel<lanes, T>),
+                           dim3(strips, wanted ? wanted : 1), THREADS,
+                           THREADS * lanes * sizeof(float), (const T *)dy, rows, columns, partial,
+                           backend->arrived, accumulate, sums);
 }
 
 int nc_cuda_sum_columns(struct nc_backend *backend, enum nc_type type, const void *dy, size_t rows,

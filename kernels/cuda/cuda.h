@@ -29,6 +29,7 @@ struct nc_backend {
     int major, minor;    /* compute capability */
     size_t shared_bytes; /* that a block may have */
     bool reads_pageable; /* ordinary host memory, itself */
+    bool early;          /* kernels may be launched before those before them are over; early.cu */
     cudaStream_t compute, copy; /* every operation; queued copies, ordered by marks */
     cudaEvent_t marks[NC_MARKS];
     struct nc_cuda_recorder *recorder;
@@ -82,6 +83,9 @@ nc_cuda_valid(struct nc_cuda_fault *fault, enum nc_cuda_wrong wrong, int32_t val
 /* backend.cu. What a call of CUDA's runtime said, as an error of ours: NC_OK for cudaSuccess. */
 int nc_cuda_check(cudaError_t error, const char *what);
 bool nc_cuda_capturing(const struct nc_backend *backend); /* whether `compute` is recorded now */
+
+/* early.cu */
+int nc_cuda_find_early(struct nc_backend *backend);
 
 /* faults.cu */
 int nc_cuda_faults_create(struct nc_backend *backend);

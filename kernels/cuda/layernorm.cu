@@ -50,6 +50,7 @@ template <int pieces, typename Y>
 static __global__ void __launch_bounds__(THREADS, pieces > 6 ? 2 : 3)
     layernorm_kernel(struct nc_layernorm n)
 {
+    nc_take_turn();
     constexpr int width = pieces * COLUMNS;
     size_t row = nc_warp_of_grid<WARPS>();
     if (!inside(row, n.rows))
@@ -231,6 +232,7 @@ template <int pieces, typename Dy, bool frozen>
 static __global__ void __launch_bounds__(THREADS, (resident<pieces, Dy, frozen>::blocks))
     layernorm_backward_kernel(struct nc_layernorm_backward n, float *partial, uint32_t *arrived)
 {
+    nc_take_turn();
     constexpr int width = pieces * COLUMNS;
     NC_SHARED(float, slabs); /* [WARPS][width], unless frozen */
     int first = nc_lane() * 4;
@@ -405,22 +407,21 @@ static unsigned warps_for(size_t rows)
 template <typename Y> static int forward(struct nc_backend *backend, const struct nc_layernorm *n)
 {
     unsigned grid = warps_for(n->rows);
-    cudaStream_t stream = backend->compute;
     switch (n->width) {
     case 128: /* small towers, and tests */
-        return NC_LAUNCH((layernorm_kernel<1, Y>), grid, THREADS, 0, stream, *n);
+        return NC_LAUNCH_EARLY(backend, (layernorm_kernel<1, Y>), grid, THREADS, 0, *n);
     case 512:
-        return NC_LAUNCH((layernorm_kernel<4, Y>), grid, THREADS, 0, stream, *n);
+        return NC_LAUNCH_EARLY(backend, (layernorm_kernel<4, Y>), grid, THREADS, 0, *n);
     case 640:
-        return NC_LAUNCH((layernorm_kernel<5, Y>), grid, THREADS, 0, stream, *n);
+        return NC_LAUNCH_EARLY(backend, (layernorm_kernel<5, Y>), grid, THREADS, 0, *n);
     case 768:
-        return NC_LAUNCH((layernorm_kernel<6, Y>), grid, THREADS, 0, stream, *n);
+        return NC_LAUNCH_EARLY(backend, (layernorm_kernel<6, Y>), grid, THREADS, 0, *n);
     case 1024:
-        return NC_LAUNCH((layernorm_kernel<8, Y>), grid, THREADS, 0, stream, *n);
+        return NC_LAUNCH_EARLY(backend, (layernorm_kernel<8, Y>), grid, THREADS, 0, *n);
     case 1280:
-        return NC_LAUNCH((layernorm_kernel<10, Y>), grid, THREADS, 0, stream, *n);
+        return NC_LAUNCH_EARLY(backend, (layernorm_kernel<10, Y>), grid, THREADS, 0, *n);
     default:
-        return NC_LAUNCH(forward_any_kernel<Y>, grid, THREADS, 0, stream, *n);
+        return NC_LAUNCH(forward_any_kernel<Y>, grid, THREADS, 0, backend->compute, *n);
     }
 }
 
@@ -451,11 +452,11 @@ static int backward_of(struct nc_backend *backend, const struct nc_layernorm_bac
     unsigned grid = backward_blocks(backend, n->rows);
     float *partial = (float *)n->scratch;
     if (!n->dweight)
-        return NC_LAUNCH((layernorm_backward_kernel<pieces, Dy, true>), grid, THREADS, 0,
-                         backend->compute, *n, partial, backend->arrived);
+        return NC_LAUNCH_EARLY(backend, (layernorm_backward_kernel<pieces, Dy, true>), grid,
+                               THREADS, 0, *n, partial, backend->arrived);
     size_t shared = (size_t)WARPS * pieces * COLUMNS * sizeof(float);
-    return NC_LAUNCH((layernorm_backward_kernel<pieces, Dy, false>), grid, THREADS, shared,
-                     backend->compute, *n, partial, backend->arrived);
+    return NC_LAUNCH_EARLY(backend, (layernorm_backward_kernel<pieces, Dy, false>), grid, THREADS,
+                           shared, *n, partial, backend->arrived);
 }
 
 template <typename Dy>

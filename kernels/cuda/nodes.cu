@@ -51,27 +51,62 @@ static void name_of(cudaGraphNode_t node, char name[NC_LAUNCH_NAME])
     (void)cudaGetLastError();
 }
 
-static void add(struct nc_cuda_nodes *nodes, const char *name, size_t count)
+static void add(struct nc_cuda_nodes *nodes, const char *name, size_t count, size_t early)
 {
-    for (size_t i = 0; i < nodes->names; i++)
-        if (strcmp(nodes->list[i].name, name) == 0) {
-            nodes->list[i].count += count;
-            return;
-        }
-    if (nodes->names == NC_CUDA_NODE_NAMES) { /* the last one stands for all others */
-        nodes->list[NC_CUDA_NODE_NAMES - 1].count += count;
-        return;
+    size_t i = 0;
+    while (i < nodes->names && strcmp(nodes->list[i].name, name) != 0)
+        i++;
+    if (i == NC_CUDA_NODE_NAMES) { /* the last one stands for all others */
+        i = NC_CUDA_NODE_NAMES - 1;
+    } else if (i == nodes->names) {
+        nodes->names++;
+        snprintf(nodes->list[i].name, NC_LAUNCH_NAME, "%s",
+                 nodes->names == NC_CUDA_NODE_NAMES ? "others" : name);
     }
-    struct nc_launches *one = &nodes->list[nodes->names++];
-    snprintf(one->name, sizeof one->name, "%s",
-             nodes->names == NC_CUDA_NODE_NAMES ? "others" : name);
-    one->count = count;
+    nodes->list[i].count += count;
+    nodes->list[i].early += early;
 }
 
 void nc_cuda_nodes_add(struct nc_cuda_nodes *to, const struct nc_cuda_nodes *from)
 {
     for (size_t i = 0; i < from->names; i++)
-        add(to, from->list[i].name, from->list[i].count);
+        add(to, from->list[i].name, from->list[i].count, from->list[i].early);
+}
+
+/* Those that the graph lets begin early: at the end of an edge that says so. */
+static int count_early(cudaGraph_t graph, struct nc_cuda_nodes *nodes)
+{
+#if CUDART_VERSION >= 13000
+    auto get_edges = cudaGraphGetEdges;
+#elif CUDART_VERSION >= 12030
+    auto get_edges = cudaGraphGetEdges_v2;
+#endif
+#if CUDART_VERSION >= 12030
+    size_t count = 0;
+    int status =
+        nc_cuda_check(get_edges(graph, NULL, NULL, NULL, &count), "counting a graph's edges");
+    if (status != NC_OK || !count)
+        return status;
+    cudaGraphNode_t *from = (cudaGraphNode_t *)malloc(2 * count * sizeof *from), *to = from + count;
+    cudaGraphEdgeData *data = (cudaGraphEdgeData *)malloc(count * sizeof *data);
+    if (!from || !data)
+        status = nc_error(NC_FAILED, "cuda: no memory");
+    if (status == NC_OK)
+        status = nc_cuda_check(get_edges(graph, from, to, data, &count), "a graph's edges");
+    for (size_t i = 0; status == NC_OK && i < count; i++) {
+        char name[NC_LAUNCH_NAME];
+        if (data[i].type != cudaGraphDependencyTypeProgrammatic)
+            continue;
+        name_of(to[i], name);
+        add(nodes, name, 0, 1);
+    }
+    free(from);
+    free(data);
+    return status;
+#else
+    (void)graph, (void)nodes;
+    return NC_OK;
+#endif
 }
 
 int nc_cuda_nodes_of(cudaGraph_t graph, struct nc_cuda_nodes *nodes)
@@ -88,8 +123,8 @@ int nc_cuda_nodes_of(cudaGraph_t graph, struct nc_cuda_nodes *nodes)
     for (size_t i = 0; status == NC_OK && i < count; i++) {
         char name[NC_LAUNCH_NAME];
         name_of(list[i], name);
-        add(nodes, name, 1);
+        add(nodes, name, 1, 0);
     }
     free(list);
-    return status;
+    return status == NC_OK ? count_early(graph, nodes) : status;
 }

@@ -21,6 +21,7 @@
 struct nc_emulated_thread {
     uint3 index;
     unsigned number; /* in the block */
+    bool early;      /* has not taken its turn */
 };
 
 struct nc_emulated_block {
@@ -51,18 +52,19 @@ using std::min;
 /* ---- Launching ------------------------------------------------------------------- */
 
 void nc_emulated_check_launch(const char *name, dim3 grid, dim3 block, size_t shared_bytes);
-void nc_emulated_run(const char *name, dim3 grid, dim3 block, size_t shared_bytes,
+void nc_emulated_run(const char *name, bool early, dim3 grid, dim3 block, size_t shared_bytes,
                      const std::function<void()> &thread);
 
 template <typename... Parameters, typename... Arguments>
-int nc_launch(const char *name, void (*kernel)(Parameters...), dim3 grid, dim3 block,
+int nc_launch(const char *name, bool early, void (*kernel)(Parameters...), dim3 grid, dim3 block,
               size_t shared_bytes, cudaStream_t stream, Arguments &&...arguments)
 {
     nc_emulated_check_launch(name, grid, block, shared_bytes);
     std::tuple<Parameters...> copies(static_cast<Parameters>(arguments)...);
     std::function<void()> thread = [kernel, copies] { std::apply(kernel, copies); };
     cudaError_t error = nc_emulated_enqueue(
-        stream, [=] { nc_emulated_run(name, grid, block, shared_bytes, thread); }, name);
+        stream, [=] { nc_emulated_run(name, early, grid, block, shared_bytes, thread); }, name,
+        cudaGraphNodeTypeKernel, early);
     if (error != cudaSuccess)
         return nc_error(NC_FAILED, "cuda: %s was not launched: %s", name,
                         cudaGetErrorString(error));
@@ -76,6 +78,14 @@ int nc_launch(const char *name, void (*kernel)(Parameters...), dim3 grid, dim3 b
 /* Whether this call is left out: NCLIP_EMULATED_WITHOUT is FILE:LINE or FILE:NAME, a barrier or a
  * wait. Tests show with it that the mistake would not go unnoticed (barriers.sh). */
 bool nc_emulated_without(const char *name, const char *file, int line);
+
+/* The kernels before are over already; but whoever was launched early must not rely on that: a
+ * thread that returns, or in the search for races touches global memory, before this fails. */
+static inline void nc_take_turn(NC_EMULATED_SITE)
+{
+    if (!nc_emulated_without("nc_take_turn", file, line))
+        nc_emulated_now->early = false;
+}
 
 /* All living threads of the block. */
 void nc_emulated_barrier(const char *file, int line);

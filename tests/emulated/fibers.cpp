@@ -56,6 +56,7 @@ static unsigned threads, living, at_barrier;
 static fiber main_fiber; /* who launched: the program's own stack */
 static fiber *came_from;
 static const char *kernel_name = "";
+static bool launched_early;
 static const std::function<void()> *thread_body;
 
 static fiber *now()
@@ -223,6 +224,8 @@ static void fiber_main()
     for (;;) {
         (*thread_body)();
         fiber *self = now();
+        if (self->early)
+            nc_emulated_fail(nullptr, 0, "a thread of an early launch returns before its turn");
         self->state = state::done;
         living--;
         switch_to(next_fiber());
@@ -456,6 +459,7 @@ static void run_block()
         one->number = i;
         one->index = {i % size.x, i / size.x % size.y, i / size.x / size.y};
         one->groups.clear();
+        one->early = launched_early;
         make_ready(one);
     }
     size_t pick = nc_emulated_random(ready.size());
@@ -465,7 +469,7 @@ static void run_block()
     switch_to(first);
 }
 
-void nc_emulated_run(const char *name, dim3 grid, dim3 block, size_t shared_bytes,
+void nc_emulated_run(const char *name, bool early, dim3 grid, dim3 block, size_t shared_bytes,
                      const std::function<void()> &thread)
 {
     if (nc_emulated_now)
@@ -487,6 +491,7 @@ void nc_emulated_run(const char *name, dim3 grid, dim3 block, size_t shared_byte
     }
     kernel_name = name;
     thread_body = &thread;
+    launched_early = early;
     nc_races_launch(name);
     nc_emulated_here = {grid, block, {}, static_cast<unsigned char *>(shared), shared_bytes};
 

@@ -64,6 +64,25 @@ cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t *nodes, size_t 
     return cudaSuccess;
 }
 
+/* One behind the other. Between two kernels early launches make edges of their own kind. */
+cudaError_t cudaGraphGetEdges(cudaGraph_t graph, cudaGraphNode_t *from, cudaGraphNode_t *to,
+                              cudaGraphEdgeData *data, size_t *count)
+{
+    std::vector<nc_emulated_node> &nodes = graph->nodes;
+    size_t edges = nodes.empty() ? 0 : nodes.size() - 1;
+    for (size_t i = 0; from && i < *count && i < edges; i++) {
+        bool kernels = nodes[i].type == cudaGraphNodeTypeKernel &&
+                       nodes[i + 1].type == cudaGraphNodeTypeKernel;
+        from[i] = &nodes[i];
+        to[i] = &nodes[i + 1];
+        data[i] = {};
+        data[i].type = kernels && nodes[i + 1].early ? cudaGraphDependencyTypeProgrammatic
+                                                     : cudaGraphDependencyTypeDefault;
+    }
+    *count = edges;
+    return cudaSuccess;
+}
+
 cudaError_t cudaGraphNodeGetType(cudaGraphNode_t node, cudaGraphNodeType *type)
 {
     *type = node->type;
@@ -77,6 +96,13 @@ cudaError_t cudaGraphKernelNodeGetParams(cudaGraphNode_t node, cudaKernelNodePar
         return failed(cudaErrorInvalidValue);
     *parameters = {};
     parameters->func = const_cast<char *>(node->name);
+    return cudaSuccess;
+}
+
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes *attributes, const void *function)
+{
+    (void)function;
+    *attributes = {90, 90};
     return cudaSuccess;
 }
 

@@ -85,12 +85,12 @@ void nc_emulated::push(queue &q, work one)
 }
 
 cudaError_t nc_emulated_enqueue(cudaStream_t stream, work one, const char *name,
-                                cudaGraphNodeType type)
+                                cudaGraphNodeType type, bool early)
 {
     locked hold(lock);
     std::shared_ptr<queue> q = queue_of(stream);
     if (q->captured_in) {
-        q->captured_in->nodes.push_back({std::move(one), name, type});
+        q->captured_in->nodes.push_back({std::move(one), name, type, early});
         if (q->captured_in->origin != stream)
             q->joined = false;
         return cudaSuccess;

@@ -73,6 +73,7 @@ struct nc_emulated_node {
     nc_emulated::work run;
     const char *name;
     cudaGraphNodeType type;
+    bool early;
 };
 
 struct nc_emulated_graph {

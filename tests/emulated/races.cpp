@@ -390,6 +390,11 @@ static void touch(const void *address, size_t bytes, bool write, const void *pla
     if (!where || !bytes)
         return;
     uint16_t thread = nc_emulated_now ? static_cast<uint16_t>(nc_emulated_now->number) : NO_THREAD;
+    if (nc_emulated_now && nc_emulated_now->early && !where->shared)
+        nc_emulated_fail(
+            nullptr, 0, "%s %zu bytes%s, %zu bytes into global memory, before its turn",
+            write ? "writes" : "reads", bytes, name_of(place ? place_of(place) : 0).c_str(),
+            static_cast<size_t>(at - where->first));
     if (nc_traffic_counting && nc_emulated_now && async != COPY_ENDS)
         nc_traffic_access(place, thread, at, bytes, write, where->shared, in_atomic);
     visit now = {tick, place ? place_of(place) : 0, thread,

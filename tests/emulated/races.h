@@ -10,6 +10,7 @@
  *   across blocks  by nc_last_block, and nothing else
  *   across queues  by an event, or a host that waited
  * Not seen is what a kernel leaves to the C library: memcpy and memset of more than 8 bytes.
+ * A kernel that was launched early touches no global memory before nc_take_turn().
  * A cp.async writes twice, when it is issued and when its thread waits for it, and nobody may
  * touch its place in between.
  *

@@ -86,6 +86,16 @@ enum cudaGraphNodeType {
     cudaGraphNodeTypeMemcpy = 1,
     cudaGraphNodeTypeMemset = 2,
 };
+struct cudaFuncAttributes {
+    int ptxVersion, binaryVersion;
+};
+enum cudaGraphDependencyType {
+    cudaGraphDependencyTypeDefault = 0,
+    cudaGraphDependencyTypeProgrammatic = 1,
+};
+struct cudaGraphEdgeData {
+    unsigned char from_port, to_port, type, reserved[5];
+};
 struct cudaKernelNodeParams {
     void *func;
     dim3 gridDim, blockDim;
@@ -139,6 +149,9 @@ cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t start, cudaEve
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph);
 cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus *status);
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes *attributes, const void *function);
+cudaError_t cudaGraphGetEdges(cudaGraph_t graph, cudaGraphNode_t *from, cudaGraphNode_t *to,
+                              cudaGraphEdgeData *data, size_t *count);
 cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t *nodes, size_t *count);
 cudaError_t cudaGraphNodeGetType(cudaGraphNode_t node, cudaGraphNodeType *type);
 cudaError_t cudaGraphKernelNodeGetParams(cudaGraphNode_t node, cudaKernelNodeParams *parameters);
@@ -151,10 +164,12 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec);
 cudaError_t cudaGraphDestroy(cudaGraph_t graph);
 
 /* Enqueues `work`, or records it where the stream is captured. While it runs, device memory
- * can be touched. `name` is a kernel's; it lasts as long as the program. */
+ * can be touched. `name` is a kernel's; it lasts as long as the program. `early`: launched with
+ * leave to begin early. */
 cudaError_t nc_emulated_enqueue(cudaStream_t stream, std::function<void()> work,
                                 const char *name = "other",
-                                cudaGraphNodeType type = cudaGraphNodeTypeKernel);
+                                cudaGraphNodeType type = cudaGraphNodeTypeKernel,
+                                bool early = false);
 
 /* The work that runs now takes so long, as events see it; the clock stands still otherwise. */
 void nc_emulated_take(int64_t nanoseconds);

@@ -316,6 +316,47 @@ static void queues_need_an_event(void **)
     two_queues(false, true);
 }
 
+/* ---- Early launches ---------------------------------------------------------------------------
+ */
+
+/* when: the threads that take their turn before they write; then those that do it afterwards. */
+static __global__ void in_turn(float *x, unsigned before, unsigned after)
+{
+    if (threadIdx.x < before)
+        nc_take_turn();
+    x[threadIdx.x] = 1;
+    if (threadIdx.x < after)
+        nc_take_turn();
+}
+
+static __global__ void no_memory(unsigned count)
+{
+    if (threadIdx.x < count)
+        nc_take_turn();
+}
+
+static void launch_early(unsigned before, unsigned after)
+{
+    must(nc_launch("in_turn", true, in_turn, dim3(1), dim3(64), 0, nullptr, zeros(64), before,
+                   after));
+    finish();
+}
+
+static void early_launches_take_their_turn_first(void **)
+{
+    must_be_caught([] { launch_early(0, 64); }, "into global memory, before its turn");
+    must_be_caught([] { launch_early(63, 64); }, "into global memory, before its turn");
+    must_be_caught(
+        [] {
+            must(nc_launch("no_memory", true, no_memory, dim3(1), dim3(64), 0, nullptr, 63u)),
+                finish();
+        },
+        "returns before its turn");
+    launch_early(64, 0);
+    must(NC_LAUNCH(in_turn, 1, 64, 0, nullptr, zeros(64), 0u, 0u)); /* not early: as it likes */
+    finish();
+}
+
 int main()
 {
     const struct CMUnitTest tests[] = {
@@ -330,6 +371,7 @@ int main()
         cmocka_unit_test(nothing_orders_blocks),
         cmocka_unit_test(what_is_read_was_written),
         cmocka_unit_test(queues_need_an_event),
+        cmocka_unit_test(early_launches_take_their_turn_first),
     };
     return cmocka_run_group_tests(tests, nullptr, nullptr);
 }
