@@ -169,11 +169,11 @@ static void prefers_what_the_embedding_says(void **state)
     assert_int_equal(nc_embedding_store_open(path, &store), NC_OK);
 
     const char *images[] = {"a", "b", "c", "d"};
-    struct nc_caption items[] = {{"a red shape with no circle", NULL, 0},
-                                 {"no dog", NULL, 1},
-                                 {"not only x", NULL, 2},
-                                 {"no x", NULL, 3},
-                                 {"a plain caption", NULL, 0}};
+    struct nc_caption items[] = {{.text = "a red shape with no circle", .image = 0},
+                                 {.text = "no dog", .image = 1},
+                                 {.text = "not only x", .image = 2},
+                                 {.text = "no x", .image = 3},
+                                 {.text = "a plain caption", .image = 0}};
     items[1].text = "not a triangle";
     struct nc_captions captions = {.items = items, .count = 5, .images = images, .image_count = 4};
     size_t asked = 0;
