@@ -100,6 +100,14 @@ static int join(struct run *run)
 
 /* ---- Opening ----------------------------------------------------------------------------- */
 
+/* A sigmoid loss has a bias, which begins at -10 (Zhai et al. 2023). */
+static int add_bias(struct run *run)
+{
+    struct nc_losses losses;
+    nc_losses_of(run->config, &losses);
+    return losses.sigmoid ? nc_model_add_logit_bias(run->model, -10) : NC_OK;
+}
+
 static int open_inputs(struct run *run)
 {
     const struct nc_train_options *o = run->options;
@@ -108,6 +116,8 @@ static int open_inputs(struct run *run)
         status = join(run);
     if (status == NC_OK)
         status = nc_model_open(o->model_folder, &run->model);
+    if (status == NC_OK)
+        status = add_bias(run);
     if (status == NC_OK)
         status = nc_trainable_parse((const char *const *)run->config->trainable,
                                     run->config->trainable_count, nc_model_table(run->model),

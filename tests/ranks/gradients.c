@@ -77,6 +77,10 @@ static void compute(char **arguments, const char *const *overrides, size_t overr
         ranks->deterministic = config->deterministic;
     check(nc_ops_create("cpu", 0, &ops));
     check(nc_model_open(arguments[1], &model));
+    struct nc_losses losses;
+    nc_losses_of(config, &losses);
+    if (losses.sigmoid)
+        check(nc_model_add_logit_bias(model, -3));
     const struct nc_parameter_table *table = nc_model_table(model);
     size_t elements = table->tower_elements[NC_TOWER_TEXT];
     check(nc_trainable_parse((const char *const *)config->trainable, config->trainable_count, table,
@@ -181,6 +185,12 @@ static int compare(char **files, const char *folder)
 {
     struct nc_model *model;
     check(nc_model_open(folder, &model));
+    char *data;
+    size_t size, plain = nc_model_table(model)->tower_elements[NC_TOWER_TEXT];
+    check(nc_file_read(files[0], SIZE_MAX / 2, &data, &size));
+    free(data);
+    if (size != sizeof(double) + plain * sizeof(float)) /* of a sigmoid loss */
+        check(nc_model_add_logit_bias(model, 0));
     const struct nc_parameter_table *table = nc_model_table(model);
     double losses[3];
     float *gradients[3];

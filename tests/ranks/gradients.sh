@@ -16,12 +16,12 @@ fail() {
 }
 make_inputs
 
-config='' captions_file=captions.jsonl
+config='' captions_file=captions.jsonl trainable=all
 # Captions of the batch, and then settings; on how many ranks they are tried.
 try() {
     name=$1 counts=$2 captions=$3
     shift 3
-    settings="$config precision=fp32 validation_fraction=0 batch_size=$captions $* trainable=all"
+    settings="$config precision=fp32 validation_fraction=0 batch_size=$captions $* trainable=$trainable"
     # shellcheck disable=SC2086
     "$gradients" "$name-1" "$model" "$captions_file" store "$captions" $settings
     # shellcheck disable=SC2086
@@ -79,7 +79,15 @@ END
 config=config=sources.yaml captions_file=first.jsonl,second.jsonl
 try sources "2 4" 128 share_prefixes=false micro_batch_size=9 sources=40,88
 try sources_few 4 67 share_prefixes=false sources=2,65 # ranks without a caption of a source
-config='' captions_file=captions.jsonl
+cat >sigmoid.yaml <<'END'
+loss:
+  - {term: sigmoid, texts: [caption, contradiction], pictures: [image], hard: choices, weight: 0.5}
+  - {term: infonce, texts: [caption], pictures: [image], weight: 0.1}
+END
+config=config=sigmoid.yaml captions_file=roles.jsonl trainable=all,logit_bias
+try sigmoid "2 4" 128 share_prefixes=false micro_batch_size=9
+try sigmoid_odd 3 67 share_prefixes=false mask_same_image=false
+config='' captions_file=captions.jsonl trainable=all
 # What captions share is computed once on each rank: other sums in another order than on one rank.
 try shared "2 4" 128
 

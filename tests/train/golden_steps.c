@@ -181,6 +181,12 @@ static int open_omni_negclip(void **state)
     return make_inputs("train/golden_omni_negclip.json");
 }
 
+static int open_siglip(void **state)
+{
+    (void)state;
+    return make_inputs("train/golden_siglip.json");
+}
+
 static int remove_inputs(void **state)
 {
     (void)state;
@@ -240,6 +246,10 @@ static void open_run(struct run *run, const char *backend, const char *const *ch
     check(load_config(settings, count, &run->config));
     check(nc_ops_create(backend, 0, &run->ops));
     check(nc_model_open(MODEL, &run->model));
+    struct nc_losses losses;
+    nc_losses_of(run->config, &losses);
+    if (losses.sigmoid)
+        check(nc_model_add_logit_bias(run->model, -10));
     const struct nc_parameter_table *table = nc_model_table(run->model);
     const struct nc_model_shape *shape = nc_model_shape(run->model);
     check(nc_trainable_parse((const char *const *)run->config->trainable,
@@ -534,5 +544,6 @@ int main(int count, char **arguments)
            cmocka_run_group_tests(terms, open_terms, remove_inputs) +
            cmocka_run_group_tests(preset, open_negbench, remove_inputs) +
            cmocka_run_group_tests(preset, open_semclip, remove_inputs) +
-           cmocka_run_group_tests(preset, open_omni_negclip, remove_inputs);
+           cmocka_run_group_tests(preset, open_omni_negclip, remove_inputs) +
+           cmocka_run_group_tests(preset, open_siglip, remove_inputs);
 }

@@ -55,7 +55,9 @@ FIRST = 44  # captions of the first of two sources
 PRESETS = {"negbench": dict(RECIPE, epochs=10, gradient_clip=0, preset="negbench"),
            "semclip": dict(RECIPE, epochs=10, gradient_clip=1, learning_rate=1e-4, preset="semclip"),
            "omni_negclip": dict(RECIPE, epochs=10, gradient_clip=0, sources="12,20",
-                                mask_same_image="false", preset="omni_negclip")}
+                                mask_same_image="false", preset="omni_negclip"),
+           "siglip": dict(RECIPE, epochs=10, gradient_clip=0, trainable="all, logit_bias",
+                          preset="siglip")}
 SAMPLES = 6  # of each tensor
 MASK = 2**64 - 1
 
@@ -320,6 +322,19 @@ def omni_negclip_loss(model, tokenizer, captions, image, batch):
     return presence + absence, 0, 0
 
 
+def siglip_loss(model, tokenizer, captions, image, batch):
+    """The sigmoid loss (Zhai et al. 2023, algorithm 1), contradictions as one more negative each."""
+    chosen = [captions[i] for i in batch]
+    own = torch.tensor([int(c["image"][:2]) for c in chosen])
+    encode, scale = encoder(model, tokenizer), model.logit_scale.exp()
+    scores = scale * encode([c["caption"] for c in chosen]) @ image[own].T + model.logit_bias
+    positive = torch.eye(len(chosen), dtype=torch.bool)
+    kept = (own[:, None] != own[None]) | positive
+    denied = scale * (encode([c["contradiction"] for c in chosen]) * image[own]).sum(-1) + model.logit_bias
+    pairs = F.logsigmoid(torch.where(positive, scores, -scores))[kept].sum() + F.logsigmoid(-denied).sum()
+    return -pairs / len(chosen), 0, 0
+
+
 def terms_loss(model, tokenizer, captions, image, batch):
     chosen, n = [captions[i] for i in batch], len(batch)
     scale, encode = model.logit_scale.exp(), encoder(model, tokenizer)
@@ -369,8 +384,10 @@ def train(dtype, recipe, captions, pictures, batches):
     model = CLIPModel.from_pretrained(MODEL, attn_implementation="eager").to(dtype).eval()
     tokenizer = CLIPTokenizer.from_pretrained(MODEL)
     image = F.normalize(torch.tensor(pictures, dtype=torch.float64), dim=-1).to(dtype)
+    if "logit_bias" in recipe["trainable"]:
+        model.logit_bias = torch.nn.Parameter(torch.tensor(-10, dtype=dtype))
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(name.startswith(("text_model", "text_projection", "logit_scale")))
+        parameter.requires_grad_(name.startswith(("text_model", "text_projection", "logit_scale", "logit_bias")))
     trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
     optimizer = make_optimizer(recipe, trained)
     losses, norms, scales, hidden, extras = [], [], [], 0, 0

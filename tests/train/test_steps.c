@@ -5,7 +5,9 @@
 #include "../backends.h"
 #include "../support/temporary_folder.h"
 #include "nclip/support/error.h"
+#include "nclip/support/files.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -47,9 +49,13 @@ static int make_inputs(void **state)
     check(nc_embedding_writer_open(store, &info, 0, &embeddings));
     for (size_t i = 0; i < PICTURES; i++) { /* every third one has a contradiction */
         snprintf(key, sizeof key, "%zu.png", i);
-        check(nc_writer_printf(writer, "{\"image\": \"%s\", \"caption\": \"%s shape\"%s}\n", key,
+        check(nc_writer_printf(writer,
+                               "{\"image\": \"%s\", \"caption\": \"%s shape\"%s, \"absence\": "
+                               "\"a shape, no %s\", \"distractor\": \"%zu.png\"%s}\n", key,
                                i % 2 ? "not a red" : "no blue",
-                               i % 3 ? "" : ", \"contradiction\": \"a shape that is red\""));
+                               i % 3 ? "" : ", \"contradiction\": \"a shape that is red\"",
+                               i % 2 ? "circle" : "green triangle", (i + 3) % PICTURES,
+                               i % 3 == 1 ? "" : ", \"choices\": [\"a red shape\", \"blue\"]"));
         for (size_t k = 0; k < dimension; k++)
             row[k] = (float)((i * 7 + k * 3) % 11) - 5;
         check(nc_embedding_writer_append(embeddings, key, row));
@@ -83,8 +89,10 @@ struct run {
     double losses[STEPS];
 };
 
+/* `setting`: key=value, or the name of a file of a whole config. */
 static void open_run(struct run *run, struct nc_ops *ops, const char *setting)
 {
+    bool whole = !strchr(setting, '=');
     const char *settings[] = {"batch_size=8", "validation_fraction=0", "mask_same_image=false",
                               setting};
     const struct nc_parameter_table *table = nc_model_table(model);
@@ -94,7 +102,8 @@ static void open_run(struct run *run, struct nc_ops *ops, const char *setting)
     float *weights = malloc(count * sizeof *weights);
     *run = (struct run){.ops = ops};
     assert_true(captions && store && weights);
-    check(nc_config_load(RECIPE, settings, sizeof settings / sizeof *settings, &run->config));
+    check(nc_config_load(whole ? setting : RECIPE, settings,
+                         sizeof settings / sizeof *settings - whole, &run->config));
     check(nc_trainable_parse((const char *const *)run->config->trainable,
                              run->config->trainable_count, table, shape, &run->trainable));
     check(nc_examples_load(model, run->config, captions, store, &run->examples));
@@ -293,12 +302,54 @@ static void steps_outgrow_their_plan(void **state)
             grow(*backend);
 }
 
+/* ---- Terms ------------------------------------------------------------------------------------ */
+
+/* Texts that lie apart, a picture with several true texts, and own texts of three roles. */
+static const char list[] = "precision: fp32\nschedule: constant\nwarmup_steps: 0\ntrainable: [all]\nloss:\n"
+                           "  - {term: infonce, texts: [caption, absence], rows: [1, 0.5], hard: choices, "
+                           "pictures: [image, distractor], columns: [1, 0]}\n"
+                           "  - {term: choice, texts: [contradiction], weight: 0.5}\n"
+                           "  - {term: choice, texts: [choices], weight: 0.25}\n"
+                           "  - {term: unlike, texts: [absence]}\n  - {term: keep}\n";
+
+static void terms_agree(void **state)
+{
+    (void)state;
+    struct run first = {0};
+    const char *named = NULL;
+    char *path = nc_path_join(folder, "list.yaml");
+    assert_non_null(path);
+    check(nc_file_write(path, list, sizeof list - 1));
+    for (const char *const *backend = nc_ops_names(); *backend; backend++) {
+        struct nc_ops *ops;
+        struct run run;
+        if (!backend_opens(*backend))
+            continue;
+        check(nc_ops_create(*backend, 0, &ops));
+        open_run(&run, ops, path);
+        check(nc_step_keep_base(run.step, &run.examples));
+        for (size_t step = 0; step < STEPS; step++)
+            take_step(&run, step);
+        close_run(&run);
+        nc_ops_destroy(ops);
+        assert_true(run.losses[STEPS - 1] < run.losses[0]);
+        for (size_t step = 0; step < STEPS && named; step++)
+            if (!(fabs(run.losses[step] - first.losses[step]) < 1e-4 * first.losses[step]))
+                fail_msg("%s: step %zu has a loss of %.9g, %s of %.9g", *backend, step + 1,
+                         run.losses[step], named, first.losses[step]);
+        first = named ? first : run;
+        named = named ? named : *backend;
+    }
+    free(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(steps_outgrow_their_plan),
         cmocka_unit_test(steps_share_a_backend),
         cmocka_unit_test(a_wrong_token_is_said),
+        cmocka_unit_test(terms_agree),
     };
     return cmocka_run_group_tests(tests, make_inputs, remove_inputs);
 }

@@ -114,6 +114,19 @@ size_t nc_grid_calls(const struct nc_loss_term *term, const struct nc_infonce *c
     return count;
 }
 
+struct nc_sigmoid nc_grid_sigmoid(const struct nc_infonce *n, bool gradients)
+{
+    return (struct nc_sigmoid){
+        .type = n->type, .captions = n->captions, .images = n->images, .width = n->width,
+        .first_caption = n->first_caption, .first_image = n->first_image, .total = n->total,
+        .text = n->text, .image = n->image, .logit_scale = n->logit_scale,
+        .caption_group = n->caption_group, .image_group = n->image_group,
+        .caption_weight = n->caption_weight, .image_weight = n->image_weight, .extras = n->extras,
+        .extra = n->extra, .extra_image = n->extra_image, .dtext = gradients ? n->dtext : NULL,
+        .dextra = gradients ? n->dextra : NULL,
+        .dlogit_scale = gradients ? n->dlogit_scale : NULL};
+}
+
 size_t nc_grid_losses(const struct nc_loss_term *term, size_t total, const struct nc_grid_texts *t,
                       const struct nc_grid_pictures *p, float *loss,
                       struct nc_infonce_loss sums[NC_TEXT_ROLES])

@@ -1,5 +1,5 @@
-/* InfoNCE over several texts and pictures of each example, as calls of the operation (ops.h): a block
- * for each text against each picture, neighbours in memory at once.
+/* InfoNCE and the sigmoid loss over several texts and pictures of each example, as calls of the
+ * operations (ops.h): a block for each text against each picture, neighbours in memory at once.
  *
  * A term's rows are its texts, role after role, its columns its pictures, set after set; of each there
  * are as many as examples. Row k of an example is true of column nc_term_picture_of(k) of the same
@@ -42,6 +42,10 @@ bool nc_term_has_others(const struct nc_loss_term *term);
 size_t nc_grid_calls(const struct nc_loss_term *term, const struct nc_infonce *common,
                      const struct nc_grid_texts *texts, const struct nc_grid_pictures *pictures,
                      struct nc_infonce calls[NC_MOST_CALLS]);
+
+/* What a call of the sigmoid loss has in common with one of InfoNCE; its loss, biases and scratch are
+ * the caller's. Gradients where `gradients`. */
+struct nc_sigmoid nc_grid_sigmoid(const struct nc_infonce *call, bool gradients);
 
 /* The sums of own texts that make up the loss. `total`: examples of all ranks. */
 size_t nc_grid_losses(const struct nc_loss_term *term, size_t total,

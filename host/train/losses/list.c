@@ -28,6 +28,12 @@ int nc_term_target_of(const struct nc_loss_term *term, unsigned m)
     return -1;
 }
 
+/* Whether all texts of a batch meet all its pictures. */
+static bool is_grid(const struct nc_loss_term *term)
+{
+    return term->kind == NC_TERM_INFONCE || term->kind == NC_TERM_SIGMOID;
+}
+
 static double parts_of(const struct nc_loss_term *term)
 {
     double sum = 0;
@@ -40,11 +46,15 @@ static double parts_of(const struct nc_loss_term *term)
 
 float nc_term_row_weight(const struct nc_loss_term *term, unsigned k)
 {
+    if (term->kind == NC_TERM_SIGMOID)
+        return 1;
     return (float)term->weight * (float)(2 * term->row[k] / parts_of(term));
 }
 
 float nc_term_column_weight(const struct nc_loss_term *term, unsigned m)
 {
+    if (term->kind == NC_TERM_SIGMOID)
+        return (float)term->weight;
     return (float)term->weight * (float)(2 * term->column[m] / parts_of(term));
 }
 
@@ -120,12 +130,12 @@ static void add_part(struct nc_losses *l, const struct nc_loss_term *term)
     int role = term->texts ? (int)term->text[0] : NC_NO_ROLE;
     bool by_pictures = role == NC_TEXT_CHOICES && term->kind == NC_TERM_CHOICE;
     bool keep = term->kind == NC_TERM_KEEP || (last && last->own.keep != 0);
-    bool joins = last && !last->infonce && *slot(&last->own, term->kind) == 0 &&
+    bool joins = last && !last->grid && *slot(&last->own, term->kind) == 0 &&
                  last->source == term->source && (!keep || !term->source) &&
                  (role == NC_NO_ROLE || last->role == NC_NO_ROLE ||
                   (last->role == role && last->by_pictures == by_pictures));
-    if (term->kind == NC_TERM_INFONCE) {
-        l->parts[l->part_count++] = (struct nc_loss_part){.infonce = term, .source = term->source,
+    if (is_grid(term)) {
+        l->parts[l->part_count++] = (struct nc_loss_part){.grid = term, .source = term->source,
                                                            .role = NC_NO_ROLE};
         return;
     }
@@ -142,10 +152,9 @@ static void add_part(struct nc_losses *l, const struct nc_loss_term *term)
 
 static void need(struct nc_losses *l, const struct nc_loss_term *term)
 {
-    bool infonce = term->kind == NC_TERM_INFONCE;
     for (unsigned k = 0; k < term->texts; k++)
         l->roles |= 1u << term->text[k];
-    if (!infonce) {
+    if (!is_grid(term)) {
         l->has_own = true;
         l->keeps = l->keeps || term->kind == NC_TERM_KEEP;
         l->projects = l->projects || term->kind == NC_TERM_ALIKE || term->kind == NC_TERM_UNLIKE;
@@ -160,6 +169,7 @@ static void need(struct nc_losses *l, const struct nc_loss_term *term)
         for (unsigned m = 0; m < term->pictures && (!term->source || term->source == s); m++)
             if (term->picture[m] == NC_PICTURE_DISTRACTOR)
                 l->distractors = l->needs_distractor[s] = true;
+    l->sigmoid = l->sigmoid || term->kind == NC_TERM_SIGMOID;
     l->texts = term->texts > l->texts ? term->texts : l->texts;
     l->pictures = term->pictures > l->pictures ? term->pictures : l->pictures;
 }
@@ -200,16 +210,17 @@ const char *nc_losses_needs(const struct nc_losses *l, char *text, size_t size)
 
 /* ---- What cannot be ----------------------------------------------------------------------------- */
 
-static int check_infonce(const char *where, const struct nc_loss_term *term)
+static int check_grid(const char *where, const struct nc_loss_term *term)
 {
-    if (!(parts_of(term) > 0))
+    const char *name = nc_term_name(term->kind);
+    if (term->kind == NC_TERM_INFONCE && !(parts_of(term) > 0))
         return nc_error(NC_BAD_INPUT, "%s: rows and columns of an infonce term are all 0", where);
     for (unsigned k = 0; k < term->texts; k++) {
         const char *role = nc_text_role_name(term->text[k]);
         if (term->text[k] == NC_TEXT_CHOICES)
             return nc_error(NC_BAD_INPUT,
-                            "%s: infonce takes one text of a role, and choices are several: name "
-                            "them in hard, or in a term choice", where);
+                            "%s: %s takes one text of a role, and choices are several: name "
+                            "them in hard, or in a term choice", where, name);
         if (term->row[k] != 0 && nc_term_picture_of(term, k) < 0)
             return nc_error(NC_BAD_INPUT,
                             "%s: rows counts each %s, and none of pictures is one that it is true "
@@ -231,8 +242,8 @@ static int check_term(const char *where, const struct nc_loss_term *term)
 {
     static const char *const keys[NC_TERM_KINDS] = {
         [NC_TERM_HINGE_PICTURE] = "hinge_picture", [NC_TERM_HINGE_TEXT] = "hinge_text"};
-    if (term->kind == NC_TERM_INFONCE)
-        return check_infonce(where, term);
+    if (is_grid(term))
+        return check_grid(where, term);
     const char *name = nc_term_name(term->kind);
     if (term->texts && (term->texts > 1 || term->text[0] == NC_TEXT_CAPTION))
         return nc_error(NC_BAD_INPUT,

@@ -8,10 +8,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* What is computed at once: a term of InfoNCE, or all terms in a row that a picture has with its own
+/* What is computed at once: a term of all texts against all pictures, or all terms in a row that a picture has with its own
  * texts of one role. */
 struct nc_loss_part {
-    const struct nc_loss_term *infonce; /* NULL: own terms, and these: */
+    const struct nc_loss_term *grid; /* infonce or sigmoid; NULL: own terms, and these: */
     struct nc_own_weights own;
     unsigned source;  /* whose examples: 0: all */
     int role;         /* of the texts, or NC_NO_ROLE: with none */
@@ -31,8 +31,8 @@ struct nc_losses {
      * are left out, and whether they are without a distractor */
     unsigned needed[NC_MOST_SOURCES + 1];
     bool needs_distractor[NC_MOST_SOURCES + 1];
-    size_t texts, pictures; /* roles of the term of InfoNCE that has most */
-    bool keeps, projects, has_own; /* some term is keep; alike or unlike; no InfoNCE */
+    size_t texts, pictures; /* roles of the grid that has most */
+    bool keeps, projects, has_own, sigmoid; /* some term is keep; alike or unlike; no grid; sigmoid */
 };
 
 /* The list that `loss` names or is, with the terms behind it that the keys infonce, choice, hinge_*

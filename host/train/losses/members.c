@@ -11,7 +11,8 @@
 #include <string.h>
 
 static const char *const kinds[NC_TERM_KINDS] = {
-    [NC_TERM_INFONCE] = "infonce",           [NC_TERM_CHOICE] = "choice",
+    [NC_TERM_INFONCE] = "infonce",           [NC_TERM_SIGMOID] = "sigmoid",
+    [NC_TERM_CHOICE] = "choice",
     [NC_TERM_HINGE_PICTURE] = "hinge_picture", [NC_TERM_HINGE_TEXT] = "hinge_text",
     [NC_TERM_HINGE_APART] = "hinge_apart",   [NC_TERM_ALIKE] = "alike",
     [NC_TERM_UNLIKE] = "unlike",             [NC_TERM_KEEP] = "keep"};
@@ -21,6 +22,7 @@ static const char *const pictures[NC_PICTURE_ROLES] = {[NC_PICTURE_IMAGE] = "ima
 enum {
     ALL = (1 << NC_TERM_KINDS) - 1,
     INFONCE = 1 << NC_TERM_INFONCE,
+    GRIDS = INFONCE | 1 << NC_TERM_SIGMOID,
     BANDS = 1 << NC_TERM_HINGE_PICTURE | 1 << NC_TERM_HINGE_TEXT,
     OWN_TEXTS = 1 << NC_TERM_CHOICE | BANDS | 1 << NC_TERM_HINGE_APART | 1 << NC_TERM_ALIKE |
                 1 << NC_TERM_UNLIKE,
@@ -38,11 +40,11 @@ static const struct member {
     double least, most;
 } members[NC_TERM_MEMBERS] = {
     [NC_MEMBER_TERM] = {"term", WORD, ALL, AT(kind), 0, 0, 0},
-    [NC_MEMBER_TEXTS] = {"texts", TEXTS, INFONCE | OWN_TEXTS, AT(text), AT(texts), 0, 0},
-    [NC_MEMBER_PICTURES] = {"pictures", PICTURES, INFONCE, AT(picture), AT(pictures), 0, 0},
+    [NC_MEMBER_TEXTS] = {"texts", TEXTS, GRIDS | OWN_TEXTS, AT(text), AT(texts), 0, 0},
+    [NC_MEMBER_PICTURES] = {"pictures", PICTURES, GRIDS, AT(picture), AT(pictures), 0, 0},
     [NC_MEMBER_ROWS] = {"rows", NUMBERS, INFONCE, AT(row), AT(texts), 0, 1e6},
     [NC_MEMBER_COLUMNS] = {"columns", NUMBERS, INFONCE, AT(column), AT(pictures), 0, 1e6},
-    [NC_MEMBER_HARD] = {"hard", ROLE, INFONCE, AT(hard), 0, 0, 0},
+    [NC_MEMBER_HARD] = {"hard", ROLE, GRIDS, AT(hard), 0, 0, 0},
     [NC_MEMBER_LOW] = {"low", NUMBER, BANDS, AT(low), 0, -2, 2},
     [NC_MEMBER_HIGH] = {"high", NUMBER, BANDS, AT(high), 0, -2, 2},
     [NC_MEMBER_MARGIN] = {"margin", NUMBER, 1 << NC_TERM_HINGE_APART, AT(margin), 0, -1, 1},
@@ -236,9 +238,9 @@ static int read_member(const char *where, enum nc_term_member i, const struct nc
 static struct nc_loss_term plain(enum nc_term_kind kind)
 {
     struct nc_loss_term term = {.kind = kind, .weight = 1, .hard = NC_NO_ROLE, .texts = 1,
-                                .text = {kind == NC_TERM_INFONCE ? NC_TEXT_CAPTION
-                                                                 : NC_TEXT_CONTRADICTION}};
-    if (kind == NC_TERM_INFONCE)
+                                .text = {GRIDS & 1 << kind ? NC_TEXT_CAPTION
+                                                           : NC_TEXT_CONTRADICTION}};
+    if (GRIDS & 1 << kind)
         term.pictures = 1;
     if (kind == NC_TERM_KEEP)
         term.texts = 0;

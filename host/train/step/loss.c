@@ -128,6 +128,8 @@ static int zero_loss(struct nc_step *step, const struct loss *loss)
                            texts * step->shape->embedding * sizeof(float));
     if (status == NC_OK && loss->gradients)
         status = ops->zero(ops->backend, step->gradient + scale, sizeof(float));
+    if (status == NC_OK && loss->gradients && step->losses.sigmoid)
+        status = ops->zero(ops->backend, step->gradient + nc_step_bias(step), sizeof(float));
     return status;
 }
 
@@ -142,14 +144,14 @@ static int compute_loss(struct nc_step *step, void *context)
     if (status == NC_OK)
         status = nc_step_count_own(step, batch, step->ranks != NULL);
     for (size_t i = 0; i < step->losses.part_count && status == NC_OK; i++) {
-        const struct nc_loss_term *infonce = step->losses.parts[i].infonce;
-        if (infonce)
+        const struct nc_loss_term *grid = step->losses.parts[i].grid;
+        if (grid)
             status = step->ranks
-                         ? nc_step_ring_infonce(step, batch, infonce, loss->gradients)
-                         : nc_step_infonce(step, batch, infonce, loss->gradients);
+                         ? nc_step_ring_grid(step, batch, grid, loss->gradients)
+                         : nc_step_grid(step, batch, grid, loss->gradients);
         else
             status = nc_step_own_terms(step, batch, i, false);
-        if (!infonce && loss->gradients && status == NC_OK)
+        if (!grid && loss->gradients && status == NC_OK)
             status = nc_step_own_terms(step, batch, i, true);
     }
     return status;

@@ -18,7 +18,7 @@ size_t nc_step_choosing(const struct nc_batch *batch, unsigned source)
 /* What the means of a part are over, on this rank. */
 static float count_of(const struct nc_batch *batch, const struct nc_loss_part *part)
 {
-    if (part->infonce || part->role == NC_NO_ROLE)
+    if (part->grid || part->role == NC_NO_ROLE)
         return 0;
     return (float)(part->by_pictures ? nc_step_choosing(batch, part->source)
                                      : batch->source[part->source].texts[part->role]);

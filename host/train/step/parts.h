@@ -94,9 +94,9 @@ size_t nc_batch_count(const struct nc_examples *examples, const uint32_t *list, 
 struct nc_batch nc_step_batch(struct nc_step *step, const struct nc_examples *examples,
                               const uint32_t *list, size_t count, size_t slot);
 
-/* infonce.c */
+/* grid.c */
 
-/* A term of InfoNCE over a rank's share of a batch: its own texts against its own pictures. */
+/* A term over all texts and pictures, on a rank's share of a batch: its own texts against its own pictures. */
 struct nc_step_grid {
     const struct nc_loss_term *term;
     struct nc_infonce common;
@@ -123,8 +123,14 @@ int nc_step_grid_start(struct nc_step *step, const struct nc_step_grid *grid);
 int nc_step_grid_sum(struct nc_step *step, const struct nc_step_grid *grid);
 
 /* A term of one rank alone: its loss, and with `gradients` its gradients, both +=. */
-int nc_step_infonce(struct nc_step *step, const struct nc_batch *batch,
-                    const struct nc_loss_term *term, bool gradients);
+int nc_step_grid(struct nc_step *step, const struct nc_batch *batch,
+                 const struct nc_loss_term *term, bool gradients);
+
+/* A call of the sigmoid loss: step->numbers->loss +=; with `gradients` those, too. */
+int nc_step_sigmoid(struct nc_step *step, const struct nc_infonce *call, bool gradients);
+
+/* Where the logit_bias lies among the parameters; only with a sigmoid loss. */
+size_t nc_step_bias(const struct nc_step *step);
 
 /* Converts the features to the loss's precision where it is another. */
 int nc_step_convert_features(struct nc_step *step, const struct nc_batch *batch);

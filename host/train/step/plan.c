@@ -50,11 +50,20 @@ static size_t infonce_scratch(struct nc_step *step, const struct nc_step_need *n
     return most(ops->infonce_scratch(ops->backend, &own), ops->infonce_scratch(ops->backend, &block));
 }
 
+static size_t sigmoid_scratch(struct nc_step *step, const struct nc_step_need *need)
+{
+    struct nc_ops *ops = step->ops;
+    struct nc_infonce call = nc_step_largest_call(step, step->batch, need->beside);
+    call.captions = most(nc_step_grid_rows(step, need->longest), call.captions);
+    struct nc_sigmoid n = nc_grid_sigmoid(&call, true);
+    return step->losses.sigmoid ? ops->sigmoid_scratch(ops->backend, &n) : 0;
+}
+
 /* Whether a picture has true texts beside its target. */
 static bool has_others(const struct nc_step *step)
 {
     for (size_t i = 0; i < step->losses.part_count; i++)
-        if (step->losses.parts[i].infonce && nc_term_has_others(step->losses.parts[i].infonce))
+        if (step->losses.parts[i].grid && nc_term_has_others(step->losses.parts[i].grid))
             return true;
     return false;
 }
@@ -103,6 +112,7 @@ static int reserve(struct nc_step *step, struct nc_arena *arena, const struct nc
         {"loss", step->losses.projects ? 2 * embedding * 4 : 0, &step->basis},
         {"loss", sizeof *step->numbers, &step->numbers},
         {"loss", infonce_scratch(step, need), &step->infonce_scratch},
+        {"loss", sigmoid_scratch(step, need), &step->sigmoid_scratch},
         {"loss", step->losses.has_own ? ops->own_terms_scratch(ops->backend, batch) : 0,
          &step->own_scratch},
     };

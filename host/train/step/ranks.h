@@ -48,8 +48,8 @@ void nc_step_ring_free(struct nc_step *step);
 /* Before the terms of a batch. Then, for each: this rank's share of the loss is added to step->numbers;
  * with `gradients` the gradients of the rank's own features, and its part of the logit scale's. */
 int nc_step_ring_begin(struct nc_step *step, const struct nc_batch *batch);
-int nc_step_ring_infonce(struct nc_step *step, const struct nc_batch *batch,
-                         const struct nc_loss_term *term, bool gradients);
+int nc_step_ring_grid(struct nc_step *step, const struct nc_batch *batch,
+                      const struct nc_loss_term *term, bool gradients);
 
 /* ---- Gradients (buckets.c) ------------------------------------------------------- */
 

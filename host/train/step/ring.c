@@ -18,7 +18,7 @@ static size_t group_bytes(const struct nc_step *step)
 static bool side_by_side(const struct nc_step *step)
 {
     for (size_t i = 0; i < step->losses.part_count; i++) {
-        const struct nc_loss_term *term = step->losses.parts[i].infonce;
+        const struct nc_loss_term *term = step->losses.parts[i].grid;
         if (term && term->source && term->texts > 1)
             return false;
         for (unsigned k = 1; term && k < term->texts; k++) {
@@ -206,15 +206,23 @@ static struct nc_grid_texts texts_of(const struct turn *t, float *dtext)
     return texts;
 }
 
-/* The texts of this turn against the rank's own pictures. */
-static int score(const struct turn *t, const struct nc_grid_texts *texts,
-                 int (*pass)(struct nc_backend *, const struct nc_infonce *))
+static bool has_sums(const struct turn *t)
 {
+    return t->grid->term->kind == NC_TERM_INFONCE;
+}
+
+/* The texts of this turn against the rank's own pictures. What has no sums is computed at once, with its
+ * gradients. */
+static int score(const struct turn *t, const struct nc_grid_texts *texts, bool backward)
+{
+    struct nc_ops *ops = t->step->ops;
     struct nc_infonce calls[NC_MOST_CALLS];
     size_t count = nc_grid_calls(t->grid->term, &t->grid->common, texts, &t->grid->pictures, calls);
     int status = NC_OK;
     for (size_t i = 0; i < count && status == NC_OK; i++)
-        status = pass(t->step->ops->backend, &calls[i]);
+        status = !has_sums(t) ? nc_step_sigmoid(t->step, &calls[i], backward)
+                 : backward   ? ops->infonce_backward(ops->backend, &calls[i])
+                              : ops->infonce_forward(ops->backend, &calls[i]);
     return status;
 }
 
@@ -222,17 +230,18 @@ static int score(const struct turn *t, const struct nc_grid_texts *texts,
 
 static int forward_turn(struct turn *t)
 {
-    struct nc_ops *ops = t->step->ops;
     int status = wait_for(t, t->text);
-    if (status == NC_OK && t->number)
+    if (status == NC_OK && t->number && has_sums(t))
         status = pass_sums(t, t->number - 1);
     if (status == NC_OK && t->number + 1 < t->step->ranks->size)
         status = pass_text(t);
-    if (status == NC_OK && t->number)
+    if (status == NC_OK && t->number && has_sums(t))
         status = wait_for(t, t->sums);
     struct nc_grid_texts texts = texts_of(t, NULL);
+    if (status == NC_OK && t->number && texts.weight && !has_sums(t))
+        status = nc_step_weigh(t->step, t->grid->term, texts.count, t->step->ring.weight, NULL);
     if (status == NC_OK)
-        status = score(t, &texts, ops->infonce_forward);
+        status = score(t, &texts, false);
     return status == NC_OK ? settle(t) : status;
 }
 
@@ -241,9 +250,9 @@ static int forward(struct turn *t)
     int status = settle(t);
     for (; t->number < t->step->ranks->size && status == NC_OK; t->number++)
         status = forward_turn(t);
-    if (status == NC_OK)
+    if (status == NC_OK && has_sums(t))
         status = pass_sums(t, t->number - 1);
-    return status == NC_OK ? wait_for(t, t->sums) : status;
+    return status == NC_OK && has_sums(t) ? wait_for(t, t->sums) : status;
 }
 
 /* ---- Backward --------------------------------------------------------------------------- */
@@ -266,12 +275,12 @@ static int backward_turn(struct turn *t)
     struct nc_ops *ops = t->step->ops;
     struct nc_step_ring *ring = &t->step->ring;
     bool more = t->number + 1 < t->step->ranks->size;
-    int status = wait_for(t, t->sums); /* behind the text */
+    int status = wait_for(t, has_sums(t) ? t->sums : t->text); /* sums come behind the text */
     if (status == NC_OK && t->number > 1)
         status = pass_dtext(t, t->number - 1);
     if (status == NC_OK && more)
         status = pass_text(t);
-    if (status == NC_OK && more)
+    if (status == NC_OK && more && has_sums(t))
         status = pass_sums(t, t->number);
     float *dtext = t->number == 1 ? ring->dtext[1] : ring->part;
     size_t count = texts_in(t, t->number);
@@ -281,7 +290,7 @@ static int backward_turn(struct turn *t)
     if (status == NC_OK && t->number && count)
         status = ops->zero(ops->backend, dtext, count * t->grid->common.width * sizeof(float));
     if (status == NC_OK)
-        status = score(t, &texts, ops->infonce_backward);
+        status = score(t, &texts, true);
     if (status == NC_OK && t->number > 1)
         status = wait_for(t, t->dtext);
     if (status == NC_OK && t->number > 1)
@@ -366,8 +375,8 @@ static int gather_own(struct turn *t)
     return status;
 }
 
-int nc_step_ring_infonce(struct nc_step *step, const struct nc_batch *batch,
-                         const struct nc_loss_term *term, bool gradients)
+int nc_step_ring_grid(struct nc_step *step, const struct nc_batch *batch,
+                      const struct nc_loss_term *term, bool gradients)
 {
     struct nc_step_grid grid;
     nc_step_grid_of(step, batch, term, &grid);
@@ -376,9 +385,13 @@ int nc_step_ring_infonce(struct nc_step *step, const struct nc_batch *batch,
     if (status == NC_OK)
         status = gather_own(&ahead);
     struct turn back = ahead;
+    if (status == NC_OK && gradients && !has_sums(&ahead)) {
+        status = settle(&back);
+        return status == NC_OK ? backward(&back) : status;
+    }
     if (status == NC_OK)
         status = forward(&ahead);
-    if (status == NC_OK)
+    if (status == NC_OK && has_sums(&ahead))
         status = nc_step_grid_sum(step, &grid);
     return status == NC_OK && gradients ? backward(&back) : status;
 }

@@ -74,7 +74,7 @@ struct nc_step {
     float *basis;     /* [2, embedding] of the terms alike and unlike; NULL: there is none */
     float *row_max, *row_log, *column_max, *column_log, *positive;
     struct nc_step_numbers *numbers;
-    void *infonce_scratch, *own_scratch;
+    void *infonce_scratch, *sigmoid_scratch, *own_scratch;
     /* on the way in and out */
     struct nc_step_inputs staging;
     struct nc_step_numbers *arrived[NC_STEPS_IN_FLIGHT]; /* page-locked */

@@ -12,6 +12,8 @@
  *                    for each picture. A text is true of its image, a contradiction of the distractor;
  *                    a picture's target is the first of `texts` that is true of it. `hard` is a role
  *                    whose texts are one more negative for their own image alone.
+ *     sigmoid        SigLIP's loss over all pairs of `texts` and `pictures`, each a question of its own, with
+ *                    the model's logit_bias; `hard` as in infonce
  *     choice         cross-entropy of a picture's choice between its caption and its own `texts`
  *     hinge_picture, hinge_text, hinge_apart, alike, unlike, keep
  *                    between a caption and its own `texts`, or what it was before training: the terms
@@ -26,6 +28,7 @@
 
 enum nc_term_kind {
     NC_TERM_INFONCE,
+    NC_TERM_SIGMOID,
     NC_TERM_CHOICE,
     NC_TERM_HINGE_PICTURE,
     NC_TERM_HINGE_TEXT,

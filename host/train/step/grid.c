@@ -1,4 +1,4 @@
-/* A batch's terms of InfoNCE: describes each to the backend, converts its inputs to the loss's
+/* A batch's terms over all texts and pictures: describes each to the backend, converts its inputs to the loss's
  * precision, and computes it on one rank; ring.c does so on several. */
 #include "parts.h"
 
@@ -22,7 +22,7 @@ static bool is_plain(const struct nc_loss_term *term)
 bool nc_step_weighted(const struct nc_step *step)
 {
     for (size_t i = 0; i < step->losses.part_count; i++)
-        if (step->losses.parts[i].infonce && !is_plain(step->losses.parts[i].infonce))
+        if (step->losses.parts[i].grid && !is_plain(step->losses.parts[i].grid))
             return true;
     return false;
 }
@@ -70,9 +70,11 @@ struct nc_infonce nc_step_largest_call(const struct nc_step *step, size_t count,
     n.captions = nc_step_grid_rows(step, count);
     n.images = nc_step_grid_columns(step, count);
     for (size_t i = 0; i < step->losses.part_count; i++) {
-        const struct nc_loss_term *term = step->losses.parts[i].infonce;
-        if (term && term->hard != NC_NO_ROLE)
+        const struct nc_loss_term *term = step->losses.parts[i].grid;
+        if (term && term->hard != NC_NO_ROLE) {
             n.extras = beside;
+            n.dextra = step->dfeatures;
+        }
     }
     return n;
 }
@@ -175,8 +177,23 @@ int nc_step_grid_sum(struct nc_step *step, const struct nc_step_grid *grid)
     return status;
 }
 
-int nc_step_infonce(struct nc_step *step, const struct nc_batch *batch,
-                    const struct nc_loss_term *term, bool gradients)
+size_t nc_step_bias(const struct nc_step *step)
+{
+    return nc_parameter_offset(step->table, NC_TOWER_TEXT, NC_LOGIT_BIAS, NC_NO_BLOCK);
+}
+
+int nc_step_sigmoid(struct nc_step *step, const struct nc_infonce *call, bool gradients)
+{
+    struct nc_sigmoid n = nc_grid_sigmoid(call, gradients);
+    n.logit_bias = step->master + nc_step_bias(step);
+    n.loss = &step->numbers->loss;
+    n.dlogit_bias = gradients ? step->gradient + nc_step_bias(step) : NULL;
+    n.scratch = step->sigmoid_scratch;
+    return step->ops->sigmoid(step->ops->backend, &n);
+}
+
+int nc_step_grid(struct nc_step *step, const struct nc_batch *batch,
+                 const struct nc_loss_term *term, bool gradients)
 {
     struct nc_ops *ops = step->ops;
     struct nc_step_grid grid;
@@ -184,6 +201,10 @@ int nc_step_infonce(struct nc_step *step, const struct nc_batch *batch,
     nc_step_grid_of(step, batch, term, &grid);
     size_t count = nc_grid_calls(term, &grid.common, &grid.texts, &grid.pictures, calls);
     int status = nc_step_grid_start(step, &grid);
+    for (size_t i = 0; i < count && status == NC_OK && term->kind == NC_TERM_SIGMOID; i++)
+        status = nc_step_sigmoid(step, &calls[i], gradients);
+    if (term->kind == NC_TERM_SIGMOID)
+        return status;
     for (size_t i = 0; i < count && status == NC_OK; i++)
         status = ops->infonce_forward(ops->backend, &calls[i]);
     if (status == NC_OK)
