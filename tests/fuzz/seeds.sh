@@ -90,6 +90,9 @@ pieces)
         cut_line
         cat tokenizer/golden_pieces/gemma/tokenizer_config.json
     } | seed 002
+    # Small ones, which are soon read.
+    printf '{"added_tokens":[{"id":1,"content":"</s>","rstrip":true}],"normalizer":{"type":"Sequence","normalizers":[{"type":"Lowercase"},{"type":"NFC"},{"type":"Strip","strip_left":true,"strip_right":true},{"type":"Replace","pattern":{"Regex":" {2,}"},"content":" "}]},"pre_tokenizer":{"type":"Sequence","pretokenizers":[{"type":"WhitespaceSplit"},{"type":"Metaspace","replacement":"\342\226\201","prepend_scheme":"always"}]},"post_processor":{"type":"TemplateProcessing","single":[{"Sequence":{"id":"A"}},{"SpecialToken":{"id":"</s>"}}]},"model":{"type":"Unigram","unk_id":0,"byte_fallback":true,"vocab":[["<unk>",0],["</s>",0],["\342\226\201",-2],["\342\226\201a",-3],["cat",-4.5],["<0xC3>",-9]]}}' | seed 000
+    printf '{"normalizer":{"type":"Prepend","prepend":"\342\226\201"},"pre_tokenizer":{"type":"Split","pattern":{"String":" "},"behavior":"MergedWithPrevious","invert":false},"model":{"type":"BPE","unk_token":"<unk>","fuse_unk":true,"byte_fallback":true,"vocab":{"<unk>":0,"a":1,"t":2,"at":3,"c":4,"cat":5},"merges":["a t",["c","at"]]}}' | seed 000
     for clean in whitespace canonicalize; do
         {
             cat tokenizer/golden_open_clip_text/gemma/tokenizer.json
