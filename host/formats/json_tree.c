@@ -94,9 +94,10 @@ static bool set_number(const struct nc_json_reader *reader, cJSON *item)
     text[reader->length] = 0;
     item->type = cJSON_Number;
     (void)cJSON_SetNumberHelper(item, strtod(text, NULL));
+    /* What was read may end with its last byte, without a zero behind it. */
+    bool whole = reader->length > 15 && strspn(text, "-0123456789") >= reader->length;
     if (text != digits)
         free(text);
-    bool whole = reader->length > 15 && strspn(reader->text, "-0123456789") >= reader->length;
     return !whole || (item->valuestring = copy_text(reader)) != NULL;
 }
 

@@ -39,6 +39,7 @@ static void syntax_errors_name_their_line(void **state)
         {"{\"a\": 1}\0", 9, "line 1"}, /* a zero byte is no white space */
         {"{\"a\": nan}", 0, "line 1"},
         {"[1]", 2, "line 1"}, /* not read beyond its size */
+        {"[1234567890123456", 0, "line 1"},
         {"\"abc", 0, "line 1"},
         {"\"\\ud80\"", 0, "line 1"},
     };
