@@ -113,18 +113,19 @@ static __device__ __forceinline__ void nc_long_keys(const nc_attention &a,
         nc_clear_queries(a, w, k);
 }
 
-/* The layer's share of the caption's tiles. */
+/* The layer's share of the caption's tiles. The ends are made in each turn: sm_100 has no register
+ * for them. */
 static __device__ __forceinline__ void nc_long_caption(const nc_attention &a,
                                                        const nc_shared_rows &shared,
                                                        const nc_work &w, const nc_matrices &m)
 {
     int first = static_cast<int>(blockIdx.z) * NC_ATTENTION_SPAN;
 #pragma unroll 1
-    for (int i = first; i < nc_layer_end(w.span.queries); i += NC_TILE)
+    for (int i = first; i < nc_layer_end(nc_kept(w.span.queries)); i += NC_TILE)
         for (int chunk = 0; chunk < w.chunks; chunk += NC_CHUNKS_TOGETHER)
             nc_long_queries(a, shared, w, m, i, chunk);
 #pragma unroll 1
-    for (int j = first; j < nc_layer_end(w.span.tokens); j += NC_TILE)
+    for (int j = first; j < nc_layer_end(nc_kept(w.span.tokens)); j += NC_TILE)
         for (int chunk = 0; chunk < w.chunks; chunk += NC_CHUNKS_TOGETHER)
             nc_long_keys(a, shared, w, m, j, chunk);
 }

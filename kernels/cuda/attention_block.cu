@@ -19,7 +19,7 @@
  * at 600 TFLOP/s: memory decides.
  *
  * Instructions (counted in sm_90's code; tests/kernels/check_budgets.py holds them) of a block over
- * 77 tokens, against 4 for every 15 bytes: 7,310 of 10,600 forward, 15,680 of 21,100 backward, so
+ * 77 tokens, against 4 for every 15 bytes: 7,320 of 10,600 forward, 15,840 of 21,100 backward, so
  * that 80% and 75% of the bandwidth leave nearly half of the issue slots.
  *
  * A block of 5 warps (77 tokens) shares a multiprocessor with two others, by its registers and by
@@ -249,19 +249,21 @@ static __global__ void __launch_bounds__(WARPS *NC_WARP, WARPS > CONTEXT_TILES ?
     prepare_rows(a, w, s);
     nc_barrier();
 
-    int j = static_cast<int>(threadIdx.x) / NC_WARP; /* this warp's tile of keys */
+    const int j = nc_kept(static_cast<int>(threadIdx.x) / NC_WARP); /* this warp's tile of keys */
     int key_tiles = (w.span.tokens + NC_TILE - 1) / NC_TILE;
-    int query_tiles = (queries + NC_TILE - 1) / NC_TILE, earlier = w.span.tokens - queries;
+    int earlier = w.span.tokens - queries;
     float dk[NC_BLOCK_CHUNKS][4][4], dv[NC_BLOCK_CHUNKS][4][4];
 #pragma unroll
     for (int c = 0; c < NC_BLOCK_CHUNKS; c++) {
         nc_clear(dk[c]);
         nc_clear(dv[c]);
     }
+    /* There are as many tiles of queries at most. Bounds are compared in tokens: sm_100 has no
+     * register for the number of tiles of queries. */
 #pragma unroll 1
-    for (int turn = 0; turn < key_tiles; turn++) { /* there are as many tiles of queries at most */
+    for (int turn = 0; turn * NC_TILE < w.span.tokens; turn++) {
         int i = j + turn < key_tiles ? j + turn : j + turn - key_tiles;
-        bool sees = i < query_tiles && j * NC_TILE <= earlier + i * NC_TILE + NC_TILE - 1;
+        bool sees = i * NC_TILE < queries && j * NC_TILE <= earlier + i * NC_TILE + NC_TILE - 1;
         if (j < key_tiles && sees)
             add_pair(w, s, i, j, dk, dv);
         nc_barrier(); /* before others add to the same dq */
@@ -277,7 +279,7 @@ static __global__ void __launch_bounds__(WARPS *NC_WARP, WARPS > CONTEXT_TILES ?
             nc_put_key(a, shared, w, m, keys, 2, c, dv[c]);
         }
     }
-    if (j < query_tiles) {
+    if (j * NC_TILE < queries) {
         nc_queries q = nc_queries_at(a, w, m, j * NC_TILE);
 #pragma unroll
         for (int c = 0; c < NC_BLOCK_CHUNKS; c++) {
