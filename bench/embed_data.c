@@ -23,12 +23,21 @@ static uint32_t draw(uint32_t *state)
     return *state >> 8;
 }
 
-static void draw_row(size_t number, size_t y, uint32_t *state, uint8_t *row)
+/* What changes from column to column alone. */
+static void draw_waves(size_t number, double waves[3 * EMBED_WIDTH])
 {
     for (size_t x = 0; x < EMBED_WIDTH; x++)
+        for (size_t c = 0; c < 3; c++)
+            waves[3 * x + c] = 50 * sin((double)x * 0.01 * (double)(1 + number % 5) + (double)c);
+}
+
+static void draw_row(size_t number, size_t y, const double waves[3 * EMBED_WIDTH], uint32_t *state,
+                     uint8_t *row)
+{
+    double height = 40 * cos((double)y * 0.017 + (double)number);
+    for (size_t x = 0; x < EMBED_WIDTH; x++)
         for (size_t c = 0; c < 3; c++) {
-            double smooth = 50 * sin((double)x * 0.01 * (double)(1 + number % 5) + (double)c) +
-                            40 * cos((double)y * 0.017 + (double)number);
+            double smooth = waves[3 * x + c] + height;
             double edges = (double)((x / 40 + y / 30 + number) % 3) * 14;
             double level = 128 + smooth + edges + (double)(draw(state) % 24);
             row[3 * x + c] = (uint8_t)(level < 0 ? 0 : level > 255 ? 255 : level);
@@ -41,6 +50,8 @@ static void encode(size_t number, unsigned char **bytes, unsigned long *size)
     struct jpeg_compress_struct jpeg;
     struct jpeg_error_mgr errors;
     uint8_t row[3 * EMBED_WIDTH], *rows = row;
+    double waves[3 * EMBED_WIDTH];
+    draw_waves(number, waves);
     uint32_t state = (uint32_t)number * 7919u + 1;
     jpeg.err = jpeg_std_error(&errors);
     jpeg_create_compress(&jpeg);
@@ -53,7 +64,7 @@ static void encode(size_t number, unsigned char **bytes, unsigned long *size)
     jpeg_set_quality(&jpeg, EMBED_QUALITY, TRUE);
     jpeg_start_compress(&jpeg, TRUE);
     for (size_t y = 0; y < EMBED_HEIGHT; y++) {
-        draw_row(number, y, &state, row);
+        draw_row(number, y, waves, &state, row);
         jpeg_write_scanlines(&jpeg, &rows, 1);
     }
     jpeg_finish_compress(&jpeg);
@@ -103,12 +114,24 @@ static int put_picture(struct nc_writer *tar, const char *folder, size_t number)
     return status == NC_OK ? put_member(tar, name, caption, (size_t)length) : status;
 }
 
+/* Whether an earlier run left just so many pictures: the tar comes last, and by rename. */
+static bool are_there(const char *pictures, const char *tar, size_t count)
+{
+    char last[32], next[32];
+    snprintf(last, sizeof last, "%06zu.jpg", count - 1);
+    snprintf(next, sizeof next, "%06zu.jpg", count);
+    return nc_file_exists(tar) && nc_folder_holds(pictures, last) &&
+           !nc_folder_holds(pictures, next);
+}
+
 int embed_data_pictures(const char *folder, size_t count)
 {
     static const char end[1024];
     char *pictures = nc_path_join(folder, "pictures"), *path = nc_path_join(folder, "pictures.tar");
     struct nc_writer *tar = NULL;
     int status = pictures && path ? nc_folder_create(pictures) : nc_error(NC_FAILED, "no memory");
+    if (status == NC_OK && are_there(pictures, path, count))
+        goto out;
     if (status == NC_OK)
         status = nc_writer_create(path, &tar);
     for (size_t i = 0; i < count && status == NC_OK; i++)
@@ -119,6 +142,7 @@ int embed_data_pictures(const char *folder, size_t count)
         status = nc_writer_commit(tar);
     else
         nc_writer_abort(tar);
+out:
     free(pictures);
     free(path);
     return status;

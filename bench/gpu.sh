@@ -1,8 +1,9 @@
 #!/bin/sh
 # Everything that needs a GPU: builds, runs nclip doctor --check and the tests of operations and training
 # on the device, the benchmarks with their peers, and compute-sanitizer's memcheck and racecheck.
-#   sh bench/gpu.sh [build] [check] [kernels] [train] [epochs] [sanitize] [peers]     (all, when none is named)
-# Where time is short, in two calls: `build check kernels train epochs`, then `sanitize peers` with EARLIER.
+#   sh bench/gpu.sh [build] [check] [kernels] [train] [epochs] [embed] [sanitize] [peers]     (all, when none is named)
+# Where time is short, in two calls: `build check kernels train epochs`, then `sanitize peers` with EARLIER, which
+# embeds pictures too: they are decoded and embedded beside their peer.
 # Correctness comes first, then times, then what takes long. The whole call ends within LIMIT seconds (570): what there is no
 # time left for is SKIPPED, and what fails stops nothing but itself. Whatever has run by then is in
 # bench/results/gpu.json, written anew after each part; or in $OUT, with gpu.log beside it. A short table
@@ -14,7 +15,7 @@
 # Needs the CUDA toolkit, CMake and a compiler. tests/emulated/gpu_script.sh rehearses it without a GPU.
 set -u
 cd "$(dirname "$0")/.." || exit 1
-parts=${*:-build check kernels train epochs peers sanitize}
+parts=${*:-build check kernels train epochs embed peers sanitize}
 out=${OUT:-bench/results}
 python=${PYTHON:-python3}
 build=${NCLIP_GPU_BUILD:-build/gpu}
@@ -37,10 +38,12 @@ sampler=
 if [ "$device" = cuda ]; then
     kernels_at='' train_at='' epochs_at='--share-prefixes --pairs 229000 --epochs 15' peer_at='--device cuda --batches 512 --steps 50'
     peer_kernels_at='--device cuda'
+    embed_shapes='ViT-B/32 ViT-L/14' embed_at='--pictures 2048 --batch 256 --runs 2' peer_embed_at='--device cuda --batch 256 --runs 1'
 else
     kernels_at='--captions 2 --repeats 1' train_at='--shape tiny --batch 4 --steps 2'
     epochs_at='--share-prefixes --shape tiny --batch 4 --pairs 24 --epochs 2' peer_at='--batches 4 --steps 1 --shape tiny'
     peer_kernels_at='--device cpu --captions 2 --repeats 1 --most-pairs 64'
+    embed_shapes=tiny embed_at='--pictures 3 --batch 2 --runs 1' peer_embed_at='--device cpu --batch 2 --runs 1 --workers 1'
 fi
 
 if [ -n "${BUNDLE:-}" ]; then
@@ -136,7 +139,12 @@ if wanted build && [ "$device" = cuda ]; then # a build of minutes would end wit
     }
 fi
 generator= # what is there
-command -v make >/dev/null || ! command -v ninja >/dev/null || generator='-G Ninja'
+if ! command -v make >/dev/null && command -v ninja >/dev/null; then
+    generator='-G Ninja'
+elif wanted build && ! command -v make >/dev/null; then
+    echo "there is neither make nor ninja: install one of them"
+    exit 1
+fi
 if wanted build; then
     rm -f "$results"/* # of an earlier build
     : >>"$log"
@@ -190,6 +198,25 @@ fi
 if wanted epochs; then
     watch
     step "epochs" 170 "$results/epochs.json" "$bench" train --device "$device" --precision bf16 $epochs_at --json
+    unwatch
+    keep
+fi
+
+# Pictures: decoding, the tower, both; the peer reads the same files. The first shape's peer decodes, too.
+if wanted embed || wanted peers; then
+    watch
+    pictures=$build/pictures peer_parts=decode,tower,both
+    for shape in $embed_shapes; do
+        name=embed-$(echo "$shape" | tr -d /)
+        step "pictures, $shape" 75 "$results/$name.json" "$bench" embed --device "$device" --precision bf16 \
+            --shape "$shape" --data "$pictures" $embed_at --json
+        keep
+        wanted peers && [ -s "$pictures/pictures.tar" ] && have torch && have PIL || continue
+        step "pictures, $shape, PyTorch" 100 "$results/$name-torch.json" "$python" bench/peers/embed_pytorch.py \
+            --data "$pictures" --shape "$shape" --precision bf16 --parts $peer_parts $peer_embed_at
+        peer_parts=tower,both
+        keep
+    done
     unwatch
     keep
 fi

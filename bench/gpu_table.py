@@ -71,6 +71,9 @@ parts = {"device": device(), "toolkit": text("toolkit"), "commit": text("commit"
          "kernel_peers": list(objects("kernels-peers.jsonl")) or None}
 for name in ("train", "train-shared", "train-torch", "train-torch-trim", "epochs"):
     parts[name] = next(objects(name + ".json"), None)
+pictures = list(objects("embed-*.json"))
+parts["embed"] = [run for run in pictures if run["benchmark"] == "embed"] or None
+parts["embed_peers"] = [run for run in pictures if run["benchmark"] == "embed peers"] or None
 if arguments.earlier:
     earlier = json.load(open(arguments.earlier))
     for name in list(parts):
@@ -98,6 +101,14 @@ if not arguments.quiet:
         if parts[name]:
             seconds = f", {parts[name]['seconds']:.1f} s in all" if "seconds" in parts[name] else ""
             print(f"{name:20}{parts[name]['captions_per_second']:10.0f} captions/s{seconds}")
+    for run in parts["embed"] or ():
+        peer = next((p for p in parts["embed_peers"] or () if p.get("shape") == run["shape"]), {})
+        rates = []
+        for name, own, other in (("decode", "decode_all_cores", "dataloader"), ("tower", "device_alone", "device_alone"),
+                                 ("both", "both", "both")):
+            times = f" ({run[own] / peer[other]:.1f}x PyTorch)" if peer.get(other) else ""
+            rates.append(f"{name} {run[own]:.0f}{times}")
+        print(f"{'pictures, ' + run['shape']:20}{', '.join(rates)} a second; {run['limit']} limits both")
     for line in parts["sanitizer"] or ():
         if not line.endswith(" ok"):
             print(line)

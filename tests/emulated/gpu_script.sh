@@ -63,13 +63,13 @@ BUNDLE=$folder/bundle.tar.gz COMMIT=played run
 [ $code -eq 1 ] || fail "a race was found, and the exit code is $code"
 says '^Played GPU, 0.0, 1 MiB$'
 for part in configure build doctor 'doctor --check' 'tests on the GPU' 'memcheck adamw' 'memcheck rows' 'racecheck rows' kernels \
-    'training steps' 'training steps, shared prefixes' epochs; do
+    'training steps' 'training steps, shared prefixes' epochs 'pictures, tiny'; do
     says "^$part  *ok, "
 done
 says '^racecheck adamw  *FAILED (exit code 9)'
 says '^    a played race'
 [ ! -e build/results/state.csv ] || grep -q '^1755, ' build/results/state.csv || fail "no clocks were read"
-for file in kernels train train-shared epochs; do
+for file in kernels train train-shared epochs embed-tiny; do
     [ -s "build/results/$file.json" ] || fail "$file.json is not there"
 done
 [ "$(cat build/results/commit)" = played ] || fail "the commit is $(cat build/results/commit)"
@@ -79,6 +79,7 @@ if ! command -v python3 >/dev/null; then
 else
     says '^infonce .*B=64 D=768'
     says '^epochs .*captions/s'
+    says '^pictures, tiny .*decode .*, tower .*, both .* a second'
     grep -q '"commit": "played"' out/gpu.json || fail "gpu.json: $(head -c 300 out/gpu.json)"
     cp out/gpu.json earlier.json
 fi
