@@ -27,10 +27,13 @@ struct tally {
     size_t count, capacity;
 };
 
+enum { ROLES = 6 };
+
 struct description {
     struct nc_captions captions;
     struct tally tallies[GROUPS];
-    size_t negated /* hold a negation word */, denials, contradictions, words, most_words;
+    size_t negated /* hold a negation word */, denials, words, most_words;
+    size_t roles[ROLES]; /* have one of that role */
 };
 
 static int add(struct tally *tally, const char *name)
@@ -108,6 +111,19 @@ static int visit(void *context, const char *where, const cJSON *object)
     return status;
 }
 
+/* What captions carry: the members of JSONL by which training knows it. */
+static const char *const roles[ROLES] = {"contradiction", "absence",    "paraphrase",
+                                         "choices",       "distractor", "original"};
+
+static void count_roles(struct description *d, const struct nc_caption *caption)
+{
+    const bool has[ROLES] = {caption->contradiction != NULL, caption->absence != NULL,
+                             caption->paraphrase != NULL, caption->choice_count > 0,
+                             caption->distractor != NC_NO_PICTURE, caption->original != NULL};
+    for (size_t i = 0; i < ROLES; i++)
+        d->roles[i] += has[i];
+}
+
 static int count_words(struct description *d)
 {
     int status = NC_OK;
@@ -119,7 +135,7 @@ static int count_words(struct description *d)
             words++;
         d->words += words;
         d->most_words = words > d->most_words ? words : d->most_words;
-        d->contradictions += d->captions.items[i].contradiction != NULL;
+        count_roles(d, &d->captions.items[i]);
         d->negated += nc_negation_find(text, length, 0, &match);
         match.end = 0;
         bool denies = false;
@@ -173,7 +189,9 @@ static void print(const char *path, const struct description *d)
     if (d->negated > d->denials)
         printf("  negation words  in %zu: \"No. 5\", \"not only\" and their like deny nothing\n",
                d->negated);
-    printf("  contradictions  %zu\n", d->contradictions);
+    for (size_t i = 0; i < ROLES; i++)
+        if (d->roles[i])
+            printf("  %-15s %zu\n", roles[i], d->roles[i]);
     printf("  words           %.1f in the mean, at most %zu\n", (double)d->words / (double)count,
            d->most_words);
     for (int group = 0; group < GROUPS; group++)
@@ -191,9 +209,14 @@ static int print_json(const char *path, const struct description *d)
                 cJSON_AddNumberToObject(root, "negated", (double)d->negated) &&
                 cJSON_AddNumberToObject(root, "fraction", (double)d->negated / count) &&
                 cJSON_AddNumberToObject(root, "denials", (double)d->denials) &&
-                cJSON_AddNumberToObject(root, "contradictions", (double)d->contradictions) &&
+                cJSON_AddNumberToObject(root, "contradictions", (double)d->roles[0]) &&
                 cJSON_AddNumberToObject(root, "words_mean", (double)d->words / count) &&
                 cJSON_AddNumberToObject(root, "words_most", (double)d->most_words);
+    cJSON *counts = made ? cJSON_AddObjectToObject(root, "roles") : NULL;
+    for (size_t i = 0; i < ROLES && counts; i++)
+        made = made && (!d->roles[i] ||
+                        cJSON_AddNumberToObject(counts, roles[i], (double)d->roles[i]));
+    made = made && counts;
     for (int group = 0; group < GROUPS && made; group++) {
         const struct tally *tally = &d->tallies[group];
         cJSON *object = cJSON_AddObjectToObject(root, keys[group]);

@@ -89,15 +89,18 @@ cat >captions.json <<'END'
  "contradiction": "a cat",
  "source": {"pipeline": "vqa", "rewriter": "rules", "phrasing": "p"}},
 {"id": 3, "image_id": 2, "caption": "a horse", "source": 7},
-{"id": 4, "image_id": 2, "caption": "a horse on a hill"}]}
+{"id": 4, "image_id": 2, "caption": "a horse on a hill", "absence": "no hill", "choices": ["a cow"],
+ "paraphrase": "on a hill a horse", "distractor_id": 1}]}
 END
 output=$("$nclip" info captions.json)
 for piece in "4 captions of 2 pictures" "2 (50.0%)" "4.8 in the mean, at most 7" "no 2, not 1" \
-    "absence, text model t, vision model v" "1 vqa by rules" "rewrite 4567" "no source named"; do
+    "absence, text model t, vision model v" "1 vqa by rules" "rewrite 4567" "no source named" \
+    "contradiction   1" "absence         1" "choices         1" "distractor      1" "original        2"; do
     has "$piece"
 done
 output=$("$nclip" info captions.json --json)
 for piece in '"kind":"captions"' '"negated":2' '"fraction":0.5' '"contradictions":1' \
+    '"roles":{"contradiction":1,"absence":1,"paraphrase":1,"choices":1,"distractor":1,"original":2}' \
     '"by_word":{"no":2,"not":1}' '"objects":{"hat":1}' '"object 0123":1'; do
     has "$piece"
 done
