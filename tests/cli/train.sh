@@ -28,10 +28,11 @@ precision: fp32
 epochs: 2
 validation_fraction: 0.25
 END_OF_RECIPE
+captions=captions.jsonl
 train() { # name of the run, arguments
     run=$1
     shift
-    "$nclip" train --config recipe.yaml --model "$model" --captions captions.jsonl \
+    "$nclip" train --config recipe.yaml --model "$model" --captions "$captions" \
         --embeddings store --out "$run" --json "$@" >"$run.json" 2>"$run.log" ||
         fail "train $run $*: $(cat "$run.log")"
 }
@@ -190,7 +191,8 @@ grep -qE '^blocks\.1 +([0-9]+) +\1$' some.log || fail "blocks.1 is not said to t
     cat captions.jsonl
     echo '{"image": "gone.png", "caption": "a picture of a dog"}'
 } >more.jsonl
-train without --captions more.jsonl --set epochs=1
+captions=more.jsonl
+train without --set epochs=1
 grep -q '^193 captions: .*; 1 left out, their pictures are not in the store$' without.log ||
     fail "a caption without a picture is not counted: $(head -n 1 without.log)"
 
@@ -202,19 +204,23 @@ head -n 16 captions.jsonl >few.jsonl
         -e 's/"image": "black-rectangle.png", "caption"/"image_id": 3, "caption"/' -e '$!s/$/,/' few.jsonl
     printf ']}'
 } >few.json
-train lines --captions few.jsonl --set epochs=1 --set validation_fraction=0 --set learning_rate=0.01
-train coco --captions few.json --set epochs=1 --set validation_fraction=0 --set learning_rate=0.01
+captions=few.jsonl
+train lines --set epochs=1 --set validation_fraction=0 --set learning_rate=0.01
+captions=few.json
+train coco --set epochs=1 --set validation_fraction=0 --set learning_rate=0.01
 same lines coco || fail "COCO's form gave other weights"
 same lines whole && fail "other captions gave the same weights"
 grep -q validation lines/metrics.jsonl lines.json && fail "nothing is held out, but there is a validation"
 
 # ---- what is refused ----
 
+captions=captions.jsonl
+
 refuse() { # exit code, piece of the message, arguments that come after the usual ones
     wanted=$1 piece=$2
     shift 2
     status=0
-    "$nclip" train --config recipe.yaml --model "$model" --captions captions.jsonl \
+    "$nclip" train --config recipe.yaml --model "$model" --captions "$captions" \
         --embeddings store --out refused --quiet "$@" >output 2>message || status=$?
     [ "$status" = "$wanted" ] || fail "train $*: exit code $status, not $wanted: $(cat message)"
     [ "$(wc -l <message)" = 1 ] || fail "train $*: not one sentence: $(cat message)"
@@ -248,11 +254,14 @@ printf '\377\377\377\377' | dd of=other/model.safetensors bs=1 seek=$start conv=
 refuse 3 'a model needs finite weights' --model other
 
 echo '{"image": "gone.png", "caption": "a dog"}' >gone.jsonl
-refuse 3 '^nclip: gone.jsonl: none of its pictures is in the store store (for one, "gone.png")' \
-    --captions gone.jsonl
-refuse 3 '^nclip: missing.jsonl: ' --captions missing.jsonl
+captions=gone.jsonl
+refuse 3 '^nclip: gone.jsonl: none of its pictures is in the store store (for one, "gone.png")'
+captions=missing.jsonl
+refuse 3 '^nclip: missing.jsonl: '
 printf '{"image": "red-circle.png", "caption": "a"}\n{"image": "red-circle.png"}\n' >bad.jsonl
-refuse 3 '^nclip: bad.jsonl.*line 2.*caption' --captions bad.jsonl
+captions=bad.jsonl
+refuse 3 '^nclip: bad.jsonl.*line 2.*caption'
+captions=captions.jsonl
 
 printf '\020\047' >other/model.safetensors
 refuse 3 '^nclip: other/model.safetensors: 2 bytes are no safetensors file' --model other

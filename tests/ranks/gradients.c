@@ -108,7 +108,7 @@ static void compute(char **arguments, const char *const *overrides, size_t overr
     check(nc_step_set_parameters(step, host));
     check(nc_step_keep_base(step, &examples));
     /* Somewhere else, so that there is something to hold back from. */
-    for (size_t i = 0; i < elements && config->preserve != 0; i++)
+    for (size_t i = 0; i < elements && losses.keeps; i++)
         host[i] *= i % 3 ? 1.05f : 0.9f;
     check(nc_step_set_parameters(step, host));
     struct nc_batch batch = nc_step_batch(step, &examples, order, count, 0);

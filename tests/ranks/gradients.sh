@@ -74,6 +74,7 @@ loss:
   - {term: infonce, source: 2, texts: [absence, caption], rows: [1, 1], pictures: [image], weight: 0.5}
   - {term: choice, source: 2, texts: [choices], weight: 0.25}
   - {term: hinge_apart, source: 1, texts: [contradiction], margin: -0.6}
+  - {term: keep, source: 2, weight: 2}
   - {term: infonce, texts: [caption], pictures: [image], weight: 0.5}
 END
 config=config=sources.yaml captions_file=first.jsonl,second.jsonl
