@@ -18,7 +18,7 @@ static const struct nc_help help = {
         "the letter), and the field's others: `hard_negative` (each contradiction is one more negative), "
         "`con_clip` (captions need a contradiction and a distractor), `negbench` (choices), `semclip` "
         "(a paraphrase and a contradiction), `omni_negclip` (two files of captions, with contradictions "
-        "and with absences), `siglip` (the sigmoid loss). A loss is a list of terms that a config may "
+        "and with absences), `siglip` (the sigmoid loss), `keep` (features are held near the model's own). A loss is a list of terms that a config may "
         "put together anew (configs/README.md). Any key "
         "of a config can be overridden with --set, for instance --set batch_size=256 --set "
         "trainable=blocks.0-3,projection; configs/default.yaml explains them all.\n\nCtrl-C writes "

@@ -181,6 +181,12 @@ static int open_omni_negclip(void **state)
     return make_inputs("train/golden_omni_negclip.json");
 }
 
+static int open_keep(void **state)
+{
+    (void)state;
+    return make_inputs("train/golden_keep.json");
+}
+
 static int open_siglip(void **state)
 {
     (void)state;
@@ -545,5 +551,6 @@ int main(int count, char **arguments)
            cmocka_run_group_tests(preset, open_negbench, remove_inputs) +
            cmocka_run_group_tests(preset, open_semclip, remove_inputs) +
            cmocka_run_group_tests(preset, open_omni_negclip, remove_inputs) +
+           cmocka_run_group_tests(preset, open_keep, remove_inputs) +
            cmocka_run_group_tests(preset, open_siglip, remove_inputs);
 }

@@ -56,6 +56,7 @@ PRESETS = {"negbench": dict(RECIPE, epochs=10, gradient_clip=0, preset="negbench
            "semclip": dict(RECIPE, epochs=10, gradient_clip=1, learning_rate=1e-4, preset="semclip"),
            "omni_negclip": dict(RECIPE, epochs=10, gradient_clip=0, sources="12,20",
                                 mask_same_image="false", preset="omni_negclip"),
+           "keep": dict(RECIPE, epochs=10, gradient_clip=0, preset="keep"),
            "siglip": dict(RECIPE, epochs=10, gradient_clip=0, trainable="all, logit_bias",
                           preset="siglip")}
 SAMPLES = 6  # of each tensor
@@ -320,6 +321,13 @@ def omni_negclip_loss(model, tokenizer, captions, image, batch):
                            F.cross_entropy(scale * t @ pictures[1].T, targets[1])) / 2
     absence = symmetric(absent) + symmetric(text) + F.relu((text * absent).sum(-1) + 0.9).mean()
     return presence + absence, 0, 0
+
+
+def keep_loss(model, tokenizer, captions, image, batch):
+    features = encoder(model, tokenizer)([c["caption"] for c in captions])
+    before = base.setdefault(("keep", features.dtype), features.detach())
+    kept = (1 - (features * before).sum(-1))[batch].mean()
+    return symmetric_loss(model, tokenizer, captions, image, batch) + kept, 0, 0
 
 
 def siglip_loss(model, tokenizer, captions, image, batch):
