@@ -109,7 +109,7 @@ echo "| a disk that fails | streamed training | 6 | one sentence, then the same 
 
 what="a slow disk"
 rm -rf run
-FAULT_SLOW=shard-:250 NCLIP_READER=threads LD_PRELOAD=$shim "$nclip" train --model "$model" --examples many.set \
+FAULT_SLOW=shard-:700 NCLIP_READER=threads LD_PRELOAD=$shim "$nclip" train --model "$model" --examples many.set \
     --out run --json --set precision=fp32 --set batch_size=32 --set epochs=2 --set pool_bytes=$stream_pool \
     >out.log 2>message || fail "$what: $(cat message)"
 [ "$(grep -c 'the steps wait for the disk: they need [0-9.]* MB/s, and it brings [0-9.]* MB/s (read by threads)' message)" = 1 ] ||
