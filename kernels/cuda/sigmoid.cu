@@ -243,11 +243,13 @@ static __global__ void __launch_bounds__(ONE_BLOCK)
     NC_SHARED(double, parts);
     float *outputs[SUMS] = {n.loss, n.dtext ? n.dlogit_scale : nullptr,
                             n.dtext ? n.dlogit_bias : nullptr};
+    const double unit = 1 / ((double)n.total * *factor);
+#pragma unroll
     for (int k = 0; k < SUMS; k++) {
         double sum = 0;
         for (size_t i = threadIdx.x; i < count; i += ONE_BLOCK)
             sum += sums[SUMS * i + k];
-        sum *= 1 / ((double)n.total * *factor);
+        sum *= unit;
         for (size_t e = threadIdx.x; e < n.extras; e += ONE_BLOCK)
             sum += extra_sums[SUMS * e + k];
         sum = nc_block_sum(sum, parts);
