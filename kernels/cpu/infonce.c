@@ -123,11 +123,6 @@ int nc_cpu_infonce_forward(struct nc_backend *backend, const struct nc_infonce *
     return NC_OK;
 }
 
-static float weight_of(const float *weights, size_t i)
-{
-    return weights ? weights[i] : 1;
-}
-
 /* Turns scores into coefficients. Returns the tile's sum of g s, added row by row in order. */
 static double make_coefficients(struct nc_backend *backend, const struct nc_infonce *n,
                                 const struct nc_tile *t, double *row_sums)
@@ -138,8 +133,8 @@ static double make_coefficients(struct nc_backend *backend, const struct nc_info
         float *score = t->score + i * STEP;
         size_t positive = nc_tile_positive(n, t, i);
         float row_max = n->row_max[t->row + i], row_log = n->row_log[t->row + i];
-        float row_weight = weight_of(n->caption_weight, t->row + i);
-        float target = positive < t->columns ? weight_of(n->image_positive, t->column + positive) : 0;
+        float row_weight = nc_weight_of(n->caption_weight, t->row + i);
+        float target = positive < t->columns ? nc_weight_of(n->image_positive, t->column + positive) : 0;
         nc_floats sum = {0};
         for (size_t k = 0; k < t->columns; k += NC_LANES) {
             nc_floats s = nc_load(score, k, NC_FLOAT32);
@@ -176,7 +171,7 @@ static double extras_backward(struct nc_backend *backend, const struct nc_infonc
 #pragma omp parallel for num_threads(backend->threads) schedule(static)
     for (size_t e = 0; e < n->extras; e++) {
         size_t column = (size_t)n->extra_image[e];
-        float g = half * weight_of(n->image_weight, column) *
+        float g = half * nc_weight_of(n->image_weight, column) *
                   expf(score[e] - n->column_max[column] - n->column_log[column]);
         nc_cpu_extra_add(n, e, g * scale);
         score[e] *= g;
@@ -214,9 +209,9 @@ int nc_cpu_infonce_loss(struct nc_backend *backend, const struct nc_infonce_loss
     (void)backend;
     double sum = 0;
     for (size_t i = 0; i < n->pairs; i++)
-        sum += weight_of(n->caption_weight, i) *
+        sum += nc_weight_of(n->caption_weight, i) *
                    ((double)n->row_max[i] - n->positive[i] + n->row_log[i]) +
-               weight_of(n->image_weight, i) * weight_of(n->image_positive, i) *
+               nc_weight_of(n->image_weight, i) * nc_weight_of(n->image_positive, i) *
                    ((double)n->column_max[i] - n->positive[i] + n->column_log[i]);
     *n->loss += (float)(sum / (2.0 * (double)n->total));
     return NC_OK;

@@ -46,6 +46,12 @@ static inline size_t nc_tile_positive(const struct nc_infonce *n, const struct n
     return number < first ? SIZE_MAX : number - first;
 }
 
+/* Of a caption or a picture; weights may be NULL. */
+static inline float nc_weight_of(const float *weights, size_t i)
+{
+    return weights ? weights[i] : 1;
+}
+
 /* score[e] = scale * extra[e] . its image, for all contradictions. */
 void nc_cpu_extra_scores(struct nc_backend *backend, const struct nc_infonce *n, float scale,
                          float *score);

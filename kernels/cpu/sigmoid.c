@@ -45,11 +45,6 @@ size_t nc_cpu_sigmoid_scratch(struct nc_backend *backend, const struct nc_sigmoi
            (nc_cpu_tile_floats(&as) + n->extras) * sizeof(float);
 }
 
-static float weight_of(const float *weights, size_t i)
-{
-    return weights ? weights[i] : 1;
-}
-
 /* One score, whose answer is yes (z = 1) or no (-1). Returns its coefficient. */
 static float question(float score, float bias, float z, float weight, struct sums *sums)
 {
@@ -67,7 +62,7 @@ static void row_of_questions(const struct nc_sigmoid *n, const struct nc_infonce
 {
     float *score = t->score + i * NC_TILE_STEP, own = 0, bias = *n->logit_bias;
     size_t positive = nc_tile_positive(as, t, i);
-    float weight = weight_of(n->caption_weight, t->row + i) / (float)n->total;
+    float weight = nc_weight_of(n->caption_weight, t->row + i) / (float)n->total;
     nc_floats loss = {0}, scores = {0}, coefficients = {0};
     if (positive < t->columns) {
         own = score[positive];
@@ -92,7 +87,7 @@ static void row_of_questions(const struct nc_sigmoid *n, const struct nc_infonce
     *sums = (struct sums){nc_sum(loss), nc_sum(scores), nc_sum(coefficients)};
     if (positive < t->columns)
         score[positive] = question(own, bias, 1,
-                                   weight * weight_of(n->image_weight, t->column + positive), sums);
+                                   weight * nc_weight_of(n->image_weight, t->column + positive), sums);
 }
 
 static void add(struct sums *all, const struct sums *some)
@@ -120,7 +115,7 @@ static void extra_questions(struct nc_backend *backend, const struct nc_sigmoid 
 {
     nc_cpu_extra_scores(backend, as, scale, score);
     for (size_t e = 0; e < n->extras; e++) {
-        float weight = weight_of(n->image_weight, (size_t)n->extra_image[e]) / (float)n->total;
+        float weight = nc_weight_of(n->image_weight, (size_t)n->extra_image[e]) / (float)n->total;
         score[e] = question(score[e], *n->logit_bias, -1, weight, all);
     }
     if (!n->dtext)

@@ -20,7 +20,7 @@
  *
  * A positive's coefficient, a difference that comes close to 0 as a model learns, never enters
  * the strip: it is kept in fp32 and multiplied in fp32 when the strip's sums are added to dtext. */
-#include "infonce_coefficients.h"
+#include "infonce_gradients.h"
 
 /* ---- The coefficients' factor --------------------------------------------------------------- */
 
@@ -59,25 +59,6 @@ static __global__ void __launch_bounds__(FACTOR_THREADS) find_factor(nc_infonce 
 
 /* ---- Adding up ------------------------------------------------------------------------------ */
 
-/* dtext += scaled sums of a row's negatives, and its positive. A block for each row. */
-template <typename T>
-static __global__ void add_rows(nc_infonce n, size_t first, const float *negatives, size_t step,
-                                const float *positive, const float *factor)
-{
-    size_t row = blockIdx.x, number = n.first_caption + first + row;
-    float unit = expf(*n.logit_scale) * (0.5f / (float)n.total) / *factor;
-    bool paired = number >= n.first_image && number - n.first_image < n.images;
-    const T *image = (const T *)n.image + (paired ? (number - n.first_image) * n.width : 0);
-    float own = paired ? positive[row] : 0;
-    float *dtext = n.dtext + (first + row) * n.width;
-    for (size_t k = threadIdx.x; k < n.width; k += blockDim.x) {
-        float sum = negatives[row * step + k];
-        if (paired)
-            sum = fmaf(own, nc_load1(image + k), sum);
-        dtext[k] = fmaf(unit, sum, dtext[k]);
-    }
-}
-
 enum { SUM_THREADS = 1024 };
 
 /* One block, so that the order of the sum is fixed. */
@@ -100,47 +81,28 @@ static __global__ void __launch_bounds__(SUM_THREADS)
 /* ---- Launching ------------------------------------------------------------------------------ */
 
 struct backward_scratch {
-    void *coefficients;
-    float *negatives; /* [strip's rows, strips.step] */
-    uint16_t *images; /* [strip's columns, strips.step] fp16, for bf16 */
-    float *positive, *factor;
+    struct nc_gradients gradients;
     struct nc_extras extras;
     double *sums;
-    size_t tiles_down, tiles_across;
 };
-
-/* Products of fp16 want rows of whole 16 bytes. */
-template <typename T> static size_t stored_columns(size_t columns)
-{
-    return sizeof(T) == 2 ? nc_pieces(columns, 8) * 8 : columns;
-}
 
 template <typename T>
 static size_t lay_out(const struct nc_backend *backend, const struct nc_infonce *n,
-                      struct nc_strips *strips, struct backward_scratch *s)
+                      struct backward_scratch *s)
 {
     size_t used = 0;
     char *base = static_cast<char *>(n->scratch);
-    *strips = nc_infonce_strips(backend, n, true, base, &used);
-    size_t columns = stored_columns<T>(strips->columns);
-    s->tiles_down = nc_pieces(strips->rows, nc_tile<T>::ROWS);
-    s->tiles_across = nc_pieces(strips->columns, nc_tile<T>::COLUMNS);
-    s->coefficients = nc_take<T>(base, &used, strips->rows * columns);
-    s->negatives = nc_take<float>(base, &used, strips->rows * strips->step);
-    s->images = nc_take<uint16_t>(base, &used, sizeof(T) == 2 ? columns * strips->step : 0);
-    s->positive = nc_take<float>(base, &used, strips->rows);
-    s->factor = nc_take<float>(base, &used, 1);
+    s->gradients = nc_lay_out_gradients<T>(backend, n, base, &used);
     s->extras = nc_infonce_lay_out_extras(n, base, &used);
-    s->sums = nc_take<double>(base, &used, s->tiles_down * s->tiles_across);
+    s->sums = nc_take<double>(base, &used, s->gradients.tiles_down * s->gradients.tiles_across);
     return used;
 }
 
 size_t nc_infonce_backward_scratch(const struct nc_backend *backend, const struct nc_infonce *n)
 {
-    struct nc_strips strips;
     struct backward_scratch s;
-    return n->type == NC_FLOAT32 ? lay_out<float>(backend, n, &strips, &s)
-                                 : lay_out<nc_bfloat16>(backend, n, &strips, &s);
+    return n->type == NC_FLOAT32 ? lay_out<float>(backend, n, &s)
+                                 : lay_out<nc_bfloat16>(backend, n, &s);
 }
 
 template <typename T>
@@ -158,65 +120,23 @@ static int write_coefficients(struct nc_backend *backend, const struct nc_infonc
                            NC_TILE_THREADS, least, backend->compute, *n, strip, to);
 }
 
-/* negatives (+)= the strip's coefficients times its pictures. */
-template <typename T>
-static int backward_strip(struct nc_backend *backend, const struct nc_infonce *n,
-                          const struct nc_strip &strip, const struct backward_scratch *s)
-{
-    size_t rows = (size_t)strip.rows, columns = (size_t)strip.columns;
-    size_t stored = stored_columns<T>(columns);
-    struct nc_target to = {s->coefficients,
-                           stored,
-                           s->positive,
-                           s->factor,
-                           s->sums,
-                           (int)s->tiles_across,
-                           strip.row == 0 && strip.column == 0};
-    int status = write_coefficients<T>(backend, n, strip, to);
-    const void *image = (const T *)n->image + strip.column * n->width;
-    if (sizeof(T) == 2 && status == NC_OK) {
-        status = nc_infonce_copy_rows(backend, (const nc_bfloat16 *)image, columns, n->width,
-                                      stored, strip.step, true, s->images);
-        image = s->images;
-    }
-    return status == NC_OK ? nc_cuda_multiply(backend, sizeof(T) == 2 ? NC_FLOAT16 : NC_FLOAT32,
-                                              rows, strip.step, stored, s->coefficients, image,
-                                              strip.column > 0, s->negatives)
-                           : status;
-}
-
-template <typename T>
-static int backward_rows(struct nc_backend *backend, const struct nc_infonce *n,
-                         const struct nc_strips *strips, size_t row,
-                         const struct backward_scratch *s)
-{
-    int status = NC_OK;
-    for (size_t column = 0; column < n->images && status == NC_OK; column += strips->columns) {
-        struct nc_strip strip;
-        status = nc_infonce_strip_at(backend, n, strips, row, column, &strip);
-        if (status == NC_OK)
-            status = backward_strip<T>(backend, n, strip, s);
-    }
-    size_t rows = n->captions - row < strips->rows ? n->captions - row : strips->rows;
-    return status == NC_OK ? NC_LAUNCH(add_rows<T>, (unsigned)rows, 256, 0, backend->compute, *n,
-                                       row, s->negatives, strips->step, s->positive, s->factor)
-                           : status;
-}
-
 template <typename T> static int backward(struct nc_backend *backend, const struct nc_infonce *n)
 {
-    struct nc_strips strips;
     struct backward_scratch s;
-    lay_out<T>(backend, n, &strips, &s);
+    lay_out<T>(backend, n, &s);
+    const struct nc_gradients &g = s.gradients;
+    auto write = [=](const struct nc_strip &strip, const struct nc_target &to) {
+        return write_coefficients<T>(backend, n, strip, to);
+    };
     int status = NC_LAUNCH(find_factor, 1, FACTOR_THREADS, 2 * NC_WARP * sizeof(float),
-                           backend->compute, *n, s.factor);
-    for (size_t row = 0; row < n->captions && status == NC_OK; row += strips.rows)
-        status = backward_rows<T>(backend, n, &strips, row, &s);
+                           backend->compute, *n, g.factor);
+    if (status == NC_OK)
+        status = nc_walk_strips<T>(backend, n, g, s.sums, 0.5f / (float)n->total, write);
     if (status == NC_OK)
         status = nc_infonce_extras_backward(backend, n, &s.extras);
     if (status == NC_OK)
         status = NC_LAUNCH(add_scale, 1, SUM_THREADS, SUM_THREADS / NC_WARP * sizeof(double),
-                           backend->compute, *n, s.sums, s.tiles_down * s.tiles_across, s.factor,
+                           backend->compute, *n, s.sums, g.tiles_down * g.tiles_across, g.factor,
                            s.extras.product);
     return status;
 }

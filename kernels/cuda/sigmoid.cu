@@ -11,7 +11,7 @@
  * an exponential, a quotient and, for the loss, nine multiply-adds a score: some 3,100 instructions
  * a warp and tile (derived, not measured), behind a tile's 25,100 clocks. Scratch: InfoNCE's of the
  * backward pass, and 24 bytes a tile of a strip. */
-#include "infonce_coefficients.h"
+#include "infonce_gradients.h"
 
 /* Of scores: losses, coefficients times scores, coefficients. */
 enum { LOSSES, SCORES, COEFFICIENTS, SUMS };
@@ -258,34 +258,12 @@ static __global__ void __launch_bounds__(ONE_BLOCK)
     }
 }
 
-/* dtext += scaled sums of a row's negatives, and its positive. A block for each row. */
-template <typename T>
-static __global__ void add_rows(nc_infonce n, size_t first, const float *negatives, size_t step,
-                                const float *positive, const float *factor)
-{
-    size_t row = blockIdx.x, number = n.first_caption + first + row;
-    float unit = expf(*n.logit_scale) / ((float)n.total * *factor);
-    bool paired = number >= n.first_image && number - n.first_image < n.images;
-    const T *image = (const T *)n.image + (paired ? (number - n.first_image) * n.width : 0);
-    float own = paired ? positive[row] : 0;
-    float *dtext = n.dtext + (first + row) * n.width;
-    for (size_t k = threadIdx.x; k < n.width; k += blockDim.x) {
-        float sum = negatives[row * step + k];
-        if (paired)
-            sum = fmaf(own, nc_load1(image + k), sum);
-        dtext[k] = fmaf(unit, sum, dtext[k]);
-    }
-}
-
 /* ---- Launching ------------------------------------------------------------------------------ */
 
 struct sigmoid_scratch {
-    void *coefficients;
-    float *negatives; /* [strip's rows, strips.step] */
-    uint16_t *images; /* [strip's columns, strips.step] fp16, for bf16 */
-    float *positive, *factor, *extra_sums;
+    struct nc_gradients gradients;
+    float *extra_sums;
     double *sums;
-    size_t tiles_down, tiles_across;
 };
 
 /* What tiles and contradictions have to know. */
@@ -315,29 +293,16 @@ static struct nc_infonce as_infonce(const struct nc_sigmoid *n)
     return as;
 }
 
-/* Products of fp16 want rows of whole 16 bytes. */
-template <typename T> static size_t stored_columns(size_t columns)
-{
-    return sizeof(T) == 2 ? nc_pieces(columns, 8) * 8 : columns;
-}
-
 template <typename T>
 static size_t lay_out(const struct nc_backend *backend, const struct nc_infonce *n,
-                      struct nc_strips *strips, struct sigmoid_scratch *s)
+                      struct sigmoid_scratch *s)
 {
     size_t used = 0;
     char *base = static_cast<char *>(n->scratch);
-    *strips = nc_infonce_strips(backend, n, true, base, &used);
-    size_t columns = stored_columns<T>(strips->columns);
-    s->tiles_down = nc_pieces(strips->rows, nc_tile<T>::ROWS);
-    s->tiles_across = nc_pieces(strips->columns, nc_tile<T>::COLUMNS);
-    s->coefficients = nc_take<T>(base, &used, strips->rows * columns);
-    s->negatives = nc_take<float>(base, &used, strips->rows * strips->step);
-    s->images = nc_take<uint16_t>(base, &used, sizeof(T) == 2 ? columns * strips->step : 0);
-    s->positive = nc_take<float>(base, &used, strips->rows);
-    s->factor = nc_take<float>(base, &used, 1);
+    s->gradients = nc_lay_out_gradients<T>(backend, n, base, &used);
     s->extra_sums = nc_take<float>(base, &used, SUMS * n->extras);
-    s->sums = nc_take<double>(base, &used, SUMS * s->tiles_down * s->tiles_across);
+    s->sums =
+        nc_take<double>(base, &used, SUMS * s->gradients.tiles_down * s->gradients.tiles_across);
     return used;
 }
 
@@ -356,85 +321,39 @@ static int ask_strip(struct nc_backend *backend, const struct nc_infonce *n,
                            NC_TILE_THREADS, least, backend->compute, *n, logit_bias, strip, to);
 }
 
-/* The strip's sums; with gradients also negatives (+)= its coefficients times its pictures. */
-template <typename T>
-static int sigmoid_strip(struct nc_backend *backend, const struct nc_infonce *n,
-                         const float *logit_bias, const struct nc_strip &strip,
-                         const struct sigmoid_scratch *s)
-{
-    size_t rows = (size_t)strip.rows, columns = (size_t)strip.columns;
-    size_t stored = stored_columns<T>(columns);
-    struct nc_target to = {s->coefficients,
-                           stored,
-                           s->positive,
-                           s->factor,
-                           s->sums,
-                           (int)s->tiles_across,
-                           strip.row == 0 && strip.column == 0};
-    if (!n->dtext)
-        return ask_strip<T, false>(backend, n, logit_bias, strip, to);
-    int status = ask_strip<T, true>(backend, n, logit_bias, strip, to);
-    const void *image = (const T *)n->image + strip.column * n->width;
-    if (sizeof(T) == 2 && status == NC_OK) {
-        status = nc_infonce_copy_rows(backend, (const nc_bfloat16 *)image, columns, n->width,
-                                      stored, strip.step, true, s->images);
-        image = s->images;
-    }
-    return status == NC_OK ? nc_cuda_multiply(backend, sizeof(T) == 2 ? NC_FLOAT16 : NC_FLOAT32,
-                                              rows, strip.step, stored, s->coefficients, image,
-                                              strip.column > 0, s->negatives)
-                           : status;
-}
-
-template <typename T>
-static int sigmoid_rows(struct nc_backend *backend, const struct nc_infonce *n,
-                        const float *logit_bias, const struct nc_strips *strips, size_t row,
-                        const struct sigmoid_scratch *s)
-{
-    int status = NC_OK;
-    for (size_t column = 0; column < n->images && status == NC_OK; column += strips->columns) {
-        struct nc_strip strip;
-        status = nc_infonce_strip_at(backend, n, strips, row, column, &strip);
-        if (status == NC_OK)
-            status = sigmoid_strip<T>(backend, n, logit_bias, strip, s);
-    }
-    size_t rows = n->captions - row < strips->rows ? n->captions - row : strips->rows;
-    return status == NC_OK && n->dtext
-               ? NC_LAUNCH(add_rows<T>, (unsigned)rows, 256, 0, backend->compute, *n, row,
-                           s->negatives, strips->step, s->positive, s->factor)
-               : status;
-}
-
 template <typename T> static int run(struct nc_backend *backend, const struct nc_sigmoid *sigmoid)
 {
     const struct nc_infonce as = as_infonce(sigmoid), *n = &as;
-    struct nc_strips strips;
     struct sigmoid_scratch s;
-    lay_out<T>(backend, n, &strips, &s);
+    lay_out<T>(backend, n, &s);
+    const struct nc_gradients &g = s.gradients;
+    auto ask = [=](const struct nc_strip &strip, const struct nc_target &to) {
+        return n->dtext ? ask_strip<T, true>(backend, n, sigmoid->logit_bias, strip, to)
+                        : ask_strip<T, false>(backend, n, sigmoid->logit_bias, strip, to);
+    };
     int status = nc_infonce_check("sigmoid", n);
     if (status == NC_OK)
         status = NC_LAUNCH(find_factor, 1, ONE_BLOCK, ONE_BLOCK / NC_WARP * sizeof(float),
-                           backend->compute, *n, s.factor);
-    for (size_t row = 0; row < n->captions && status == NC_OK; row += strips.rows)
-        status = sigmoid_rows<T>(backend, n, sigmoid->logit_bias, &strips, row, &s);
+                           backend->compute, *n, g.factor);
+    if (status == NC_OK)
+        status = nc_walk_strips<T>(backend, n, g, s.sums, 1 / (float)n->total, ask);
     if (status == NC_OK && n->extras)
         status = NC_LAUNCH(ask_extras<T>, (unsigned)nc_pieces(n->extras * NC_WARP, 256), 256, 0,
                            backend->compute, *n, sigmoid->logit_bias, backend->fault,
                            s.extra_sums);
-    size_t tiles = n->captions ? s.tiles_down * s.tiles_across : 0;
+    size_t tiles = n->captions ? g.tiles_down * g.tiles_across : 0;
     if (status == NC_OK)
         status = NC_LAUNCH(add_sums, 1, ONE_BLOCK, ONE_BLOCK / NC_WARP * sizeof(double),
-                           backend->compute, *sigmoid, s.sums, tiles, s.factor, s.extra_sums);
+                           backend->compute, *sigmoid, s.sums, tiles, g.factor, s.extra_sums);
     return status;
 }
 
 size_t nc_cuda_sigmoid_scratch(struct nc_backend *backend, const struct nc_sigmoid *sigmoid)
 {
     const struct nc_infonce n = as_infonce(sigmoid);
-    struct nc_strips strips;
     struct sigmoid_scratch s;
-    return sigmoid->type == NC_FLOAT32 ? lay_out<float>(backend, &n, &strips, &s)
-                                       : lay_out<nc_bfloat16>(backend, &n, &strips, &s);
+    return sigmoid->type == NC_FLOAT32 ? lay_out<float>(backend, &n, &s)
+                                       : lay_out<nc_bfloat16>(backend, &n, &s);
 }
 
 int nc_cuda_sigmoid(struct nc_backend *backend, const struct nc_sigmoid *n)
