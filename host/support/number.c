@@ -1,9 +1,10 @@
-/* Writes a number with the fewest digits that read back as the same number. */
+/* Writes a number with the fewest digits that read back as the same number; reads one. */
 #include "nclip/support/number.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 const char *nc_number_text(double value, char text[NC_NUMBER_SIZE])
 {
@@ -33,4 +34,21 @@ const char *nc_float_text(float value, char text[NC_NUMBER_SIZE])
             break;
     }
     return text;
+}
+
+const char *nc_number_yaml(double value, char text[NC_NUMBER_SIZE])
+{
+    char *exponent = strchr(nc_number_text(value, text), 'e');
+    if (exponent && !strchr(text, '.')) {
+        memmove(exponent + 2, exponent, strlen(exponent) + 1);
+        memcpy(exponent, ".0", 2);
+    }
+    return text;
+}
+
+bool nc_number_read(const char *text, double *value)
+{
+    char *end = NULL;
+    *value = *text && strchr(" \t\n\r", *text) ? 0 : strtod(text, &end);
+    return end && end != text && !*end && isfinite(*value);
 }

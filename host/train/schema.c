@@ -184,9 +184,8 @@ static int set_count(const struct config_key *key, const char *where, const char
 static int set_number(const struct config_key *key, const char *where, const char *text,
                       double *target)
 {
-    char *end = NULL;
-    double value = strchr(" \t\n\r", *text) ? 0 : strtod(text, &end);
-    if (!end || end == text || *end || !isfinite(value))
+    double value;
+    if (!nc_number_read(text, &value))
         return nc_error(NC_BAD_INPUT, "%s: %s is \"%s\": it must be a number, as 0.01 or 1.0e-6",
                         where, key->name, text);
     *target = value;
@@ -361,16 +360,9 @@ void config_key_print(const struct config_key *key, const struct nc_config *conf
     case CONFIG_COUNT:
         fprintf(out, "%llu\n", (unsigned long long)*(const uint64_t *)value);
         break;
-    case CONFIG_NUMBER: {
-        /* "1e-06" is a string to readers of YAML 1.1, "1.0e-06" a number to all */
-        const char *text = nc_number_text(*(const double *)value, number);
-        const char *exponent = strchr(text, 'e');
-        if (exponent && !strchr(text, '.'))
-            fprintf(out, "%.*s.0%s\n", (int)(exponent - text), text, exponent);
-        else
-            fprintf(out, "%s\n", text);
+    case CONFIG_NUMBER:
+        fprintf(out, "%s\n", nc_number_yaml(*(const double *)value, number));
         break;
-    }
     case CONFIG_SWITCH:
         fprintf(out, "%s\n", *(const bool *)value ? "true" : "false");
         break;

@@ -142,9 +142,8 @@ static int read_role(const char *where, const char *text, int *role)
 static int read_number(const char *where, const struct member *member, const char *text,
                        double *value)
 {
-    char *end = NULL, least[NC_NUMBER_SIZE], most[NC_NUMBER_SIZE];
-    *value = *text && strchr(" \t\n\r", *text) ? 0 : strtod(text, &end);
-    if (!end || end == text || *end || !isfinite(*value))
+    char least[NC_NUMBER_SIZE], most[NC_NUMBER_SIZE];
+    if (!nc_number_read(text, value))
         return nc_error(NC_BAD_INPUT, "%s: %s holds \"%s\": it must be a number, as 0.5", where,
                         member->name, text);
     if (*value < member->least || *value > member->most)
@@ -280,15 +279,10 @@ int nc_term_read(const char *where, const struct nc_term_layer *layer, struct nc
 
 /* ---- Writing --------------------------------------------------------------------------------- */
 
-/* "1e-06" is a string to readers of YAML 1.1, "1.0e-06" a number to all. */
 static void print_number(double value, FILE *out)
 {
     char number[NC_NUMBER_SIZE];
-    const char *text = nc_number_text(value, number), *exponent = strchr(text, 'e');
-    if (exponent && !strchr(text, '.'))
-        fprintf(out, "%.*s.0%s", (int)(exponent - text), text, exponent);
-    else
-        fputs(text, out);
+    fputs(nc_number_yaml(value, number), out);
 }
 
 static void print_list(const struct member *member, const struct nc_loss_term *term, FILE *out)
