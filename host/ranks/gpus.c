@@ -5,6 +5,7 @@
 #include "transports.h"
 
 #include "nccl_library.h"
+#include "nclip/ranks/exact.h"
 #include "nclip/support/error.h"
 #include "nclip/support/progress.h"
 
@@ -97,19 +98,6 @@ static int finish(const struct gpus *g, const char *what)
 
 /* ---- Operations ----------------------------------------------------------------------------- */
 
-static float number(size_t gpu, size_t i)
-{
-    return (float)((gpu + 1) * 3 + i % 101);
-}
-
-static float sum(const struct gpus *g, size_t i)
-{
-    float all = 0;
-    for (size_t gpu = 0; gpu < g->count; gpu++)
-        all += number(gpu, i);
-    return all;
-}
-
 static size_t room(const struct gpus *g)
 {
     return g->count * SLICE;
@@ -128,7 +116,7 @@ static int fill(const struct gpus *g, const char *what)
     int status = NC_OK;
     for (size_t gpu = 0; gpu < g->count && status == NC_OK; gpu++) {
         for (size_t i = 0; i < room(g); i++)
-            g->host[i] = number(gpu, i);
+            g->host[i] = nc_exact_number(gpu, i);
         status = copy(g, gpu, g->data[gpu], g->host, what);
         if (status == NC_OK)
             status = finish(g, what);
@@ -171,10 +159,10 @@ static bool expect(const struct gpus *g, enum operation operation, size_t gpu, s
                    float *value)
 {
     size_t slice = i / SLICE, before = (gpu + g->count - 1) % g->count;
-    *value = operation == ALL_GATHER  ? number(slice, i)
-             : operation == BROADCAST ? number(0, i)
-             : operation == EXCHANGE  ? number(slice == before ? before : gpu, i)
-                                      : sum(g, i);
+    *value = operation == ALL_GATHER  ? nc_exact_number(slice, i)
+             : operation == BROADCAST ? nc_exact_number(0, i)
+             : operation == EXCHANGE  ? nc_exact_number(slice == before ? before : gpu, i)
+                                      : nc_exact_sum(g->count, i);
     return operation != REDUCE_SCATTER || slice == gpu;
 }
 

@@ -3,6 +3,7 @@
 #include "cases.h"
 
 #include "nclip/ranks/communicator.h"
+#include "nclip/ranks/exact.h"
 #include "nclip/ranks/gpus.h"
 #include "nclip/support/error.h"
 #include "nclip/train/check.h"
@@ -13,25 +14,11 @@
 
 enum { COUNT = 1001, BYTES = 4000 }; /* numbers that no slices divide; bytes of an exchange */
 
-/* Whole numbers: their sums are exact. */
-static float number(size_t rank, size_t i)
-{
-    return (float)((rank + 1) * 3 + i % 101);
-}
-
-static float sum(const struct nc_communicator *c, size_t i)
-{
-    float all = 0;
-    for (size_t rank = 0; rank < c->size; rank++)
-        all += number(rank, i);
-    return all;
-}
-
 static float *own_numbers(struct check_world *w, const struct nc_communicator *c)
 {
     float values[COUNT];
     for (size_t i = 0; i < COUNT; i++)
-        values[i] = number(c->rank, i);
+        values[i] = nc_exact_number(c->rank, i);
     float *data = check_upload(w, values, sizeof values);
     check_call(w, w->ops->synchronize(w->ops->backend)); /* host memory must be complete */
     return data;
@@ -46,7 +33,7 @@ static size_t wrong_sums(struct check_world *w, const struct nc_communicator *c,
     if (w->status == NC_OK)
         check_call(w, w->ops->download(w->ops->backend, values, data, sizeof values));
     for (size_t i = slice.first; i < slice.first + slice.count && w->status == NC_OK; i++)
-        wrong += values[i] != sum(c, i);
+        wrong += values[i] != nc_exact_sum(c->size, i);
     return wrong;
 }
 
