@@ -66,4 +66,7 @@ int nc_open_clip_config_write(const char *where, const char *path,
 int nc_open_clip_config_read(const char *path, bool text_only, struct nc_model_shape *shape,
                              struct nc_preprocess *preprocess);
 
+/* Bytes of the ending by which a path names a file of weights; 0: it does not. */
+size_t nc_weights_ending(const char *path);
+
 #endif

@@ -11,14 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool is_weights_name(const char *path)
+size_t nc_weights_ending(const char *path)
 {
     static const char *const endings[] = {".safetensors", ".safetensors.index.json", ".pt",  ".pth",
                                           ".bin",         ".bin.index.json",         ".ckpt"};
     for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++)
         if (nc_path_ends(path, endings[i]))
-            return true;
-    return false;
+            return strlen(endings[i]);
+    return 0;
 }
 
 static bool is_config_name(const char *path)
@@ -35,7 +35,7 @@ bool nc_checkpoint_is_one(const char *path)
         "model.safetensors.index.json", "pytorch_model.bin",
         "pytorch_model.bin.index.json"};
     if (!nc_folder_exists(path))
-        return is_weights_name(path) || (is_config_name(path) && nc_file_exists(path));
+        return nc_weights_ending(path) > 0 || (is_config_name(path) && nc_file_exists(path));
     for (size_t i = 0; i < sizeof weights / sizeof weights[0]; i++)
         if (nc_folder_holds(path, weights[i]))
             return true;
@@ -390,7 +390,7 @@ int nc_checkpoint_identify(const char *path, struct nc_identity *identity)
     *identity = (struct nc_identity){0};
     if (!nc_file_exists(path) && !nc_folder_exists(path))
         return nc_error(NC_BAD_INPUT, "%s: no such file or folder", path);
-    bool config = nc_path_ends(path, ".json") && !is_weights_name(path);
+    bool config = nc_path_ends(path, ".json") && nc_weights_ending(path) == 0;
     char *folder = config ? folder_of(path) : NULL;
     /* A config beside its weights is a name for both. */
     bool beside = folder && is_config_name(path) && nc_checkpoint_is_one(folder);

@@ -35,13 +35,6 @@ static void put_path(FILE *out, const char *path)
 /* A new folder's name, after the checkpoint's, in the working folder. */
 static void put_out(FILE *out, const char *path, const char *ending)
 {
-    static const char *const endings[] = {".safetensors.index.json",
-                                          ".bin.index.json",
-                                          ".safetensors",
-                                          ".pth",
-                                          ".ckpt",
-                                          ".bin",
-                                          ".pt"};
     char name[256];
     size_t end = strlen(path);
     while (end > 1 && path[end - 1] == '/')
@@ -51,11 +44,9 @@ static void put_out(FILE *out, const char *path, const char *ending)
         begin--;
     snprintf(name, sizeof name - 8, "%.*s", (int)(end - begin < 200 ? end - begin : 200),
              path + begin);
-    for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++)
-        if (nc_path_ends(name, endings[i]) && strlen(name) > strlen(endings[i])) {
-            name[strlen(name) - strlen(endings[i])] = 0;
-            break;
-        }
+    size_t known = nc_weights_ending(name);
+    if (strlen(name) > known)
+        name[strlen(name) - known] = 0;
     if (!*name || strspn(name, "./") == strlen(name))
         snprintf(name, sizeof name, "model");
     strcat(name, ending);
@@ -240,4 +231,15 @@ int nc_identity_print(const struct nc_identity *identity, FILE *out, bool json)
                    "(nclip store import)");
     free(next);
     return NC_OK;
+}
+
+int nc_checkpoint_tell(const char *path, FILE *out, bool json)
+{
+    struct nc_identity identity;
+    int status = nc_checkpoint_identify(path, &identity);
+    if (status != NC_OK)
+        return status;
+    status = nc_identity_print(&identity, out, json);
+    nc_identity_free(&identity);
+    return status;
 }

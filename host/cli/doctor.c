@@ -236,14 +236,9 @@ static int print_json(const struct machine *machine, const struct nc_cpu_support
 
 static int look_at_model(const char *given, bool json)
 {
-    struct nc_identity identity;
     char *path = model_folder(given);
-    int status = path ? nc_checkpoint_identify(path, &identity)
+    int status = path ? nc_checkpoint_tell(path, stdout, json)
                       : nc_error(NC_FAILED, "doctor: no memory");
-    if (status == NC_OK) {
-        status = nc_identity_print(&identity, stdout, json);
-        nc_identity_free(&identity);
-    }
     free(path);
     return status;
 }

@@ -66,17 +66,6 @@ static int describe_model(const char *folder, bool json, bool parameters)
     return status;
 }
 
-static int describe_checkpoint(const char *path, bool json)
-{
-    struct nc_identity identity;
-    int status = nc_checkpoint_identify(path, &identity);
-    if (status == NC_OK) {
-        status = nc_identity_print(&identity, stdout, json);
-        nc_identity_free(&identity);
-    }
-    return status;
-}
-
 /* ---- A store ------------------------------------------------------------------------- */
 
 static int describe_store(const char *folder, bool json, bool verify)
@@ -344,7 +333,7 @@ static int run(int argc, char **argv)
     else if (kind == KIND_MODEL)
         status = describe_model(folder, json, parameters);
     else if (kind == KIND_CHECKPOINT)
-        status = describe_checkpoint(folder, json);
+        status = nc_checkpoint_tell(folder, stdout, json);
     else if (kind == KIND_STORE)
         status = describe_store(folder, json, verify);
     else if (kind == KIND_SET)

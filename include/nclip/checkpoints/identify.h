@@ -54,4 +54,7 @@ void nc_identity_free(struct nc_identity *identity);
 /* For people, or as one JSON object. */
 int nc_identity_print(const struct nc_identity *identity, FILE *out, bool json);
 
+/* Both at once. */
+int nc_checkpoint_tell(const char *path, FILE *out, bool json);
+
 #endif
