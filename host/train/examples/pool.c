@@ -279,7 +279,7 @@ static int set_own(struct nc_pool *pool, const struct nc_pool_half *half,
     for (size_t i = 0; i < heads->examples; i++) {
         for (int role = 0; role < NC_TEXT_ROLES; role++) {
             size_t count = heads->counts[role] ? heads->counts[role][i] : 0;
-            bool taken = (pool->losses.roles | 1u << NC_TEXT_CAPTION) & 1u << role;
+            bool taken = nc_losses_take(&pool->losses, role);
             if (e->text[role])
                 e->text[role][first + i] = taken && count ? (uint32_t)text : NC_NO_TEXT;
             if (role == NC_TEXT_CHOICES && e->choices)

@@ -1,10 +1,9 @@
 /* Loads a whole prepared set (whole.h). */
 #include "whole.h"
 
-#include "prepare.h"
-
 #include "nclip/support/error.h"
 #include "nclip/support/random.h"
+#include "prepare.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -128,11 +127,6 @@ static int start_numbers(struct numbers *n, size_t most)
 
 /* ---- Examples ----------------------------------------------------------------------------------- */
 
-static bool takes(const struct loader *l, int role)
-{
-    return (l->losses.roles | 1u << NC_TEXT_CAPTION) & 1u << role;
-}
-
 static int allocate(const struct loader *l, struct nc_examples *e)
 {
     int status = nc_examples_allocate(&l->losses, l->count + 1, e);
@@ -153,7 +147,7 @@ static void add_text(const struct loader *l, size_t text, struct nc_examples *e)
 static void lay_texts(struct loader *l, struct nc_examples *e)
 {
     for (int role = 0; role < NC_TEXT_ROLES; role++)
-        for (size_t i = 0; i < l->count && takes(l, role); i++) {
+        for (size_t i = 0; i < l->count && nc_losses_take(&l->losses, role); i++) {
             size_t first = e->texts, from = l->entries[i].text[role];
             for (size_t k = 0; k < l->entries[i].count[role]; k++)
                 add_text(l, from + k, e);
@@ -181,7 +175,7 @@ static void set_roles(const struct loader *l, const struct entry *entry, struct 
 {
     for (int role = 0; role < NC_TEXT_ROLES; role++)
         if (e->text[role])
-            e->text[role][e->count] = takes(l, role) && entry->count[role]
+            e->text[role][e->count] = nc_losses_take(&l->losses, role) && entry->count[role]
                                           ? (uint32_t)entry->text[role] : NC_NO_TEXT;
     if (e->choices)
         e->choices[e->count] = entry->count[NC_TEXT_CHOICES];

@@ -28,12 +28,6 @@ int nc_term_target_of(const struct nc_loss_term *term, unsigned m)
     return -1;
 }
 
-/* Whether all texts of a batch meet all its pictures. */
-static bool is_grid(const struct nc_loss_term *term)
-{
-    return term->kind == NC_TERM_INFONCE || term->kind == NC_TERM_SIGMOID;
-}
-
 static double parts_of(const struct nc_loss_term *term)
 {
     double sum = 0;
@@ -134,7 +128,7 @@ static void add_part(struct nc_losses *l, const struct nc_loss_term *term)
                  last->source == term->source && (!keep || !term->source) &&
                  (role == NC_NO_ROLE || last->role == NC_NO_ROLE ||
                   (last->role == role && last->by_pictures == by_pictures));
-    if (is_grid(term)) {
+    if (nc_term_is_grid(term)) {
         l->parts[l->part_count++] = (struct nc_loss_part){.grid = term, .source = term->source,
                                                            .role = NC_NO_ROLE};
         return;
@@ -154,7 +148,7 @@ static void need(struct nc_losses *l, const struct nc_loss_term *term)
 {
     for (unsigned k = 0; k < term->texts; k++)
         l->roles |= 1u << term->text[k];
-    if (!is_grid(term)) {
+    if (!nc_term_is_grid(term)) {
         l->has_own = true;
         l->keeps = l->keeps || term->kind == NC_TERM_KEEP;
         l->projects = l->projects || term->kind == NC_TERM_ALIKE || term->kind == NC_TERM_UNLIKE;
@@ -242,7 +236,7 @@ static int check_term(const char *where, const struct nc_loss_term *term)
 {
     static const char *const keys[NC_TERM_KINDS] = {
         [NC_TERM_HINGE_PICTURE] = "hinge_picture", [NC_TERM_HINGE_TEXT] = "hinge_text"};
-    if (is_grid(term))
+    if (nc_term_is_grid(term))
         return check_grid(where, term);
     const char *name = nc_term_name(term->kind);
     if (term->texts && (term->texts > 1 || term->text[0] == NC_TEXT_CAPTION))

@@ -8,8 +8,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* What is computed at once: a term of all texts against all pictures, or all terms in a row that a picture has with its own
- * texts of one role. */
+/* What is computed at once: a term of all texts against all pictures, or all terms in a row that a
+ * picture has with its own texts of one role. */
 struct nc_loss_part {
     const struct nc_loss_term *grid; /* infonce or sigmoid; NULL: own terms, and these: */
     struct nc_own_weights own;
@@ -40,6 +40,23 @@ struct nc_losses {
 void nc_losses_of(const struct nc_config *config, struct nc_losses *losses);
 
 const char *nc_term_name(enum nc_term_kind kind); /* "infonce" */
+
+/* Whether texts of a batch meet its pictures in it, all with all; and whether that takes sums that run
+ * over all of them before there is a gradient. */
+static inline bool nc_term_is_grid(const struct nc_loss_term *term)
+{
+    return term->kind == NC_TERM_INFONCE || term->kind == NC_TERM_SIGMOID;
+}
+static inline bool nc_term_has_sums(const struct nc_loss_term *term)
+{
+    return term->kind == NC_TERM_INFONCE;
+}
+
+/* Whether examples bring texts of the role; captions always. */
+static inline bool nc_losses_take(const struct nc_losses *losses, int role)
+{
+    return role == NC_TEXT_CAPTION || losses->roles >> role & 1;
+}
 
 /* "a contradiction and a distractor whose picture is in the store": what an example must have beside
  * its caption. Returns `text`. */

@@ -1,6 +1,8 @@
 /* A rank's part of a batch: which examples, and where those of each source are. */
 #include "parts.h"
 
+#include <string.h>
+
 size_t nc_batch_count(const struct nc_examples *e, const uint32_t *list, size_t count,
                       unsigned source)
 {
@@ -12,23 +14,25 @@ size_t nc_batch_count(const struct nc_examples *e, const uint32_t *list, size_t 
     return found;
 }
 
-/* Where each source's examples and texts are. Those of one source come together. */
+/* Where each source's examples and texts are, [0] being all. Those of one source come together. */
 static void find_sources(struct nc_batch *batch, const uint32_t *all, size_t total)
 {
-    struct nc_batch_source *before = NULL;
-    for (unsigned s = 0; s <= NC_MOST_SOURCES; s++) {
+    const struct nc_examples *e = batch->examples;
+    size_t first = 0, before[NC_TEXT_ROLES] = {0};
+    for (unsigned s = 0; s <= (e->source ? NC_MOST_SOURCES : 1); s++) {
         struct nc_batch_source *own = &batch->source[s];
-        *own = (struct nc_batch_source){
-            .count = nc_batch_count(batch->examples, batch->list, batch->count, s),
-            .total = nc_batch_count(batch->examples, all, total, s)};
-        if (batch->examples->source && before)
-            own->first = before->first + before->count;
-        for (int role = 0; role < NC_TEXT_ROLES && batch->examples->source && before; role++)
-            own->before[role] = before->before[role] + before->texts[role];
-        (void)nc_examples_count_texts(batch->examples, batch->list + own->first, own->count, own->texts);
-        before = s ? own : NULL;
-        if (!batch->examples->source && s == 1) /* there is no other */
-            break;
+        own->first = first;
+        own->count = nc_batch_count(e, batch->list, batch->count, s);
+        own->total = nc_batch_count(e, all, total, s);
+        memcpy(own->before, before, sizeof before);
+        size_t beside = nc_examples_count_texts(e, batch->list + first, own->count, own->texts);
+        if (!s) {
+            batch->beside = beside;
+            memcpy(batch->texts, own->texts, sizeof batch->texts);
+        }
+        first += s ? own->count : 0;
+        for (int role = 0; role < NC_TEXT_ROLES && s; role++)
+            before[role] += own->texts[role];
     }
 }
 
@@ -44,7 +48,6 @@ struct nc_batch nc_step_batch(struct nc_step *step, const struct nc_examples *ex
         batch.list = share->list + first;
         batch.count = share->first[step->ranks->rank + 1] - first;
     }
-    batch.beside = nc_examples_count_texts(examples, batch.list, batch.count, batch.texts);
     find_sources(&batch, list, count);
     return batch;
 }

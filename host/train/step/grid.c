@@ -1,5 +1,5 @@
-/* A batch's terms over all texts and pictures: describes each to the backend, converts its inputs to the loss's
- * precision, and computes it on one rank; ring.c does so on several. */
+/* A batch's terms over all texts and pictures: describes each to the backend, converts its inputs to
+ * the loss's precision, and computes it on one rank; ring.c does so on several. */
 #include "parts.h"
 
 #include "nclip/support/error.h"
@@ -150,7 +150,9 @@ int nc_step_grid_start(struct nc_step *step, const struct nc_step_grid *grid)
     size_t rows = grid->term->texts * t->count, columns = grid->term->pictures * p->count;
     int status = nc_step_weigh(step, grid->term, t->count, t->weight ? step->caption_weight : NULL,
                                p->weight ? step->image_weight : NULL);
-    if (status == NC_OK && nc_term_has_others(grid->term) && columns)
+    if (status != NC_OK || !nc_term_has_sums(grid->term))
+        return status;
+    if (nc_term_has_others(grid->term) && columns)
         status = ops->zero(ops->backend, step->elsewhere, columns * sizeof(float));
     if (status == NC_OK && !step->ranks) /* all four */
         return ops->fill(ops->backend, step->row_max, -INFINITY, 4 * nc_step_running(step));
@@ -201,15 +203,13 @@ int nc_step_grid(struct nc_step *step, const struct nc_batch *batch,
     nc_step_grid_of(step, batch, term, &grid);
     size_t count = nc_grid_calls(term, &grid.common, &grid.texts, &grid.pictures, calls);
     int status = nc_step_grid_start(step, &grid);
-    for (size_t i = 0; i < count && status == NC_OK && term->kind == NC_TERM_SIGMOID; i++)
-        status = nc_step_sigmoid(step, &calls[i], gradients);
-    if (term->kind == NC_TERM_SIGMOID)
-        return status;
+    bool sums = nc_term_has_sums(term);
     for (size_t i = 0; i < count && status == NC_OK; i++)
-        status = ops->infonce_forward(ops->backend, &calls[i]);
-    if (status == NC_OK)
+        status = sums ? ops->infonce_forward(ops->backend, &calls[i])
+                      : nc_step_sigmoid(step, &calls[i], gradients);
+    if (status == NC_OK && sums)
         status = nc_step_grid_sum(step, &grid);
-    for (size_t i = 0; i < count && gradients && status == NC_OK; i++)
+    for (size_t i = 0; i < count && gradients && sums && status == NC_OK; i++)
         status = ops->infonce_backward(ops->backend, &calls[i]);
     return status;
 }

@@ -62,9 +62,11 @@ int nc_step_own_terms(struct nc_step *step, const struct nc_batch *batch, size_t
     struct nc_own_terms n = {
         .pairs = pairs, .extras = extras, .width = width, .total = own->total,
         .weights = part->own, .count = &step->numbers->own_count[number],
-        .text = step->features + first * width, .image = step->inputs.image + first * width, .extra = step->features + place * width,
+        .text = step->features + first * width, .image = step->inputs.image + first * width,
+        .extra = step->features + place * width,
         .extra_image = step->inputs.extra_image + (place - batch->count),
-        .base = step->inputs.base ? step->inputs.base + first * width : NULL, .basis = step->basis, .logit_scale = step->master + scale,
+        .base = step->inputs.base ? step->inputs.base + first * width : NULL,
+        .basis = step->basis, .logit_scale = step->master + scale,
         .loss = gradients ? NULL : &step->numbers->loss,
         .dtext = gradients ? step->dfeatures + first * width : NULL,
         .dextra = gradients ? step->dfeatures + place * width : NULL,

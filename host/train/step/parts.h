@@ -96,7 +96,8 @@ struct nc_batch nc_step_batch(struct nc_step *step, const struct nc_examples *ex
 
 /* grid.c */
 
-/* A term over all texts and pictures, on a rank's share of a batch: its own texts against its own pictures. */
+/* A term over all texts and pictures, on a rank's share of a batch: its own texts against its own
+ * pictures. */
 struct nc_step_grid {
     const struct nc_loss_term *term;
     struct nc_infonce common;
@@ -153,7 +154,6 @@ int nc_step_own_terms(struct nc_step *step, const struct nc_batch *batch, size_t
                       bool gradients);
 
 /* loss.c */
-
 
 /* Computes the features of all captions of the batch, and the loss into step->numbers; with
  * `gradients` also the features' gradients, for the backward pass. */

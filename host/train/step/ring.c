@@ -208,7 +208,7 @@ static struct nc_grid_texts texts_of(const struct turn *t, float *dtext)
 
 static bool has_sums(const struct turn *t)
 {
-    return t->grid->term->kind == NC_TERM_INFONCE;
+    return nc_term_has_sums(t->grid->term);
 }
 
 /* The texts of this turn against the rank's own pictures. What has no sums is computed at once, with its

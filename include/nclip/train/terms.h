@@ -4,7 +4,8 @@
  *       - {term: infonce, texts: [caption, contradiction], pictures: [image, distractor]}
  *       - {term: choice, texts: [contradiction], weight: 0.5}
  *
- * With N examples (of `source`, the number of a captions file, where it is named), S = exp(logit_scale), and a mean over all examples of the batch:
+ * With N examples (of `source`, the number of a captions file, where it is named), S = exp(logit_scale),
+ * and a mean over all examples of the batch:
  *
  *     infonce        the weighted mean of cross-entropies. A row is a text among all `pictures`, with
  *                    its own one as the target; a column is a picture among all `texts`. `rows` and
