@@ -67,3 +67,18 @@ void nc_captions_free(struct nc_captions *captions)
     nc_text_pool_free(captions->owned);
     *captions = (struct nc_captions){0};
 }
+
+const char *const *nc_caption_texts(const struct nc_caption *caption, enum nc_text_role role,
+                                    size_t *count)
+{
+    const char *const *one = role == NC_TEXT_CAPTION         ? &caption->text
+                             : role == NC_TEXT_CONTRADICTION ? &caption->contradiction
+                             : role == NC_TEXT_ABSENCE       ? &caption->absence
+                                                             : &caption->paraphrase;
+    if (role == NC_TEXT_CHOICES) {
+        *count = caption->choice_count;
+        return caption->choices;
+    }
+    *count = *one != NULL;
+    return one;
+}

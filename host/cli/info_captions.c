@@ -27,7 +27,8 @@ struct tally {
     size_t count, capacity;
 };
 
-enum { ROLES = 6 };
+/* What captions carry, beside texts of the roles. */
+enum { DISTRACTOR = NC_TEXT_ROLES, ORIGINAL, ROLES };
 
 struct description {
     struct nc_captions captions;
@@ -111,17 +112,23 @@ static int visit(void *context, const char *where, const cJSON *object)
     return status;
 }
 
-/* What captions carry: the members of JSONL by which training knows it. */
-static const char *const roles[ROLES] = {"contradiction", "absence",    "paraphrase",
-                                         "choices",       "distractor", "original"};
+/* The member of JSONL. */
+static const char *role_name(int role)
+{
+    return role == DISTRACTOR ? "distractor"
+           : role == ORIGINAL ? "original"
+                              : nc_text_role_name((enum nc_text_role)role);
+}
 
 static void count_roles(struct description *d, const struct nc_caption *caption)
 {
-    const bool has[ROLES] = {caption->contradiction != NULL, caption->absence != NULL,
-                             caption->paraphrase != NULL, caption->choice_count > 0,
-                             caption->distractor != NC_NO_PICTURE, caption->original != NULL};
-    for (size_t i = 0; i < ROLES; i++)
-        d->roles[i] += has[i];
+    for (int role = NC_TEXT_CAPTION + 1; role < NC_TEXT_ROLES; role++) {
+        size_t count;
+        (void)nc_caption_texts(caption, (enum nc_text_role)role, &count);
+        d->roles[role] += count > 0;
+    }
+    d->roles[DISTRACTOR] += caption->distractor != NC_NO_PICTURE;
+    d->roles[ORIGINAL] += caption->original != NULL;
 }
 
 static int count_words(struct description *d)
@@ -189,9 +196,9 @@ static void print(const char *path, const struct description *d)
     if (d->negated > d->denials)
         printf("  negation words  in %zu: \"No. 5\", \"not only\" and their like deny nothing\n",
                d->negated);
-    for (size_t i = 0; i < ROLES; i++)
+    for (int i = NC_TEXT_CAPTION + 1; i < ROLES; i++)
         if (d->roles[i])
-            printf("  %-15s %zu\n", roles[i], d->roles[i]);
+            printf("  %-15s %zu\n", role_name(i), d->roles[i]);
     printf("  words           %.1f in the mean, at most %zu\n", (double)d->words / (double)count,
            d->most_words);
     for (int group = 0; group < GROUPS; group++)
@@ -209,13 +216,13 @@ static int print_json(const char *path, const struct description *d)
                 cJSON_AddNumberToObject(root, "negated", (double)d->negated) &&
                 cJSON_AddNumberToObject(root, "fraction", (double)d->negated / count) &&
                 cJSON_AddNumberToObject(root, "denials", (double)d->denials) &&
-                cJSON_AddNumberToObject(root, "contradictions", (double)d->roles[0]) &&
+                cJSON_AddNumberToObject(root, "contradictions", (double)d->roles[NC_TEXT_CONTRADICTION]) &&
                 cJSON_AddNumberToObject(root, "words_mean", (double)d->words / count) &&
                 cJSON_AddNumberToObject(root, "words_most", (double)d->most_words);
     cJSON *counts = made ? cJSON_AddObjectToObject(root, "roles") : NULL;
-    for (size_t i = 0; i < ROLES && counts; i++)
+    for (int i = NC_TEXT_CAPTION + 1; i < ROLES && counts; i++)
         made = made && (!d->roles[i] ||
-                        cJSON_AddNumberToObject(counts, roles[i], (double)d->roles[i]));
+                        cJSON_AddNumberToObject(counts, role_name(i), (double)d->roles[i]));
     made = made && counts;
     for (int group = 0; group < GROUPS && made; group++) {
         const struct tally *tally = &d->tallies[group];

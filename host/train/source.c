@@ -159,7 +159,7 @@ static int check_roles(const struct nc_train_options *options, const struct nc_s
                         "a pool_bytes that holds the set lets it be kept", data);
     for (size_t i = 0; i < losses.term_count; i++) {
         const struct nc_loss_term *term = &losses.terms[i];
-        bool own = term->kind != NC_TERM_INFONCE && term->texts;
+        bool own = !nc_term_is_grid(term) && term->texts;
         if (own && !has_role(source, (int)term->text[0]))
             return nc_error(NC_BAD_INPUT, "%s: %s is made of texts of the role %s, and no caption has "
                             "one", data, nc_term_name(term->kind), nc_text_role_name(term->text[0]));
@@ -177,8 +177,8 @@ int nc_source_open(const struct nc_train_options *options, struct nc_config *con
                         "a set; leave sources empty");
     int status = options->examples
                      ? open_set(options, config, model, ranks, source)
-                     : nc_examples_load_files(model, config, options->captions, options->caption_count,
-                                              options->embeddings, &source->held);
+                     : nc_examples_load(model, config, options->captions, options->caption_count,
+                                        options->embeddings, &source->held);
     if (status == NC_OK && source->feed) {
         source->examples = nc_feed_examples(source->feed);
         source->training_count = nc_feed_training_count(source->feed);

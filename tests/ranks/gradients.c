@@ -90,7 +90,7 @@ static void compute(char **arguments, const char *const *overrides, size_t overr
     if (comma)
         *comma = 0;
     files[1] = comma ? comma + 1 : NULL;
-    check(nc_examples_load_files(model, config, files, comma ? 2 : 1, arguments[3], &examples));
+    check(nc_examples_load(model, config, files, comma ? 2 : 1, arguments[3], &examples));
     size_t count = strtoul(arguments[4], NULL, 10);
     if (!count || count > examples.training_count)
         check(

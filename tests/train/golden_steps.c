@@ -262,8 +262,8 @@ static void open_run(struct run *run, const char *backend, const char *const *ch
                              run->config->trainable_count, table, shape, &run->trainable));
     char *captions = path_of("captions.jsonl"), *embeddings = path_of("embeddings");
     char *more = path_of("more.jsonl");
-    check(nc_examples_load_files(run->model, run->config, (const char *const[]){captions, more},
-                                 first_source() ? 2 : 1, embeddings, &run->examples));
+    check(nc_examples_load(run->model, run->config, (const char *const[]){captions, more},
+                           first_source() ? 2 : 1, embeddings, &run->examples));
     free(more);
     free(captions);
     free(embeddings);

@@ -106,7 +106,8 @@ static void open_run(struct run *run, struct nc_ops *ops, const char *setting)
                          sizeof settings / sizeof *settings - whole, &run->config));
     check(nc_trainable_parse((const char *const *)run->config->trainable,
                              run->config->trainable_count, table, shape, &run->trainable));
-    check(nc_examples_load(model, run->config, captions, store, &run->examples));
+    check(nc_examples_load(model, run->config, (const char *const[]){captions}, 1, store,
+                           &run->examples));
     assert_int_equal(run->examples.count, PICTURES);
     for (uint32_t i = 0; i < PICTURES; i++)
         run->list[i] = i;

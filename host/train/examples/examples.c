@@ -86,21 +86,6 @@ static void *array(size_t count, size_t size)
     return calloc(count ? count : 1, size);
 }
 
-/* The texts of a caption in a role, and how many there are. */
-static const char *const *texts_of(const struct nc_caption *caption, int role, size_t *count)
-{
-    const char *const *one = role == NC_TEXT_CAPTION         ? &caption->text
-                             : role == NC_TEXT_CONTRADICTION ? &caption->contradiction
-                             : role == NC_TEXT_ABSENCE       ? &caption->absence
-                                                             : &caption->paraphrase;
-    if (role == NC_TEXT_CHOICES) {
-        *count = caption->choice_count;
-        return caption->choices;
-    }
-    *count = *one != NULL;
-    return one;
-}
-
 /* All texts of the roles in `roles`, one role after the other; first[role][i] is the first of caption
  * i, or NC_NO_TEXT. */
 static int gather_texts(const struct nc_captions *captions, unsigned roles,
@@ -109,7 +94,7 @@ static int gather_texts(const struct nc_captions *captions, unsigned roles,
     size_t most = 0, count, at = 0;
     for (int role = 0; role < NC_TEXT_ROLES; role++)
         for (size_t i = 0; i < captions->count && roles & 1u << role; i++, most += count)
-            (void)texts_of(&captions->items[i], role, &count);
+            (void)nc_caption_texts(&captions->items[i], role, &count);
     *texts = array(most, sizeof **texts);
     if (!*texts)
         return nc_error(NC_FAILED, "captions: no memory");
@@ -122,7 +107,7 @@ static int gather_texts(const struct nc_captions *captions, unsigned roles,
         if (!first[role])
             return nc_error(NC_FAILED, "captions: no memory");
         for (size_t i = 0; i < captions->count; i++) {
-            const char *const *list = texts_of(&captions->items[i], role, &count);
+            const char *const *list = nc_caption_texts(&captions->items[i], role, &count);
             first[role][i] = count ? (uint32_t)at : NC_NO_TEXT;
             for (size_t k = 0; k < count; k++)
                 (*texts)[at++].string = list[k];
@@ -193,7 +178,7 @@ static void set_texts(const struct nc_captions *captions, const struct text *tex
         size_t count = 0;
         uint32_t text = first[role] ? first[role][i] : NC_NO_TEXT;
         if (text != NC_NO_TEXT)
-            (void)texts_of(&captions->items[i], role, &count);
+            (void)nc_caption_texts(&captions->items[i], role, &count);
         for (size_t k = 0; k < count && text != NC_NO_TEXT; k++)
             if (!texts[text + k].count)
                 text = NC_NO_TEXT;
@@ -314,14 +299,8 @@ int nc_examples_complete(const struct nc_config *config, size_t image_count, str
 }
 
 int nc_examples_load(const struct nc_model *model, const struct nc_config *config,
-                     const char *captions_path, const char *store_path, struct nc_examples *e)
-{
-    return nc_examples_load_files(model, config, &captions_path, 1, store_path, e);
-}
-
-int nc_examples_load_files(const struct nc_model *model, const struct nc_config *config,
-                           const char *const *paths, size_t path_count, const char *store_path,
-                           struct nc_examples *e)
+                     const char *const *paths, size_t path_count, const char *store_path,
+                     struct nc_examples *e)
 {
     *e = (struct nc_examples){0};
     struct nc_caption_files files = {0};

@@ -58,17 +58,13 @@ static inline uint32_t nc_examples_text(const struct nc_examples *e, int role, u
 size_t nc_examples_count_texts(const struct nc_examples *examples, const uint32_t *list,
                                size_t count, size_t counts[NC_TEXT_ROLES]);
 
-/* Loads captions, tokenizes them in parallel, finds their embeddings, holds out the
- * validation part. Captions whose picture the store lacks are counted and left out;
- * none at all is NC_BAD_INPUT. The store must have been made by `model`. */
+/* Loads captions of files, which are config->sources where that names any, tokenizes them in
+ * parallel, finds their embeddings, holds out the validation part. Captions whose picture the store
+ * lacks are counted and left out; none at all is NC_BAD_INPUT. The store must have been made by
+ * `model`. */
 int nc_examples_load(const struct nc_model *model, const struct nc_config *config,
-                     const char *captions_path, const char *store_path,
+                     const char *const *paths, size_t path_count, const char *store_path,
                      struct nc_examples *examples);
-
-/* The same of several files, which are config->sources where that names any. */
-int nc_examples_load_files(const struct nc_model *model, const struct nc_config *config,
-                           const char *const *paths, size_t path_count, const char *store_path,
-                           struct nc_examples *examples);
 
 /* The arrays of `count` examples, of the roles that a loss takes. */
 int nc_examples_allocate(const struct nc_losses *losses, size_t count,

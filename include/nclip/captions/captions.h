@@ -14,6 +14,8 @@
 #ifndef NCLIP_CAPTIONS_CAPTIONS_H
 #define NCLIP_CAPTIONS_CAPTIONS_H
 
+#include "nclip/captions/set.h"
+
 #include <cjson/cJSON.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -49,5 +51,9 @@ typedef int (*nc_captions_visit)(void *context, const char *where, const cJSON *
 int nc_captions_load_visiting(const char *path, struct nc_captions *captions,
                               nc_captions_visit visit, void *context);
 void nc_captions_free(struct nc_captions *captions);
+
+/* The texts that a caption has in a role, and how many. */
+const char *const *nc_caption_texts(const struct nc_caption *caption, enum nc_text_role role,
+                                    size_t *count);
 
 #endif
