@@ -36,10 +36,7 @@ run() { # commit: captions a second, and the processor's seconds
         "$folder/$1/build/nclip-bench" train --shape ViT-L/14 $options --json 2>"$work/log" ||
             { cat "$work/log" >&2 && exit 1; }
         times
-    ) | awk -F '"captions_per_second": *' '
-        /captions_per_second/ { rate = $2 + 0 }
-        /m.*s .*m.*s/ { split($0, t, /[ms ]+/); seconds = 60 * (t[1] + t[3]) + t[2] + t[4] }
-        END { if (!rate) exit 1; print rate, seconds }'
+    ) | awk -f bench/rate.awk
 }
 options=$*
 for pair in $(seq "$pairs"); do

@@ -25,10 +25,7 @@ run() { # build, precision, level and oneDNN's instruction set, or - for what is
         "$1/nclip-bench" train --shape ViT-B/32 --batch 128 --steps 2 --precision "$2" --json 2>"$folder/log" ||
             { cat "$folder/log" >&2 && exit 1; }
         times
-    ) | awk -F '"captions_per_second": *' '
-        /captions_per_second/ { rate = $2 + 0 }
-        /m.*s .*m.*s/ { split($0, t, /[ms ]+/); seconds = 60 * (t[1] + t[3]) + t[2] + t[4] }
-        END { if (!rate) exit 1; print rate, seconds }'
+    ) | awk -f bench/rate.awk
 }
 
 # NAME, of one side, then of the other: build, precision, level, instruction set.

@@ -1,6 +1,8 @@
 /* The operations in double precision. */
 #include "reference.h"
 
+#include "kernels.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -160,6 +162,17 @@ void reference_normalize(size_t rows, size_t width, const double *x, double *y)
         for (size_t k = 0; k < width; k++)
             y[r * width + k] = x[r * width + k] / sqrt(square);
     }
+}
+
+double *reference_unit_rows(uint64_t seed, size_t rows, size_t width, enum nc_type type)
+{
+    double *x = numbers(seed, rows * width, 1, NC_FLOAT32);
+    reference_normalize(rows, width, x, x);
+    for (size_t k = 0; k < rows * width; k++) {
+        float single = (float)x[k];
+        x[k] = type == NC_FLOAT32 ? single : nc_bfloat16_to_float(nc_bfloat16_from_float(single));
+    }
+    return x;
 }
 
 void reference_normalize_backward(size_t rows, size_t width, const double *x, const double *dy,

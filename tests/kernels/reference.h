@@ -31,6 +31,8 @@ double reference_activation(enum nc_activation activation, double x);
 double reference_activation_slope(enum nc_activation activation, double x);
 
 void reference_normalize(size_t rows, size_t width, const double *x, double *y);
+/* [rows, width] numbers by `seed`, normalised and rounded to `type`; the caller frees them. */
+double *reference_unit_rows(uint64_t seed, size_t rows, size_t width, enum nc_type type);
 void reference_normalize_backward(size_t rows, size_t width, const double *x, const double *dy,
                                   double *dx);
 

@@ -30,23 +30,12 @@ struct batch {
     float *loss;
 };
 
-static double *unit_rows(uint64_t seed, size_t rows, size_t width, enum nc_type type)
-{
-    double *x = numbers(seed, rows * width, 1, NC_FLOAT32);
-    reference_normalize(rows, width, x, x);
-    for (size_t k = 0; k < rows * width; k++) {
-        float single = (float)x[k];
-        x[k] = type == NC_FLOAT32 ? single : nc_bfloat16_to_float(nc_bfloat16_from_float(single));
-    }
-    return x;
-}
-
 static void make_inputs(struct batch *b, const struct shape *shape, double scale, enum nc_type type)
 {
     size_t pairs = shape->pairs, width = shape->width;
-    b->text = unit_rows(60, pairs, width, type);
-    b->image = unit_rows(61, pairs, width, type);
-    b->extra = unit_rows(62, shape->extras, width, type);
+    b->text = reference_unit_rows(60, pairs, width, type);
+    b->image = reference_unit_rows(61, pairs, width, type);
+    b->extra = reference_unit_rows(62, shape->extras, width, type);
     for (size_t k = 0; k < pairs * width; k++) {
         float sum = (float)b->image[k] + shape->pull * (float)b->text[k];
         b->image[k] = type == NC_FLOAT32 ? sum : nc_bfloat16_to_float(nc_bfloat16_from_float(sum));

@@ -54,17 +54,6 @@ static void compute(struct rectangle *r)
     free(column);
 }
 
-static double *unit_rows(uint64_t seed, size_t rows, size_t width, enum nc_type type)
-{
-    double *x = numbers(seed, rows * width, 1, NC_FLOAT32);
-    reference_normalize(rows, width, x, x);
-    for (size_t k = 0; k < rows * width; k++) {
-        float single = (float)x[k];
-        x[k] = type == NC_FLOAT32 ? single : nc_bfloat16_to_float(nc_bfloat16_from_float(single));
-    }
-    return x;
-}
-
 /* Targets: of every fifth picture three quarters and a quarter, else one text. */
 static void make(size_t pictures, size_t width, enum nc_type type, struct rectangle *r)
 {
@@ -79,8 +68,8 @@ static void make(size_t pictures, size_t width, enum nc_type type, struct rectan
         target[(j + 1) % TEXTS * pictures + j] = j % 5 ? 0 : 0.25;
     }
     *r = (struct rectangle){.pictures = pictures, .width = width, .logit_scale = 2.5,
-                            .text = unit_rows(71, rows, width, type),
-                            .image = unit_rows(72, pictures, width, type),
+                            .text = reference_unit_rows(71, rows, width, type),
+                            .image = reference_unit_rows(72, pictures, width, type),
                             .row_weight = row_weight, .image_weight = image_weight,
                             .target = target, .dtext = zeros(rows * width)};
     compute(r);

@@ -77,17 +77,6 @@ static void compute(struct batch *b)
     }
 }
 
-static double *unit_rows(uint64_t seed, size_t rows, size_t width, enum nc_type type)
-{
-    double *x = numbers(seed, rows * width, 1, NC_FLOAT32);
-    reference_normalize(rows, width, x, x);
-    for (size_t k = 0; k < rows * width; k++) {
-        float single = (float)x[k];
-        x[k] = type == NC_FLOAT32 ? single : nc_bfloat16_to_float(nc_bfloat16_from_float(single));
-    }
-    return x;
-}
-
 static double *weights_of(uint64_t seed, size_t count)
 {
     double *w = numbers(seed, count, 1, NC_FLOAT32);
@@ -106,9 +95,9 @@ static void make_batch(struct batch *b, const struct shape *shape, const struct 
                         .first_image = 100, .logit_scale = (float)start->logit_scale,
                         .logit_bias = start->logit_bias, .masked = shape->groups > 0,
                         .weighted = shape->weights};
-    b->text = unit_rows(60, captions, width, type);
-    b->image = unit_rows(61, images, width, type);
-    b->extra = unit_rows(62, shape->extras, width, type);
+    b->text = reference_unit_rows(60, captions, width, type);
+    b->image = reference_unit_rows(61, images, width, type);
+    b->extra = reference_unit_rows(62, shape->extras, width, type);
     b->caption_weight = weights_of(63, captions);
     b->image_weight = weights_of(64, images);
     b->caption_group = calloc(captions + 1, sizeof *b->caption_group);
