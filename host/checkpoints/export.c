@@ -189,7 +189,6 @@ static int write_open_clip_config(const struct job *job, const char *to)
 }
 
 static int write_config(const struct job *job, const struct nc_staging *staging)
-
 {
     const struct nc_model *model = job->model;
     bool open_clip = job->format == NC_FORMAT_OPEN_CLIP;

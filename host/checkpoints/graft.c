@@ -1,5 +1,6 @@
 /* A fine-tuned text tower put back into the checkpoint that it comes from, of which all else is
- * copied byte for byte (but an end's id that open_clip 4 misses in the config): so that the whole model can be used, whatever its vision tower is. */
+ * copied byte for byte (but an end's id that open_clip 4 misses in the config): so that the whole
+ * model can be used, whatever its vision tower is. */
 #include "exchange.h"
 #include "nclip/formats/json.h"
 #include "nclip/support/error.h"

@@ -125,11 +125,14 @@ static int write_folder(const struct nc_model *base, const struct nc_model *tune
 /* Where one alone was trained with a sigmoid loss, the merged model has its logit_bias. */
 static int match_logit_bias(struct nc_model *model, const struct nc_model *other)
 {
-    float value = 0;
-    for (size_t i = 0; i < other->table.count; i++)
-        if (other->table.rows[i].role == NC_LOGIT_BIAS)
-            nc_convert(&value, NC_FLOAT32, other->sources[i]->data, other->sources[i]->type, 1);
-    return other->shape.logit_bias ? nc_model_add_logit_bias(model, value) : NC_OK;
+    const struct nc_parameter *row =
+        nc_parameter_find(&other->table, NC_TOWER_TEXT, NC_LOGIT_BIAS, NC_NO_BLOCK);
+    if (!row)
+        return NC_OK;
+    const struct nc_tensor *bias = other->sources[row - other->table.rows];
+    float value;
+    nc_convert(&value, NC_FLOAT32, bias->data, bias->type, 1);
+    return nc_model_add_logit_bias(model, value);
 }
 
 int nc_model_merge(struct nc_model *base, struct nc_model *tuned, double alpha,

@@ -148,8 +148,7 @@ static int read_cleaning(const char *where, const cJSON *text, enum nc_text_clea
                ? NC_OK
                : nc_error(NC_BAD_INPUT,
                           "%s: \"clean\" is \"%.40s\", but of open_clip's own tokenizer nclip has "
-                          "the one "
-                          "of \"lower\"",
+                          "the one of \"lower\"",
                           where, clean);
 }
 

@@ -49,9 +49,9 @@ int nc_model_export(const struct nc_model *model, enum nc_format format, const e
  * without a custom text tower). The text tower's tensors and the logit scale are the model's, of
  * `type` or as they are stored; all others, whatever they are, and the original's config, tokenizer
  * and preprocessing files are copied byte for byte, but for the "eos_id" that open_clip 4 asks for and
- * that a config of open_clip 3 may lack. A logit_bias for which the
- * original has no place stays behind. NC_BAD_INPUT names a tensor of another shape, and an original
- * that lacks some of the text tower. */
+ * that a config of open_clip 3 may lack. A logit_bias for which the original has no place stays
+ * behind. NC_BAD_INPUT names a tensor of another shape, and an original that lacks some of the text
+ * tower. */
 int nc_model_graft(const struct nc_model *model, enum nc_format format, const char *original,
                    const enum nc_type *type, const char *folder);
 
