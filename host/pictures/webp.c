@@ -30,6 +30,15 @@ static int check_size(const struct nc_coded *coded, const WebPData *data)
     return nc_image_check_size(coded->where, width, height);
 }
 
+/* libwebp 1.5 says that it has no memory where an alpha plane is damaged. Where there is as much as
+ * decoding takes, it is the bytes. */
+static bool has_room(size_t pixels)
+{
+    void *volatile room = malloc(8 * pixels + ((size_t)1 << 20)); /* not to be thought away */
+    free(room);
+    return room != NULL;
+}
+
 /* Why the first picture could not be decoded, which the decoder of animations does not tell: whether
  * its bytes are at fault. */
 static bool bytes_are_at_fault(const WebPData *data)
@@ -41,7 +50,9 @@ static bool bytes_are_at_fault(const WebPData *data)
     if (there) {
         if (WebPInitDecoderConfig(&config)) {
             VP8StatusCode code = WebPDecode(picture.fragment.bytes, picture.fragment.size, &config);
-            at_fault = code != VP8_STATUS_OK && code != VP8_STATUS_OUT_OF_MEMORY;
+            at_fault = code == VP8_STATUS_OUT_OF_MEMORY
+                           ? has_room((size_t)picture.width * (size_t)picture.height)
+                           : code != VP8_STATUS_OK;
             WebPFreeDecBuffer(&config.output);
         }
         WebPDemuxReleaseIterator(&picture);
