@@ -192,22 +192,21 @@ static int write_source(const char *store, size_t source, const char *path, size
     return status;
 }
 
-/* What is left of the pieces of a source that is complete is no longer needed, and no failure. */
-static void remove_pieces(const char *store, size_t source, size_t pieces)
+/* What is left of the pieces of a source that is complete is no longer needed. Where it cannot be
+ * removed the next call does, which embed_records_clean() begins. */
+static int remove_pieces(const char *store, size_t source, size_t pieces)
 {
-    static const char *const endings[] = {".json", ".skipped", ".damaged", ".captions"};
-    for (size_t piece = 0; piece < pieces; piece++) {
-        char *begun = embed_record_path(store, source, piece, ".begun");
-        if (begun)
-            (void)nc_folder_remove(begun);
-        free(begun);
-        for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
+    static const char *const endings[] = {".begun", ".json", ".skipped", ".damaged", ".captions"};
+    int status = NC_OK;
+    for (size_t piece = 0; piece < pieces; piece++)
+        for (size_t i = 0; i < sizeof endings / sizeof *endings && status == NC_OK; i++) {
             char *path = embed_record_path(store, source, piece, endings[i]);
-            if (path)
-                (void)unlink(path);
+            status = !path  ? no_memory(store)
+                     : i > 0 ? remove_file(path)
+                             : nc_folder_remove(path);
             free(path);
         }
-    }
+    return status;
 }
 
 int embed_source_finish(const char *store, size_t source, size_t pieces, const char *path,
@@ -218,9 +217,7 @@ int embed_source_finish(const char *store, size_t source, size_t pieces, const c
         status = join_pieces(store, source, pieces, embed_endings[kind]);
     if (status == NC_OK)
         status = write_source(store, source, path, pictures);
-    if (status == NC_OK)
-        remove_pieces(store, source, pieces);
-    return status;
+    return status == NC_OK ? remove_pieces(store, source, pieces) : status;
 }
 
 /* ---- after a kill ---- */
